@@ -1,0 +1,1 @@
+"""What every synth-bench service process needs: settings, logging, telemetry, bus, outbox, health."""

@@ -1,0 +1,1 @@
+"""Events, records, subjects and streams of synth-bench."""

@@ -1,0 +1,1 @@
+"""The Sandbox protocol of synth-bench and its engines."""

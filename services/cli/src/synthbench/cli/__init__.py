@@ -1,0 +1,1 @@
+"""The command synth-bench and the embedded stack."""

@@ -1,0 +1,1 @@
+"""Keeps every step and builds the stored trajectories."""

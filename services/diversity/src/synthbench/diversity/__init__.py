@@ -1,0 +1,1 @@
+"""Finds near-duplicates and curates."""

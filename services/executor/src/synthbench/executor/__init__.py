@@ -1,0 +1,1 @@
+"""Runs agents and verifiers inside sandboxes."""

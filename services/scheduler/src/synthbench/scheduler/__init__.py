@@ -1,0 +1,1 @@
+"""Claims, leases and closes attempts; feeds the ready queue."""
