@@ -1,0 +1,157 @@
+"""CloudEvents 1.0 over NATS in binary mode: attributes in `ce-*` headers, the event's JSON as the payload.
+
+Source: CloudEvents NATS protocol binding 1.0. A message without ce headers (`nats pub task.submitted '{…}'`) is
+accepted, too: its type follows from the subject, its id from the stream's sequence, so that a redelivery has the same.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from synthbench.contracts.ids import derived_id, uuid7
+from synthbench.contracts.model import Record
+from synthbench.contracts.records import ArtifactRef, FieldError
+from synthbench.contracts.registry import BY_BODY, BY_TYPE, EventSpec, spec_for_subject, subject_of
+
+CLAIM_CHECK_BYTES = 256 * 1024
+"""A payload above this goes to the artifact store, and the event carries a reference (`ce-dataref`)."""
+
+_SCOPE = ("submission_id", "campaign", "rollout_id", "attempt")
+
+
+class MalformedEvent(ValueError):
+    """A message that is no event of ours. `errors` says field by field what is wrong."""
+
+    def __init__(self, message: str, errors: list[FieldError] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or [FieldError(field="", message=message)]
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """An event with its CloudEvents attributes."""
+
+    body: Record
+    source: str
+    id: UUID = field(default_factory=uuid7)
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+    trace: Mapping[str, str] = field(default_factory=dict[str, str])
+    """W3C trace context: `traceparent`, perhaps `tracestate`."""
+
+    @property
+    def spec(self) -> EventSpec:
+        """What the registry says of this event."""
+        return BY_BODY[type(self.body)]
+
+    @property
+    def subject(self) -> str:
+        """The NATS subject."""
+        return subject_of(self.body)
+
+
+@dataclass(frozen=True)
+class Message:
+    """What goes over the wire."""
+
+    subject: str
+    headers: dict[str, str]
+    payload: bytes
+
+
+def encode(envelope: Envelope) -> Message:
+    """Make the NATS message of an event."""
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": str(envelope.id),
+        "ce-source": envelope.source,
+        "ce-type": envelope.spec.type,
+        "ce-time": envelope.time.isoformat(),
+        "content-type": "application/json",
+        **envelope.trace,
+    }
+    for name in _SCOPE:
+        value = getattr(envelope.body, name, None)
+        if value is not None:
+            headers["ce-" + name.removesuffix("_id")] = str(value)
+    return Message(envelope.subject, headers, envelope.body.to_json())
+
+
+def with_reference(message: Message, reference: ArtifactRef) -> Message:
+    """Replace the payload by a reference to it (claim check)."""
+    return Message(message.subject, {**message.headers, "ce-dataref": reference.uri}, reference.to_json())
+
+
+def reference_of(headers: Mapping[str, str], payload: bytes) -> ArtifactRef | None:
+    """Return where the real payload lies, None if it is here.
+
+    Raises:
+        MalformedEvent: the reference is broken.
+    """
+    if "ce-dataref" not in headers:
+        return None
+    try:
+        return ArtifactRef.model_validate_json(payload)
+    except ValidationError as error:
+        raise MalformedEvent("ce-dataref without a valid reference as payload", field_errors(error)) from error
+
+
+def decode(subject: str, headers: Mapping[str, str], payload: bytes, *, sequence: int, stream: str) -> Envelope:
+    """Read an event.
+
+    Raises:
+        MalformedEvent: unknown type, no JSON, or fields that do not fit; one line, and field by field.
+    """
+    lowered = {key.lower(): value for key, value in headers.items()}
+    spec = BY_TYPE.get(lowered["ce-type"]) if "ce-type" in lowered else spec_for_subject(subject)
+    if spec is None or subject not in spec.subjects:
+        raise MalformedEvent(f"no event of type {lowered.get('ce-type', '(none)')!r} belongs on subject {subject!r}")
+    try:
+        body = spec.body.model_validate_json(payload)
+    except ValidationError as error:
+        errors = field_errors(error)
+        summary = "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors[:3])
+        raise MalformedEvent(f"{spec.name}: {summary}", errors) from error
+    return Envelope(
+        body=body,
+        source=lowered.get("ce-source", "unknown"),
+        id=_event_id(lowered.get("ce-id"), stream, sequence),
+        time=_event_time(lowered.get("ce-time")),
+        trace={name: lowered[name] for name in ("traceparent", "tracestate") if name in lowered},
+    )
+
+
+def field_errors(error: ValidationError) -> list[FieldError]:
+    """Translate pydantic's errors."""
+    return [
+        FieldError(field=".".join(str(part) for part in item["loc"]), message=item["msg"])
+        for item in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def _event_id(text: str | None, stream: str, sequence: int) -> UUID:
+    if text is None:
+        return derived_id("event", stream, sequence)
+    try:
+        return UUID(text)
+    except ValueError:
+        return derived_id("event", text)  # CloudEvents ids are any string; ours are UUIDs
+
+
+def _event_time(text: str | None) -> datetime:
+    try:
+        return datetime.fromisoformat(text) if text else datetime.now(UTC)
+    except ValueError:
+        return datetime.now(UTC)
+
+
+def loads(payload: bytes) -> Any:
+    """Parse JSON for a look at a message that did not decode; None if it is no JSON."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return None

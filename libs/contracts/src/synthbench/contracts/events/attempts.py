@@ -1,0 +1,52 @@
+"""The life of an attempt."""
+
+from datetime import datetime
+
+from synthbench.contracts.events.scope import AttemptEvent
+from synthbench.contracts.records import ArtifactRef, Digest, Outcome, Rollout, Timing, Usage
+from synthbench.contracts.steps import Step
+from synthbench.contracts.trajectory import AttemptContext
+from synthbench.contracts.verification import VerificationResult
+
+
+class AttemptStarted(AttemptEvent):
+    """An executor has claimed the rollout, made the sandbox, and lets the agent begin."""
+
+    rollout: Rollout
+    context: AttemptContext
+    started_at: datetime
+
+
+class StepRecorded(AttemptEvent):
+    """One step, already safe in the journal."""
+
+    step: Step
+
+
+class AttemptFinished(AttemptEvent):
+    """The executor's report. It closes nothing: only the scheduler closes."""
+
+    context: AttemptContext
+    outcome: Outcome
+    detail: str = ""
+    step_digests: list[Digest] = []
+    """Of all steps, in order: the collector knows from it when it has everything."""
+    verification: VerificationResult | None = None
+    diff: ArtifactRef | None = None
+    patch: ArtifactRef | None = None
+    usage: Usage = Usage()
+    timing: Timing = Timing()
+    started_at: datetime
+    finished_at: datetime
+
+
+class AttemptClosed(AttemptEvent):
+    """The scheduler's word, the last one on this attempt."""
+
+    rollout: Rollout
+    outcome: Outcome
+    counted: bool = False
+    """Whether this attempt is the one result of its rollout."""
+    reason: str = ""
+    report: AttemptFinished | None = None
+    """What the executor reported; None if the lease ran out before."""

@@ -1,0 +1,77 @@
+"""From a submission to rollouts that are ready to run."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from synthbench.contracts.events.scope import SubmissionEvent
+from synthbench.contracts.model import Record
+from synthbench.contracts.records import FieldError, Label, Priority, Rollout, TaskInfo
+
+DEFAULT_COST_CAP_MICROUSD = 1_000_000
+
+
+class TaskSubmitted(Record):
+    """Anyone asks for trajectories of one task. The only required field is `task`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """A library task's name, or the artifact digest `sha256:…` of an uploaded package; never a path or a URL."""
+    submission_id: UUID | None = None
+    """Chosen by the submitter, so that sending twice submits once; else derived from the event's id."""
+    campaign: Label = "default"
+    scaffold: Label = "native"
+    scaffold_args: dict[str, str] = {}
+    route: Annotated[str, StringConstraints(max_length=128)] = ""
+    """A model route, such as `sim/expert` or `openai/gpt-5`; empty for scaffolds that use no model."""
+    samples: int = Field(default=1, ge=1, le=1000)
+    priority: Priority = Priority.NORMAL
+    engine: Label | None = None
+    """The sandbox engine to use; by default the deployment's first one that can run the task."""
+    seed: int = 0
+    max_cost_microusd: int = Field(default=DEFAULT_COST_CAP_MICROUSD, ge=0)
+    """Cap over all samples together, in millionths of a US dollar."""
+    allow_unknown_price: bool = False
+    max_steps: int | None = Field(default=None, ge=1, le=1000)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_seconds: float | None = Field(default=None, gt=0, le=86_400)
+
+
+class TaskAccepted(SubmissionEvent):
+    """The submission became these rollouts."""
+
+    task: TaskInfo
+    rollout_ids: list[UUID]
+    pool: str
+    simulated: bool = False
+
+
+class TaskRejected(Record):
+    """The submission is refused, field by field."""
+
+    submission_id: UUID
+    errors: list[FieldError]
+
+
+class TaskReady(SubmissionEvent):
+    """One rollout for the executors of its pool to claim."""
+
+    rollout_id: UUID
+    rollout: Rollout
+
+
+class CancelRequested(Record):
+    """Stop a submission, a campaign or a rollout: exactly one of them is named."""
+
+    submission_id: UUID | None = None
+    campaign: Label | None = None
+    rollout_id: UUID | None = None
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "CancelRequested":
+        if sum(x is not None for x in (self.submission_id, self.campaign, self.rollout_id)) != 1:
+            raise ValueError("name exactly one of submission_id, campaign, rollout_id")
+        return self

@@ -1,0 +1,23 @@
+"""The shape that every record and event shares."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """An immutable value that travels between services as JSON.
+
+    Unknown fields are ignored, so that a newer producer does not stop an older consumer; what people write
+    by hand (`task.submitted`) forbids them instead, because there an unknown field is a typing error.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, ser_json_inf_nan="strings")
+
+    def to_json(self) -> bytes:
+        """Encode as UTF-8 JSON."""
+        return self.model_dump_json().encode()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return self.model_dump(mode="json")

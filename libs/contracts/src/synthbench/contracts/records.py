@@ -1,0 +1,148 @@
+"""Values that several events carry."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from synthbench.contracts.model import Record
+
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""A content digest, `sha256:` and 64 hex digits."""
+
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}$")]
+"""A name that people choose: campaigns, tasks, scaffolds, routes."""
+
+
+class Outcome(StrEnum):
+    """How an attempt ended, as the agent's doing; `infra_error` means that we failed, not the agent."""
+
+    SOLVED = "solved"
+    UNSOLVED = "unsolved"
+    GAVE_UP = "gave_up"
+    STEP_LIMIT = "step_limit"
+    TOKEN_LIMIT = "token_limit"  # noqa: S105 - an outcome, no secret
+    COST_LIMIT = "cost_limit"
+    TIME_LIMIT = "time_limit"
+    AGENT_ERROR = "agent_error"
+    INFRA_ERROR = "infra_error"
+    CANCELLED = "cancelled"
+
+    @property
+    def gradable(self) -> bool:
+        """Whether the agent is answerable for it: neither our own failure nor a cancel is."""
+        return self not in (Outcome.INFRA_ERROR, Outcome.CANCELLED)
+
+
+class Priority(StrEnum):
+    """The ready queues, the first drained first."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class ArtifactRef(Record):
+    """Where a body lies in the artifact store, and what it must hash to."""
+
+    uri: str
+    """`artifact://sha256/<hex>` or `artifact://key/<key>`, resolved by the store that a deployment configures."""
+    digest: Digest
+    size: int = 0
+    """Bytes."""
+    media_type: str = "application/octet-stream"
+
+
+class FieldError(Record):
+    """One thing that is wrong in what somebody sent."""
+
+    field: str
+    message: str
+
+
+class Usage(Record):
+    """Tokens of one model call or of many, normalised by the llm-gateway.
+
+    Cached tokens are counted inside `input_tokens` (OpenAI's way; Anthropic's are added in), reasoning tokens
+    inside `output_tokens`.
+    """
+
+    calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_microusd: int = 0
+    """Millionths of a US dollar; 0 where the price is unknown, then `cost_known` is false."""
+    cost_known: bool = True
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Add up two usages; the sum's cost is known if both are."""
+        numbers = {
+            name: getattr(self, name) + getattr(other, name) for name in Usage.model_fields if name != "cost_known"
+        }
+        return Usage(**numbers, cost_known=self.cost_known and other.cost_known)
+
+
+class RolloutLimits(Record):
+    """What one attempt may use up."""
+
+    max_steps: int = Field(default=50, ge=1, le=1000)
+    max_tokens: int = Field(default=1_000_000, ge=1)
+    """Input plus output tokens over all model calls."""
+    max_seconds: float = Field(default=900.0, gt=0, le=86_400)
+    """The agent's clock; our own waits (queue, gateway, bus) are left out."""
+    max_cost_microusd: int = Field(default=1_000_000, ge=0)
+
+
+class TaskInfo(Record):
+    """What is known of a task without opening its package."""
+
+    name: str
+    digest: Digest
+    category: str = "uncategorized"
+    difficulty: str = "medium"
+    tags: list[str] = []
+    licence: str = ""
+
+
+class Rollout(Record):
+    """One planned sample: this task, this scaffold, this model route. Exactly one result of it counts."""
+
+    rollout_id: UUID
+    submission_id: UUID
+    campaign: str
+    task: TaskInfo
+    scaffold: str
+    scaffold_args: dict[str, str] = {}
+    route: str = ""
+    """A model route of the llm-gateway; empty for scaffolds that use no model (oracle, nop, cheat)."""
+    sample: int = 0
+    """Number of this sample among those of its submission, from 0."""
+    seed: int = 0
+    pool: str
+    """The sandbox engine that it needs."""
+    priority: Priority = Priority.NORMAL
+    limits: RolloutLimits = RolloutLimits()
+    allow_unknown_price: bool = False
+    simulated: bool = False
+    """Made by `sim/*` or by a scaffold without a model; never exported unless asked for by name."""
+
+
+class Timing(Record):
+    """Where the seconds of a step or an attempt went."""
+
+    model_seconds: float = 0.0
+    tool_seconds: float = 0.0
+    waited_seconds: float = 0.0
+    """Our own waits: queue, gateway retries, bus and journal. Not on the agent's clock."""
+
+
+class Span(Record):
+    """From when to when, in UTC."""
+
+    started_at: datetime
+    finished_at: datetime

@@ -1,0 +1,58 @@
+"""Request and reply between executor and scheduler, over core NATS. Not events: nobody keeps them."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import SecretStr, field_serializer
+
+from synthbench.contracts.model import Record
+from synthbench.contracts.records import Rollout
+
+CLAIM = "scheduler.rpc.claim"
+HEARTBEAT = "scheduler.rpc.heartbeat"
+
+
+class ClaimRequest(Record):
+    """May I run this rollout?"""
+
+    rollout_id: UUID
+    executor: str
+    pool: str
+
+
+class ClaimReply(Record):
+    """*granted*: run it; *busy*: another attempt's lease lives, ask again after `retry_after`; *gone*: drop it."""
+
+    status: Literal["granted", "busy", "gone"]
+    reason: str = ""
+    retry_after: float = 0.0
+    """Seconds."""
+    attempt: int = 0
+    rollout: Rollout | None = None
+    attempt_key: SecretStr | None = None
+    lease_seconds: float = 0.0
+    """The lease runs out when no heartbeat came for so long."""
+    deadline: datetime | None = None
+
+    @field_serializer("attempt_key", when_used="json")
+    def _reveal(self, key: SecretStr | None) -> str | None:
+        """Only the wire sees the key; `repr` and logs do not."""
+        return key.get_secret_value() if key else None
+
+
+class Heartbeat(Record):
+    """The executor still works on this attempt."""
+
+    rollout_id: UUID
+    attempt: int
+    executor: str
+    steps: int = 0
+
+
+class HeartbeatReply(Record):
+    """*stop*: the lease is lost, or the rollout was cancelled; the executor must not report a graded result."""
+
+    order: Literal["go_on", "stop"]
+    reason: str = ""
+    cancelled: bool = False

@@ -1,0 +1,83 @@
+"""The canonical trajectory: lossless, every export is derived from it."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from synthbench.contracts.model import Record
+from synthbench.contracts.records import ArtifactRef, Outcome, Rollout, Timing, Usage
+from synthbench.contracts.steps import Step
+from synthbench.contracts.verification import VerificationResult
+
+SCHEMA = "synthbench.trajectory.v1"
+
+
+class SandboxInfo(Record):
+    """Where the agent worked."""
+
+    engine: str = ""
+    version: str = ""
+    isolated: bool = True
+    unenforced: list[str] = []
+    """Limits that this host could not enforce, each with the reason."""
+    image_digest: str | None = None
+
+
+class AttemptContext(Record):
+    """What the steps alone do not tell of an attempt."""
+
+    instruction: str = ""
+    system_prompt: str = ""
+    tools: str = "[]"
+    """The tool schemas offered to the model: a JSON list as text, OpenAI's function format."""
+    scaffold_version: str = ""
+    prompt_version: str = ""
+    synthbench_version: str = ""
+    executor: str = ""
+    sandbox: SandboxInfo = SandboxInfo()
+    resumed_from: int | None = None
+    """Index of the step whose checkpoint this attempt started from."""
+
+
+class Trajectory(Record):
+    """The ordered steps of one attempt, with its outcome and rewards."""
+
+    schema_version: Literal["synthbench.trajectory.v1"] = SCHEMA
+    trajectory_id: UUID
+    rollout: Rollout
+    attempt: int
+    context: AttemptContext = AttemptContext()
+    steps: list[Step] = []
+    outcome: Outcome
+    detail: str = ""
+    """One line for people: why it ended like this."""
+    incomplete: str | None = None
+    """Why steps may be missing at the end (an attempt that was closed without a report); None if it is whole."""
+    reward: float = 0.0
+    verification: VerificationResult | None = None
+    diff: ArtifactRef | None = None
+    patch: str = ""
+    """The agent's whole change as a unified text diff, for people and exports; `diff` is the exact one."""
+    usage: Usage = Usage()
+    timing: Timing = Timing()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class TrajectorySummary(Record):
+    """The facets by which trajectories are listed, filtered and balanced."""
+
+    task_name: str
+    task_digest: str
+    category: str = ""
+    difficulty: str = ""
+    scaffold: str = ""
+    route: str = ""
+    model: str = ""
+    outcome: Outcome
+    reward: float = 0.0
+    steps: int = 0
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    simulated: bool = False
+    forgeable: bool = False

@@ -1,0 +1,43 @@
+"""What a verifier found."""
+
+from enum import StrEnum
+
+from synthbench.contracts.model import Record
+
+
+class TestStatus(StrEnum):
+    """Result of one test; a missing or a skipped one counts as failed."""
+
+    __test__ = False  # pytest: this is no test class
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    MISSING = "missing"
+
+
+class TestResult(Record):
+    """One expected or found test."""
+
+    __test__ = False  # pytest: this is no test class
+    name: str
+    status: TestStatus
+    required: bool = True
+    seconds: float = 0.0
+    message: str = ""
+
+
+class VerificationResult(Record):
+    """The tests one by one, and the reward that follows from them."""
+
+    reward: float = 0.0
+    """1.0 only if every required test passed, else 0.0."""
+    reward_parts: dict[str, float] = {}
+    """`fail_to_pass` and `pass_to_pass`: the shares that passed, 0..1."""
+    tests: list[TestResult] = []
+    forgeable: bool = False
+    """Whether code under test could have written this result (foreign packages under the harbor profile)."""
+    left_out: list[str] = []
+    """Paths of the agent's diff that were not applied: protected or unsafe."""
+    error: str | None = None
+    """Why no verdict could be reached (our failure); then the reward means nothing."""
+    seconds: float = 0.0
