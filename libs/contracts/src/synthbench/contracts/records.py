@@ -58,7 +58,8 @@ class ArtifactRef(Record):
 class FieldError(Record):
     """One thing that is wrong in what somebody sent."""
 
-    field: str
+    field: str = ""
+    """Dotted path; empty for the whole."""
     message: str
 
 

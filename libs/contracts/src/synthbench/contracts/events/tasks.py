@@ -43,7 +43,7 @@ class TaskAccepted(SubmissionEvent):
     """The submission became these rollouts."""
 
     task: TaskInfo
-    rollout_ids: list[UUID]
+    rollout_ids: list[UUID] = []
     pool: str
     simulated: bool = False
 
@@ -52,7 +52,7 @@ class TaskRejected(Record):
     """The submission is refused, field by field."""
 
     submission_id: UUID
-    errors: list[FieldError]
+    errors: list[FieldError] = []
 
 
 class TaskReady(SubmissionEvent):

@@ -55,7 +55,7 @@ class TrajectoryScored(AttemptEvent):
     trajectory_id: UUID
     artifact: ArtifactRef
     summary: TrajectorySummary
-    scores: list[Score]
+    scores: list[Score] = []
     aggregate: float
     """0..1, QUALITY.md's formula over the checks that ran."""
     verdict: Verdict

@@ -1,0 +1,89 @@
+"""Ids, digests, usage, and the registry's rules."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthbench.contracts.ids import canonical_json, derived_id, sha256_digest, uuid7
+from synthbench.contracts.records import Outcome, Usage
+from synthbench.contracts.registry import EVENTS, Service, Stream, durable, durables
+from synthbench.contracts.rpc import ClaimReply
+from synthbench.contracts.steps import Action, Step, step_digest
+from synthbench.contracts.streams import STREAMS
+
+
+def test_uuid7_sorts_by_time_and_has_the_right_bits():
+    first = uuid7()
+    time.sleep(0.002)
+    second = uuid7()
+    assert first < second
+    assert first.version == 7
+    assert first.variant == "specified in RFC 4122"
+    assert abs((first.int >> 80) / 1000 - time.time()) < 5
+
+
+def test_derived_ids_follow_from_their_parts():
+    assert derived_id("a", 1) == derived_id("a", 1) != derived_id("a", 2)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none(), max_size=5))
+def test_canonical_json_does_not_depend_on_order(value):
+    assert canonical_json(value) == canonical_json(dict(reversed(value.items())))
+
+
+def test_a_step_digest_covers_everything_but_itself():
+    step = Step(started_at="2026-01-01T00:00:00Z", finished_at="2026-01-01T00:00:01Z").sealed()
+    assert step_digest(step) == step.digest
+    assert step.model_copy(update={"action": Action(message="x")}).sealed().digest != step.digest
+    assert Step.model_validate_json(step.to_json()).sealed().digest == step.digest
+
+
+counts = st.integers(min_value=0, max_value=10**9)
+usages = st.builds(
+    Usage, calls=counts, input_tokens=counts, output_tokens=counts, cost_microusd=counts, cost_known=st.booleans()
+)
+
+
+@given(usages, usages)
+def test_usages_add_up(one, two):
+    total = one + two
+    assert total.input_tokens == one.input_tokens + two.input_tokens
+    assert total.cost_known == (one.cost_known and two.cost_known)
+    assert one + Usage() == one
+
+
+def test_only_our_failures_and_cancels_are_not_gradable():
+    assert {o for o in Outcome if not o.gradable} == {Outcome.INFRA_ERROR, Outcome.CANCELLED}
+
+
+def test_an_attempt_key_is_on_the_wire_but_not_in_a_repr():
+    reply = ClaimReply(status="granted", attempt_key="very-secret")
+    assert "very-secret" not in repr(reply)
+    assert ClaimReply.model_validate_json(reply.to_json()) == reply
+
+
+def test_durables_are_unique_and_queue_filters_do_not_overlap():
+    names = [d.name for d in durables()]
+    assert len(names) == len(set(names))
+    queued = [d.subject for d in durables() if d.stream is Stream.TASKS]
+    assert len(queued) == len(set(queued))
+    assert all("." not in name for name in names)
+
+
+def test_every_event_lies_in_exactly_one_stream():
+    for spec in EVENTS:
+        holders = [s for s in STREAMS if any(spec.name == p or spec.name == p.removesuffix(".>") for p in s.subjects)]
+        assert [s.name for s in holders] == [spec.stream], spec.name
+
+
+def test_a_service_reads_only_what_it_declares():
+    with pytest.raises(KeyError, match="quality is not declared"):
+        durable(Service.QUALITY, "task.submitted")
+    with pytest.raises(KeyError, match=r"task\.ready moon\.high"):
+        durable(Service.EXECUTOR, "task.ready", "moon.high")
+
+
+def test_digest_form():
+    assert sha256_digest(b"") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
