@@ -67,7 +67,7 @@ def test_a_foreign_id_becomes_always_the_same_uuid():
     ("subject", "headers", "payload", "field", "message"),
     [
         ("task.submitted", {}, b"{", "", "Invalid JSON"),
-        ("task.submitted", {}, b"[]", "", "valid dictionary"),
+        ("task.submitted", {}, b"[]", "", "should be an object"),
         ("task.submitted", {}, b"{}", "task", "Field required"),
         ("task.submitted", {}, b'{"task": "x", "modle": "y"}', "modle", "Extra inputs"),
         ("task.submitted", {}, b'{"task": "x", "samples": 0}', "samples", "greater than or equal to 1"),

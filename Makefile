@@ -1,0 +1,52 @@
+# `make` lists the targets. Everything they need they install into .venv; only python3 >= 3.11 is asked for.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest
+NAME ?=
+ARGS ?=
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install everything that running needs into .venv
+	@scripts/setup.sh runtime
+
+setup-dev:
+	@scripts/setup.sh dev
+
+demo: setup ## one task, then all six with two simulated models: no key, no Docker
+	@$(BIN)/synth-bench demo
+
+test: setup-dev ## set up what the tests need, and run them all
+	@scripts/test.sh $(ARGS)
+
+check: setup-dev ## lint, types, boundaries, dependencies, contract
+	@scripts/check.sh
+
+fmt: setup-dev ## format the code and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix-only . ; $(BIN)/ruff format --quiet . ; cd proto && ../$(BIN)/buf format -w
+
+bench: setup-dev ## run the benches (NAME=sandbox for one, QUICK=1 for a small form)
+	@$(BIN)/python -m tests.bench $(NAME)
+
+docs: setup-dev ## write docs/asyncapi.json from the registry of events
+	@$(BIN)/python scripts/asyncapi.py
+
+lock: setup-dev ## pin the dependencies anew (ARGS=--upgrade for newer ones)
+	@$(BIN)/python scripts/lock.py $(ARGS)
+
+proto-baseline: setup-dev ## release the contract: from now on only additions
+	@rm -rf proto/baseline/synthbench && cp -R proto/synthbench proto/baseline/synthbench
+
+up: setup ## start the embedded stack and leave it running
+	@$(BIN)/synth-bench up
+
+down: setup ## stop the embedded stack when its work is done
+	@$(BIN)/synth-bench down
+
+clean: ## remove what was built and installed here (the data folder stays)
+	@rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup setup-dev demo test check fmt bench docs lock proto-baseline up down clean
