@@ -1,0 +1,171 @@
+"""An artifact store in a folder. Durable: file and folder are synced before a write returns."""
+
+import asyncio
+import errno
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable
+from functools import wraps
+from pathlib import Path
+
+from synthbench.contracts.ids import sha256_digest
+from synthbench.contracts.records import ArtifactRef
+from synthbench.storage.artifacts.protocol import digest_in, key_uri, object_path, uri_of_digest, valid_key
+from synthbench.storage.errors import (
+    ArtifactConflict,
+    ArtifactCorrupt,
+    ArtifactNotFound,
+    ArtifactStoreUnavailable,
+)
+
+_MEND = {
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "the disk quota is used up: make room",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied: let this user write there",
+    errno.EPERM: "permission denied: let this user write there",
+}
+
+
+def _translated[**P, R](method: Callable[P, R]) -> Callable[P, R]:
+    """Turn an OSError into one line that says what to do."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            cause = _MEND.get(error.errno or 0, error.strerror)
+            raise ArtifactStoreUnavailable(f"artifact store {args[0]}: {cause}") from error
+
+    return call
+
+
+class FilesStore:
+    """Bodies under `sha256/ab/<hex>`, keys under `key/…`."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def local_path(self, uri: str) -> Path:
+        """Where a body lies on this machine."""
+        return self.root / object_path(uri)
+
+    async def put(self, data: bytes, *, media_type: str = "application/octet-stream") -> ArtifactRef:
+        """See the protocol."""
+        digest = sha256_digest(data)
+        uri = uri_of_digest(digest)
+        await asyncio.to_thread(self._write_once, self.local_path(uri), data)
+        return ArtifactRef(uri=uri, digest=digest, size=len(data), media_type=media_type)
+
+    async def put_named(self, key: str, data: bytes) -> bool:
+        """See the protocol."""
+        if not valid_key(key):
+            raise ValueError(f"{key[:120]!r} is no valid key: plain path segments, please")
+        path = self.local_path(key_uri(key))
+        if await asyncio.to_thread(self._write_once, path, data):
+            return True
+        if await asyncio.to_thread(self._read, path) != data:
+            raise ArtifactConflict(f"{key} holds other content already")
+        return False
+
+    async def get(self, uri: str) -> bytes:
+        """See the protocol."""
+        data = await self._find(uri, lambda path: self._read(path))
+        expected = digest_in(uri)
+        if expected and sha256_digest(data) != expected:
+            raise ArtifactCorrupt(f"{uri}: the content hashes to {sha256_digest(data)}")
+        return data
+
+    async def read(self, uri: str, start: int, length: int) -> bytes:
+        """See the protocol."""
+        return await self._find(uri, lambda path: self._read(path, start, length))
+
+    async def exists(self, uri: str) -> bool:
+        """See the protocol."""
+        return await asyncio.to_thread(self.local_path(uri).is_file)
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """See the protocol."""
+        if not valid_key(prefix.removesuffix("/")):
+            raise ValueError(f"{prefix[:120]!r} is no valid prefix")
+        for key in await asyncio.to_thread(self._keys_below, prefix):
+            yield key
+
+    async def delete(self, uri: str) -> None:
+        """See the protocol."""
+        await asyncio.to_thread(self._remove, self.local_path(uri))
+
+    async def probe(self) -> None:
+        """See the protocol."""
+        path = self.root / f".probe-{secrets.token_hex(6)}"
+        await asyncio.to_thread(self._write_once, path, b"ok")
+        await asyncio.to_thread(path.unlink)
+
+    async def _find(self, uri: str, read: Callable[[Path], bytes]) -> bytes:
+        try:
+            return await asyncio.to_thread(read, self.local_path(uri))
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise ArtifactNotFound(f"nothing is stored under {uri}") from error
+
+    @_translated
+    def _read(self, path: Path, start: int = 0, length: int = -1) -> bytes:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    @_translated
+    def _write_once(self, path: Path, data: bytes) -> bool:
+        """Write beside, sync, then link into place: a reader sees all of it or nothing. False if it was there."""
+        if path.exists():
+            return False
+        self._make_folder(path.parent)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        return True
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent) if folder != self.root else None
+        folder.mkdir(parents=True, exist_ok=True)
+        _sync_folder(folder.parent)
+
+    @_translated
+    def _keys_below(self, prefix: str) -> list[str]:
+        base = self.root / "key"
+        found = (
+            (Path(folder) / name).relative_to(base).as_posix()
+            for folder, _, names in os.walk(base / prefix)
+            for name in names
+            if not name.startswith(".")
+        )
+        return sorted(found)
+
+    @_translated
+    def _remove(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

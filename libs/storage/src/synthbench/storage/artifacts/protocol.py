@@ -1,0 +1,95 @@
+"""What an artifact store is, whatever lies behind it."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from synthbench.contracts.records import ArtifactRef
+
+_DIGEST_URI = re.compile(r"^artifact://sha256/([0-9a-f]{64})$")
+_KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")
+
+
+class ArtifactStore(Protocol):
+    """Stores bodies by their content, and small records under write-once keys.
+
+    Every method may raise `ArtifactStoreUnavailable`.
+    """
+
+    async def put(self, data: bytes, *, media_type: str = "application/octet-stream") -> ArtifactRef:
+        """Store a body under its digest; storing it twice is the same as once. Durable when it returns."""
+        ...
+
+    async def put_named(self, key: str, data: bytes) -> bool:
+        """Store a record under a key that nobody has used; True if it was stored now, False if it was there already.
+
+        Raises:
+            ArtifactConflict: the key holds other content.
+            ValueError: the key is not made of plain path segments.
+        """
+        ...
+
+    async def get(self, uri: str) -> bytes:
+        """Read a whole body; `uri` is `artifact://sha256/<hex>`, whose content is checked, or `artifact://key/<key>`.
+
+        Raises:
+            ArtifactNotFound: nothing is there.
+            ArtifactCorrupt: the content does not match the digest.
+        """
+        ...
+
+    async def read(self, uri: str, start: int, length: int) -> bytes:
+        """Read part of a body, unchecked."""
+        ...
+
+    async def exists(self, uri: str) -> bool:
+        """Whether something is stored there."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the keys that start with `prefix`, which ends at a `/`, sorted."""
+        ...
+
+    async def delete(self, uri: str) -> None:
+        """Remove it; removing nothing is fine."""
+        ...
+
+    async def probe(self) -> None:
+        """Write and remove something; for readiness."""
+        ...
+
+
+def uri_of_digest(digest: str) -> str:
+    """Return the URI of content by its digest `sha256:<hex>`."""
+    return "artifact://sha256/" + digest.removeprefix("sha256:")
+
+
+def key_uri(key: str) -> str:
+    """Return the URI of a key."""
+    return f"artifact://key/{key}"
+
+
+def digest_in(uri: str) -> str | None:
+    """Return the digest that a content URI names, None for a key URI."""
+    match = _DIGEST_URI.match(uri)
+    return f"sha256:{match[1]}" if match else None
+
+
+def object_path(uri: str) -> str:
+    """Return the location-independent path of a URI inside a store.
+
+    Raises:
+        ValueError: it is no artifact URI, or its key is not made of plain path segments.
+    """
+    if digest := digest_in(uri):
+        hexadecimal = digest.removeprefix("sha256:")
+        return f"sha256/{hexadecimal[:2]}/{hexadecimal}"
+    key = uri.removeprefix("artifact://key/")
+    if key == uri or not valid_key(key):
+        raise ValueError(f"{uri[:120]!r} is no artifact URI")
+    return f"key/{key}"
+
+
+def valid_key(key: str) -> bool:
+    """Whether a key is made of plain path segments: letters, digits, `.`, `_`, `-`; none starts with a dot."""
+    return len(key) <= 512 and bool(_KEY.match(key))

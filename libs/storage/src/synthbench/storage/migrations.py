@@ -1,0 +1,135 @@
+"""Forward-only migrations: `migrations/0001_name.sql`, … in the package of each service, found by entry points.
+
+`python -m synthbench.storage.migrations` brings every schema up to date; it may run many times and many at once.
+A line `-- include: outbox` puts the outbox of `synthbench/storage/outbox.sql` in front of a file.
+"""
+
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import entry_points
+
+import psycopg
+from psycopg import sql
+from pydantic import SecretStr
+
+from synthbench.contracts.ids import sha256_digest
+from synthbench.storage.database import place_of
+from synthbench.storage.errors import DatabaseUnavailable, MigrationError
+
+ENTRY_POINTS = "synthbench.migrations"
+_FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
+_INCLUDE = "-- include: outbox"
+_LOCK = 0x53594E54  # "SYNT"; the second key of the advisory lock is the schema's hash
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file."""
+
+    version: int
+    name: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """Of the text as it is applied."""
+        return sha256_digest(self.text.encode())
+
+
+def load(package: str) -> list[Migration]:
+    """Read the migrations of a package, in order.
+
+    Raises:
+        MigrationError: a file is misnamed, or a number is missing or doubled.
+    """
+    outbox = resources.files("synthbench.storage").joinpath("outbox.sql").read_text("utf-8")
+    found: list[Migration] = []
+    for file in resources.files(package).joinpath("migrations").iterdir():
+        if not file.name.endswith(".sql"):
+            continue
+        match = _FILE.match(file.name)
+        if match is None:
+            raise MigrationError(f"{package}/migrations/{file.name}: name it 0001_what_it_does.sql")
+        text = file.read_text("utf-8").replace(_INCLUDE, outbox)
+        found.append(Migration(int(match[1]), match[2], text))
+    found.sort(key=lambda migration: migration.version)
+    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
+        raise MigrationError(f"{package}/migrations: numbers must run 0001, 0002, … without gaps")
+    return found
+
+
+def migrate(dsn: SecretStr, schemas: Iterable[tuple[str, str]]) -> list[str]:
+    """Bring the schemas up to date; return `schema/0001_name` of what was applied.
+
+    Args:
+        dsn: of a role that may create schemas.
+        schemas: pairs of schema and the package that holds its migrations.
+
+    Raises:
+        DatabaseUnavailable: nothing answers.
+        MigrationError: a file was changed after it was applied, or failed.
+    """
+    try:
+        with psycopg.connect(dsn.get_secret_value(), connect_timeout=5) as connection:
+            return [line for schema, package in schemas for line in _migrate_schema(connection, schema, load(package))]
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"no Postgres at {place_of(dsn)}: {str(error).splitlines()[0]}") from error
+
+
+def _migrate_schema(connection: psycopg.Connection, schema: str, migrations: list[Migration]) -> list[str]:
+    """Apply what is missing, all in one transaction under a lock, so that two starters do not collide."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK, schema))
+        name = sql.Identifier(schema)
+        cursor.execute(sql.SQL("create schema if not exists {}").format(name))
+        cursor.execute(sql.SQL("set local search_path to {}").format(name))
+        cursor.execute(
+            "create table if not exists schema_migrations (version int primary key, name text not null,"
+            " digest text not null, applied_at timestamptz not null default now())"
+        )
+        cursor.execute("select version, digest from schema_migrations")
+        applied = dict(cursor.fetchall())
+        done: list[str] = []
+        for migration in migrations:
+            label = f"{schema}/{migration.version:04}_{migration.name}"
+            if migration.version in applied:
+                if applied[migration.version] != migration.digest:
+                    raise MigrationError(f"{label} was changed after it was applied; add a new migration instead")
+                continue
+            try:
+                cursor.execute(migration.text.encode())
+            except psycopg.Error as error:
+                raise MigrationError(f"{label}: {str(error).splitlines()[0]}") from error
+            cursor.execute(
+                "insert into schema_migrations (version, name, digest) values (%s, %s, %s)",
+                (migration.version, migration.name, migration.digest),
+            )
+            done.append(label)
+    return done
+
+
+def migrate_all(dsn: SecretStr) -> list[str]:
+    """Migrate every installed service."""
+    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
+    return migrate(dsn, [(entry.name, entry.value) for entry in found])
+
+
+def main() -> int:
+    """The one command of compose and Kubernetes."""
+    from synthbench.chassis.errors import SettingsError
+    from synthbench.chassis.settings import Settings, load_settings
+
+    try:
+        applied = migrate_all(load_settings(Settings).postgres_dsn)
+    except (SettingsError, DatabaseUnavailable, MigrationError) as error:
+        sys.stderr.write(f"migrations: {error}\n")
+        return 1
+    sys.stdout.write("".join(f"applied {label}\n" for label in applied) or "up to date\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
