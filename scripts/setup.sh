@@ -45,9 +45,9 @@ fi
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8' \
     || die "pip could not install uv; is the package index reachable?"
 say "setup: installing pinned packages ($lock)"
-.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r "$lock"
+.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r "$lock"
 # shellcheck disable=SC2046
-.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps \
+.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --no-deps \
     $(for p in libs/*/ services/*/ ./; do printf -- '-e %s ' "$p"; done)
 rm -f .venv/.setup-*
 printf '%s' "$wanted" >"$stamp"

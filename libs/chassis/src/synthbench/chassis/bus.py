@@ -1,0 +1,224 @@
+"""The bus: NATS with JetStream. Every publish names its stream and waits for the ack; nothing vanishes."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.js import JetStreamContext
+from nats.js.errors import APIError
+from nats.js.errors import Error as JetStreamError
+from pydantic import SecretStr, ValidationError
+from structlog.stdlib import BoundLogger
+
+from synthbench.chassis import metrics
+from synthbench.chassis.errors import BusUnavailable, RequestRefused
+from synthbench.chassis.telemetry import current_trace, span
+from synthbench.contracts import cloudevents
+from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES, Envelope, Message
+from synthbench.contracts.model import Record
+from synthbench.contracts.records import ArtifactRef
+from synthbench.contracts.registry import Service, Stream
+
+R = TypeVar("R", bound=Record)
+Q = TypeVar("Q", bound=Record)
+
+_TRY_SECONDS = 2.0
+_PAUSE_SECONDS = 0.1
+_ERROR_HEADER = "synthbench-error"
+
+
+class PayloadStore(Protocol):
+    """Where payloads over 256 KiB go; the artifact store is one."""
+
+    async def put(self, data: bytes, *, media_type: str = ...) -> ArtifactRef:
+        """Store a body."""
+        ...
+
+    async def get(self, uri: str) -> bytes:
+        """Read it back."""
+        ...
+
+
+def instance_name(service: str) -> str:
+    """Name of this process among its replicas."""
+    return f"{service}-{socket.gethostname()}-{os.getpid()}"
+
+
+class Bus:
+    """A connection to the bus as one service."""
+
+    def __init__(self, service: Service, connection: Client, log: BoundLogger) -> None:
+        self.service = service
+        self.source = f"synth-bench/{service}"
+        self.nc = connection
+        self.js: JetStreamContext = connection.jetstream(timeout=_TRY_SECONDS)
+        self._log = log
+        self._payloads: PayloadStore | None = None
+        self._requests: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def connect(
+        cls, service: Service, url: str, user: str, password: SecretStr, log: BoundLogger, *, patience: float = 30.0
+    ) -> "Bus":
+        """Connect; a server that is not there yet is waited for.
+
+        Raises:
+            BusUnavailable: nothing answered within `patience` seconds, or it refused the user.
+        """
+
+        async def on_error(error: Exception) -> None:
+            log.warning("bus", error=str(error) or type(error).__name__)
+
+        deadline = asyncio.get_running_loop().time() + patience
+        while True:
+            try:
+                connection = await nats.connect(
+                    url, user=user or None, password=password.get_secret_value() or None,
+                    name=instance_name(service), inbox_prefix=f"_INBOX.{service}".encode(),
+                    max_reconnect_attempts=-1, reconnect_time_wait=0.2, connect_timeout=3, error_cb=on_error,
+                    allow_reconnect=True, drain_timeout=5, ping_interval=20,
+                )  # fmt: skip
+                return cls(service, connection, log)
+            except (NatsError, OSError, TimeoutError) as error:
+                refused = "authorization" in str(error).lower()
+                if refused or asyncio.get_running_loop().time() > deadline:
+                    mend = "check the user and password" if refused else "start it, or set SYNTHBENCH_NATS_URL"
+                    raise BusUnavailable(f"no bus at {url}: {error or type(error).__name__}; {mend}") from error
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    def use_payload_store(self, store: PayloadStore) -> None:
+        """Let payloads over 256 KiB go through this store."""
+        self._payloads = store
+
+    async def publish(
+        self, body: Record, *, id: UUID | None = None, trace: Mapping[str, str] | None = None, timeout: float = 10.0
+    ) -> UUID:
+        """Publish an event and wait until the stream has stored it; return its id.
+
+        Publishing twice with the same id stores it once within the stream's dedup window.
+
+        Raises:
+            BusUnavailable: not stored within `timeout` seconds.
+        """
+        context = current_trace() if trace is None else dict(trace)
+        envelope = Envelope(body, self.source, trace=context) if id is None else Envelope(body, self.source, id, trace=context)
+        message = await self.checked(cloudevents.encode(envelope))
+        await self.publish_message(message, msg_id=str(envelope.id), stream=envelope.spec.stream, timeout=timeout)
+        metrics.PUBLISHED.labels(envelope.spec.name).inc()
+        return envelope.id
+
+    async def checked(self, message: Message) -> Message:
+        """Apply the claim check: a large payload goes to the artifact store, its reference stays."""
+        if len(message.payload) <= CLAIM_CHECK_BYTES:
+            return message
+        if self._payloads is None:
+            raise ValueError(f"{message.subject}: {len(message.payload)} bytes, and no store for large payloads is set")
+        reference = await self._payloads.put(message.payload, media_type="application/json")
+        return cloudevents.with_reference(message, reference)
+
+    async def publish_message(self, message: Message, *, msg_id: str, stream: Stream | str, timeout: float = 10.0) -> None:
+        """Store an encoded message in its stream, trying again with the same id until `timeout`.
+
+        Raises:
+            BusUnavailable: the stream is full, or nothing answers.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        headers = {**message.headers, "Nats-Msg-Id": msg_id}
+        while True:
+            try:
+                await self.js.publish(
+                    message.subject, message.payload, timeout=min(_TRY_SECONDS, max(0.1, deadline - loop.time())),
+                    stream=str(stream), headers=headers,
+                )  # fmt: skip
+                return
+            except (NatsError, JetStreamError, TimeoutError, OSError) as error:
+                metrics.PUBLISH_STALLED.labels(str(stream)).inc()
+                if loop.time() + _PAUSE_SECONDS > deadline:
+                    raise BusUnavailable(f"{message.subject} not stored in {stream}: {_reason(error)}") from error
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def read_payload(self, headers: Mapping[str, str], payload: bytes) -> bytes:
+        """Return the payload itself, fetched from the artifact store if the message only refers to it.
+
+        Raises:
+            MalformedEvent: the reference is broken.
+        """
+        reference = cloudevents.reference_of(headers, payload)
+        if reference is None:
+            return payload
+        if self._payloads is None:
+            raise ValueError("a message refers to a stored payload, and no payload store is set")
+        return await self._payloads.get(reference.uri)
+
+    async def request(self, subject: str, body: Record, reply: type[R], *, timeout: float = 5.0) -> R:
+        """Ask over core NATS, and wait for the answer; nobody listening yet is waited for, too.
+
+        Raises:
+            BusUnavailable: no answer within `timeout` seconds.
+            RequestRefused: the other side says no, or answers nonsense.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            remaining = max(0.1, deadline - loop.time())
+            try:
+                message = await self.nc.request(subject, body.to_json(), timeout=remaining, headers=current_trace() or None)
+                break
+            except NoRespondersError as error:
+                if loop.time() + _PAUSE_SECONDS > deadline:
+                    raise BusUnavailable(f"nobody answers {subject}") from error
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except (NatsError, TimeoutError, OSError) as error:
+                raise BusUnavailable(f"{subject}: {_reason(error)}") from error
+        if message.headers and _ERROR_HEADER in message.headers:
+            raise RequestRefused(message.headers[_ERROR_HEADER])
+        try:
+            return reply.model_validate_json(message.data)
+        except ValidationError as error:
+            raise RequestRefused(f"{subject} answered what is no {reply.__name__}") from error
+
+    async def respond(self, subject: str, request: type[Q], handler: Callable[[Q], Awaitable[Record]]) -> None:
+        """Answer requests on `subject`, shared with the other replicas of this service."""
+
+        async def answer(message: Msg) -> None:
+            headers = {key.lower(): value for key, value in (message.headers or {}).items()}
+            try:
+                with span(f"answer {subject}", parent=headers if "traceparent" in headers else None):
+                    body = await handler(request.model_validate_json(message.data))
+                await message.respond(body.to_json())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it
+                self._log.warning("request refused", subject=subject, error=str(error))
+                line = (str(error) or type(error).__name__).split("\n")[0]
+                await self.nc.publish(message.reply, b"", headers={_ERROR_HEADER: line})
+
+        async def on_message(message: Msg) -> None:
+            task = asyncio.create_task(answer(message))
+            self._requests.add(task)
+            task.add_done_callback(self._requests.discard)
+
+        await self.nc.subscribe(subject, queue=str(self.service), cb=on_message)
+
+    async def close(self) -> None:
+        """Let running answers finish, flush and disconnect."""
+        if self._requests:
+            await asyncio.wait(self._requests, timeout=2)
+        try:
+            await asyncio.wait_for(self.nc.drain(), 6)
+        except (NatsError, TimeoutError, OSError) as error:
+            self._log.warning("bus did not drain", error=_reason(error))
+            await self.nc.close()
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, APIError) and error.description:
+        return error.description
+    return str(error) or type(error).__name__
