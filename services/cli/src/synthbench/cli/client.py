@@ -1,0 +1,169 @@
+"""A client of a stack: submits over the bus, follows events, reads the services' HTTP APIs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+
+from synthbench.cli.endpoints import Endpoints
+from synthbench.cli.errors import CliError
+from synthbench.cli.progress import FOLLOWED, Progress
+from synthbench.contracts import cloudevents
+from synthbench.contracts.cloudevents import Envelope
+from synthbench.contracts.events import CancelRequested, TaskSubmitted
+from synthbench.contracts.ids import uuid7
+from synthbench.contracts.model import Record
+from synthbench.contracts.records import ArtifactRef
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.storage.artifacts import ArtifactStore, open_store
+
+Listener = Callable[[Envelope], None]
+
+_POLL_SECONDS = 1.0
+_REQUEST_SECONDS = 10.0
+TERMINAL = ("done", "failed", "cancelled", "rejected")
+"""States of a submission in which nothing more will happen."""
+
+
+class StackClient:
+    """An open connection to a stack. Make one with `connect`."""
+
+    def __init__(self, endpoints: Endpoints, connection: Client, http: httpx.AsyncClient, store: ArtifactStore) -> None:
+        self.endpoints = endpoints
+        self.nats = connection
+        self.store = store
+        self._http = http
+        self._jetstream = connection.jetstream(timeout=_REQUEST_SECONDS)
+
+    async def publish(self, body: Record) -> None:
+        """Put an event on the bus and wait until it is stored."""
+        envelope = Envelope(body, source="synth-bench/cli")
+        message = cloudevents.encode(envelope)
+        headers = {**message.headers, "Nats-Msg-Id": str(envelope.id)}
+        try:
+            await self._jetstream.publish(
+                message.subject, message.payload, stream=envelope.spec.stream, headers=headers, timeout=_REQUEST_SECONDS
+            )
+        except (NatsError, APIError) as error:
+            raise CliError(f"the bus did not take {envelope.spec.name}: {error}; is the stack healthy?") from error
+
+    async def submit(self, submission: TaskSubmitted, listener: Listener | None = None) -> Progress:
+        """Submit and follow until every rollout is curated or given up; `listener` sees each event."""
+        submission_id = submission.submission_id or uuid7()
+        progress = Progress(submission_id)
+        changed = asyncio.Event()
+
+        async def on_message(message: Msg) -> None:
+            envelope = await self._decode(message)
+            if envelope and progress.apply(envelope):
+                if listener:
+                    listener(envelope)
+                changed.set()
+
+        subscriptions = [await self.nats.subscribe(subject, cb=on_message) for subject in FOLLOWED]
+        await self.nats.flush()
+        try:
+            await self.publish(submission.model_copy(update={"submission_id": submission_id}))
+            await self._wait(progress, changed)
+        except asyncio.CancelledError:
+            await self.publish(CancelRequested(submission_id=submission_id, reason="cancelled by the user"))
+            raise
+        finally:
+            for subscription in subscriptions:
+                await subscription.unsubscribe()
+        return progress
+
+    async def _wait(self, progress: Progress, changed: asyncio.Event) -> None:
+        """Events say most; the scheduler's API says the rest (a rollout that failed for good has no last event)."""
+        while not progress.curated and not progress.rejected:
+            changed.clear()
+            try:
+                await asyncio.wait_for(changed.wait(), _POLL_SECONDS)
+            except TimeoutError:
+                submission = await self.find(f"/v1/submissions/{progress.submission_id}", service="scheduler")
+                if submission and submission["state"] in TERMINAL:
+                    return
+
+    async def _decode(self, message: Msg) -> Envelope | None:
+        headers = dict(message.headers or {})
+        try:
+            reference = cloudevents.reference_of(headers, message.data)
+            payload = await self.store.get(reference.uri) if reference else message.data
+            return cloudevents.decode(message.subject, headers, payload, sequence=0, stream="")
+        except cloudevents.MalformedEvent:
+            return None
+
+    async def find(self, path: str, *, service: str = "collector", params: Mapping[str, Any] | None = None) -> Any:
+        """GET a JSON document; None where there is none.
+
+        Raises:
+            CliError: the service does not answer, or refuses.
+        """
+        base = self.endpoints.scheduler_url if service == "scheduler" else self.endpoints.collector_url
+        try:
+            response = await self._http.get(base + path, params={k: v for k, v in (params or {}).items() if v is not None})
+        except httpx.HTTPError as error:
+            raise CliError(f"the {service} does not answer on {base}: {error or type(error).__name__}") from error
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        if response.is_error:
+            raise CliError(f"the {service} refused {path}: {response.status_code} {response.text[:200]}")
+        return response.json()
+
+    async def trajectory(self, trajectory_id: UUID | str) -> tuple[dict[str, Any], Trajectory]:
+        """Return the catalogue's entry of a trajectory, and the trajectory itself.
+
+        Raises:
+            CliError: there is no such trajectory.
+        """
+        entry = await self.find(f"/v1/trajectories/{trajectory_id}")
+        if entry is None:
+            raise CliError(f"no trajectory {trajectory_id}; `synth-bench trajectories list` shows what there is")
+        reference = ArtifactRef.model_validate(entry["artifact"])
+        return entry, Trajectory.model_validate_json(await self.store.get(reference.uri))
+
+    async def wait_settled(self, trajectory_id: UUID | str, seconds: float = 5.0) -> dict[str, Any]:
+        """Return the catalogue's entry once it knows the curation (the collector hears of it like everybody else)."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            entry = await self.find(f"/v1/trajectories/{trajectory_id}")
+            if (entry and entry.get("curation")) or asyncio.get_running_loop().time() > deadline:
+                return entry or {}
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def connect(endpoints: Endpoints) -> AsyncIterator[StackClient]:
+    """Open a client.
+
+    Raises:
+        CliError: the bus refuses, or nothing answers there.
+    """
+
+    async def quiet(_error: Exception) -> None:
+        """nats-py prints its connection errors by itself otherwise; ours come as exceptions."""
+
+    handlers: dict[str, Callable[[Exception], Awaitable[None]]] = {"error_cb": quiet}
+    try:
+        connection = await nats.connect(
+            endpoints.nats_url, user=endpoints.nats_user or None, name="synth-bench-cli", inbox_prefix=b"_INBOX.client",
+            password=endpoints.nats_password.get_secret_value() or None, max_reconnect_attempts=-1,
+            connect_timeout=5, allow_reconnect=True, **handlers,
+        )  # fmt: skip
+    except (NatsError, OSError, TimeoutError) as error:
+        raise CliError(f"no connection to the bus at {endpoints.nats_url}: {error or type(error).__name__}") from error
+    token = endpoints.api_token
+    auth = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    try:
+        async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, headers=auth) as http:
+            yield StackClient(endpoints, connection, http, open_store(endpoints.artifacts_url))
+    finally:
+        await connection.close()

@@ -1,0 +1,154 @@
+"""What people see: steps as they are recorded, summaries, tables. All printing of the CLI happens here."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from synthbench.contracts.events import AttemptStarted, StepRecorded
+from synthbench.contracts.steps import Observation, Step, ToolCall
+from synthbench.contracts.trajectory import Trajectory
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_WIDTH = 76
+_VERDICT_STYLE = {"accept": "green", "review": "yellow", "reject": "red"}
+_OUTCOME_STYLE = {"solved": "green", "infra_error": "red", "cancelled": "yellow"}
+
+
+def say(text: str) -> None:
+    """A line about what is going on; not part of the result, so it goes to stderr."""
+    err.print(f"[dim]{escape(text)}[/dim]")
+
+
+def fail(text: str) -> None:
+    """The one line of an error."""
+    err.print(f"[bold red]synth-bench:[/bold red] {escape(text)}")
+
+
+def show_json(value: Any) -> None:
+    """A result for programs."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def outcome(name: str) -> str:
+    """An outcome in its colour."""
+    style = _OUTCOME_STYLE.get(name, "yellow")
+    return f"[{style}]{name}[/{style}]"
+
+
+def verdict(name: str) -> str:
+    """A verdict in its colour."""
+    style = _VERDICT_STYLE.get(name, "white")
+    return f"[{style}]{name}[/{style}]"
+
+
+def started(event: AttemptStarted) -> None:
+    """The head of an attempt."""
+    rollout, box = event.rollout, event.context.sandbox
+    driver = f"{rollout.scaffold} with {rollout.route}" if rollout.route else rollout.scaffold
+    place = box.engine if box.isolated else f"{box.engine}, NOT ISOLATED"
+    attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
+    out.print(
+        f"[bold]{escape(rollout.task.name)}[/bold] ({rollout.task.category}, {rollout.task.difficulty})"
+        f" · {escape(driver)} · {place}{attempt}"
+    )
+
+
+def recorded(event: StepRecorded) -> None:
+    """One step, as it is recorded."""
+    out.print(step_line(event.step))
+
+
+def step_line(step: Step) -> str:
+    """One step on one line: number, what was called, how it ended, seconds."""
+    seconds = (step.finished_at - step.started_at).total_seconds()
+    calls = [_call(call) for call in step.action.tool_calls]
+    action = "; ".join(calls) or _clip(step.action.message.strip() or "(no action)")
+    answers = ", ".join(_answer(o) for o in step.observations)
+    changed = f" · changed {len(step.state.changed)}" if step.state.changed else ""
+    return f"  {step.index + 1:>3}  {action}\n       [dim]{answers or 'ok'}{changed} · {seconds:.2f} s[/dim]"
+
+
+def _call(call: ToolCall) -> str:
+    try:
+        arguments = json.loads(call.arguments)
+    except ValueError:
+        return f"[cyan]{escape(call.name)}[/cyan] {escape(_clip(call.arguments))}"
+    if not isinstance(arguments, dict):
+        return f"[cyan]{escape(call.name)}[/cyan] {escape(_clip(call.arguments))}"
+    texts = [str(value).strip().split("\n")[0] for value in list(arguments.values())[:2]]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - any JSON
+    return f"[cyan]{escape(call.name)}[/cyan] {escape(_clip(' '.join(texts)))}"
+
+
+def _answer(observation: Observation) -> str:
+    if observation.error:
+        return f"[yellow]{escape(observation.error)}[/yellow]"
+    lines = observation.content.count("\n") + (not observation.content.endswith("\n") and bool(observation.content))
+    size = f"{lines} line{'s' if lines != 1 else ''}"
+    return size if observation.exit_code in (None, 0) else f"[yellow]exit {observation.exit_code}[/yellow], {size}"
+
+
+def _clip(text: str) -> str:
+    text = text.replace("\n", " ⏎ ")
+    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
+
+
+def money(microusd: int, *, known: bool = True) -> str:
+    """Micro-dollars for people."""
+    return f"${microusd / 1e6:.4f}" if known else "unknown"
+
+
+def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> None:
+    """The end of `generate-trajectory`: outcome, reward and its parts, scores, tokens, cost, where the JSON lies."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    tests = trajectory.verification.tests if trajectory.verification else []
+    passed = sum(test.status == "passed" for test in tests)
+    parts = trajectory.verification.reward_parts if trajectory.verification else {}
+    usage = trajectory.usage
+    scores = detail.get("scores") or []
+    table.add_row("outcome", f"{outcome(trajectory.outcome)}  {escape(trajectory.detail)}")
+    table.add_row("reward", f"{trajectory.reward:g}  " + ", ".join(f"{k} {v:.2f}" for k, v in parts.items()))
+    table.add_row("tests", f"{passed} of {len(tests)} passed")
+    table.add_row("scores", ", ".join(f"{s['check']} {s['score']:.2f}" for s in scores) or "none")
+    table.add_row("verdict", f"{verdict(str(detail.get('verdict')))} (quality), {detail.get('curation')} (diversity)")
+    table.add_row("steps", str(len(trajectory.steps)))
+    table.add_row(
+        "tokens", f"{usage.input_tokens} in, {usage.output_tokens} out, {money(usage.cost_microusd, known=usage.cost_known)}"
+    )
+    if trajectory.rollout.simulated:
+        table.add_row("note", "simulated: kept out of exports unless asked for by name")
+    table.add_row("trajectory", str(trajectory.trajectory_id))
+    table.add_row("JSON", escape(location))
+    out.print(table)
+
+
+def results(rows: list[dict[str, Any]]) -> None:
+    """One row for each trajectory."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, justify in (("task", "left"), ("difficulty", "left"), ("model", "left"), ("outcome", "left"),
+                          ("steps", "right"), ("reward", "right"), ("verdict", "left"), ("curation", "left"),
+                          ("seconds", "right")):  # fmt: skip
+        table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType] - one of rich's literals
+    for row in rows:
+        table.add_row(
+            escape(row["task"]), row["difficulty"], escape(row["model"]), outcome(row["outcome"]), str(row["steps"]),
+            f"{row['reward']:g}", verdict(row["verdict"]), row["curation"], f"{row['seconds']:.1f}",
+        )  # fmt: skip
+    out.print(table)
+
+
+def table(columns: list[str], rows: list[list[str]]) -> None:
+    """A plain table."""
+    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        drawn.add_column(column)
+    for row in rows:
+        drawn.add_row(*(escape(cell) for cell in row))
+    out.print(drawn)

