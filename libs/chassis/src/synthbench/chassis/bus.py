@@ -109,7 +109,9 @@ class Bus:
             BusUnavailable: not stored within `timeout` seconds.
         """
         context = current_trace() if trace is None else dict(trace)
-        envelope = Envelope(body, self.source, trace=context) if id is None else Envelope(body, self.source, id, trace=context)
+        envelope = (
+            Envelope(body, self.source, trace=context) if id is None else Envelope(body, self.source, id, trace=context)
+        )
         message = await self.checked(cloudevents.encode(envelope))
         await self.publish_message(message, msg_id=str(envelope.id), stream=envelope.spec.stream, timeout=timeout)
         metrics.PUBLISHED.labels(envelope.spec.name).inc()
@@ -124,7 +126,9 @@ class Bus:
         reference = await self._payloads.put(message.payload, media_type="application/json")
         return cloudevents.with_reference(message, reference)
 
-    async def publish_message(self, message: Message, *, msg_id: str, stream: Stream | str, timeout: float = 10.0) -> None:
+    async def publish_message(
+        self, message: Message, *, msg_id: str, stream: Stream | str, timeout: float = 10.0
+    ) -> None:
         """Store an encoded message in its stream, trying again with the same id until `timeout`.
 
         Raises:
@@ -171,7 +175,9 @@ class Bus:
         while True:
             remaining = max(0.1, deadline - loop.time())
             try:
-                message = await self.nc.request(subject, body.to_json(), timeout=remaining, headers=current_trace() or None)
+                message = await self.nc.request(
+                    subject, body.to_json(), timeout=remaining, headers=current_trace() or None
+                )
                 break
             except NoRespondersError as error:
                 if loop.time() + _PAUSE_SECONDS > deadline:

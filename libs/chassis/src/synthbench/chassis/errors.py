@@ -37,26 +37,17 @@ class RequestRefused(ChassisError):
 class Retry(ChassisError):
     """Raised by a handler: not now, deliver again after `delay` seconds. Never counted against the message."""
 
-    def __init__(self, delay: float, reason: str) -> None:
+    def __init__(self, reason: str, *, delay: float = 1.0) -> None:
         super().__init__(reason)
         self.delay = delay
-        self.reason = reason
 
 
 class Drop(ChassisError):
     """Raised by a handler: the message has no meaning any more (closed, cancelled); acknowledge it and say why."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
 
 class Poison(ChassisError):
     """Raised by a handler: no retry can help. The message goes to the dead letters at once."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 def one_line(error: BaseException) -> str:

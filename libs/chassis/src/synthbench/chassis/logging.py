@@ -10,7 +10,9 @@ import structlog
 from opentelemetry import trace
 from pydantic import SecretStr
 
-_SECRET_KEY = re.compile(r"(^|_)(password|passwd|secret|api_?key|authorization|attempt_key|credentials?|token|dsn)$", re.I)
+_SECRET_KEY = re.compile(
+    r"(^|_)(password|passwd|secret|api_?key|authorization|attempt_key|credentials?|token|dsn)$", re.IGNORECASE
+)
 _URL_CREDENTIALS = re.compile(r"(\w://[^\s:/@]*:)[^\s@/]+@")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
 _STARS = "**********"

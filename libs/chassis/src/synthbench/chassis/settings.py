@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -18,6 +18,8 @@ from synthbench.chassis.errors import SettingsError
 PREFIX = "SYNTHBENCH_"
 _CONFIG = f"{PREFIX}CONFIG"
 _DEFAULT_FILE = "synth-bench.toml"
+
+S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseSettings):
@@ -44,7 +46,7 @@ class Settings(BaseSettings):
     """How long running handlers may take to finish after SIGTERM."""
 
     @classmethod
-    def settings_customise_sources(  # noqa: PLR0913 - pydantic-settings' signature
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
@@ -111,7 +113,7 @@ def read_toml() -> dict[str, Any]:
         raise SettingsError(f"{path}: {error}") from error
 
 
-def load_settings[S: Settings](cls: type[S]) -> S:
+def load_settings(cls: type[S]) -> S:
     """Read the settings of a service.
 
     Raises:
