@@ -1,0 +1,11 @@
+"""Which scaffolds there are by name, and which of them use no model."""
+
+MODEL_FREE = ("oracle", "nop", "cheat", "wrong")
+"""They play the task's own files instead of asking a model; what they make is flagged as simulated."""
+
+SIM_PREFIX = "sim/"
+
+
+def is_simulated(scaffold: str, route: str) -> bool:
+    """Whether a rollout is no work of a real model: never exported unless asked for by name."""
+    return scaffold in MODEL_FREE or route.startswith(SIM_PREFIX)

@@ -1,0 +1,138 @@
+-- name: insert_submission
+insert into submissions (submission_id, campaign, body, task, pool, state, errors, max_cost_microusd, finished_at)
+values (%(submission_id)s, %(campaign)s, %(body)s, %(task)s, %(pool)s, %(state)s, %(errors)s, %(max_cost)s,
+        case when %(state)s = 'rejected' then now() end)
+on conflict (submission_id) do nothing
+returning submission_id;
+
+-- name: insert_rollout
+insert into rollouts (rollout_id, submission_id, campaign, body, pool, priority, state)
+values (%(rollout_id)s, %(submission_id)s, %(campaign)s, %(body)s, %(pool)s, %(priority)s, 'planned');
+
+-- name: lock_rollout
+select r.rollout_id, r.submission_id, r.campaign, r.body, r.state, r.attempts, s.max_cost_microusd
+from rollouts r join submissions s using (submission_id)
+where r.rollout_id = %(rollout_id)s
+for update of r;
+
+-- name: open_attempt
+select attempt, executor, lease_expires, deadline, started_at
+from attempts where rollout_id = %(rollout_id)s and closed_at is null
+for update;
+
+-- name: insert_attempt
+insert into attempts (rollout_id, attempt, executor, lease_expires, deadline)
+values (%(rollout_id)s, %(attempt)s, %(executor)s, now() + %(lease)s * interval '1 second',
+        now() + %(seconds)s * interval '1 second')
+returning deadline;
+
+-- name: renew_attempt
+update attempts set lease_expires = now() + %(lease)s * interval '1 second'
+where rollout_id = %(rollout_id)s and attempt = %(attempt)s
+returning deadline;
+
+-- name: rollout_running
+update rollouts set state = 'running', attempts = %(attempt)s, changed_at = now() where rollout_id = %(rollout_id)s;
+
+-- name: heartbeat
+update attempts a set lease_expires = now() + %(lease)s * interval '1 second', steps = greatest(a.steps, %(steps)s)
+from rollouts r
+where a.rollout_id = %(rollout_id)s and a.attempt = %(attempt)s and a.executor = %(executor)s
+  and a.closed_at is null and a.lease_expires > now() and r.rollout_id = a.rollout_id
+returning r.state;
+
+-- name: attempt_state
+select a.closed_at, a.outcome, a.counted, r.state
+from attempts a join rollouts r using (rollout_id)
+where a.rollout_id = %(rollout_id)s and a.attempt = %(attempt)s;
+
+-- name: attempt_started
+update attempts set started_at = coalesce(started_at, %(started_at)s)
+where rollout_id = %(rollout_id)s and attempt = %(attempt)s and closed_at is null;
+
+-- name: close_attempt
+update attempts set closed_at = now(), outcome = %(outcome)s, counted = %(counted)s, reason = %(reason)s,
+                    steps = greatest(steps, %(steps)s)
+where rollout_id = %(rollout_id)s and attempt = %(attempt)s and closed_at is null
+returning attempt;
+
+-- name: settle_rollout
+update rollouts set state = %(state)s, changed_at = now(),
+                    not_before = now() + %(retry_after)s * interval '1 second'
+where rollout_id = %(rollout_id)s;
+
+-- name: finish_submission
+-- A submission is over when nothing of it can still move.
+update submissions s
+set state = case when exists (select 1 from rollouts r where r.submission_id = s.submission_id and r.state = 'cancelled')
+                 then 'cancelled'
+                 when exists (select 1 from rollouts r where r.submission_id = s.submission_id and r.state = 'curated')
+                 then 'done'
+                 else 'failed' end,
+    finished_at = now()
+where s.submission_id = %(submission_id)s and s.state = 'open'
+  and not exists (select 1 from rollouts r where r.submission_id = s.submission_id
+                  and r.state not in ('curated', 'failed', 'cancelled'));
+
+-- name: expired_attempts
+select a.rollout_id, a.attempt, a.executor, a.steps
+from attempts a
+where a.closed_at is null and a.lease_expires < now()
+order by a.lease_expires
+limit 50;
+
+-- name: cancel_rollouts
+-- What waits is cancelled at once; what runs is told at its next heartbeat.
+update rollouts set state = 'cancelled', changed_at = now()
+where (rollout_id = %(rollout_id)s or submission_id = %(submission_id)s or campaign = %(campaign)s)
+  and state in ('planned', 'ready', 'running')
+returning rollout_id, submission_id;
+
+-- name: count_ready
+select pool, count(*) as ready from rollouts where state = 'ready' group by pool;
+
+-- name: pools_waiting
+select distinct pool from rollouts where state = 'planned' and not_before <= now();
+
+-- name: take_planned
+update rollouts set state = 'ready', ready_count = ready_count + 1, changed_at = now()
+where rollout_id in (
+    select rollout_id from rollouts
+    where state = 'planned' and pool = %(pool)s and not_before <= now()
+    order by priority, created_at, rollout_id
+    limit %(limit)s
+    for update skip locked)
+returning rollout_id, body, ready_count;
+
+-- name: feeder_lock
+select pg_try_advisory_xact_lock(hashtext('scheduler.feeder')) as mine;
+
+-- name: curated
+update rollouts set state = 'curated', changed_at = now()
+where rollout_id = %(rollout_id)s and state = 'closed'
+returning submission_id;
+
+-- name: list_submissions
+select s.submission_id, s.campaign, s.state, s.task, s.pool, s.errors, s.created_at, s.finished_at,
+       s.body->>'scaffold' as scaffold, s.body->>'route' as route,
+       (select count(*) from rollouts r where r.submission_id = s.submission_id) as rollouts,
+       (select count(*) from rollouts r where r.submission_id = s.submission_id
+        and r.state in ('curated', 'failed', 'cancelled')) as finished
+from submissions s
+where (%(state)s::text is null or s.state = %(state)s)
+  and (%(campaign)s::text is null or s.campaign = %(campaign)s)
+order by s.created_at desc, s.submission_id
+limit %(limit)s;
+
+-- name: find_submission
+select submission_id, campaign, state, task, pool, errors, body, max_cost_microusd, created_at, finished_at
+from submissions where submission_id = %(submission_id)s;
+
+-- name: rollouts_of
+select rollout_id, state, attempts, pool, (body->>'sample')::int as sample, changed_at
+from rollouts where submission_id = %(submission_id)s order by sample;
+
+-- name: attempts_of
+select a.rollout_id, a.attempt, a.executor, a.claimed_at, a.started_at, a.closed_at, a.steps, a.outcome, a.counted, a.reason
+from attempts a join rollouts r using (rollout_id)
+where r.submission_id = %(submission_id)s order by a.rollout_id, a.attempt;

@@ -1,0 +1,146 @@
+"""The scheduler's schema: submissions, rollouts, attempts. Each method is one transaction with its outbox."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from synthbench.chassis.outbox import Outbox
+from synthbench.contracts.events import TaskAccepted, TaskSubmitted
+from synthbench.contracts.model import Record
+from synthbench.contracts.records import Priority, Rollout, TaskInfo
+from synthbench.scheduler.domain.attempts import Lease, RolloutState
+from synthbench.scheduler.domain.planning import Plan
+from synthbench.storage.database import Connection, Database
+from synthbench.storage.queries import Queries
+
+SQL = Queries.load("synthbench.scheduler.adapters")
+_PRIORITY = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+
+@dataclass(frozen=True)
+class LockedRollout:
+    """A rollout whose row this transaction holds."""
+
+    rollout: Rollout
+    state: RolloutState
+    attempts: int
+    submission_cost_microusd: int
+    lease: Lease | None
+    lease_started: bool = False
+
+
+class SchedulerStore:
+    """All SQL of the scheduler goes through here."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._database = database
+        self._outbox = outbox
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["SchedulerTransaction"]:
+        """State and events go out together, or neither does."""
+        async with self._database.connection() as connection:
+            yield SchedulerTransaction(connection, self._outbox)
+
+    async def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Read rows for the HTTP API."""
+        async with self._database.connection() as connection:
+            return await (await connection.execute(SQL[query], parameters)).fetchall()
+
+
+class SchedulerTransaction:
+    """One transaction."""
+
+    def __init__(self, connection: Connection, outbox: Outbox) -> None:
+        self._connection = connection
+        self._outbox = outbox
+
+    async def announce(self, body: Record, *, id: UUID | None = None, trace: dict[str, str] | None = None) -> None:
+        """Put an event into the outbox."""
+        await self._outbox.add(self._connection, body, id=id, trace=trace)
+
+    async def execute(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Run a named statement; return its rows."""
+        cursor = await self._connection.execute(SQL[query], parameters)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def add_submission(
+        self, submission_id: UUID, wanted: TaskSubmitted, task: TaskInfo | None, plan: Plan
+    ) -> bool:
+        """Keep a submission, accepted or rejected; False if it is known already."""
+        rejected = bool(plan.errors)
+        rows = await self.execute(
+            "insert_submission",
+            submission_id=submission_id,
+            campaign=wanted.campaign,
+            body=Jsonb(wanted.to_dict()),
+            task=Jsonb(task.to_dict()) if task else None,
+            pool=plan.pool or None,
+            state="rejected" if rejected else "open",
+            errors=Jsonb([error.to_dict() for error in plan.errors]),
+            max_cost=wanted.max_cost_microusd,
+        )
+        if not rows:
+            return False
+        if rejected or task is None:
+            return True
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(
+                SQL["insert_rollout"],
+                [
+                    {
+                        "rollout_id": rollout.rollout_id,
+                        "submission_id": submission_id,
+                        "campaign": rollout.campaign,
+                        "body": Jsonb(rollout.to_dict()),
+                        "pool": rollout.pool,
+                        "priority": _PRIORITY[rollout.priority],
+                    }
+                    for rollout in plan.rollouts
+                ],
+            )
+        return True
+
+    async def lock_rollout(self, rollout_id: UUID) -> LockedRollout | None:
+        """Lock a rollout and its open attempt, if there is one."""
+        rows = await self.execute("lock_rollout", rollout_id=rollout_id)
+        if not rows:
+            return None
+        row = rows[0]
+        open_attempts = await self.execute("open_attempt", rollout_id=rollout_id)
+        lease = None
+        if open_attempts:
+            attempt = open_attempts[0]
+            lease = Lease(attempt["attempt"], attempt["executor"], attempt["lease_expires"])
+        return LockedRollout(
+            rollout=Rollout.model_validate(row["body"]),
+            state=RolloutState(row["state"]),
+            attempts=row["attempts"],
+            submission_cost_microusd=row["max_cost_microusd"],
+            lease=lease,
+            lease_started=bool(open_attempts and open_attempts[0]["started_at"]),
+        )
+
+
+def accepted(submission_id: UUID, wanted: TaskSubmitted, task: TaskInfo, plan: Plan) -> TaskAccepted:
+    """The event that answers a good submission."""
+    return TaskAccepted(
+        submission_id=submission_id,
+        campaign=wanted.campaign,
+        task=task,
+        rollout_ids=[rollout.rollout_id for rollout in plan.rollouts],
+        pool=plan.pool,
+        simulated=plan.rollouts[0].simulated,
+    )
+
+
+def now() -> datetime:
+    """The time, aware and in UTC."""
+    return datetime.now(UTC)
+
+

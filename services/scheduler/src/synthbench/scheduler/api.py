@@ -1,0 +1,36 @@
+"""The scheduler's HTTP API: what was submitted, and how far it is."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import FastAPI, HTTPException, Query
+
+from synthbench.scheduler.adapters.store import SchedulerStore
+
+
+def build_api(store: SchedulerStore) -> FastAPI:
+    """Make the FastAPI app; the chassis guards and serves it."""
+    app = FastAPI(title="synth-bench scheduler", version="1", docs_url=None, redoc_url=None)
+
+    @app.get("/v1/submissions", tags=["submissions"])
+    async def list_submissions(
+        state: str | None = None, campaign: str | None = None, limit: Annotated[int, Query(ge=1, le=500)] = 50
+    ) -> dict[str, Any]:
+        """Submissions, newest first."""
+        return {"submissions": await store.rows("list_submissions", state=state, campaign=campaign, limit=limit)}
+
+    @app.get("/v1/submissions/{submission_id}", tags=["submissions"])
+    async def get_submission(submission_id: UUID) -> dict[str, Any]:
+        """One submission with its rollouts and their attempts."""
+        found = await store.rows("find_submission", submission_id=submission_id)
+        if not found:
+            raise HTTPException(404, f"no submission {submission_id}")
+        attempts = await store.rows("attempts_of", submission_id=submission_id)
+        rollouts = await store.rows("rollouts_of", submission_id=submission_id)
+        for rollout in rollouts:
+            mine = [attempt for attempt in attempts if attempt["rollout_id"] == rollout["rollout_id"]]
+            rollout["attempts"] = [{k: v for k, v in attempt.items() if k != "rollout_id"} for attempt in mine]
+        return {**found[0], "rollouts": rollouts}
+
+    _ = (list_submissions, get_submission)
+    return app

@@ -1,0 +1,66 @@
+"""The only wiring of the scheduler."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from synthbench.chassis.errors import SettingsError, Transient
+from synthbench.chassis.events import EventSubscribers
+from synthbench.chassis.outbox import Outbox
+from synthbench.chassis.process import Chassis
+from synthbench.contracts.rpc import CLAIM, HEARTBEAT, ClaimRequest, Heartbeat
+from synthbench.scheduler.adapters.catalogue import TaskCatalogue
+from synthbench.scheduler.adapters.store import SchedulerStore
+from synthbench.scheduler.api import build_api
+from synthbench.scheduler.claims import Claims
+from synthbench.scheduler.domain.planning import Policy
+from synthbench.scheduler.handlers import Handlers
+from synthbench.scheduler.settings import SchedulerSettings, names
+from synthbench.storage.artifacts import open_store
+from synthbench.storage.database import Database
+
+SCHEMA = "scheduler"
+_TICK_SECONDS = 0.5
+
+
+async def bootstrap(chassis: Chassis) -> None:
+    """Put the scheduler together."""
+    settings = chassis.settings
+    assert isinstance(settings, SchedulerSettings)
+    if settings.attempt_key_secret is None:
+        raise SettingsError("SYNTHBENCH_ATTEMPT_KEY_SECRET is missing: scheduler and llm-gateway share it")
+    database = Database(settings.postgres_dsn, SCHEMA)
+    await database.open()
+    chassis.on_drain(database.close)
+    store = open_store(settings.artifacts_url)
+    chassis.bus.use_payload_store(store)
+    outbox = Outbox(chassis, database)
+    state = SchedulerStore(database, outbox)
+    policy = Policy(names(settings.pools), names(settings.scaffolds), allow_process=settings.allow_process_engine)
+    handlers = Handlers(settings, state, TaskCatalogue(store), policy)
+    claims = Claims(settings, state, handlers, settings.attempt_key_secret)
+
+    subscribers = EventSubscribers(chassis)
+    subscribers.on("task.submitted", handlers.on_submitted, on_malformed=handlers.on_malformed_submission)
+    subscribers.on("cancel.requested", handlers.on_cancel)
+    subscribers.on("attempt.started", handlers.on_started)
+    subscribers.on("attempt.finished", handlers.on_finished)
+    subscribers.on("trajectory.curated", handlers.on_curated)
+
+    await outbox.start()
+    await chassis.bus.respond(CLAIM, ClaimRequest, claims.claim)
+    await chassis.bus.respond(HEARTBEAT, Heartbeat, claims.heartbeat)
+    await subscribers.start()
+    chassis.health.check("postgres", database.ping)
+    chassis.health.mount("/", build_api(state))
+    chassis.task("feeder", every(_TICK_SECONDS, handlers.feed, chassis))
+    chassis.task("reaper", every(_TICK_SECONDS, claims.reap, chassis))
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[int]], chassis: Chassis) -> None:
+    """Do something again and again until the process stops; an outage only costs time."""
+    while not chassis.stop.is_set():
+        try:
+            await work()
+        except Transient as error:
+            chassis.log.warning("waiting", error=str(error))
+        await asyncio.sleep(seconds)

@@ -1,0 +1,127 @@
+"""Claims and heartbeats: the request/reply half of the scheduler."""
+
+from datetime import UTC, datetime, timedelta
+
+import jwt
+from pydantic import SecretStr
+
+from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
+from synthbench.contracts.records import Outcome
+from synthbench.contracts.rpc import ClaimReply, ClaimRequest, Heartbeat, HeartbeatReply
+from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, SchedulerTransaction
+from synthbench.scheduler.domain.attempts import RolloutState, decide_claim
+from synthbench.scheduler.handlers import Handlers
+from synthbench.scheduler.settings import SchedulerSettings
+
+_GRACE_SECONDS = 900.0
+"""Beside the agent's clock: image, verification, our own waits."""
+
+
+class Claims:
+    """Grants attempts and keeps their leases."""
+
+    def __init__(self, settings: SchedulerSettings, store: SchedulerStore, handlers: Handlers, secret: SecretStr) -> None:
+        self._settings = settings
+        self._store = store
+        self._handlers = handlers
+        self._secret = secret
+
+    async def claim(self, request: ClaimRequest) -> ClaimReply:
+        """May this executor run this rollout?"""
+        async with self._store.transaction() as transaction:
+            locked = await transaction.lock_rollout(request.rollout_id)
+            if locked is None:
+                return ClaimReply(status="gone", reason="no such rollout")
+            decision = decide_claim(
+                locked.state,
+                locked.attempts,
+                locked.lease,
+                request.executor,
+                datetime.now(UTC),
+                started=locked.lease_started,
+            )
+            if decision.status != "granted":
+                status = "busy" if decision.status == "busy" else "gone"
+                return ClaimReply(status=status, reason=decision.reason, retry_after=decision.retry_after)
+            reply = await self._grant(transaction, locked, decision.attempt, request.executor)
+        await self._handlers.feed()
+        return reply
+
+    async def _grant(
+        self, transaction: SchedulerTransaction, locked: LockedRollout, attempt: int, executor: str
+    ) -> ClaimReply:
+        rollout, lease = locked.rollout, self._settings.lease_seconds
+        if locked.lease and locked.lease.attempt == attempt:
+            rows = await transaction.execute(
+                "renew_attempt", rollout_id=rollout.rollout_id, attempt=attempt, lease=lease
+            )
+        else:
+            rows = await transaction.execute(
+                "insert_attempt",
+                rollout_id=rollout.rollout_id,
+                attempt=attempt,
+                executor=executor,
+                lease=lease,
+                seconds=rollout.limits.max_seconds + _GRACE_SECONDS,
+            )
+            await transaction.execute("rollout_running", rollout_id=rollout.rollout_id, attempt=attempt)
+        deadline: datetime = rows[0]["deadline"]
+        return ClaimReply(
+            status="granted",
+            attempt=attempt,
+            rollout=rollout,
+            attempt_key=self._key(locked, attempt, deadline),
+            lease_seconds=lease,
+            deadline=deadline,
+        )
+
+    def _key(self, locked: LockedRollout, attempt: int, deadline: datetime) -> SecretStr:
+        rollout = locked.rollout
+        claims = AttemptClaims(
+            submission_id=rollout.submission_id,
+            campaign=rollout.campaign,
+            rollout_id=rollout.rollout_id,
+            attempt=attempt,
+            route=rollout.route,
+            task_digest=rollout.task.digest,
+            seed=rollout.seed,
+            max_cost_microusd=rollout.limits.max_cost_microusd,
+            submission_cost_microusd=locked.submission_cost_microusd,
+            allow_unknown_price=rollout.allow_unknown_price,
+        )
+        payload = {**claims.to_dict(), "aud": AUDIENCE, "iat": datetime.now(UTC) - timedelta(seconds=5), "exp": deadline}
+        return SecretStr(jwt.encode(payload, self._secret.get_secret_value(), ALGORITHM))
+
+    async def heartbeat(self, beat: Heartbeat) -> HeartbeatReply:
+        """Keep the lease, or say stop."""
+        async with self._store.transaction() as transaction:
+            rows = await transaction.execute(
+                "heartbeat",
+                rollout_id=beat.rollout_id,
+                attempt=beat.attempt,
+                executor=beat.executor,
+                steps=beat.steps,
+                lease=self._settings.lease_seconds,
+            )
+            if rows and rows[0]["state"] == RolloutState.CANCELLED:
+                return HeartbeatReply(order="stop", reason="cancelled", cancelled=True)
+            if rows:
+                return HeartbeatReply(order="go_on")
+            return HeartbeatReply(order="stop", reason="the lease is lost")
+
+    async def reap(self) -> int:
+        """Close attempts whose lease ran out, as our failure; return how many."""
+        async with self._store.transaction() as transaction:
+            expired = await transaction.execute("expired_attempts")
+        closed = 0
+        for row in expired:
+            async with self._store.transaction() as transaction:
+                locked = await transaction.lock_rollout(row["rollout_id"])
+                if locked is None or locked.lease is None or locked.lease.attempt != row["attempt"]:
+                    continue
+                if locked.lease.expires_at > datetime.now(UTC):
+                    continue  # a heartbeat came in between
+                reason = f"executor {row['executor']} was silent for {self._settings.lease_seconds:g} s"
+                await self._handlers.close(transaction, locked, Outcome.INFRA_ERROR, reason, None)
+                closed += 1
+        return closed

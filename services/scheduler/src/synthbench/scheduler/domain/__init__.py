@@ -1,0 +1,1 @@
+"""Decisions of the scheduler, without I/O."""

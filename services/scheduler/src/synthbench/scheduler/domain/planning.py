@@ -1,0 +1,125 @@
+"""From a submission to rollouts, or to what is wrong with it, field by field."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from synthbench.contracts.events import TaskSubmitted
+from synthbench.contracts.ids import derived_id
+from synthbench.contracts.records import FieldError, Rollout, RolloutLimits, TaskInfo
+from synthbench.contracts.scaffolds import MODEL_FREE, is_simulated
+
+SECONDS_BY_DIFFICULTY = {"easy": 300.0, "medium": 900.0, "hard": 1800.0, "expert": 3600.0}
+STEPS_BY_DIFFICULTY = {"easy": 30, "medium": 50, "hard": 75, "expert": 100}
+UNISOLATED_POOL = "process"
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What the planner needs to know of a task."""
+
+    info: TaskInfo
+    engines: tuple[str, ...]
+    """Engines that can run it, the task's own preference."""
+    from_library: bool
+    max_seconds: float | None = None
+    """The task's own limit for the agent."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the deployment allows."""
+
+    pools: tuple[str, ...]
+    """Engines that executors serve, preferred first."""
+    scaffolds: Collection[str]
+    allow_process: bool = False
+    """Let the process engine, which isolates nothing, run more than library tasks with simulated models."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Either rollouts or errors."""
+
+    rollouts: tuple[Rollout, ...] = ()
+    errors: tuple[FieldError, ...] = ()
+    pool: str = ""
+
+
+def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: Policy) -> Plan:
+    """Plan a submission; the same submission always becomes the same rollouts."""
+    errors = [*_scaffold_errors(wanted, policy)]
+    pool, pool_error = _choose_pool(wanted, task, policy)
+    if pool_error:
+        errors.append(pool_error)
+    if errors:
+        return Plan(errors=tuple(errors))
+    rollouts = tuple(
+        Rollout(
+            rollout_id=derived_id("rollout", submission_id, sample),
+            submission_id=submission_id,
+            campaign=wanted.campaign,
+            task=task.info,
+            scaffold=wanted.scaffold,
+            scaffold_args=wanted.scaffold_args,
+            route=wanted.route,
+            sample=sample,
+            seed=wanted.seed + sample,
+            pool=pool,
+            priority=wanted.priority,
+            limits=_limits(wanted, task),
+            allow_unknown_price=wanted.allow_unknown_price,
+            simulated=is_simulated(wanted.scaffold, wanted.route),
+        )
+        for sample in range(wanted.samples)
+    )
+    return Plan(rollouts=rollouts, pool=pool)
+
+
+def _scaffold_errors(wanted: TaskSubmitted, policy: Policy) -> list[FieldError]:
+    if wanted.scaffold not in policy.scaffolds:
+        known = ", ".join(sorted(policy.scaffolds))
+        return [FieldError(field="scaffold", message=f"unknown scaffold {wanted.scaffold!r}; there are: {known}")]
+    if wanted.scaffold in MODEL_FREE and wanted.route:
+        return [FieldError(field="route", message=f"scaffold {wanted.scaffold!r} uses no model; leave route out")]
+    if wanted.scaffold not in MODEL_FREE and not wanted.route:
+        return [FieldError(field="route", message="name a model route, such as sim/expert or openai/gpt-5")]
+    return []
+
+
+def _choose_pool(wanted: TaskSubmitted, task: TaskFacts, policy: Policy) -> tuple[str, FieldError | None]:
+    served = [pool for pool in policy.pools if pool in task.engines]
+    candidates: Sequence[str] = served
+    if wanted.engine:
+        if wanted.engine not in policy.pools:
+            served_by = ", ".join(policy.pools) or "none"
+            return "", FieldError(
+                field="engine", message=f"no executor serves engine {wanted.engine!r}; served: {served_by}"
+            )
+        candidates = [pool for pool in served if pool == wanted.engine]
+    if not candidates:
+        needs, offered = ", ".join(task.engines), wanted.engine or ", ".join(policy.pools) or "none"
+        return "", FieldError(field="engine", message=f"{task.info.name} runs on {needs}; offered: {offered}")
+    pool = candidates[0]
+    trusted = task.from_library and is_simulated(wanted.scaffold, wanted.route)
+    if pool == UNISOLATED_POOL and not trusted and not policy.allow_process:
+        return "", FieldError(
+            field="engine",
+            message="the process engine isolates nothing: it runs library tasks with sim/* models only, unless the "
+            "operator sets SYNTHBENCH_ALLOW_PROCESS_ENGINE=true",
+        )
+    return pool, None
+
+
+def _limits(wanted: TaskSubmitted, task: TaskFacts) -> RolloutLimits:
+    difficulty = task.info.difficulty
+    seconds = task.max_seconds or SECONDS_BY_DIFFICULTY.get(difficulty, SECONDS_BY_DIFFICULTY["medium"])
+    defaults = RolloutLimits()
+    return RolloutLimits(
+        max_steps=wanted.max_steps or STEPS_BY_DIFFICULTY.get(difficulty, defaults.max_steps),
+        max_tokens=wanted.max_tokens or defaults.max_tokens,
+        max_seconds=wanted.max_seconds or seconds,
+        max_cost_microusd=wanted.max_cost_microusd,
+    )
+
+

@@ -1,0 +1,199 @@
+"""Events in, state and events out. Every handler is idempotent by its natural key."""
+
+from uuid import UUID
+
+from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.telemetry import current_trace, span
+from synthbench.contracts.cloudevents import MalformedEvent
+from synthbench.contracts.events import (
+    AttemptClosed,
+    AttemptFinished,
+    AttemptStarted,
+    CancelRequested,
+    TaskReady,
+    TaskRejected,
+    TaskSubmitted,
+    TrajectoryCurated,
+)
+from synthbench.contracts.ids import derived_id
+from synthbench.contracts.records import FieldError, Outcome, Rollout
+from synthbench.scheduler.adapters.catalogue import TaskCatalogue, UnknownTask
+from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, SchedulerTransaction, accepted
+from synthbench.scheduler.domain.attempts import CloseDecision, RolloutState, decide_close
+from synthbench.scheduler.domain.planning import Plan, Policy, plan
+from synthbench.scheduler.settings import SchedulerSettings
+
+
+class Handlers:
+    """The scheduler's reactions to events."""
+
+    def __init__(
+        self, settings: SchedulerSettings, store: SchedulerStore, catalogue: TaskCatalogue, policy: Policy
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._catalogue = catalogue
+        self._policy = policy
+
+    async def on_submitted(self, delivery: Delivery) -> None:
+        """Accept or reject a submission."""
+        wanted = delivery.envelope.body
+        assert isinstance(wanted, TaskSubmitted)
+        submission_id = wanted.submission_id or delivery.envelope.id
+        task = None
+        try:
+            facts = await self._catalogue.find(wanted.task)
+            planned, task = plan(submission_id, wanted, facts, self._policy), facts.info
+        except UnknownTask as error:
+            planned = Plan(errors=(FieldError(field="task", message=str(error)),))
+        async with self._store.transaction() as transaction:
+            if not await transaction.add_submission(submission_id, wanted, task, planned):
+                return
+            if planned.errors or task is None:
+                rejected = TaskRejected(submission_id=submission_id, errors=list(planned.errors))
+                await transaction.announce(rejected, id=derived_id("task.rejected", submission_id))
+            else:
+                event = accepted(submission_id, wanted, task, planned)
+                await transaction.announce(event, id=derived_id("task.accepted", submission_id))
+        if not planned.errors:
+            await self.feed()
+
+    async def on_malformed_submission(self, delivery_id: UUID, content: object, error: MalformedEvent) -> None:
+        """Tell the submitter, field by field, beside the dead letter that the chassis makes of it."""
+        named = content.get("submission_id") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any JSON
+        try:
+            submission_id = UUID(str(named)) if named else delivery_id  # pyright: ignore[reportUnknownArgumentType] - any JSON
+        except ValueError:
+            submission_id = delivery_id
+        async with self._store.transaction() as transaction:
+            rejected = TaskRejected(submission_id=submission_id, errors=error.errors)
+            await transaction.announce(rejected, id=derived_id("task.rejected", submission_id, delivery_id))
+
+    async def on_cancel(self, delivery: Delivery) -> None:
+        """Cancel what waits; what runs hears of it at its next heartbeat."""
+        wanted = delivery.envelope.body
+        assert isinstance(wanted, CancelRequested)
+        async with self._store.transaction() as transaction:
+            rows = await transaction.execute(
+                "cancel_rollouts",
+                rollout_id=wanted.rollout_id,
+                submission_id=wanted.submission_id,
+                campaign=wanted.campaign,
+            )
+            for submission_id in {row["submission_id"] for row in rows}:
+                await transaction.execute("finish_submission", submission_id=submission_id)
+
+    async def on_started(self, delivery: Delivery) -> None:
+        """Note when the agent began."""
+        body = delivery.envelope.body
+        assert isinstance(body, AttemptStarted)
+        async with self._store.transaction() as transaction:
+            await transaction.execute(
+                "attempt_started", rollout_id=body.rollout_id, attempt=body.attempt, started_at=body.started_at
+            )
+
+    async def on_finished(self, delivery: Delivery) -> None:
+        """Close the attempt that reports. A report on a closed attempt changes nothing: the collector keeps it."""
+        report = delivery.envelope.body
+        assert isinstance(report, AttemptFinished)
+        async with self._store.transaction() as transaction:
+            locked = await transaction.lock_rollout(report.rollout_id)
+            if locked is None or locked.lease is None or locked.lease.attempt != report.attempt:
+                return
+            await self.close(transaction, locked, report.outcome, report.detail, report)
+        await self.feed()
+
+    async def on_curated(self, delivery: Delivery) -> None:
+        """The rollout has reached the end of the road."""
+        body = delivery.envelope.body
+        assert isinstance(body, TrajectoryCurated)
+        async with self._store.transaction() as transaction:
+            for row in await transaction.execute("curated", rollout_id=body.rollout_id):
+                await transaction.execute("finish_submission", submission_id=row["submission_id"])
+
+    async def close(
+        self,
+        transaction: SchedulerTransaction,
+        locked: LockedRollout,
+        outcome: Outcome,
+        detail: str,
+        report: AttemptFinished | None,
+    ) -> None:
+        """Close the open attempt of a locked rollout, and announce it: the last word on it."""
+        assert locked.lease is not None
+        rollout, attempt = locked.rollout, locked.lease.attempt
+        decision = decide_close(
+            outcome,
+            detail,
+            attempt,
+            max_attempts=self._settings.max_attempts,
+            cancelled=locked.state is RolloutState.CANCELLED,
+            pause=self._settings.retry_pause_seconds,
+        )
+        await self._apply(transaction, rollout, attempt, decision, steps=len(report.step_digests) if report else 0)
+        closed = AttemptClosed(
+            submission_id=rollout.submission_id,
+            campaign=rollout.campaign,
+            rollout_id=rollout.rollout_id,
+            attempt=attempt,
+            rollout=rollout,
+            outcome=decision.outcome,
+            counted=decision.counted,
+            reason=decision.reason,
+            report=report,
+        )
+        await transaction.announce(closed, id=derived_id("attempt.closed", rollout.rollout_id, attempt))
+
+    async def _apply(
+        self, transaction: SchedulerTransaction, rollout: Rollout, attempt: int, decision: CloseDecision, *, steps: int
+    ) -> None:
+        await transaction.execute(
+            "close_attempt",
+            rollout_id=rollout.rollout_id,
+            attempt=attempt,
+            outcome=decision.outcome,
+            counted=decision.counted,
+            reason=decision.reason,
+            steps=steps,
+        )
+        await transaction.execute(
+            "settle_rollout",
+            rollout_id=rollout.rollout_id,
+            state=decision.state,
+            retry_after=decision.retry_after or 0.0,
+        )
+        await transaction.execute("finish_submission", submission_id=rollout.submission_id)
+
+    async def feed(self) -> int:
+        """Move what may run now from Postgres onto the ready queues, up to their bound; return how many."""
+        moved = 0
+        async with self._store.transaction() as transaction:
+            if not (await transaction.execute("feeder_lock"))[0]["mine"]:
+                return 0  # another replica is at it
+            waiting = [row["pool"] for row in await transaction.execute("pools_waiting")]
+            if not waiting:
+                return 0
+            ready = {row["pool"]: row["ready"] for row in await transaction.execute("count_ready")}
+            for pool in waiting:
+                room = self._settings.ready_limit - ready.get(pool, 0)
+                if room > 0:
+                    for row in await transaction.execute("take_planned", pool=pool, limit=room):
+                        await self._make_ready(transaction, Rollout.model_validate(row["body"]), row["ready_count"])
+                        moved += 1
+        return moved
+
+    async def _make_ready(self, transaction: SchedulerTransaction, rollout: Rollout, count: int) -> None:
+        """One trace follows one attempt: it starts here."""
+        here = current_trace()
+        with span(f"rollout {rollout.scaffold}", root=True, links=(here,) if here else ()) as opened:
+            opened.set_attribute("synthbench.rollout_id", str(rollout.rollout_id))
+            opened.set_attribute("synthbench.task", rollout.task.name)
+            body = TaskReady(
+                submission_id=rollout.submission_id,
+                campaign=rollout.campaign,
+                rollout_id=rollout.rollout_id,
+                rollout=rollout,
+            )
+            await transaction.announce(
+                body, id=derived_id("task.ready", rollout.rollout_id, count), trace=current_trace()
+            )

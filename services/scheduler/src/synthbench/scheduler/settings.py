@@ -1,0 +1,27 @@
+"""Settings of the scheduler."""
+
+from pydantic import Field
+
+from synthbench.chassis.settings import Settings
+
+
+class SchedulerSettings(Settings):
+    """Beside the common ones."""
+
+    pools: str = "bubblewrap"
+    """Engines that executors of this deployment serve, preferred first, comma-separated."""
+    scaffolds: str = "native,oracle,nop,cheat,wrong"
+    """Scaffolds that executors have, comma-separated."""
+    allow_process_engine: bool = False
+    ready_limit: int = Field(default=8, ge=1)
+    """Rollouts of a pool on the ready queue at once: about twice its executors' permits."""
+    lease_seconds: float = Field(default=30.0, ge=1)
+    """An attempt whose executor is silent for so long is closed as infra_error."""
+    max_attempts: int = Field(default=3, ge=1)
+    retry_pause_seconds: float = Field(default=2.0, ge=0)
+    """Before the second attempt; doubles each time."""
+
+
+def names(comma_separated: str) -> tuple[str, ...]:
+    """Split a list setting."""
+    return tuple(part.strip() for part in comma_separated.split(",") if part.strip())
