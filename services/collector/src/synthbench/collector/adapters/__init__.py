@@ -1,0 +1,1 @@
+"""The collector's outside world."""

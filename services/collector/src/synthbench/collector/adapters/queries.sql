@@ -1,0 +1,113 @@
+-- name: insert_submission
+insert into submissions (submission_id, campaign, body) values (%(submission_id)s, %(campaign)s, %(body)s)
+on conflict do nothing;
+
+-- name: insert_step
+insert into steps (rollout_id, attempt, index, submission_id, digest, body)
+values (%(rollout_id)s, %(attempt)s, %(index)s, %(submission_id)s, %(digest)s, %(body)s)
+on conflict do nothing;
+
+-- name: set_aside
+insert into steps_aside (rollout_id, attempt, index, digest, reason, body)
+values (%(rollout_id)s, %(attempt)s, %(index)s, %(digest)s, %(reason)s, %(body)s)
+on conflict do nothing;
+
+-- name: digests_of_steps
+select s.rollout_id, s.attempt, s.index, s.digest
+from steps s
+join unnest(%(rollouts)s::uuid[], %(attempts)s::int[], %(indices)s::int[]) as wanted (rollout_id, attempt, index)
+  using (rollout_id, attempt, index);
+
+-- name: upsert_started
+insert into attempts (rollout_id, attempt, submission_id, campaign, started)
+values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(body)s)
+on conflict (rollout_id, attempt) do update set started = coalesce(attempts.started, excluded.started);
+
+-- name: upsert_finished
+insert into attempts (rollout_id, attempt, submission_id, campaign, finished)
+values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(body)s)
+on conflict (rollout_id, attempt) do update set finished = coalesce(attempts.finished, excluded.finished);
+
+-- name: upsert_closed
+insert into attempts (rollout_id, attempt, submission_id, campaign, closed, state, closed_at)
+values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(body)s, 'closing', now())
+on conflict (rollout_id, attempt) do update
+set closed = excluded.closed, state = 'closing', closed_at = now()
+where attempts.state = 'open';
+
+-- name: take_closing
+select rollout_id, attempt, started, closed, extract(epoch from now() - closed_at)::float8 as waited
+from attempts
+where state = 'closing' and (rollout_id, attempt) not in
+      (select * from unnest(%(skip_rollouts)s::uuid[], %(skip_attempts)s::int[]))
+order by closed_at
+limit 1
+for update skip locked;
+
+-- name: steps_of
+select index, body from steps where rollout_id = %(rollout_id)s and attempt = %(attempt)s order by index;
+
+-- name: attempt_stored
+update attempts set state = 'stored', stored_at = now() where rollout_id = %(rollout_id)s and attempt = %(attempt)s;
+
+-- name: insert_trajectory
+insert into trajectories (trajectory_id, rollout_id, attempt, submission_id, campaign, counted, task, category,
+    difficulty, scaffold, route, model, outcome, reward, steps, seconds, input_tokens, output_tokens, cost_microusd,
+    cost_known, simulated, forgeable, incomplete, detail, artifact)
+values (%(trajectory_id)s, %(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(counted)s, %(task)s,
+    %(category)s, %(difficulty)s, %(scaffold)s, %(route)s, %(model)s, %(outcome)s, %(reward)s, %(steps)s, %(seconds)s,
+    %(input_tokens)s, %(output_tokens)s, %(cost_microusd)s, %(cost_known)s, %(simulated)s, %(forgeable)s,
+    %(incomplete)s, %(detail)s, %(artifact)s)
+on conflict (trajectory_id) do nothing
+returning trajectory_id;
+
+-- name: keep_verdict
+insert into verdicts (trajectory_id, kind, body) values (%(trajectory_id)s, %(kind)s, %(body)s)
+on conflict (trajectory_id, kind) do update set body = excluded.body, received_at = now();
+
+-- name: verdicts_of
+select kind, body from verdicts where trajectory_id = %(trajectory_id)s;
+
+-- name: apply_scored
+update trajectories set verdict = %(verdict)s, aggregate = %(aggregate)s, policy = %(policy)s, scores = %(scores)s
+where trajectory_id = %(trajectory_id)s;
+
+-- name: apply_curated
+update trajectories set curation = %(status)s, duplicate_of = %(duplicate_of)s, similarity = %(similarity)s
+where trajectory_id = %(trajectory_id)s;
+
+-- name: insert_llm_call
+insert into llm_calls (call_id, rollout_id, attempt, submission_id, campaign, route, provider, model, outcome, status,
+    input_tokens, output_tokens, cost_microusd, cost_known, latency, started_at)
+values (%(call_id)s, %(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(route)s, %(provider)s, %(model)s,
+    %(outcome)s, %(status)s, %(input_tokens)s, %(output_tokens)s, %(cost_microusd)s, %(cost_known)s, %(latency)s,
+    %(started_at)s)
+on conflict do nothing;
+
+-- name: list_trajectories
+select * from trajectories
+where (%(task)s::text is null or task = %(task)s)
+  and (%(route)s::text is null or route = %(route)s)
+  and (%(scaffold)s::text is null or scaffold = %(scaffold)s)
+  and (%(outcome)s::text is null or outcome = %(outcome)s)
+  and (%(verdict)s::text is null or verdict = %(verdict)s)
+  and (%(curation)s::text is null or curation = %(curation)s)
+  and (%(campaign)s::text is null or campaign = %(campaign)s)
+  and (%(simulated)s::boolean is null or simulated = %(simulated)s)
+  and (%(counted)s::boolean is null or counted = %(counted)s)
+  and (%(submission_id)s::uuid is null or submission_id = %(submission_id)s)
+  and (%(rollout_id)s::uuid is null or rollout_id = %(rollout_id)s)
+  and (%(before)s::timestamptz is null or (stored_at, trajectory_id) < (%(before)s, %(before_id)s::uuid))
+order by stored_at desc, trajectory_id desc
+limit %(limit)s;
+
+-- name: find_trajectory
+select * from trajectories where trajectory_id = %(trajectory_id)s;
+
+-- name: steps_after
+select index, body from steps
+where rollout_id = %(rollout_id)s and attempt = %(attempt)s and index > %(after)s
+order by index limit %(limit)s;
+
+-- name: calls_of
+select * from llm_calls where rollout_id = %(rollout_id)s and attempt = %(attempt)s order by started_at;

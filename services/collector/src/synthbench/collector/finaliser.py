@@ -1,0 +1,205 @@
+"""From a closed attempt to a stored trajectory: assembled, written, read back, announced once."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from structlog.stdlib import BoundLogger
+
+from synthbench.chassis.errors import Transient
+from synthbench.chassis.outbox import Outbox
+from synthbench.collector.adapters.verdicts import apply_verdict
+from synthbench.collector.domain.assembly import Assembly, assemble, build, sound, summarise
+from synthbench.collector.handlers import SQL
+from synthbench.collector.settings import CollectorSettings
+from synthbench.contracts.events import (
+    AttemptClosed,
+    AttemptStarted,
+    StepRecorded,
+    TrajectoryCurated,
+    TrajectoryDone,
+    TrajectoryScored,
+)
+from synthbench.contracts.ids import derived_id
+from synthbench.contracts.records import ArtifactRef
+from synthbench.contracts.steps import Step
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.storage.artifacts import ArtifactStore, key_uri
+from synthbench.storage.database import Connection, Database
+from synthbench.storage.errors import ArtifactNotFound
+
+_IDLE_SECONDS = 0.5
+Key = tuple[UUID, int]
+
+
+class Finaliser:
+    """Works off attempts in the state `closing`; several replicas share them by SKIP LOCKED."""
+
+    def __init__(
+        self,
+        settings: CollectorSettings,
+        database: Database,
+        store: ArtifactStore,
+        outbox: Outbox,
+        wake: asyncio.Event,
+        log: BoundLogger,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._store = store
+        self._outbox = outbox
+        self._wake = wake
+        self._log = log
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Finalise whatever can be, whenever something may have become complete, until `stop`."""
+        while not stop.is_set():
+            self._wake.clear()
+            try:
+                await self.sweep()
+            except Transient as error:
+                self._log.warning("waiting", error=str(error))
+            try:
+                await asyncio.wait_for(self._wake.wait(), _IDLE_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def sweep(self) -> int:
+        """Go through all closing attempts once; return how many were stored."""
+        stored, waiting = 0, list[Key]()
+        while True:
+            outcome = await self._next(waiting)
+            if outcome is None:
+                return stored
+            stored += outcome
+
+    async def _next(self, waiting: list[Key]) -> bool | None:
+        """Take one closing attempt that is not known to wait; True if stored, None if there is none."""
+        async with self._database.connection() as connection:
+            skipped = {"skip_rollouts": [key[0] for key in waiting], "skip_attempts": [key[1] for key in waiting]}
+            row = await (await connection.execute(SQL["take_closing"], skipped)).fetchone()
+            if row is None:
+                return None
+            key = (row["rollout_id"], row["attempt"])
+            closed = AttemptClosed.model_validate_json(row["closed"])
+            assembly = await self._assemble(connection, closed, row["waited"])
+            if assembly is None:
+                waiting.append(key)
+                return False
+            started = AttemptStarted.model_validate_json(row["started"]) if row["started"] else None
+            trajectory = build(closed, started, assembly, await self._patch(closed))
+            await self._record(connection, closed, trajectory)
+        await self._drop_journal(*key)
+        return True
+
+    async def _assemble(self, connection: Connection, closed: AttemptClosed, waited: float) -> Assembly | None:
+        """Gather the steps; None if it is too early to look into the journal for what is missing."""
+        scope = {"rollout_id": closed.rollout_id, "attempt": closed.attempt}
+        rows = await (await connection.execute(SQL["steps_of"], scope)).fetchall()
+        steps = {row["index"]: Step.model_validate_json(row["body"]) for row in rows}
+        expected = closed.report.step_digests if closed.report else None
+        assembly = assemble(steps, expected)
+        if assembly.complete and expected is not None:
+            return assembly
+        if waited < self._settings.journal_after_seconds:
+            return None
+        journal = await self._from_journal(closed)
+        assembly = assemble({**journal, **steps}, expected)
+        if assembly.complete or waited > self._settings.give_up_seconds:
+            return assembly
+        return None
+
+    async def _from_journal(self, closed: AttemptClosed) -> dict[int, Step]:
+        found: dict[int, Step] = {}
+        prefix = _journal(closed.rollout_id, closed.attempt)
+        async for key in self._store.list(prefix):
+            if key.removeprefix(prefix).isdigit():
+                step = StepRecorded.model_validate_json(await self._store.get(key_uri(key))).step
+                if sound(step):
+                    found[step.index] = step
+        return found
+
+    async def _patch(self, closed: AttemptClosed) -> str:
+        reference = closed.report.patch if closed.report else None
+        if reference is None:
+            return ""
+        try:
+            return (await self._store.get(reference.uri)).decode("utf-8", errors="replace")
+        except ArtifactNotFound:
+            return ""
+
+    async def _record(self, connection: Connection, closed: AttemptClosed, trajectory: Trajectory) -> None:
+        """Store, read back, and put the row and the event into one transaction."""
+        artifact = await self._store.put(trajectory.to_json(), media_type="application/json")
+        await self._store.get(artifact.uri)  # raises if what lies there does not hash to what it should
+        row = _row(closed, trajectory, artifact)
+        inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
+        await connection.execute(
+            SQL["attempt_stored"], {"rollout_id": closed.rollout_id, "attempt": closed.attempt}
+        )
+        if inserted is None:
+            return
+        await self._apply_early_verdicts(connection, trajectory.trajectory_id)
+        if closed.counted:
+            done = TrajectoryDone(
+                submission_id=closed.submission_id,
+                campaign=closed.campaign,
+                rollout_id=closed.rollout_id,
+                attempt=closed.attempt,
+                trajectory_id=trajectory.trajectory_id,
+                artifact=artifact,
+                summary=summarise(trajectory),
+                verification=trajectory.verification,
+                diff=trajectory.diff,
+                pool=closed.rollout.pool,
+            )
+            await self._outbox.add(
+                connection, done, id=derived_id("trajectory.done", closed.rollout_id, closed.attempt)
+            )
+
+    async def _apply_early_verdicts(self, connection: Connection, trajectory_id: UUID) -> None:
+        rows = await (await connection.execute(SQL["verdicts_of"], {"trajectory_id": trajectory_id})).fetchall()
+        for row in rows:
+            model = TrajectoryScored if row["kind"] == "scored" else TrajectoryCurated
+            await apply_verdict(connection, SQL, model.model_validate_json(row["body"]))
+
+    async def _drop_journal(self, rollout_id: UUID, attempt: int) -> None:
+        """The stored trajectory was read back: the journal has done its work."""
+        async for key in self._store.list(_journal(rollout_id, attempt)):
+            await self._store.delete(key_uri(key))
+
+
+def _journal(rollout_id: UUID, attempt: int) -> str:
+    return f"journal/{rollout_id}/{attempt}/"
+
+
+def _row(closed: AttemptClosed, trajectory: Trajectory, artifact: ArtifactRef) -> dict[str, Any]:
+    summary = summarise(trajectory)
+    return {
+        "trajectory_id": trajectory.trajectory_id,
+        "rollout_id": closed.rollout_id,
+        "attempt": closed.attempt,
+        "submission_id": closed.submission_id,
+        "campaign": closed.campaign,
+        "counted": closed.counted,
+        "task": summary.task_name,
+        "category": summary.category,
+        "difficulty": summary.difficulty,
+        "scaffold": summary.scaffold,
+        "route": summary.route,
+        "model": summary.model,
+        "outcome": summary.outcome,
+        "reward": summary.reward,
+        "steps": summary.steps,
+        "seconds": summary.seconds,
+        "input_tokens": summary.usage.input_tokens,
+        "output_tokens": summary.usage.output_tokens,
+        "cost_microusd": summary.usage.cost_microusd,
+        "cost_known": summary.usage.cost_known,
+        "simulated": summary.simulated,
+        "forgeable": summary.forgeable,
+        "incomplete": trajectory.incomplete,
+        "detail": trajectory.detail,
+        "artifact": Jsonb(artifact.to_dict()),
+    }

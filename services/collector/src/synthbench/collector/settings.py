@@ -1,0 +1,16 @@
+"""Settings of the collector."""
+
+from pydantic import Field
+
+from synthbench.chassis.settings import Settings
+
+
+class CollectorSettings(Settings):
+    """Beside the common ones."""
+
+    collector_batch: int = Field(default=500, ge=1)
+    """Steps written in one transaction at most."""
+    journal_after_seconds: float = Field(default=2.0, ge=0)
+    """A closed attempt whose steps are not all there for so long is completed from the journal."""
+    give_up_seconds: float = Field(default=60.0, gt=0)
+    """After so long it is stored as it is, and says what is missing."""
