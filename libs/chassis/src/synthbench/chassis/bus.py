@@ -1,13 +1,13 @@
 """The bus: NATS with JetStream. Every publish names its stream and waits for the ack; nothing vanishes."""
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -19,12 +19,13 @@ from pydantic import SecretStr, ValidationError
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis import metrics
-from synthbench.chassis.errors import BusUnavailable, RequestRefused
+from synthbench.chassis.errors import BusUnavailable, RequestRefused, one_line
+from synthbench.chassis.logging import redacted
 from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES, Envelope, Message
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import ArtifactRef
+from synthbench.contracts.records import ArtifactRef, FieldError
 from synthbench.contracts.registry import Service, Stream
 
 R = TypeVar("R", bound=Record)
@@ -55,12 +56,16 @@ def instance_name(service: str) -> str:
 class Bus:
     """A connection to the bus as one service."""
 
-    def __init__(self, service: Service, connection: Client, log: BoundLogger) -> None:
+    def __init__(
+        self, service: Service, connection: Client, log: BoundLogger, closed: asyncio.Event | None = None
+    ) -> None:
         self.service = service
         self.source = f"synth-bench/{service}"
         self.nc = connection
-        self.js: JetStreamContext = connection.jetstream(timeout=_TRY_SECONDS)
+        self.js: JetStreamContext = connection.jetstream(timeout=_TRY_SECONDS)  # pyright: ignore[reportUnknownMemberType] - nats-py leaves its options untyped
         self._log = log
+        self._closed = closed or asyncio.Event()
+        self._closing = False
         self._payloads: PayloadStore | None = None
         self._requests: set[asyncio.Task[None]] = set()
 
@@ -74,32 +79,73 @@ class Bus:
             BusUnavailable: nothing answered within `patience` seconds, or it refused the user.
         """
 
+        refused = asyncio.Event()
+
         async def on_error(error: Exception) -> None:
+            if "authorization" in str(error).lower():
+                refused.set()
             log.warning("bus", error=str(error) or type(error).__name__)
 
-        deadline = asyncio.get_running_loop().time() + patience
-        while True:
-            try:
-                connection = await nats.connect(
-                    url, user=user or None, password=password.get_secret_value() or None,
-                    name=instance_name(service), inbox_prefix=f"_INBOX.{service}".encode(),
-                    max_reconnect_attempts=-1, reconnect_time_wait=0.2, connect_timeout=3, error_cb=on_error,
-                    allow_reconnect=True, drain_timeout=5, ping_interval=20,
-                )  # fmt: skip
-                return cls(service, connection, log)
-            except (NatsError, OSError, TimeoutError) as error:
-                refused = "authorization" in str(error).lower()
-                if refused or asyncio.get_running_loop().time() > deadline:
-                    mend = "check the user and password" if refused else "start it, or set SYNTHBENCH_NATS_URL"
-                    raise BusUnavailable(f"no bus at {url}: {error or type(error).__name__}; {mend}") from error
-                await asyncio.sleep(_PAUSE_SECONDS)
+        closed = asyncio.Event()
+
+        async def on_closed() -> None:
+            closed.set()
+
+        client = Client()
+        options: dict[str, Any] = {
+            "user": user or None, "password": password.get_secret_value() or None,
+            "name": instance_name(service), "inbox_prefix": f"_INBOX.{service}".encode(),
+            "max_reconnect_attempts": -1, "reconnect_time_wait": 0.2, "connect_timeout": 3,
+            "error_cb": on_error, "closed_cb": on_closed, "drain_timeout": 5, "ping_interval": 20,
+        }  # fmt: skip
+        # With endless reconnects the client tries for ever, refusals included: who waits has to look at the clock.
+        connecting = asyncio.create_task(client.connect(url, **options))
+        refusal = asyncio.create_task(refused.wait())
+        try:
+            await asyncio.wait({connecting, refusal}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done() and not connecting.exception():
+                return cls(service, client, log, closed)
+            reason = connecting.exception() if connecting.done() else client.last_error or "nothing answers"
+            mend = "start it, or set SYNTHBENCH_NATS_URL"
+            if refused.is_set():
+                reason, mend = f"it refuses user {user!r}", "set SYNTHBENCH_NATS_USER and SYNTHBENCH_NATS_PASSWORD"
+            raise BusUnavailable(f"no bus at {redacted(url)}: {reason}; {mend}")
+        finally:
+            if not connecting.done() or connecting.exception():
+                connecting.cancel()
+                await client.close()
+            refusal.cancel()
+
+    async def ping(self) -> None:
+        """For readiness.
+
+        Raises:
+            BusUnavailable: the connection is down at this moment.
+        """
+        if not self.nc.is_connected:
+            raise BusUnavailable("not connected to NATS; trying again")
+
+    async def watch(self) -> None:
+        """Wait until the connection is closed for good by the server, which ends a process that cannot work.
+
+        Raises:
+            BusUnavailable: it was closed, and not by us.
+        """
+        await self._closed.wait()
+        if not self._closing:
+            raise BusUnavailable(f"NATS closed the connection for good: {self.nc.last_error or 'no reason given'}")
 
     def use_payload_store(self, store: PayloadStore) -> None:
         """Let payloads over 256 KiB go through this store."""
         self._payloads = store
 
     async def publish(
-        self, body: Record, *, id: UUID | None = None, trace: Mapping[str, str] | None = None, timeout: float = 10.0
+        self,
+        body: Record,
+        *,
+        id: UUID | None = None,
+        trace: Mapping[str, str] | None = None,
+        timeout: float = 10.0,  # noqa: ASYNC109 - the event's id; the deadline covers several tries
     ) -> UUID:
         """Publish an event and wait until the stream has stored it; return its id.
 
@@ -127,7 +173,12 @@ class Bus:
         return cloudevents.with_reference(message, reference)
 
     async def publish_message(
-        self, message: Message, *, msg_id: str, stream: Stream | str, timeout: float = 10.0
+        self,
+        message: Message,
+        *,
+        msg_id: str,
+        stream: Stream | str,
+        timeout: float = 10.0,  # noqa: ASYNC109 - as above
     ) -> None:
         """Store an encoded message in its stream, trying again with the same id until `timeout`.
 
@@ -143,12 +194,13 @@ class Bus:
                     message.subject, message.payload, timeout=min(_TRY_SECONDS, max(0.1, deadline - loop.time())),
                     stream=str(stream), headers=headers,
                 )  # fmt: skip
-                return
             except (NatsError, JetStreamError, TimeoutError, OSError) as error:
                 metrics.PUBLISH_STALLED.labels(str(stream)).inc()
                 if loop.time() + _PAUSE_SECONDS > deadline:
                     raise BusUnavailable(f"{message.subject} not stored in {stream}: {_reason(error)}") from error
                 await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return
 
     async def read_payload(self, headers: Mapping[str, str], payload: bytes) -> bytes:
         """Return the payload itself, fetched from the artifact store if the message only refers to it.
@@ -163,7 +215,14 @@ class Bus:
             raise ValueError("a message refers to a stored payload, and no payload store is set")
         return await self._payloads.get(reference.uri)
 
-    async def request(self, subject: str, body: Record, reply: type[R], *, timeout: float = 5.0) -> R:
+    async def request(
+        self,
+        subject: str,
+        body: Record,
+        reply: type[R],
+        *,
+        timeout: float = 5.0,  # noqa: ASYNC109 - as above
+    ) -> R:
         """Ask over core NATS, and wait for the answer; nobody listening yet is waited for, too.
 
         Raises:
@@ -186,7 +245,8 @@ class Bus:
             except (NatsError, TimeoutError, OSError) as error:
                 raise BusUnavailable(f"{subject}: {_reason(error)}") from error
         if message.headers and _ERROR_HEADER in message.headers:
-            raise RequestRefused(message.headers[_ERROR_HEADER])
+            errors = (cloudevents.loads(message.data) or {}).get("fields", [])
+            raise RequestRefused(message.headers[_ERROR_HEADER], [FieldError.model_validate(item) for item in errors])
         try:
             return reply.model_validate_json(message.data)
         except ValidationError as error:
@@ -202,9 +262,10 @@ class Bus:
                     body = await handler(request.model_validate_json(message.data))
                 await message.respond(body.to_json())
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it
-                self._log.warning("request refused", subject=subject, error=str(error))
-                line = (str(error) or type(error).__name__).split("\n")[0]
-                await self.nc.publish(message.reply, b"", headers={_ERROR_HEADER: line})
+                refusal = _refusal(error)
+                self._log.warning("request refused", subject=subject, error=refusal["error"])
+                headers = {_ERROR_HEADER: redacted(str(refusal["error"]))}
+                await self.nc.publish(message.reply, json.dumps(refusal).encode(), headers=headers)
 
         async def on_message(message: Msg) -> None:
             task = asyncio.create_task(answer(message))
@@ -215,6 +276,7 @@ class Bus:
 
     async def close(self) -> None:
         """Let running answers finish, flush and disconnect."""
+        self._closing = True
         if self._requests:
             await asyncio.wait(self._requests, timeout=2)
         try:
@@ -222,6 +284,15 @@ class Bus:
         except (NatsError, TimeoutError, OSError) as error:
             self._log.warning("bus did not drain", error=_reason(error))
             await self.nc.close()
+
+
+def _refusal(error: Exception) -> dict[str, Any]:
+    """What a refused caller hears: `{"error": …, "fields": […]}`, one line and, of a malformed request, each field."""
+    if not isinstance(error, ValidationError):
+        return {"error": one_line(error), "fields": []}
+    fields = cloudevents.field_errors(error)
+    line = "; ".join(f"{item.field}: {item.message}" if item.field else item.message for item in fields)
+    return {"error": f"malformed request: {line}", "fields": [item.to_dict() for item in fields]}
 
 
 def _reason(error: Exception) -> str:

@@ -1,11 +1,10 @@
 """How a message is settled, as a value. One place decides for every consumer."""
 
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
-import psycopg
-
-from synthbench.chassis.errors import Drop, Poison, Retry, Transient
+from synthbench.chassis.errors import Drop, Poison, Retry, Transient, one_line
 from synthbench.contracts.cloudevents import MalformedEvent
 
 MAX_DELIVERIES = 5
@@ -32,21 +31,43 @@ class Settlement:
     reason: str = ""
 
 
-def settle(error: BaseException | None, deliveries: int, max_deliveries: int = MAX_DELIVERIES) -> Settlement:
-    """Decide from how the handler ended (None: it returned) and how often the message was delivered, from 1."""
+def settle(
+    error: BaseException | None, deliveries: int, failures: int, max_deliveries: int = MAX_DELIVERIES
+) -> Settlement:
+    """Decide from how the handler ended.
+
+    Args:
+        error: None if the handler returned.
+        deliveries: how often the server delivered the message, from 1; spaces the retries.
+        failures: how often it failed for a reason that counts, this time included. Outages and wished-for retries
+            raise the server's count of deliveries as well, and must never bring a message to the dead letters.
+        max_deliveries: failures after which the message is given up.
+    """
     pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(deliveries - 1, 16))
     match error:
         case None:
-            return Settlement(Action.ACK)
+            decision = Settlement(Action.ACK)
         case Drop():
-            return Settlement(Action.ACK, reason=str(error))
+            decision = Settlement(Action.ACK, reason=str(error) or "dropped")
         case Retry():
-            return Settlement(Action.NAK, error.delay, str(error))
+            decision = Settlement(Action.NAK, error.delay, str(error))
         case Poison() | MalformedEvent():
-            return Settlement(Action.DEAD, reason=str(error))
-        case Transient() | psycopg.OperationalError() | psycopg.InterfaceError():
-            return Settlement(Action.NAK, pause, str(error))
-        case Exception() if deliveries >= max_deliveries:
-            return Settlement(Action.DEAD, reason=f"{type(error).__name__}: {error}")
+            decision = Settlement(Action.DEAD, reason=one_line(error))
+        case Exception() if not is_outage(error) and failures >= max_deliveries:
+            decision = Settlement(Action.DEAD, reason=one_line(error))
         case _:
-            return Settlement(Action.NAK, pause, f"{type(error).__name__}: {error}")
+            decision = Settlement(Action.NAK, pause, one_line(error))
+    return decision
+
+
+def counts(error: BaseException) -> bool:
+    """Say whether a failure counts against the message."""
+    return isinstance(error, Exception) and not isinstance(error, Retry) and not is_outage(error)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Say whether it is an outage of what we depend on, psycopg's own errors of a lost server included."""
+    psycopg = sys.modules.get("psycopg")  # a service without a database shall not pay for its import
+    return isinstance(error, Transient) or (
+        psycopg is not None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    )

@@ -1,6 +1,6 @@
 """Traces: OpenTelemetry over OTLP/HTTP. One trace follows one attempt along the whole road."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import propagate, trace
@@ -15,11 +15,11 @@ def setup_telemetry(service: str, endpoint: str | None, *, instance: str) -> Cal
     """Send spans to `endpoint`; return a function that flushes and ends it. Without an endpoint nothing is made."""
     if not endpoint:
         return lambda: None
-    # The SDK and its exporter cost start-up time that only a traced stack should pay.
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    # PLC0415: the SDK and its exporter cost start-up time that only a traced stack should pay.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
     resource = Resource.create({"service.name": f"synth-bench-{service}", "service.instance.id": instance})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -45,7 +45,7 @@ def span(
     attributes: Mapping[str, AttributeValue] | None = None,
     links: tuple[Mapping[str, str], ...] = (),
     root: bool = False,
-) -> Iterator[Span]:
+) -> Generator[Span]:
     """Open a span around a block; an exception marks it as failed and goes on.
 
     Args:

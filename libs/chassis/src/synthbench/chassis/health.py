@@ -1,0 +1,178 @@
+"""The HTTP side of a process: `/livez`, `/readyz`, `/metrics`, and what the service mounts beside them."""
+
+import asyncio
+import contextlib
+import hmac
+import socket
+import time
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+
+import uvicorn
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from synthbench.chassis.errors import SettingsError, one_line
+
+Check = Callable[[], Awaitable[object]]
+
+_CHECK_SECONDS = 2.0
+_STALE_SECONDS = 15.0
+
+
+@dataclass
+class FetchAge:
+    """How long a consumer has been asking its stream without an answer. A busy consumer does not ask."""
+
+    waiting_since: float | None = None
+
+    def asking(self) -> None:
+        """It asks; the clock runs from the first question that got no answer."""
+        if self.waiting_since is None:
+            self.waiting_since = time.monotonic()
+
+    def answered(self) -> None:
+        """The server answered, with a message or with none."""
+        self.waiting_since = None
+
+    @property
+    def seconds(self) -> float:
+        """Age of the unanswered question; 0 if there is none."""
+        return 0.0 if self.waiting_since is None else time.monotonic() - self.waiting_since
+
+
+class Health:
+    """Readiness checks and the one HTTP server of a process.
+
+    Args:
+        api_token: what mounted apps ask for as bearer token, if it is set.
+        stale_seconds: a consumer whose fetches get no answer for so long makes the process unready.
+    """
+
+    def __init__(self, api_token: SecretStr | None = None, *, stale_seconds: float = _STALE_SECONDS) -> None:
+        self.ready = False
+        self.port = 0
+        self._token = api_token
+        self._stale_seconds = stale_seconds
+        self._checks: dict[str, Check] = {}
+        self._fetches: dict[str, FetchAge] = {}
+        self._routes: list[BaseRoute] = [
+            Route("/livez", self._livez),
+            Route("/readyz", self._readyz),
+            Route("/metrics", _metrics),
+        ]
+        self._app = Starlette(routes=self._routes)
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    def check(self, name: str, check: Check) -> None:
+        """Make readiness depend on `check`: it raises when something is wrong."""
+        self._checks[name] = check
+
+    def watch_fetches(self, consumer: str) -> FetchAge:
+        """Make readiness depend on this consumer's fetches; the consumer keeps the clock."""
+        return self._fetches.setdefault(consumer, FetchAge())
+
+    def mount(self, path: str, app: ASGIApp, *, guarded: bool = True) -> None:
+        """Serve `app` below `path`. `guarded` apps ask for the API token where one is set."""
+        routes = self._app.router.routes
+        routes.append(Mount(path.rstrip("/"), app=_Guard(app, self._token) if guarded and self._token else app))
+        routes.sort(key=lambda route: -len(route.path) if isinstance(route, Mount) else -1000)
+
+    async def problems(self) -> dict[str, str]:
+        """Say what is wrong, by check; empty when the process is ready for work."""
+        found = {} if self.ready else {"process": "not started yet, or draining"}
+        for name, age in self._fetches.items():
+            if age.seconds > self._stale_seconds:
+                found[name] = f"no answer from the stream for {age.seconds:.0f} s"
+        names = list(self._checks)
+        for name, problem in zip(names, await asyncio.gather(*map(self._try, names)), strict=True):
+            if problem:
+                found[name] = problem
+        return found
+
+    async def _try(self, name: str) -> str:
+        try:
+            await asyncio.wait_for(self._checks[name](), _CHECK_SECONDS)
+        except TimeoutError:
+            return f"no answer within {_CHECK_SECONDS:g} s"
+        except Exception as error:  # noqa: BLE001 - whatever a check raises is the finding
+            return one_line(error)
+        return ""
+
+    async def serve(self, host: str, port: int) -> int:
+        """Begin to serve; return the port, which is a free one if `port` is 0.
+
+        Raises:
+            SettingsError: the port is taken, or the host is not ours.
+        """
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family, backlog=256)
+        except OSError as error:
+            raise SettingsError(
+                f"http_port: cannot listen on {host}:{port}: {error.strerror or error}; "
+                "set SYNTHBENCH_HTTP_PORT to another one, or to 0 for a free one"
+            ) from error
+        config = uvicorn.Config(
+            self._app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=5
+        )
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
+        self.port = listener.getsockname()[1]
+        return self.port
+
+    async def close(self, seconds: float) -> None:
+        """Take no more requests, and give the running ones up to `seconds`."""
+        if self._server is None or self._serving is None:
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, int(seconds))
+        self._server.should_exit = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._serving, seconds + 2)
+
+    async def _livez(self, _request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def _readyz(self, _request: Request) -> Response:
+        problems = await self.problems()
+        return JSONResponse({"ready": not problems, "problems": problems}, status_code=503 if problems else 200)
+
+
+class _Server(uvicorn.Server):
+    """Signals are the process's business, not uvicorn's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class _Guard:
+    """Asks for the API token as bearer token."""
+
+    def __init__(self, app: ASGIApp, token: SecretStr) -> None:
+        self._app = app
+        self._expected = f"Bearer {token.get_secret_value()}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = dict(scope.get("headers", ())).get(b"authorization", b"")
+        if scope["type"] == "http" and not hmac.compare_digest(given, self._expected):
+            refusal = JSONResponse(
+                {"detail": "send the API token: Authorization: Bearer $SYNTHBENCH_API_TOKEN"},
+                status_code=401,
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+async def _metrics(_request: Request) -> Response:
+    # Rarely asked for at start, and the exposition code is not needed before.
+    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest  # noqa: PLC0415
+
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,1 @@
+"""The decisions of a sandbox, without any I/O."""

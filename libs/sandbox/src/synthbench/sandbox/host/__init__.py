@@ -1,0 +1,1 @@
+"""What engines need of the machine: processes, cgroups, uids, system calls."""

@@ -1,0 +1,340 @@
+"""What every sandbox engine offers, and the values that pass through it.
+
+A sandbox is one isolated place with a workspace. Commands run one at a time or side by side; each is alone with
+its children: **a process in the background ends with the command that started it**. Files stay until `close`.
+Errors are those of `synthbench.sandbox.errors`; a failing or hanging command is a `RunResult`, not an error.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal, Protocol
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+PathType = Literal["file", "symlink", "directory"]
+ChangeKind = Literal["added", "modified", "deleted"]
+READ_CAP = 16 * 1024 * 1024  # bytes `read` returns unless told otherwise
+
+_SYSTEM = ("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr")
+
+
+def _workdir(value: str) -> str:
+    parts = value.split("/")
+    if not value.startswith("/") or any(part in {"", ".", ".."} for part in parts[1:]) or "\0" in value:
+        raise ValueError("a workdir is an absolute path without '.', '..' and empty parts")
+    if parts[1] in _SYSTEM:
+        raise ValueError(f"/{parts[1]} belongs to the system; take a workdir like /workspace or /app")
+    return value
+
+
+def _names(value: Mapping[str, Path]) -> Mapping[str, Path]:
+    for name in value:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
+            raise ValueError(f"the socket name {name!r} is not lower-case letters, digits, '-' and '_'")
+    return value
+
+
+def _variables(value: Mapping[str, str]) -> Mapping[str, str]:
+    for name, text in value.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or "\0" in text:
+            raise ValueError(f"{name!r} is not a usable environment variable")
+    return value
+
+
+class Limits(BaseModel):
+    """What one sandbox may use, all its processes together unless said otherwise.
+
+    What an engine cannot hold up is named in `Isolation.unenforced`.
+
+    Attributes:
+        memory_mb: MiB of memory.
+        cpus: CPU seconds a second.
+        pids: processes and threads at once.
+        files: open file descriptors of each process.
+        disk_mb: MiB on disk.
+        output_bytes: bytes kept of each stream of each command; the rest is counted and dropped.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory_mb: int = Field(default=1024, ge=16)
+    cpus: float = Field(default=1.0, gt=0)
+    pids: int = Field(default=128, ge=4)
+    files: int = Field(default=1024, ge=32)
+    disk_mb: int = Field(default=1024, ge=1)
+    output_bytes: int = Field(default=1_048_576, ge=1024)
+
+
+class SandboxSpec(BaseModel):
+    """What to make.
+
+    Attributes:
+        limits: see `Limits`.
+        network: only "none" so far: a loopback of its own and nothing else.
+        sockets: name -> Unix socket on the host; the only way out. Inside it is `Sandbox.socket_path(name)`. It must
+            exist when a command runs. Where the sandbox has a uid of its own (engines started by root), its maker gives
+            it mode 0666; for the process engine the folders above it need the x bit for others, too.
+        env: variables for every command, over the engine's own (PATH, HOME, LANG, TMPDIR, …).
+        workdir: where the workspace is seen inside; the process engine cannot offer it and uses a host path.
+        owner: who it belongs to, e.g. "<rollout>.<attempt>"; written beside the files, for whoever cleans up.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    owner: str = Field(min_length=1, max_length=200)
+    limits: Limits = Limits()
+    network: Literal["none"] = "none"
+    sockets: Annotated[Mapping[str, Path], AfterValidator(_names)] = {}
+    env: Annotated[Mapping[str, str], AfterValidator(_variables)] = {}
+    workdir: Annotated[str, AfterValidator(_workdir)] = "/workspace"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a command ended.
+
+    Attributes:
+        exit_code: as a shell sees it (128 + n for signal n); None where it was killed: timeout, `kill`, `close`.
+        stdout: the bytes kept: the first three quarters of `Limits.output_bytes` and the last quarter.
+        stderr: the same of the other stream.
+        stdout_total: bytes produced; more than `len(stdout)` means that the middle is missing.
+        stderr_total: the same of the other stream.
+        stdout_cut: where in `stdout` the missing bytes would be; None where nothing is missing.
+        stderr_cut: the same of the other stream.
+        timed_out: it was killed because its time was over.
+        oom: the kernel killed something in it for want of memory. False where no cgroup tells.
+        seconds: wall time.
+        cwd: the folder in which a shell ended, where `track_cwd` asked for it and the shell could say.
+    """
+
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    stdout_total: int
+    stderr_total: int
+    timed_out: bool
+    seconds: float
+    oom: bool = False
+    cwd: str | None = None
+    stdout_cut: int | None = None
+    stderr_cut: int | None = None
+
+    @property
+    def stdout_text(self) -> str:
+        """`stdout` as UTF-8 (anything else replaced), with a line that says what is missing."""
+        return _text(self.stdout, self.stdout_total, self.stdout_cut)
+
+    @property
+    def stderr_text(self) -> str:
+        """`stderr` as UTF-8 (anything else replaced), with a line that says what is missing."""
+        return _text(self.stderr, self.stderr_total, self.stderr_cut)
+
+
+def _text(kept: bytes, total: int, cut: int | None) -> str:
+    if cut is None:
+        return kept.decode(errors="replace")
+    head, tail = kept[:cut].decode(errors="replace"), kept[cut:].decode(errors="replace")
+    return f"{head}\n[… {total - len(kept):,} bytes left out …]\n{tail}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedPath:
+    """One path of the workspace that is not as it was.
+
+    Attributes:
+        path: relative to the workdir, with '/'.
+        kind: what happened; a rename is one deleted and one added.
+        type: what it is now, for a deleted path what it was.
+        mode: permission bits.
+        digest: "sha256:<hex>" of the content (of a link: of its target); None for folders and unread big files.
+        size: bytes; 0 for folders.
+    """
+
+    path: str
+    kind: ChangeKind
+    type: PathType
+    mode: int
+    digest: str | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of a snapshot; `stamp` is (mtime_ns, ctime_ns, inode), by which it is not read twice."""
+
+    type: PathType
+    mode: int
+    digest: str | None
+    size: int
+    stamp: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A baseline of a workspace. Opaque, and only good for the sandbox that took it."""
+
+    sandbox: str
+    taken_ns: int
+    entries: Mapping[str, Entry]
+    refused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What changed between a snapshot and now.
+
+    Attributes:
+        changes: sorted by path.
+        archive: tar, the same bytes for the same changes: added and modified files, folders and safe links; the
+            deleted paths are a JSON list in the member ".synthbench-deleted". For `Sandbox.apply`.
+        patch: a git-style unified diff of the texts, for people and exports; other files are only named.
+        digest: "sha256:<hex>" of the archive.
+        refused: (path, reason) of what is not in the archive: devices, setuid files, links out, what is too big.
+    """
+
+    changes: tuple[ChangedPath, ...]
+    archive: bytes = field(repr=False)
+    patch: str = field(repr=False)
+    digest: str
+    refused: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What an engine really offers here; it goes into the record.
+
+    Attributes:
+        engine: its name, as in the entry points.
+        version: of the technology.
+        isolated: code inside cannot reach the host, its network or another sandbox.
+        unenforced: one line for each thing asked for by a spec that is not held up, with the reason.
+    """
+
+    engine: str
+    version: str
+    isolated: bool
+    unenforced: tuple[str, ...]
+
+
+class Sandbox(Protocol):
+    """One sandbox. Every path is relative to the workdir, or absolute and inside it; links are followed inside only."""
+
+    @property
+    def id(self) -> str:
+        """Unique on this machine."""
+        ...
+
+    @property
+    def isolation(self) -> Isolation:
+        """What is held up."""
+        ...
+
+    @property
+    def workdir(self) -> str:
+        """The workspace as commands inside see it."""
+        ...
+
+    def socket_path(self, name: str) -> str:
+        """Where commands inside find a socket of `SandboxSpec.sockets`."""
+        ...
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: float,  # noqa: ASYNC109 (the command's time, not the caller's: it becomes a result)
+        track_cwd: bool = False,
+    ) -> RunResult:
+        """Run a command to its end, or kill it with all its children after `timeout` seconds.
+
+        Args:
+            argv: the command; looked up on the sandbox's PATH. One that does not exist ends with 127.
+            cwd: any folder inside, the workdir by default.
+            env: variables over those of the spec.
+            stdin: fed to the command, then end of file.
+            timeout: seconds.
+            track_cwd: learn where a `bash -c SCRIPT` ended (`RunResult.cwd`), without touching its output.
+
+        Raises:
+            PathRefused: no such cwd.
+            SandboxError: the command could not be started, which is our failure.
+            SandboxClosed: there is no sandbox any more.
+        """
+        ...
+
+    async def read(self, path: str, *, max_bytes: int = READ_CAP) -> bytes:
+        """The content of a regular file; PathRefused where it is missing, larger, or no such file."""
+        ...
+
+    async def write(self, path: str, data: bytes, *, mode: int | None = None) -> None:
+        """Put a file in place, whole or not at all, with the folders above it.
+
+        `mode` None keeps the bits of the file that was there, and is 0644 for a new one.
+        """
+        ...
+
+    async def upload(self, archive: bytes, *, to: str = ".") -> None:
+        """Unpack an uncompressed tar; ArchiveRefused, and nothing unpacked, where a member is not harmless."""
+        ...
+
+    async def download(self, path: str = ".") -> bytes:
+        """A file or folder as an uncompressed tar, names relative to it; without devices and links out."""
+        ...
+
+    async def snapshot(self) -> Snapshot:
+        """Remember the workspace as it is."""
+        ...
+
+    async def diff(self, since: Snapshot) -> Diff:
+        """Everything that changed since. Kill the processes first: a file in motion is caught at some moment."""
+        ...
+
+    async def changes(self, since: Snapshot) -> tuple[tuple[ChangedPath, ...], Snapshot]:
+        """What changed, without contents, and the new baseline; reads only what looks touched."""
+        ...
+
+    async def apply(self, diff_archive: bytes, *, protected: Collection[str] = ()) -> tuple[str, ...]:
+        """Bring a `Diff.archive` into this workspace, checked like an upload.
+
+        Args:
+            diff_archive: made by `diff`, but trusted no more than anybody's.
+            protected: relative paths that stay as they are, with everything below and the folders above.
+
+        Returns:
+            The paths that were left out, sorted.
+        """
+        ...
+
+    async def kill(self) -> None:
+        """End every process inside; they are gone when this returns. Further commands may follow."""
+        ...
+
+    async def close(self) -> None:
+        """Kill, unmount, remove everything. Twice is as good as once."""
+        ...
+
+
+class SandboxEngine(Protocol):
+    """A technology that makes sandboxes."""
+
+    @property
+    def name(self) -> str:
+        """As in the entry points."""
+        ...
+
+    async def probe(self) -> Isolation:
+        """Try it out by running something; EngineUnavailable where it does not work."""
+        ...
+
+    async def create(self, spec: SandboxSpec) -> Sandbox:
+        """Make one sandbox with an empty workspace."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close every sandbox that is still open."""
+        ...

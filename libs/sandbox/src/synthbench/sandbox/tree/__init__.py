@@ -1,0 +1,1 @@
+"""The workspace as a folder of the host, read and written without ever leaving it."""

@@ -1,0 +1,154 @@
+"""Taking a snapshot: one walk over the workspace that reads only what looks touched."""
+
+import hashlib
+import os
+import stat
+import time
+from dataclasses import dataclass, field
+
+from synthbench.sandbox.domain.paths import DELETED, MAX_DEPTH, is_text, safe_target, shown
+from synthbench.sandbox.protocol import Entry, PathType, Snapshot
+from synthbench.sandbox.tree.beneath import open_folder, open_regular
+from synthbench.sandbox.tree.contents import TEXT_CAP, Contents
+
+FILE_CAP = 64 * 1024 * 1024  # bytes of a file up to which it is read, hashed and archived
+MAX_ENTRIES = 200_000
+_CHUNK = 1024 * 1024
+# A file changed within one tick of the clock after it was hashed could keep its stamp: such young stamps are not
+# trusted (git calls these files racily clean). File systems tick at most every 10 ms.
+_YOUNG_NS = 100_000_000
+_SPECIAL = stat.S_ISUID | stat.S_ISGID
+
+
+@dataclass
+class Scan:
+    """One walk.
+
+    Args:
+        workdir: how links inside name the workspace.
+        contents: takes the texts.
+        owner: the sandbox's uid; a hard link to a file of somebody else is refused. None: not looked at.
+        known: the last snapshot; what is unchanged since is not read again.
+    """
+
+    workdir: str
+    contents: Contents
+    owner: int | None
+    known: Snapshot | None = None
+    _entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    _refused: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    _full: bool = False
+
+    def take(self, root: int, sandbox: str) -> Snapshot:
+        """Walk the folder `root` (an open descriptor)."""
+        now = time.time_ns()
+        self._folder(root, "", 0)
+        return Snapshot(sandbox=sandbox, taken_ns=now, entries=self._entries, refused=tuple(sorted(self._refused)))
+
+    def _folder(self, fd: int, prefix: str, depth: int) -> None:
+        for name in sorted(os.listdir(fd)):
+            path = prefix + name
+            if self._full:
+                return
+            if len(self._entries) >= MAX_ENTRIES:
+                self._full = True
+                self._refused.append((".", f"has more than {MAX_ENTRIES} paths; the rest was not looked at"))
+                return
+            try:
+                self._path(fd, name, path, depth)
+            except FileNotFoundError:
+                continue  # it went while we looked: then it is not there
+            except OSError as error:
+                self._refuse(path, f"cannot be read ({error.strerror})")
+
+    def _path(self, fd: int, name: str, path: str, depth: int) -> None:
+        if not is_text(name):
+            self._refuse(path, "its name is not UTF-8")
+            return
+        if path == DELETED:
+            self._refuse(path, "this name is reserved")
+            return
+        info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if stat.S_ISDIR(info.st_mode):
+            self._subfolder(fd, name, path, depth, info)
+        elif stat.S_ISLNK(info.st_mode):
+            self._link(fd, name, path, info)
+        elif stat.S_ISREG(info.st_mode):
+            self._file(fd, name, path, info)
+        else:
+            self._refuse(path, "is a device, a FIFO or a socket")
+
+    def _subfolder(self, fd: int, name: str, path: str, depth: int, info: os.stat_result) -> None:
+        if depth + 1 >= MAX_DEPTH:
+            self._refuse(path, f"is deeper than {MAX_DEPTH} folders")
+            return
+        child = open_folder(fd, name)
+        try:
+            self._entries[path] = _entry("directory", info, None, 0)
+            self._folder(child, path + "/", depth + 1)
+        finally:
+            os.close(child)
+
+    def _link(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
+        target = safe_target(path, os.readlink(name, dir_fd=fd), self.workdir)
+        if target is None:
+            self._refuse(path, "is a link that may lead out of the workspace")
+            return
+        data = target.encode()
+        digest = digest_of(data)
+        self.contents.keep(digest, data)
+        self._entries[path] = _entry("symlink", info, digest, len(data))
+
+    def _file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
+        if info.st_mode & _SPECIAL:
+            self._refuse(path, "is setuid or setgid")
+            return
+        if self.owner is not None and info.st_nlink > 1 and info.st_uid != self.owner:
+            self._refuse(path, "is a hard link to a file of somebody else")
+            return
+        if info.st_size > FILE_CAP:
+            self._entries[path] = _entry("file", info, None, info.st_size)
+            return
+        before = self.known.entries.get(path) if self.known else None
+        if self.known and before and before.digest and _unchanged(before, info, self.known.taken_ns):
+            self._entries[path] = _entry("file", info, before.digest, info.st_size)
+            return
+        digest, size = self._read(fd, name, info.st_size)
+        self._entries[path] = _entry("file", info, digest, size)
+
+    def _read(self, fd: int, name: str, expected: int) -> tuple[str, int]:
+        file = open_regular(fd, name)
+        try:
+            first = os.read(file, min(expected, TEXT_CAP) + 1)
+            total, size = hashlib.sha256(first), len(first)
+            while size <= FILE_CAP and (chunk := os.read(file, _CHUNK)):
+                total.update(chunk)
+                size += len(chunk)
+        finally:
+            os.close(file)
+        digest = f"sha256:{total.hexdigest()}"
+        if size == len(first):
+            self.contents.keep(digest, first)
+        return digest, size
+
+    def _refuse(self, path: str, reason: str) -> None:
+        self._refused.append((shown(path), reason))
+
+
+def digest_of(data: bytes) -> str:
+    """The digest as it stands in entries and records."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _entry(kind: PathType, info: os.stat_result, digest: str | None, size: int) -> Entry:
+    mode = 0o777 if kind == "symlink" else stat.S_IMODE(info.st_mode) & 0o777
+    return Entry(type=kind, mode=mode, digest=digest, size=size, stamp=_stamp(info))
+
+
+def _stamp(info: os.stat_result) -> tuple[int, int, int]:
+    return info.st_mtime_ns, info.st_ctime_ns, info.st_ino
+
+
+def _unchanged(before: Entry, info: os.stat_result, taken_ns: int) -> bool:
+    same = before.type == "file" and before.size == info.st_size and before.stamp == _stamp(info)
+    return same and info.st_ctime_ns < taken_ns - _YOUNG_NS

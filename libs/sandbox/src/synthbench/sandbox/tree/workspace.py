@@ -1,0 +1,166 @@
+"""All that can be done with a workspace from the host; plain blocking calls, for a thread."""
+
+import os
+import posixpath
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthbench.sandbox.domain.changes import compare
+from synthbench.sandbox.domain.paths import checked_relative
+from synthbench.sandbox.errors import PathRefused, SandboxError
+from synthbench.sandbox.protocol import ChangedPath, Diff, Snapshot
+from synthbench.sandbox.tree.archive import check_archive
+from synthbench.sandbox.tree.beneath import Owner, located, open_folder, opened_root
+from synthbench.sandbox.tree.contents import Contents
+from synthbench.sandbox.tree.install import apply, put_file, unpack
+from synthbench.sandbox.tree.pack import DiffBuilder, pack_below, read_capped
+from synthbench.sandbox.tree.scan import Scan
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder of the host that belongs to one sandbox.
+
+    Args:
+        sandbox: the sandbox's id; a snapshot of another sandbox is refused.
+        root: the folder.
+        workdir: how commands inside name it.
+        contents: old texts, for patches.
+        owner: who gets what is written.
+        max_bytes: what one upload may bring.
+    """
+
+    sandbox: str
+    root: Path
+    workdir: str
+    contents: Contents
+    owner: Owner
+    max_bytes: int
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """See `Sandbox.read`."""
+        with self._at(path) as (folder, name):
+            info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(info.st_mode):
+                raise PathRefused(f"{path!r} is no regular file", "list the folder to see what it is")
+            if self.owner.uid is not None and info.st_nlink > 1 and info.st_uid != self.owner.uid:
+                raise PathRefused(f"{path!r} is a hard link to a file of somebody else")
+            data = read_capped(folder, name, max_bytes)
+        if data is None:
+            raise PathRefused(f"{path!r} is bigger than {max_bytes} bytes", "read a part of it with a command")
+        return data
+
+    def write(self, path: str, data: bytes, mode: int | None) -> None:
+        """See `Sandbox.write`."""
+        with self._at(path, make=True) as (folder, name):
+            kind = _mode(folder, name)
+            if name == "." or stat.S_ISDIR(kind):
+                raise PathRefused(f"{path!r} is a folder", "give the name of a file")
+            kept = stat.S_IMODE(kind) & 0o777 if stat.S_ISREG(kind) else 0o644
+            put_file(folder, name, data, mode=kept if mode is None else mode & 0o777, owner=self.owner)
+
+    def upload(self, archive: bytes, to: str) -> None:
+        """See `Sandbox.upload`."""
+        checked = check_archive(archive, max_bytes=self.max_bytes, workdir=self.workdir)
+        with self._folder(to) as fd:
+            unpack(fd, checked, owner=self.owner)
+
+    def download(self, path: str) -> bytes:
+        """See `Sandbox.download`."""
+        with self._failures(path), opened_root(self.root) as root:
+            snapshot = self._scan(root, None)
+            top = self._relative(path)
+            if top != "." and top not in snapshot.entries:
+                raise PathRefused(f"{path!r} does not exist or may not leave the sandbox", "list the folder above it")
+            return pack_below(root, top, snapshot, self.workdir)
+
+    def snapshot(self) -> Snapshot:
+        """See `Sandbox.snapshot`."""
+        with self._failures("."), opened_root(self.root) as root:
+            return self._scan(root, None)
+
+    def changes(self, since: Snapshot) -> tuple[tuple[ChangedPath, ...], Snapshot]:
+        """See `Sandbox.changes`."""
+        self._own(since)
+        with self._failures("."), opened_root(self.root) as root:
+            now = self._scan(root, since)
+        return compare(since, now), now
+
+    def diff(self, since: Snapshot) -> Diff:
+        """See `Sandbox.diff`."""
+        self._own(since)
+        with self._failures("."), opened_root(self.root) as root:
+            now = self._scan(root, since)
+            return DiffBuilder(root, self.workdir, self.contents, since, now).build()
+
+    def apply(self, archive: bytes, protected: Collection[str]) -> tuple[str, ...]:
+        """See `Sandbox.apply`."""
+        checked = check_archive(archive, max_bytes=self.max_bytes, workdir=self.workdir)
+        kept = {self._relative(path) for path in protected}
+        with self._failures("."), opened_root(self.root) as root:
+            return apply(root, checked, owner=self.owner, protected=kept)
+
+    def _scan(self, root: int, known: Snapshot | None) -> Snapshot:
+        return Scan(self.workdir, self.contents, self.owner.uid, known).take(root, self.sandbox)
+
+    def _own(self, snapshot: Snapshot) -> None:
+        if snapshot.sandbox != self.sandbox:
+            raise SandboxError(f"the snapshot is of sandbox {snapshot.sandbox}, not of {self.sandbox}")
+
+    def _relative(self, path: str) -> str:
+        # "/workspace-2" is not below "/workspace": compare whole parts
+        inside = posixpath.relpath(path, self.workdir) if path.startswith("/") else path
+        try:
+            return checked_relative(inside)
+        except ValueError as error:
+            raise PathRefused(f"the path {path!r} {error}", f"give a path inside {self.workdir}") from error
+
+    @contextmanager
+    def _at(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        with (
+            self._failures(path),
+            opened_root(self.root) as root,
+            located(root, path, workdir=self.workdir, make=self.owner if make else None) as place,
+        ):
+            yield place
+
+    @contextmanager
+    def _folder(self, path: str) -> Iterator[int]:
+        with self._at(path, make=True) as (above, name):
+            if not _mode(above, name):
+                os.mkdir(name, 0o755, dir_fd=above)
+                self.owner.take_name(above, name)
+            fd = open_folder(above, name)
+            try:
+                yield fd
+            finally:
+                os.close(fd)
+
+    @contextmanager
+    def _failures(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not self.root.is_dir():
+                raise SandboxError(f"the workspace of {self.sandbox} is gone", "make a new sandbox") from error
+            raise PathRefused(f"{path!r} does not exist", "list the folder above it") from error
+        except (IsADirectoryError, PermissionError) as error:
+            raise PathRefused(f"{path!r} cannot be used ({error.strerror})", "give another path") from error
+        except OSError as error:
+            mend = "free some space under the sandbox folder" if error.errno in _FULL else "look at the file system"
+            raise SandboxError(f"the workspace of {self.sandbox} failed ({error})", mend) from error
+        except RecursionError as error:
+            raise SandboxError(f"the workspace of {self.sandbox} holds folders nested too deep to handle") from error
+
+
+_FULL = {28, 122}  # ENOSPC, EDQUOT
+
+
+def _mode(folder: int, name: str) -> int:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return 0
