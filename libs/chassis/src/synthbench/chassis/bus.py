@@ -143,9 +143,9 @@ class Bus:
         self,
         body: Record,
         *,
-        id: UUID | None = None,
+        id: UUID | None = None,  # noqa: A002 - the event's id
         trace: Mapping[str, str] | None = None,
-        timeout: float = 10.0,  # noqa: ASYNC109 - the event's id; the deadline covers several tries
+        timeout: float = 10.0,  # noqa: ASYNC109 - the deadline covers several tries
     ) -> UUID:
         """Publish an event and wait until the stream has stored it; return its id.
 
@@ -245,8 +245,7 @@ class Bus:
             except (NatsError, TimeoutError, OSError) as error:
                 raise BusUnavailable(f"{subject}: {_reason(error)}") from error
         if message.headers and _ERROR_HEADER in message.headers:
-            errors = (cloudevents.loads(message.data) or {}).get("fields", [])
-            raise RequestRefused(message.headers[_ERROR_HEADER], [FieldError.model_validate(item) for item in errors])
+            raise RequestRefused(message.headers[_ERROR_HEADER], _refused_fields(message.data))
         try:
             return reply.model_validate_json(message.data)
         except ValidationError as error:
@@ -293,6 +292,13 @@ def _refusal(error: Exception) -> dict[str, Any]:
     fields = cloudevents.field_errors(error)
     line = "; ".join(f"{item.field}: {item.message}" if item.field else item.message for item in fields)
     return {"error": f"malformed request: {line}", "fields": [item.to_dict() for item in fields]}
+
+
+def _refused_fields(payload: bytes) -> list[FieldError]:
+    """Read back what `_refusal` wrote; an answer that is none of ours has no fields."""
+    content: Any = cloudevents.loads(payload)
+    fields: Any = content.get("fields") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownVariableType] - any JSON
+    return [FieldError.model_validate(item) for item in fields or []]
 
 
 def _reason(error: Exception) -> str:

@@ -90,10 +90,8 @@ class Health:
             if age.seconds > self._stale_seconds:
                 found[name] = f"no answer from the stream for {age.seconds:.0f} s"
         names = list(self._checks)
-        for name, problem in zip(names, await asyncio.gather(*map(self._try, names)), strict=True):
-            if problem:
-                found[name] = problem
-        return found
+        tried = zip(names, await asyncio.gather(*map(self._try, names)), strict=True)
+        return found | {name: problem for name, problem in tried if problem}
 
     async def _try(self, name: str) -> str:
         try:

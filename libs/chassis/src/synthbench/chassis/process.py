@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
@@ -105,7 +105,7 @@ class Chassis:
 @asynccontextmanager
 async def open_chassis(
     service: Service, settings: Settings, log: BoundLogger, stop: asyncio.Event | None = None
-) -> AsyncIterator[Chassis]:
+) -> AsyncGenerator[Chassis]:
     """Serve health, connect the bus, and drain everything at the end. Tests of services use it without a process.
 
     Raises:

@@ -119,7 +119,7 @@ def decode(subject: str, headers: Mapping[str, str], payload: bytes, *, sequence
     return Envelope(
         body=body,
         source=lowered.get("ce-source", "unknown"),
-        id=_event_id(lowered.get("ce-id"), stream, sequence),
+        id=event_id(lowered.get("ce-id"), stream, sequence),
         time=_event_time(lowered.get("ce-time")),
         trace={name: lowered[name] for name in ("traceparent", "tracestate") if name in lowered},
     )
@@ -133,7 +133,8 @@ def field_errors(error: ValidationError) -> list[FieldError]:
     ]
 
 
-def _event_id(text: str | None, stream: str, sequence: int) -> UUID:
+def event_id(text: str | None, stream: str, sequence: int) -> UUID:
+    """Return the id of an event: its ce-id, or one that follows from its place in the stream."""
     if text is None:
         return derived_id("event", stream, sequence)
     try:

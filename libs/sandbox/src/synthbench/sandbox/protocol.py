@@ -17,7 +17,23 @@ PathType = Literal["file", "symlink", "directory"]
 ChangeKind = Literal["added", "modified", "deleted"]
 READ_CAP = 16 * 1024 * 1024  # bytes `read` returns unless told otherwise
 
-_SYSTEM = ("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "tmp", "usr")
+_SYSTEM = (
+    "bin",
+    "boot",
+    "dev",
+    "etc",
+    "home",
+    "lib",
+    "lib32",
+    "lib64",
+    "libx32",
+    "proc",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr",
+)
 
 
 def _workdir(value: str) -> str:

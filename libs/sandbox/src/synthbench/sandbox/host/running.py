@@ -1,10 +1,12 @@
 """One child process from start to end, with what it printed in bounded memory."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.errors import SandboxError
@@ -36,6 +38,16 @@ class Capture(asyncio.SubprocessProtocol):
         """The process ended and its pipes are closed."""
         if not self.closed.done():
             self.closed.set_result(None)
+
+
+class _Feeding(asyncio.BaseProtocol):
+    """Knows when the pipe to the child is closed."""
+
+    over = False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
+        """All was fed, or nobody reads."""
+        self.over = True
 
 
 @dataclass(frozen=True)
@@ -101,12 +113,15 @@ class Running:
         stop: ends every process of the command and returns when they are gone; called after each end, normal or not.
     """
 
-    def __init__(self, transport: asyncio.SubprocessTransport, capture: Capture, stop: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, transport: asyncio.SubprocessTransport, capture: Capture, stop: Callable[[], Awaitable[None]]
+    ) -> None:
         self._transport = transport
         self._capture = capture
         self._stop = stop
         self._killed = False
         self._stdin: asyncio.WriteTransport | None = None
+        self._feeding = _Feeding()
         self._began = asyncio.get_running_loop().time()
 
     @property
@@ -122,13 +137,18 @@ class Running:
     async def feed(self, pipe: int, data: bytes) -> None:
         """Write `data` to the pipe as the child reads it, then close it."""
         loop = asyncio.get_running_loop()
-        self._stdin, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(pipe, "wb", buffering=0))
+        self._stdin, _ = await loop.connect_write_pipe(lambda: self._feeding, os.fdopen(pipe, "wb", buffering=0))
         self._stdin.write(data)
         self._stdin.write_eof()
 
     async def until_exit(self) -> None:
         """Wait for the process we started, not for what it left behind."""
         await asyncio.shield(self._capture.exited)
+
+    def kill_direct(self) -> None:
+        """Kill the process we started; its children are the engine's business."""
+        with contextlib.suppress(ProcessLookupError):
+            self._transport.kill()
 
     def marked_killed(self) -> None:
         """Somebody ends it from outside: its exit code means nothing."""
@@ -145,12 +165,13 @@ class Running:
                 timed_out = True
         finally:
             seconds = asyncio.get_running_loop().time() - self._began
-            await _through(self._end())
+            await _through(self.end())
         killed = timed_out or self._killed
         code = None if killed else self._transport.get_returncode()
         return Ended(returncode=code, timed_out=timed_out, killed=killed, seconds=seconds, capture=self._capture)
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
+        """Kill what is left of it, and wait until it is gone and its pipes are read; twice is as good as once."""
         try:
             async with asyncio.timeout(_KILL):
                 await self._stop()
@@ -164,7 +185,7 @@ class Running:
             # wait() cancels what it waits for only by our word; the pipes are closed then anyway
             await asyncio.wait([self._capture.closed], timeout=_LAST_WORDS)
             self._transport.close()
-            if self._stdin is not None:
+            if self._stdin is not None and not self._feeding.over:
                 self._stdin.abort()
 
 
@@ -175,7 +196,9 @@ async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> Running
         OSError: it cannot be started.
     """
     loop = asyncio.get_running_loop()
-    become = {} if child.become is None else {"user": child.become, "group": child.become, "extra_groups": ()}
+    become: dict[str, Any] = (
+        {} if child.become is None else {"user": child.become, "group": child.become, "extra_groups": ()}
+    )
     # a pipe, not asyncio's own socket pair: /dev/stdin of a socket cannot be opened
     near, far = os.pipe()
     try:

@@ -32,8 +32,9 @@ def can_lease() -> bool:
 def lease_uid(root: Path) -> UidLease:
     """Take the next free uid.
 
-    The lock is a name in Linux's abstract socket namespace: the kernel drops it with its process, so no stale lock file
-    can exist. Uids whose files still lie under `root` (their process was killed) are passed over until they are removed.
+    The lock is a name in Linux's abstract socket namespace: the kernel drops it with its process, so no stale lock
+    file can exist. Uids whose files still lie under `root` (their process was killed) are passed over until they are
+    removed.
 
     Args:
         root: the folder with a folder for each sandbox.
@@ -61,7 +62,7 @@ def _left_behind(root: Path) -> Collection[int]:
     used: set[int] = set()
     for folder in os.scandir(root):
         try:
-            used.add(os.stat(f"{folder.path}/workspace", follow_symlinks=False).st_uid)
+            used.add(Path(folder.path, "workspace").lstat().st_uid)
         except OSError:
             continue  # being made or removed: its maker holds the lock
     return used

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +40,7 @@ class Owner:
 
 
 @contextmanager
-def opened_root(root: Path) -> Iterator[int]:
+def opened_root(root: Path) -> Generator[int]:
     """The folder itself, as a descriptor."""
     fd = os.open(root, _FOLDER)
     try:
@@ -64,7 +64,7 @@ def open_regular(parent: int, name: str) -> int:
 
 
 @contextmanager
-def located(root: int, path: str, *, workdir: str, make: Owner | None = None) -> Iterator[tuple[int, str]]:
+def located(root: int, path: str, *, workdir: str, make: Owner | None = None) -> Generator[tuple[int, str]]:
     """The open folder that holds `path`, and the last name in it ("." for the top); links on the way are followed.
 
     Args:

@@ -5,7 +5,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 
 from synthbench.sandbox.domain.paths import touches
@@ -136,7 +136,7 @@ def _kind(folder: int, name: str) -> int:
 
 
 @contextmanager
-def _parent(root: int, path: str, owner: Owner, *, make: bool = True) -> Iterator[tuple[int, str]]:
+def _parent(root: int, path: str, owner: Owner, *, make: bool = True) -> Generator[tuple[int, str]]:
     """The open folder above `path`, made where it is missing; a link on the way is refused, not followed."""
     *folders, name = path.split("/")
     fd = os.dup(root)

@@ -3,7 +3,7 @@
 import os
 import posixpath
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,14 @@ class Workspace:
         if data is None:
             raise PathRefused(f"{path!r} is bigger than {max_bytes} bytes", "read a part of it with a command")
         return data
+
+    def is_folder(self, path: str) -> bool:
+        """Whether a path is a folder, or a link to one that stays inside."""
+        try:
+            with self._at(path) as (above, name):
+                return stat.S_ISDIR(_mode(above, name))
+        except PathRefused:
+            return False
 
     def write(self, path: str, data: bytes, mode: int | None) -> None:
         """See `Sandbox.write`."""
@@ -119,7 +127,7 @@ class Workspace:
             raise PathRefused(f"the path {path!r} {error}", f"give a path inside {self.workdir}") from error
 
     @contextmanager
-    def _at(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    def _at(self, path: str, *, make: bool = False) -> Generator[tuple[int, str]]:
         with (
             self._failures(path),
             opened_root(self.root) as root,
@@ -128,7 +136,7 @@ class Workspace:
             yield place
 
     @contextmanager
-    def _folder(self, path: str) -> Iterator[int]:
+    def _folder(self, path: str) -> Generator[int]:
         with self._at(path, make=True) as (above, name):
             if not _mode(above, name):
                 os.mkdir(name, 0o755, dir_fd=above)
@@ -140,7 +148,7 @@ class Workspace:
                 os.close(fd)
 
     @contextmanager
-    def _failures(self, path: str) -> Iterator[None]:
+    def _failures(self, path: str) -> Generator[None]:
         try:
             yield
         except (FileNotFoundError, NotADirectoryError) as error:

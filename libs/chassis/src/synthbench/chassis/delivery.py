@@ -1,0 +1,235 @@
+"""One message from the server's hand into a handler, and the settlement back: the same for every consumer."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+from opentelemetry.trace import SpanKind
+
+from synthbench.chassis import metrics
+from synthbench.chassis.bus import Bus
+from synthbench.chassis.errors import Transient, one_line
+from synthbench.chassis.settle import MAX_DELIVERIES, Action, Settlement, counts, settle
+from synthbench.chassis.telemetry import span
+from synthbench.contracts import cloudevents
+from synthbench.contracts.cloudevents import Envelope, MalformedEvent, Message
+from synthbench.contracts.events import DeadLetter
+from synthbench.contracts.ids import derived_id
+from synthbench.contracts.registry import DEAD_TYPE, Durable, Stream
+
+HEARTBEAT_SECONDS = 10.0
+"""A third of the durables' shortest AckWait: a handler may take as long as it needs."""
+_ACK_SECONDS = 5.0
+_REMEMBERED_FAILURES = 10_000
+
+OnMalformed = Callable[[UUID, object, MalformedEvent], Awaitable[None]]
+"""Called with the event's id, the JSON as it came (None if it is none) and what is wrong, before the dead letter."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An event as a handler gets it."""
+
+    envelope: Envelope
+    durable: Durable
+    deliveries: int
+    """How often the server delivered it, from 1."""
+    sequence: int
+    """In its stream."""
+    message: Msg = field(repr=False)
+
+    async def in_progress(self) -> None:
+        """Tell the server that the handler is alive. The consumer does so by itself; only for handlers of their own."""
+        with contextlib.suppress(NatsError, OSError):
+            await self.message.in_progress()
+
+
+class Desk:
+    """Receives and settles the messages of one durable, and counts the failures that count."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        durable: Durable,
+        log: structlog.stdlib.BoundLogger,
+        *,
+        max_deliveries: int = MAX_DELIVERIES,
+        on_malformed: OnMalformed | None = None,
+    ) -> None:
+        self.durable = durable
+        self._bus = bus
+        self._log = log.bind(consumer=durable.name)
+        self._max_deliveries = max_deliveries
+        self._on_malformed = on_malformed
+        self._failures: dict[int, int] = {}
+
+    async def receive(self, message: Msg) -> Delivery | None:
+        """Decode a message; None if it could not be, and was settled already."""
+        headers = {key.lower(): value for key, value in (message.headers or {}).items()}
+        meta = message.metadata
+        sequence = meta.sequence.stream
+        try:
+            payload = await self._bus.read_payload(headers, message.data)
+            envelope = cloudevents.decode(
+                message.subject, headers, payload, sequence=sequence, stream=self.durable.stream
+            )
+        except MalformedEvent as error:
+            await self._malformed(message, sequence, headers, error)
+            return None
+        except Exception as error:  # noqa: BLE001 - a store that fails, or a body that is gone: settled like a handler
+            await self.settle(message, error)
+            return None
+        return Delivery(envelope, self.durable, meta.num_delivered, sequence, message)
+
+    async def _malformed(self, message: Msg, sequence: int, headers: dict[str, str], error: MalformedEvent) -> None:
+        failure: BaseException = error
+        if self._on_malformed is not None:
+            event_id = cloudevents.event_id(headers.get("ce-id"), self.durable.stream, sequence)
+            try:
+                await self._on_malformed(event_id, cloudevents.loads(message.data), error)
+            except Exception as raised:  # noqa: BLE001 - telling the sender is retried while it is an outage
+                failure = raised if isinstance(raised, Transient) else error
+                self._log.warning("could not tell the sender", error=one_line(raised))
+        await self.settle(message, failure)
+
+    async def handle(self, delivery: Delivery, handler: Callable[[Delivery], Awaitable[None]]) -> None:
+        """Run the handler with heartbeats, in a span of the event's trace, and settle."""
+        error: BaseException | None = None
+        began = asyncio.get_running_loop().time()
+        envelope = delivery.envelope
+        with (
+            _bound(delivery),
+            span(
+                f"process {envelope.spec.name}",
+                parent=envelope.trace or None,
+                kind=SpanKind.CONSUMER,
+                attributes={"messaging.system": "nats", "messaging.destination.name": self.durable.name},
+            ),
+        ):
+            try:
+                async with heartbeats(delivery):
+                    await handler(delivery)
+            except asyncio.CancelledError as cancelled:
+                error = cancelled
+            except Exception as failure:  # noqa: BLE001 - settle() decides what becomes of it
+                error = failure
+            metrics.HANDLER_SECONDS.labels(self.durable.name).observe(asyncio.get_running_loop().time() - began)
+            await self.settle(delivery.message, error)
+        if isinstance(error, asyncio.CancelledError):
+            raise error
+
+    async def settle(self, message: Msg, error: BaseException | None) -> Settlement:
+        """Tell the server how it went. If that fails, the message comes again, which handlers must bear anyway."""
+        meta = message.metadata
+        sequence = meta.sequence.stream
+        failures = self._count(sequence, error)
+        decision = settle(error, meta.num_delivered, failures, self._max_deliveries)
+        result = "dropped" if decision.action is Action.ACK and decision.reason else str(decision.action)
+        if decision.reason:
+            self._log.log(
+                _LEVELS[decision.action],
+                f"message {result}",
+                reason=decision.reason,
+                subject=message.subject,
+                sequence=sequence,
+                deliveries=meta.num_delivered,
+                exc_info=error if counts_as_bug(error) else None,
+            )
+        try:
+            await self._say(message, decision, sequence, failures)
+        except (NatsError, JetStreamError, Transient, TimeoutError, OSError) as failure:
+            self._log.warning("could not settle, it will come again", error=one_line(failure), sequence=sequence)
+            return decision
+        metrics.HANDLED.labels(self.durable.name, result).inc()
+        if decision.action is not Action.NAK:
+            self._failures.pop(sequence, None)
+        return decision
+
+    def _count(self, sequence: int, error: BaseException | None) -> int:
+        if error is None or not counts(error):
+            return self._failures.get(sequence, 0)
+        if len(self._failures) >= _REMEMBERED_FAILURES:  # other replicas settled them, or they were purged
+            self._failures.pop(next(iter(self._failures)))
+        self._failures[sequence] = self._failures.get(sequence, 0) + 1
+        return self._failures[sequence]
+
+    async def _say(self, message: Msg, decision: Settlement, sequence: int, failures: int) -> None:
+        match decision.action:
+            case Action.ACK:
+                await message.ack_sync(timeout=_ACK_SECONDS)
+            case Action.NAK:
+                await message.nak(delay=decision.delay)
+            case Action.DEAD:
+                await self._bury(message, decision.reason, max(failures, 1), sequence)
+                await message.term()
+                metrics.DEAD_LETTERS.labels(self.durable.name).inc()
+
+    async def _bury(self, message: Msg, reason: str, failures: int, sequence: int) -> None:
+        """Keep the whole message: only when the server has it may the original be given up."""
+        meta = message.metadata
+        letter = DeadLetter(
+            stream=self.durable.stream,
+            consumer=self.durable.name,
+            subject=message.subject,
+            stream_sequence=sequence,
+            headers=dict(message.headers or {}),
+            payload=base64.b64encode(message.data).decode(),
+            deliveries=failures,
+            error=reason,
+            first_delivered_at=meta.timestamp.astimezone(UTC),
+            died_at=datetime.now(UTC),
+        )
+        identity = derived_id("dead", self.durable.name, sequence, meta.timestamp.isoformat())
+        headers = {
+            "ce-specversion": "1.0",
+            "ce-id": str(identity),
+            "ce-source": self._bus.source,
+            "ce-type": DEAD_TYPE,
+            "ce-time": letter.died_at.isoformat(),
+            "content-type": "application/json",
+        }
+        dead = Message(self.durable.dead_subject, headers, letter.to_json())
+        await self._bus.publish_message(dead, msg_id=str(identity), stream=Stream.DEAD)
+
+
+_LEVELS = {Action.ACK: 20, Action.NAK: 30, Action.DEAD: 40}
+
+
+def counts_as_bug(error: BaseException | None) -> bool:
+    """Whether a traceback helps: not for malformed input, and not for what a handler said with our own words."""
+    return error is not None and counts(error) and not type(error).__module__.startswith("synthbench.")
+
+
+@contextlib.asynccontextmanager
+async def heartbeats(*deliveries: Delivery, every: float = HEARTBEAT_SECONDS) -> AsyncGenerator[None]:
+    """Keep messages in progress while the block runs."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(every)
+            for delivery in deliveries:
+                await delivery.in_progress()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+@contextlib.contextmanager
+def _bound(delivery: Delivery):  # noqa: ANN202 - a context manager of nothing
+    """Logs of a handler say which attempt they are about."""
+    body = delivery.envelope.body
+    names = ("submission_id", "rollout_id", "attempt")
+    scope = {name: str(value) for name in names if (value := getattr(body, name, None)) is not None}
+    with structlog.contextvars.bound_contextvars(**scope):
+        yield

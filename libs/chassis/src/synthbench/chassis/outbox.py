@@ -1,0 +1,179 @@
+"""The outbox: events leave with the state they announce, or not at all.
+
+`add` writes the encoded event into the caller's transaction; the relay publishes what is committed, with the outbox id
+as `Nats-Msg-Id`, and marks it. Several replicas may relay at once. The table comes from storage's `outbox.sql`.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+from uuid import UUID
+
+import psycopg
+import psycopg.sql
+from psycopg.types.json import Jsonb
+from pydantic import SecretStr
+
+from synthbench.chassis import metrics
+from synthbench.chassis.errors import Transient, one_line
+from synthbench.chassis.process import Chassis
+from synthbench.chassis.settle import is_outage
+from synthbench.chassis.telemetry import current_trace
+from synthbench.contracts import cloudevents
+from synthbench.contracts.cloudevents import Envelope, Message
+from synthbench.contracts.model import Record
+from synthbench.contracts.registry import BY_TYPE
+
+_BATCH = 200
+_POLL_SECONDS = 1.0
+_PAUSE_SECONDS = 0.5
+_TIDY_SECONDS = 60.0
+
+_INSERT = """
+insert into outbox (id, subject, stream, headers, payload)
+values (%(id)s, %(subject)s, %(stream)s, %(headers)s, %(payload)s) on conflict (id) do nothing
+"""
+_TAKE = """
+select id, subject, stream, headers, payload from outbox
+where published_at is null order by seq limit %(limit)s for update skip locked
+"""
+_MARK = "update outbox set published_at = now() where id = any(%(ids)s)"
+_BACKLOG = "select count(*) as backlog from outbox where published_at is null"
+_TIDY = "delete from outbox where published_at < now() - interval '1 hour'"
+
+
+class OutboxDatabase(Protocol):
+    """What the outbox needs of a service's database; storage's `Database` is one."""
+
+    schema: str
+    dsn: SecretStr
+
+    def connection(self) -> AbstractAsyncContextManager[psycopg.AsyncConnection[dict[str, Any]]]:
+        """A connection in a transaction of its own."""
+        ...
+
+
+class Outbox:
+    """The outbox of one service."""
+
+    def __init__(self, chassis: Chassis, database: OutboxDatabase) -> None:
+        self._chassis = chassis
+        self._bus = chassis.bus
+        self._database = database
+        self._channel = f"outbox_{database.schema}"
+        self._tidied = time.monotonic()
+
+    async def add(
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        body: Record,
+        *,
+        id: UUID | None = None,  # noqa: A002 - the event's id, as in Bus.publish
+        trace: Mapping[str, str] | None = None,
+    ) -> UUID:
+        """Write an event into the transaction of `connection`; adding the same id again changes nothing."""
+        context = current_trace() if trace is None else dict(trace)
+        envelope = (
+            Envelope(body, self._bus.source, trace=context)
+            if id is None
+            else Envelope(body, self._bus.source, id, trace=context)
+        )
+        message = await self._bus.checked(cloudevents.encode(envelope))
+        await connection.execute(
+            _INSERT,
+            {
+                "id": envelope.id,
+                "subject": message.subject,
+                "stream": str(envelope.spec.stream),
+                "headers": Jsonb(message.headers),
+                "payload": message.payload,
+            },
+        )
+        await connection.execute("select pg_notify(%(channel)s, '')", {"channel": self._channel})
+        return envelope.id
+
+    async def start(self) -> None:
+        """Begin to relay; what an earlier process left goes out first."""
+        self._chassis.flush(self.flush)
+        self._chassis.task("outbox", self._relay())
+
+    async def _relay(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                self._chassis.log.warning("outbox waits", error=one_line(error))
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _listen(self) -> None:
+        """Publish at each commit that tells us, and now and then for those that did not."""
+        connecting = psycopg.AsyncConnection.connect(
+            self._database.dsn.get_secret_value(), autocommit=True, connect_timeout=5
+        )
+        async with await connecting as listener:
+            await listener.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(self._channel)))
+            while True:
+                await self.publish_all()
+                await self._tidy()
+                async for _ in listener.notifies(timeout=_POLL_SECONDS, stop_after=1):
+                    pass
+
+    async def publish_all(self) -> int:
+        """Publish everything that is committed; return how many.
+
+        Raises:
+            Transient: Postgres or NATS is away; what was published is marked.
+        """
+        published = 0
+        while True:
+            count = await self._publish_some()
+            published += count
+            if count < _BATCH:
+                break
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(_BACKLOG)).fetchone()
+            metrics.OUTBOX_BACKLOG.set(row["backlog"] if row else 0)
+        return published
+
+    async def _publish_some(self) -> int:
+        failure: Transient | None = None
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(_TAKE, {"limit": _BATCH})).fetchall()
+            if not rows:
+                return 0
+            results = await asyncio.gather(*(self._publish(row) for row in rows), return_exceptions=True)
+            done: list[UUID] = []
+            for row, result in zip(rows, results, strict=True):
+                if result is None:
+                    done.append(row["id"])
+                elif isinstance(result, Transient):
+                    failure = result
+                else:
+                    raise result
+            await connection.execute(_MARK, {"ids": done})
+            metrics.OUTBOX_BACKLOG.set(len(rows) - len(done))
+        if failure is not None:
+            raise failure
+        return len(rows)
+
+    async def _publish(self, row: dict[str, Any]) -> None:
+        message = Message(row["subject"], row["headers"], bytes(row["payload"]))
+        await self._bus.publish_message(message, msg_id=str(row["id"]), stream=row["stream"])
+        spec = BY_TYPE.get(row["headers"].get("ce-type", ""))
+        metrics.PUBLISHED.labels(spec.name if spec else "unknown").inc()
+
+    async def _tidy(self) -> None:
+        if time.monotonic() - self._tidied > _TIDY_SECONDS:
+            self._tidied = time.monotonic()
+            async with self._database.connection() as connection:
+                await connection.execute(_TIDY)
+
+    async def flush(self, seconds: float) -> None:
+        """Publish what is left, within `seconds`; the rest goes out at the next start."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.publish_all(), seconds)

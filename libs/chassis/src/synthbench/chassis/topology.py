@@ -1,0 +1,174 @@
+"""The one step that makes and changes streams and durables. Everyone else only binds to them.
+
+`python -m synthbench.chassis.topology` runs it with the settings of the environment; running it again changes nothing.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nats.js import JetStreamContext, api
+from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import Error as JetStreamError
+from pydantic import Field, SecretStr
+
+from synthbench.chassis.bus import Bus
+from synthbench.chassis.errors import ChassisError, TopologyError
+from synthbench.chassis.logging import setup_logging
+from synthbench.chassis.settings import Settings, load_settings
+from synthbench.contracts.registry import Durable, Service, Stream, durables
+from synthbench.contracts.streams import STREAMS, StreamSpec
+
+_ACK_WAIT = 30.0
+_EXECUTOR_ACK_WAIT = 60.0
+_MAX_ACK_PENDING = 1000
+_COLLECTOR_MAX_ACK_PENDING = 5000
+_DUPLICATE_WINDOW = 120.0
+_RETENTION = {
+    "workqueue": api.RetentionPolicy.WORK_QUEUE,
+    "interest": api.RetentionPolicy.INTEREST,
+    "limits": api.RetentionPolicy.LIMITS,
+}
+
+
+class TopologySettings(Settings):
+    """Beside the common ones."""
+
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    """Copies of each stream; 3 in production."""
+    nats_max_bytes: int = Field(default=0, ge=0)
+    """Size limit of each stream in bytes; 0 takes the defaults of the contracts."""
+
+
+@dataclass
+class TopologyReport:
+    """What was done, by name."""
+
+    created: list[str] = field(default_factory=list[str])
+    updated: list[str] = field(default_factory=list[str])
+    unchanged: list[str] = field(default_factory=list[str])
+
+
+async def ensure_topology(
+    js: JetStreamContext, *, stream_bytes: Mapping[Stream, int] | None = None, replicas: int = 1
+) -> TopologyReport:
+    """Make the streams and durables as the registry declares them.
+
+    Raises:
+        TopologyError: the server refuses a change, e.g. of a stream's retention.
+    """
+    report = TopologyReport()
+    sizes = stream_bytes or {}
+    await asyncio.gather(
+        *(_stream(js, spec, sizes.get(spec.name, spec.max_bytes), replicas, report) for spec in STREAMS)
+    )
+    await asyncio.gather(*(_durable(js, durable, report) for durable in durables()))
+    return report
+
+
+async def _stream(
+    js: JetStreamContext, spec: StreamSpec, max_bytes: int, replicas: int, report: TopologyReport
+) -> None:
+    wanted = api.StreamConfig(
+        name=str(spec.name),
+        subjects=list(spec.subjects),
+        retention=_RETENTION[spec.retention],
+        discard=api.DiscardPolicy.NEW,
+        storage=api.StorageType.FILE,
+        max_bytes=max_bytes,
+        num_replicas=replicas,
+        duplicate_window=_DUPLICATE_WINDOW,
+    )
+    name = f"stream {spec.name}"
+    try:
+        there = (await js.stream_info(str(spec.name))).config
+    except NotFoundError:
+        await _change(name, js.add_stream(wanted))
+        report.created.append(name)
+        return
+    if _differences(there, wanted, ("subjects", "retention", "discard", "max_bytes", "num_replicas")):
+        await _change(name, js.update_stream(wanted))
+        report.updated.append(name)
+    else:
+        report.unchanged.append(name)
+
+
+async def _durable(js: JetStreamContext, durable: Durable, report: TopologyReport) -> None:
+    executor, collector = durable.service is Service.EXECUTOR, durable.service is Service.COLLECTOR
+    wanted = api.ConsumerConfig(
+        durable_name=durable.name,
+        filter_subject=durable.subject,
+        ack_policy=api.AckPolicy.EXPLICIT,
+        deliver_policy=api.DeliverPolicy.ALL,
+        ack_wait=_EXECUTOR_ACK_WAIT if executor else _ACK_WAIT,
+        max_deliver=-1,
+        max_ack_pending=_COLLECTOR_MAX_ACK_PENDING if collector else _MAX_ACK_PENDING,
+    )
+    name = f"consumer {durable.name}"
+    try:
+        there = (await js.consumer_info(str(durable.stream), durable.name)).config
+    except NotFoundError:
+        await _change(name, js.add_consumer(str(durable.stream), wanted))
+        report.created.append(name)
+        return
+    if _differences(there, wanted, ("filter_subject", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending")):
+        await _change(name, js.add_consumer(str(durable.stream), wanted))
+        report.updated.append(name)
+    else:
+        report.unchanged.append(name)
+
+
+def _differences(there: Any, wanted: Any, fields: Sequence[str]) -> list[str]:
+    return [name for name in fields if getattr(there, name) != getattr(wanted, name)]
+
+
+async def _change(name: str, change: Any) -> None:
+    try:
+        await change
+    except (APIError, JetStreamError, TimeoutError) as error:
+        reason = getattr(error, "description", None) or str(error) or type(error).__name__
+        raise TopologyError(f"{name}: the server refuses the change: {reason}") from error
+
+
+async def run_topology(url: str, user: str, password: SecretStr, **options: Any) -> TopologyReport:
+    """Connect as the topology user and run the step.
+
+    Raises:
+        BusUnavailable: no server, or it refuses the user.
+        TopologyError: see `ensure_topology`.
+    """
+    log = setup_logging("topology", "WARNING")
+    bus = await Bus.connect(Service.TOPOLOGY, url, user, password, log)
+    try:
+        return await ensure_topology(bus.js, **options)
+    finally:
+        await bus.close()
+
+
+def main() -> int:
+    """Run the step, and say what it did."""
+    try:
+        settings = load_settings(TopologySettings)
+        sizes = dict.fromkeys(Stream, settings.nats_max_bytes) if settings.nats_max_bytes else None
+        report = asyncio.run(
+            run_topology(
+                settings.nats_url,
+                settings.nats_user,
+                settings.nats_password,
+                stream_bytes=sizes,
+                replicas=settings.nats_replicas,
+            )
+        )
+    except ChassisError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's answer
+        return 1
+    print(  # noqa: T201 - a command's answer
+        f"created {len(report.created)}, updated {len(report.updated)}, unchanged {len(report.unchanged)}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

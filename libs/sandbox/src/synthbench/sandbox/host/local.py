@@ -1,0 +1,244 @@
+"""A sandbox whose files are folders of this host; how a command is started differs by engine (`Launcher`)."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from synthbench.sandbox.domain.paths import within
+from synthbench.sandbox.errors import PathRefused, SandboxClosed
+from synthbench.sandbox.host.places import Places, remove
+from synthbench.sandbox.host.running import CwdPipe, Ended, Running
+from synthbench.sandbox.protocol import READ_CAP, ChangedPath, Diff, Isolation, RunResult, SandboxSpec, Snapshot
+from synthbench.sandbox.tree.beneath import Owner
+from synthbench.sandbox.tree.contents import Contents
+from synthbench.sandbox.tree.workspace import Workspace
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command as the launcher gets it: everything resolved."""
+
+    argv: Sequence[str]
+    cwd: str
+    env: Mapping[str, str]
+    stdin: bytes
+    pass_fds: Sequence[int] = ()
+
+
+class Launched(Protocol):
+    """A started command."""
+
+    @property
+    def running(self) -> Running:
+        """To wait for, or to end."""
+        ...
+
+    def exit_code(self, ended: Ended) -> int | None:
+        """The code as a shell sees it, None where it was killed; SandboxError where it never began."""
+        ...
+
+    def close(self) -> None:
+        """Give back descriptors."""
+        ...
+
+
+class Launcher(Protocol):
+    """What an engine adds to the folders."""
+
+    async def launch(self, command: Command) -> Launched:
+        """Start it."""
+        ...
+
+    def oom_kills(self) -> int:
+        """How many processes the kernel killed for want of memory so far."""
+        ...
+
+    async def sweep(self) -> None:
+        """End whatever still runs in this sandbox."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back groups and uids."""
+        ...
+
+
+def new_id() -> str:
+    """Unique on this machine, and short enough for a Unix socket's path."""
+    return secrets.token_hex(6)
+
+
+@dataclass
+class LocalSandbox:
+    """See `synthbench.sandbox.protocol.Sandbox`.
+
+    Args:
+        id: unique on this machine.
+        spec: as asked for.
+        isolation: what is held up.
+        workdir: the workspace as commands see it.
+        places: its folders.
+        launcher: starts commands.
+        uid: who owns the files, where we are root.
+        sockets: where commands find the sockets, by name.
+        closed: told when it is gone.
+    """
+
+    id: str
+    spec: SandboxSpec
+    isolation: Isolation
+    workdir: str
+    places: Places
+    launcher: Launcher
+    uid: int | None
+    sockets: Mapping[str, str]
+    closed: Callable[["LocalSandbox"], None]
+    _running: set[Running] = field(default_factory=set[Running])
+    _gone: bool = False
+
+    def __post_init__(self) -> None:
+        self._workspace = Workspace(
+            sandbox=self.id,
+            root=self.places.workspace,
+            workdir=self.workdir,
+            contents=Contents(self.places.side / "texts"),
+            owner=Owner(self.uid),
+            max_bytes=self.spec.limits.disk_mb * 1024 * 1024,
+        )
+
+    def socket_path(self, name: str) -> str:
+        """See the protocol."""
+        return self.sockets[name]
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: float,  # noqa: ASYNC109 - as in the protocol
+        track_cwd: bool = False,
+    ) -> RunResult:
+        """See the protocol."""
+        self._open()
+        pipe = CwdPipe() if track_cwd else None
+        command = Command(
+            argv=pipe.wrap(argv) if pipe else list(argv),
+            cwd=await self._cwd(cwd),
+            env={**self.spec.env, **(env or {})},
+            stdin=stdin,
+            pass_fds=[pipe.write_end] if pipe else [],
+        )
+        kills = self.launcher.oom_kills()
+        try:
+            launched = await self.launcher.launch(command)
+            self._running.add(launched.running)
+            if pipe:
+                pipe.started()
+            try:
+                ended = await launched.running.finish(timeout=timeout)
+                return ended.result(
+                    exit_code=launched.exit_code(ended),
+                    oom=self.launcher.oom_kills() > kills,
+                    cwd=pipe.answer() if pipe else None,
+                )
+            finally:
+                self._running.discard(launched.running)
+                launched.close()
+        finally:
+            if pipe:
+                pipe.close()
+
+    async def _cwd(self, cwd: str | None) -> str:
+        """Where to start: a folder of the workspace is looked up, any other is the engine's business."""
+        if cwd is None or cwd == self.workdir:
+            return self.workdir
+        path = cwd if cwd.startswith("/") else f"{self.workdir}/{cwd}"
+        inside = within(path, self.workdir)
+        if inside is not None and not await asyncio.to_thread(self._workspace.is_folder, inside):
+            raise PathRefused(f"there is no folder {cwd!r}", "start in one that exists")
+        return path
+
+    async def read(self, path: str, *, max_bytes: int = READ_CAP) -> bytes:
+        """See the protocol."""
+        return await self._do(lambda: self._workspace.read(path, max_bytes))
+
+    async def write(self, path: str, data: bytes, *, mode: int | None = None) -> None:
+        """See the protocol."""
+        await self._do(lambda: self._workspace.write(path, data, mode))
+
+    async def upload(self, archive: bytes, *, to: str = ".") -> None:
+        """See the protocol."""
+        await self._do(lambda: self._workspace.upload(archive, to))
+
+    async def download(self, path: str = ".") -> bytes:
+        """See the protocol."""
+        return await self._do(lambda: self._workspace.download(path))
+
+    async def snapshot(self) -> Snapshot:
+        """See the protocol."""
+        return await self._do(self._workspace.snapshot)
+
+    async def diff(self, since: Snapshot) -> Diff:
+        """See the protocol."""
+        return await self._do(lambda: self._workspace.diff(since))
+
+    async def changes(self, since: Snapshot) -> tuple[tuple[ChangedPath, ...], Snapshot]:
+        """See the protocol."""
+        return await self._do(lambda: self._workspace.changes(since))
+
+    async def apply(self, diff_archive: bytes, *, protected: Collection[str] = ()) -> tuple[str, ...]:
+        """See the protocol."""
+        return await self._do(lambda: self._workspace.apply(diff_archive, protected))
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        self._open()
+        return await asyncio.to_thread(work)
+
+    def _open(self) -> None:
+        if self._gone:
+            raise SandboxClosed(f"sandbox {self.id} was closed")
+
+    async def kill(self) -> None:
+        """See the protocol."""
+        for running in tuple(self._running):
+            running.marked_killed()
+            await running.end()
+        await self.launcher.sweep()
+
+    async def close(self) -> None:
+        """See the protocol."""
+        if self._gone:
+            return
+        self._gone = True
+        try:
+            await self.kill()
+        finally:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(remove, self.places.top)
+            await self.launcher.aclose()
+            self.closed(self)
+
+
+class OpenSandboxes:
+    """Those of one engine, so that the engine can close them all."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, LocalSandbox] = {}
+
+    def add(self, sandbox: LocalSandbox) -> None:
+        """Remember it."""
+        self._open[sandbox.id] = sandbox
+
+    def forget(self, sandbox: LocalSandbox) -> None:
+        """It closed."""
+        self._open.pop(sandbox.id, None)
+
+    async def close(self) -> None:
+        """Close all."""
+        await asyncio.gather(*(sandbox.close() for sandbox in tuple(self._open.values())))

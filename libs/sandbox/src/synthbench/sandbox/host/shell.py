@@ -1,0 +1,23 @@
+"""The line of shell around every command: it sets the limits that a process sets on itself."""
+
+from collections.abc import Sequence
+
+from synthbench.sandbox.protocol import Limits
+
+
+def limited(limits: Limits, argv: Sequence[str], *, memory: bool, pids: bool) -> list[str]:
+    """Become `argv` under rlimits, found on PATH; 127 where there is no such command, as a shell says it.
+
+    Args:
+        limits: what may be used.
+        argv: the command.
+        memory: hold memory by address space, where no cgroup does; coarse, but it stops the worst.
+        pids: hold the number of processes, where no cgroup does and the uid is the sandbox's own.
+    """
+    lines = [f"ulimit -n {limits.files}", f"ulimit -f {limits.disk_mb * 2048}", "ulimit -c 0"]
+    if memory:
+        lines.append(f"ulimit -v {limits.memory_mb * 1024 * 2}")
+    if pids:  # dash says -p, bash says -u
+        lines.append(f"{{ ulimit -u {limits.pids} || ulimit -p {limits.pids}; }}")
+    script = "; ".join(f"{line} 2>/dev/null" for line in lines)
+    return ["/bin/sh", "-c", f'{script}; exec "$@"', "sh", *argv]

@@ -1,0 +1,232 @@
+"""The process engine: a folder, rlimits, and where we are root a uid of its own. **It does not isolate.**
+
+For machines where neither bubblewrap nor Docker works. The scheduler lets it run library tasks with `sim/*` models
+only, unless the operator allows more; every record says `isolated: false`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from synthbench.sandbox.errors import EngineUnavailable, SandboxError
+from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
+from synthbench.sandbox.host.places import Places, make_places, make_root, remove
+from synthbench.sandbox.host.running import Child, Ended, Running, start
+from synthbench.sandbox.host.shell import limited
+from synthbench.sandbox.host.system import find_python
+from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
+from synthbench.sandbox.protocol import Isolation, SandboxSpec
+
+_MARK = "SYNTHBENCH_SANDBOX"
+_SWEEPS = 50
+_UNENFORCED = (
+    "isolation: commands run on the host itself; they see its files, processes and network",
+    "network: not cut off",
+    "cpus: no cgroup",
+    "memory_mb: held by address space for each process, not for all together",
+    "pids: held only where the sandbox has a uid of its own",
+    "disk_mb: only the size of single files is held",
+    "background processes: found by uid or by a mark in their environment, which they can drop",
+)
+
+
+class ProcessEngine:
+    """Makes sandboxes that are none.
+
+    Args:
+        root: folder for their files.
+    """
+
+    name = "process"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._sandboxes = OpenSandboxes()
+        self._isolation: Isolation | None = None
+
+    async def probe(self) -> Isolation:
+        """Say loudly what it is.
+
+        Raises:
+            EngineUnavailable: the folder cannot be written, or there is no Python for commands.
+        """
+        if self._isolation is None:
+            try:
+                await asyncio.to_thread(make_root, self._root)
+                self._programs()
+            except (SandboxError, OSError) as error:
+                raise EngineUnavailable(f"process engine: {error}") from error
+            structlog.get_logger("synthbench.sandbox").warning(
+                "the process engine does not isolate: commands of agents run on this host", root=str(self._root)
+            )
+            self._isolation = Isolation("process", sys.platform, isolated=False, unenforced=_UNENFORCED)
+        return self._isolation
+
+    def _programs(self) -> Path:
+        """A folder with `python3` and `python` for the PATH."""
+        folder = self._root / f".engine-{os.getpid()}"
+        remove(folder)
+        folder.mkdir(mode=0o755)
+        interpreter = find_python()
+        for name in ("python3", "python"):
+            (folder / name).symlink_to(interpreter)
+        return folder
+
+    async def create(self, spec: SandboxSpec) -> LocalSandbox:
+        """Make a folder with an empty workspace.
+
+        Raises:
+            EngineUnavailable, SandboxError: see `probe`; no room, no free uid.
+        """
+        isolation = await self.probe()
+        lease = lease_uid(self._root) if can_lease() else None
+        uid = lease.uid if lease else None
+        name = new_id()
+        try:
+            places = await asyncio.to_thread(make_places, self._root, name, spec.owner, uid)
+        except BaseException:
+            if lease:
+                lease.release()
+            raise
+        launcher = _Processes(name, spec, places, lease, self._root / f".engine-{os.getpid()}")
+        sockets = {socket: str(path) for socket, path in spec.sockets.items()}
+        workdir = str(places.workspace)
+        sandbox = LocalSandbox(name, spec, isolation, workdir, places, launcher, uid, sockets, self._sandboxes.forget)
+        self._sandboxes.add(sandbox)
+        return sandbox
+
+    async def aclose(self) -> None:
+        """Close every sandbox, and remove what the engine needed."""
+        await self._sandboxes.close()
+        await asyncio.to_thread(remove, self._root / f".engine-{os.getpid()}")
+
+
+@dataclass
+class _Processes:
+    """Starts the commands of one sandbox."""
+
+    id: str
+    spec: SandboxSpec
+    places: Places
+    lease: UidLease | None
+    programs: Path
+    _commands: int = 0
+
+    async def launch(self, command: Command) -> "_Launched":
+        """Start it in a session of its own."""
+        self._commands += 1
+        mark = f"{self.id}.{self._commands}"
+        launched = _Launched(mark)
+        uid = self.lease.uid if self.lease else None
+        child = Child(
+            argv=limited(self.spec.limits, command.argv, memory=sys.platform == "linux", pids=uid is not None),
+            env={**self._environment(), **command.env, _MARK: mark},
+            output_bytes=self.spec.limits.output_bytes,
+            cwd=Path(command.cwd),
+            pass_fds=command.pass_fds,
+            stdin=command.stdin,
+            uid=uid,
+            become=uid,
+        )
+        try:
+            launched.running = await start(child, stop=launched.stop)
+        except OSError as error:
+            raise SandboxError(f"the command could not be started ({error})") from error
+        return launched
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": f"{self.programs}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.places.home),
+            "TMPDIR": str(self.places.tmp),
+            "USER": "agent",
+            "LANG": "C.UTF-8",
+            "TERM": "dumb",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def oom_kills(self) -> int:
+        """Nobody tells."""
+        return 0
+
+    async def sweep(self) -> None:
+        """Kill what is left, by uid or by mark, until nothing is found: what forks fast is met again."""
+        for _ in range(_SWEEPS):
+            found = list(_processes_of(self.id + ".", self.lease.uid if self.lease else None))
+            if not found:
+                return
+            _kill(found)
+            await asyncio.sleep(0.01)
+
+    async def aclose(self) -> None:
+        """Give the uid back."""
+        if self.lease:
+            self.lease.release()
+
+
+@dataclass
+class _Launched:
+    """One running command."""
+
+    mark: str
+    running: Running = field(init=False)
+
+    async def stop(self) -> None:
+        """Kill its group, and what left the group but kept the mark."""
+        pid = self.running.pid
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            self.running.kill_direct()
+        for _ in range(_SWEEPS):
+            found = [process for process in _processes_of(self.mark, None) if process != pid]
+            if not found:
+                return
+            _kill(found)
+            await asyncio.sleep(0.01)
+
+    def exit_code(self, ended: Ended) -> int | None:
+        """As a shell sees it."""
+        code = ended.returncode
+        return None if ended.killed or code is None else code if code >= 0 else 128 - code
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _processes_of(mark: str, uid: int | None) -> Iterator[int]:
+    """Processes of a uid, or whose environment carries a mark that begins so; zombies left out. Linux only."""
+    needle = f"{_MARK}={mark}".encode()
+    try:
+        names = [path.name for path in Path("/proc").iterdir()]
+    except OSError:
+        return
+    for name in names:
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        try:
+            if uid is not None and Path("/proc", name).stat().st_uid == uid:
+                if b") Z" not in Path(f"/proc/{name}/stat").read_bytes():
+                    yield int(name)
+                continue
+            environment = Path(f"/proc/{name}/environ").read_bytes()
+        except OSError:
+            continue
+        if any(
+            item == needle or (needle.endswith(b".") and item.startswith(needle)) for item in environment.split(b"\0")
+        ):
+            yield int(name)
