@@ -233,8 +233,9 @@ def _give_pipes(transport: asyncio.SubprocessTransport, stdin: int, uid: int | N
     os.fchown(stdin, uid, uid)
     for stream in (1, 2):
         pipe = transport.get_pipe_transport(stream)
-        if pipe is not None:
-            os.fchown(pipe.get_extra_info("pipe").fileno(), uid, uid)
+        file = pipe.get_extra_info("pipe") if pipe is not None else None
+        if file is not None and not file.closed:  # a short command may have ended by now
+            os.fchown(file.fileno(), uid, uid)
 
 
 async def _through(work: Awaitable[None]) -> None:
