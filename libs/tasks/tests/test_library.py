@@ -54,7 +54,7 @@ async def test_wrong_solutions_fail(package: TaskPackage):
 
 async def test_a_wrong_solution_passes_the_visible_tests(package: TaskPackage, tmp_path: Path):
     """Else it would be no trap: an agent that only looks at what it sees would be warned."""
-    convinced = []
+    convinced: list[bool] = []
     for name, changes in package.wrong_solutions().items():
         folder = tmp_path / name
         twosides.put(folder, package.workspace_files())

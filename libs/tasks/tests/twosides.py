@@ -1,4 +1,4 @@
-"""Verification without sandboxes: two temporary folders and plain processes stand in for the code's and the tests' side."""
+"""Verification without sandboxes: two temporary folders and plain processes stand in for the two sides."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Task packages: an instruction, an environment, a verifier, a solution; the format, its loaders, the built-in library."""
+"""Task packages: instruction, environment, verifier, solution; the format, its loaders, the built-in library."""
 
 from synthbench.tasks.errors import ArchiveRefused, TaskError, UnknownTask
 from synthbench.tasks.library import library_tasks, load_library_task

@@ -34,7 +34,9 @@ _BEFORE = 'def greet(name):\n    """Return a greeting for `name`."""\n    return
 _AFTER = 'def greet(name):\n    """Return a greeting for `name`."""\n    return f"Hello, {name}."\n'
 
 _FILES = {
-    "instruction.md": "# Greet by name\n\n`greeting.greet(name)` greets everybody alike. It must return `Hello, <name>.`\n",
+    "instruction.md": (
+        "# Greet by name\n\n`greeting.greet(name)` greets everybody alike. It must return `Hello, <name>.`\n"
+    ),
     "environment/Dockerfile": "FROM python:3.12-slim\nWORKDIR /workspace\nCOPY workspace/ /workspace/\n",
     "environment/workspace/greeting.py": _BEFORE,
     "environment/workspace/tests/__init__.py": "",
