@@ -28,14 +28,15 @@ class Cheat:
         return f"{_BEFORE}\n{self.script.strip()}\ntrue\n"
 
 
-# A shared object for x86-64 Linux, 4.6 KB: `exit(int)` that always leaves with code 0.
+# A shared object for x86-64 Linux, 4.8 KB: a destructor that leaves with code 0, however the program ended.
 # Built by: gcc -shared -nostdlib -fPIC -Os -s, from one function with the exit_group system call.
 _PRELOAD = (
-    "eNqrd/VxY2JkZIABZgY7BgSPgcEBRgsgi1kwsAJJDgZ2sFpWBtzgBCMqzQA1B8RlA+IAfgg/QB6V3sCASsP0MZGojwNKBz4tSWFj"
-    "IB7AvBsE1MdCgn0wbzJB2TB/QkEjTI193bQafPaD1AgxsDBsgxrIDZNIrcgsYdjxHMgy/M/P+voPwygYBaNgFIyCUTAKRsEoGAWj"
-    "YBSMgoEAX//9zwfREdB+G6xvvAHKh/UFG6B8LgZUcVg/T4JeDtYrziguKSpJTGLQS88r1ctILM5g0EupzCuuzIXQJUUMeiWpFSUM"
-    "eqkZ8WlFibmpYPHE3MxkKlgP8u+3///zmaB8WLjBaBWk/jRyfx4GRKFmMKGFK4w2gI9rQPrUHGjhKwuVY0KLJ/T4YkDr38OAKlof"
-    "H9Zfx+i349CvDRVjwjVeggbQ/W8KtZuZAW18gh91XIIZTb8AknuY8QyA2BFwPwAFhEGW"
+    "eNrtWL1OwzAQPjttaYtEuyBViJ+J1YgBiQlYYIEFxMBWGZqSSrRISZDaiVfo2MfoyIjEsyCeAFQWQtrclfhEoJVg8yc5nz7bZ599"
+    "znB3f3hyJIUAggN78KUADpAvqum+XcjH3zKUJnPzkI1HYTLgOmNZiNtoKdGjdZOLwmSyk2gHFezfYCxMLqI8fQ4bBZgddNyz2C43"
+    "h5/p7UVKz4vp+qiHuNDDS/zZjir5J7CwsLCwsLCwsLCwsLCYAZRPrbB8axXMvOv1I7qd5L84n3LdPmrKKbuoyywNXUSuIS8gD1h+"
+    "SuMlpt+jZH/xXxehAi8I/VBfgrru3ClPBx6oRq8T9NoJhz4o373RYwEqdLshKNerN33ddkE1W51WXfu+7k1m63br6k/cGt/bW3x2"
+    "SfUHYTLFSbJ4EZZxDcniQ1yb1juSu+VxWMMxyeLdZ3k+wPd6M265lD3Fe8D25/5T/1aqRpJ+r0P2zrL238E+mVWHYeD3t48lFof9"
+    "H1QHKWbYEx+j72Q/rc9UTIcdZldNDTs/FGbOfzn/J68lTJo="
 )
 
 _PREPEND = """
