@@ -1,0 +1,27 @@
+"""Looking into JSON that others wrote, without believing anything about its shape."""
+
+import json
+from typing import Any, cast
+
+
+def parse_object(text: str | bytes) -> dict[str, Any]:
+    """Parse a JSON object; empty where it is none."""
+    try:
+        return as_object(json.loads(text))
+    except ValueError:
+        return {}
+
+
+def as_object(value: object) -> dict[str, Any]:
+    """The value if it is a JSON object, else an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """The value if it is a JSON list, else an empty one."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def as_count(value: object) -> int:
+    """The value if it is a number of things, else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0

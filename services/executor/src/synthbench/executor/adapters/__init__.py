@@ -1,0 +1,1 @@
+"""The executor's sides to the outside world."""

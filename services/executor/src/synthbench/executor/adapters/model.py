@@ -1,0 +1,142 @@
+"""The model, as an attempt sees it: the llm-gateway's OpenAI endpoint, with the attempt's key."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+import httpx
+from pydantic import SecretStr
+
+from synthbench.chassis import genai
+from synthbench.chassis.telemetry import current_trace, span
+from synthbench.contracts.loose import as_count, as_list, as_object, parse_object
+from synthbench.contracts.records import Outcome, Timing, Usage
+from synthbench.contracts.steps import ModelCall
+from synthbench.executor.domain.endings import InfraFailure, LimitReached
+
+_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE = 10.0
+_RETRIED = (429, 500, 502, 503, 504)
+_CONNECT_SECONDS = 5.0
+_LIMITS = {"cost_limit": Outcome.COST_LIMIT, "context_length_exceeded": Outcome.TOKEN_LIMIT}
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer."""
+
+    message: dict[str, Any]
+    """The assistant message; empty where the model gave none."""
+    usage: Usage
+    timing: Timing
+    call: ModelCall
+
+
+class GatewayModel:
+    """Asks the gateway for one attempt, and keeps what makes its requests lossless."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, url: str, key: SecretStr | None, route: str, *, patience: float = 60.0
+    ) -> None:
+        self._client = client
+        self._url = f"{url.rstrip('/')}/v1/chat/completions"
+        self._key = key
+        self._route = route
+        self._patience = patience
+        self._sent = 0
+        self._base = ""
+
+    async def ask(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], *, timeout: float) -> Completion:  # noqa: ASYNC109 - of the model, a result
+        """Send the whole conversation.
+
+        Args:
+            messages: OpenAI's format; only ever grows over an attempt.
+            tools: OpenAI's function format.
+            timeout: seconds on the agent's clock that one answer may take.
+
+        Raises:
+            LimitReached: the money, the context or the time is used up.
+            InfraFailure: the gateway, or the provider behind it, does not answer properly.
+        """
+        base = {"model": self._route, "tools": tools}
+        with span(
+            f"chat {self._route}", attributes={genai.OPERATION: genai.CHAT, genai.REQUEST_MODEL: self._route}
+        ) as opened:
+            response, timing = await self._post({**base, "messages": messages}, timeout)
+            body = parse_object(response.text)
+            usage = usage_from(response.headers, body)
+            opened.set_attribute(genai.INPUT_TOKENS, usage.input_tokens)
+            opened.set_attribute(genai.OUTPUT_TOKENS, usage.output_tokens)
+        call = self._call(base, messages, response, str(body.get("model", "")))
+        choices = as_list(body.get("choices"))
+        message = as_object(as_object(choices[0]).get("message")) if choices else {}
+        return Completion(message, usage, timing, call)
+
+    def _call(
+        self, base: dict[str, Any], messages: list[dict[str, Any]], response: httpx.Response, model: str
+    ) -> ModelCall:
+        text = json.dumps(base, ensure_ascii=False, sort_keys=True)
+        new = messages[self._sent :]
+        self._sent = len(messages)
+        changed, self._base = text != self._base, text
+        call_id = response.headers.get("x-synthbench-call-id")
+        return ModelCall(
+            call_id=UUID(call_id) if call_id else None,
+            model=model or self._route,
+            provider=response.headers.get("x-synthbench-provider", ""),
+            base=text if changed else "",
+            messages=json.dumps(new, ensure_ascii=False),
+            response=response.text,
+        )
+
+    async def _post(self, request: dict[str, Any], timeout: float) -> tuple[httpx.Response, Timing]:  # noqa: ASYNC109 - as above
+        headers = {**current_trace(), "authorization": f"Bearer {self._key.get_secret_value() if self._key else ''}"}
+        began, pause, problem = monotonic(), _PAUSE_SECONDS, ""
+        while True:
+            sent = monotonic()
+            try:
+                response = await self._client.post(
+                    self._url, json=request, headers=headers, timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS)
+                )
+            except httpx.ReadTimeout as error:
+                raise LimitReached(Outcome.TIME_LIMIT, f"the model did not answer within {timeout:.0f} s") from error
+            except httpx.HTTPError as error:
+                problem = f"the llm-gateway does not answer: {str(error) or type(error).__name__}"
+            else:
+                if response.is_success:
+                    seconds = monotonic() - sent
+                    return response, Timing(model_seconds=seconds, waited_seconds=sent - began)
+                problem = _problem(response)
+            if monotonic() - began + pause > self._patience:
+                raise InfraFailure(problem)
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _problem(response: httpx.Response) -> str:
+    """Say what a refusal means: an ending, a failure at once, or (by returning) something that may pass."""
+    details = as_object(parse_object(response.text).get("error"))
+    code, message = str(details.get("code") or ""), str(details.get("message") or response.text[:200])
+    if code in _LIMITS:
+        raise LimitReached(_LIMITS[code], message)
+    if response.status_code not in _RETRIED:
+        raise InfraFailure(f"the llm-gateway refused ({code or response.status_code}): {message}")
+    return f"the llm-gateway answered {response.status_code} ({code}): {message}"
+
+
+def usage_from(headers: Mapping[str, str], body: Mapping[str, Any]) -> Usage:
+    """Read the usage of a model call: tokens from the body, cost from the gateway's headers."""
+    usage = as_object(body.get("usage"))
+    return Usage(
+        calls=1,
+        input_tokens=as_count(usage.get("prompt_tokens")),
+        cached_tokens=as_count(as_object(usage.get("prompt_tokens_details")).get("cached_tokens")),
+        output_tokens=as_count(usage.get("completion_tokens")),
+        reasoning_tokens=as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens")),
+        cost_microusd=int(headers.get("x-synthbench-cost-microusd", "0")),
+        cost_known=headers.get("x-synthbench-cost-known", "true") == "true",
+    )

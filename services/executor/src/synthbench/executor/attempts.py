@@ -1,0 +1,253 @@
+"""One attempt from its grant to its report."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+from structlog.stdlib import BoundLogger
+
+from synthbench.chassis import genai
+from synthbench.chassis.bus import Bus, instance_name
+from synthbench.chassis.errors import BusUnavailable, RequestRefused, Transient, one_line
+from synthbench.chassis.telemetry import span
+from synthbench.contracts.events import AttemptFinished, AttemptStarted
+from synthbench.contracts.records import ArtifactRef, Outcome, Rollout
+from synthbench.contracts.rpc import HEARTBEAT, ClaimReply, Heartbeat, HeartbeatReply
+from synthbench.contracts.trajectory import AttemptContext, SandboxInfo
+from synthbench.contracts.verification import VerificationResult
+from synthbench.executor.adapters.model import GatewayModel
+from synthbench.executor.adapters.packages import Packages
+from synthbench.executor.domain.clock import Clock
+from synthbench.executor.domain.endings import Ending, InfraFailure, Stopped, final_outcome
+from synthbench.executor.recorder import Announcer, Recorder, Scope
+from synthbench.executor.scaffold import Briefing, Scaffold, World, load_scaffold
+from synthbench.executor.settings import ExecutorSettings
+from synthbench.executor.verification import limits_of, verify
+from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.protocol import Diff, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.storage.artifacts import ArtifactStore
+
+VERSION = "0.1.0"
+_BEATS_A_LEASE = 3
+
+
+@dataclass(frozen=True)
+class Services:
+    """What attempts of this process share."""
+
+    settings: ExecutorSettings
+    bus: Bus
+    store: ArtifactStore
+    http: httpx.AsyncClient
+    engines: Mapping[str, SandboxEngine]
+    packages: Packages
+    log: BoundLogger
+
+    @property
+    def executor(self) -> str:
+        """Name of this process."""
+        return instance_name("executor")
+
+
+@dataclass
+class _Result:
+    """What an attempt came to."""
+
+    outcome: Outcome
+    detail: str = ""
+    verification: VerificationResult | None = None
+    diff: ArtifactRef | None = None
+    patch: ArtifactRef | None = None
+
+
+class Attempt:
+    """One granted attempt."""
+
+    def __init__(self, services: Services, grant: ClaimReply) -> None:
+        assert grant.rollout is not None
+        self._services = services
+        self._grant = grant
+        self._rollout: Rollout = grant.rollout
+        rollout = self._rollout
+        self._scope = Scope(rollout.submission_id, rollout.campaign, rollout.rollout_id, grant.attempt)
+        self._announcer = Announcer(self._scope, services.bus, services.store)
+        self._clock = Clock(rollout.limits)
+        self._context = AttemptContext(synthbench_version=VERSION, executor=services.executor)
+        self._recorder: Recorder | None = None
+        self._started = datetime.now(UTC)
+
+    async def run(self) -> None:
+        """Work and report. A lost lease is not reported: the scheduler has closed the attempt already."""
+        rollout = self._rollout
+        attributes = {
+            genai.OPERATION: genai.INVOKE_AGENT,
+            genai.AGENT_NAME: rollout.scaffold,
+            genai.CONVERSATION: f"{rollout.rollout_id}/{self._grant.attempt}",
+            genai.REQUEST_MODEL: rollout.route or "none",
+            "synthbench.task": rollout.task.name,
+        }
+        with span(f"invoke_agent {rollout.scaffold}", attributes=attributes) as opened:
+            result = await self._guarded()
+            if result is not None:
+                opened.set_attribute("synthbench.outcome", str(result.outcome))
+                await self._report(result)
+
+    async def _guarded(self) -> _Result | None:
+        """Work under the lease: an order to stop, or our own shutdown, ends it wherever it is."""
+        work = asyncio.create_task(self._work())
+        lease = asyncio.create_task(self._keep_lease())
+        try:
+            await asyncio.wait({work, lease}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            return await self._ended_by(lease)
+        except asyncio.CancelledError:
+            # Shutting down: say so, so that the next attempt need not wait for the lease to run out.
+            with suppress(Transient, TimeoutError):
+                await asyncio.wait_for(
+                    asyncio.shield(self._report(_Result(Outcome.INFRA_ERROR, "the executor was shut down"))), 5
+                )
+            raise
+        except Transient as error:
+            return _Result(Outcome.INFRA_ERROR, one_line(error))
+        except (InfraFailure, SandboxError) as error:
+            return _Result(Outcome.INFRA_ERROR, str(error))
+        except Exception as error:
+            self._services.log.exception("attempt failed")
+            return _Result(Outcome.INFRA_ERROR, one_line(error))
+        finally:
+            for task in (work, lease):
+                task.cancel()
+            await asyncio.gather(work, lease, return_exceptions=True)
+
+    async def _ended_by(self, lease: "asyncio.Task[None]") -> _Result | None:
+        error = lease.exception()
+        if not isinstance(error, Stopped):
+            return _Result(Outcome.INFRA_ERROR, f"the lease could not be kept: {error}")
+        self._services.log.warning("attempt stopped", reason=str(error))
+        return _Result(Outcome.CANCELLED, str(error)) if error.cancelled else None
+
+    async def _keep_lease(self) -> None:
+        """Heartbeat until told to stop, or until the lease must have run out."""
+        lease = self._grant.lease_seconds
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
+        beat = Heartbeat(
+            rollout_id=self._rollout.rollout_id, attempt=self._grant.attempt, executor=self._services.executor
+        )
+        while True:
+            await asyncio.sleep(lease / _BEATS_A_LEASE)
+            try:
+                current = beat.model_copy(update={"steps": self._clock.steps})
+                reply = await self._services.bus.request(
+                    HEARTBEAT, current, HeartbeatReply, timeout=lease / _BEATS_A_LEASE
+                )
+            except (BusUnavailable, RequestRefused) as error:
+                if loop.time() - heard > lease:
+                    raise Stopped(f"no heartbeat went through for {lease:g} s: {error}", cancelled=False) from error
+                continue
+            heard = loop.time()
+            if reply.order == "stop":
+                raise Stopped(reply.reason, cancelled=reply.cancelled)
+
+    async def _work(self) -> _Result:
+        services, rollout = self._services, self._rollout
+        scaffold = load_scaffold(rollout.scaffold)
+        package = await services.packages.get(rollout.task.digest)
+        engine = services.engines[rollout.pool]
+        spec = SandboxSpec(
+            owner=f"{rollout.rollout_id}.{self._grant.attempt}",
+            limits=limits_of(package, services.settings.max_memory_mb),
+        )
+        sandbox = await engine.create(spec)
+        try:
+            await sandbox.upload(package.workspace_archive())
+            recorder = Recorder(self._announcer, sandbox, await sandbox.snapshot(), self._clock)
+            self._recorder = recorder
+            model = GatewayModel(
+                services.http,
+                services.settings.gateway_url,
+                self._grant.attempt_key,
+                rollout.route,
+                patience=services.settings.gateway_patience_seconds,
+            )
+            world = World(rollout, package, sandbox, model, recorder, self._clock, services.settings, services.log)
+            await self._announce_start(scaffold, world)
+            ending = await self._play(scaffold, world)
+            diff = await self._taken(sandbox, recorder)
+        finally:
+            await asyncio.shield(sandbox.close())
+        result = _Result(ending.outcome, ending.detail)
+        if diff.changes:
+            result.diff = await services.store.put(diff.archive, media_type="application/x-tar")
+            result.patch = await services.store.put(diff.patch.encode(), media_type="text/x-diff")
+        archive = diff.archive if diff.changes else None
+        result.verification = await verify(
+            engine, package, archive, owner=spec.owner, max_memory_mb=services.settings.max_memory_mb
+        )
+        if result.verification.error is not None:
+            raise InfraFailure(f"verification: {result.verification.error}")
+        result.outcome = final_outcome(ending, result.verification.reward)
+        return result
+
+    async def _announce_start(self, scaffold: Scaffold, world: World) -> None:
+        briefing: Briefing = scaffold.briefing(world)
+        isolation = world.sandbox.isolation
+        self._context = self._context.model_copy(
+            update={
+                "instruction": world.package.instruction,
+                "system_prompt": briefing.system_prompt,
+                "tools": briefing.tools,
+                "prompt_version": briefing.prompt_version,
+                "scaffold_version": scaffold.version,
+                "sandbox": SandboxInfo(
+                    engine=isolation.engine,
+                    version=isolation.version,
+                    isolated=isolation.isolated,
+                    unenforced=list(isolation.unenforced),
+                ),
+            }
+        )
+        started = AttemptStarted.model_validate(
+            {
+                **self._scope.fields(),
+                "rollout": self._rollout,
+                "context": self._context,
+                "started_at": self._started,
+            }
+        )
+        await self._announcer.announce("started", started)
+
+    async def _play(self, scaffold: Scaffold, world: World) -> Ending:
+        try:
+            await scaffold.run(world)
+        except Ending as ending:
+            return ending
+        raise InfraFailure(f"scaffold {self._rollout.scaffold} returned without an ending")
+
+    async def _taken(self, sandbox: Sandbox, recorder: Recorder) -> Diff:
+        """Kill what the agent left running, then take its change."""
+        await sandbox.kill()
+        return await sandbox.diff(recorder.baseline)
+
+    async def _report(self, result: _Result) -> None:
+        finished = AttemptFinished.model_validate(
+            {
+                **self._scope.fields(),
+                "context": self._context,
+                "outcome": result.outcome,
+                "detail": result.detail,
+                "step_digests": self._recorder.digests if self._recorder else [],
+                "verification": result.verification,
+                "diff": result.diff,
+                "patch": result.patch,
+                "usage": self._clock.usage,
+                "timing": self._clock.timing,
+                "started_at": self._started,
+                "finished_at": datetime.now(UTC),
+            }
+        )
+        await self._announcer.announce("finished", finished)

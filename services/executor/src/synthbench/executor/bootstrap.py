@@ -1,0 +1,62 @@
+"""The only wiring of the executor."""
+
+import asyncio
+
+import httpx
+
+from synthbench.chassis.consumer import Consumer
+from synthbench.chassis.errors import SettingsError
+from synthbench.chassis.process import Chassis
+from synthbench.contracts.records import Priority
+from synthbench.contracts.registry import POOLS, Service, durable
+from synthbench.executor.adapters.packages import Packages
+from synthbench.executor.attempts import Services
+from synthbench.executor.handlers import Handlers
+from synthbench.executor.settings import ExecutorSettings
+from synthbench.sandbox.engines import load_engine
+from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.storage.artifacts import open_store
+
+
+async def bootstrap(chassis: Chassis) -> None:
+    """Put the executor together."""
+    settings = chassis.settings
+    assert isinstance(settings, ExecutorSettings)
+    engines = await _engines(settings)
+    for engine in engines.values():
+        chassis.on_drain(engine.aclose)
+    store = open_store(settings.artifacts_url)
+    chassis.bus.use_payload_store(store)
+    http = httpx.AsyncClient(trust_env=False)
+    chassis.on_drain(http.aclose)
+    services = Services(settings, chassis.bus, store, http, engines, Packages(store), chassis.log)
+    handlers = Handlers(services)
+
+    permits = asyncio.Semaphore(settings.permits)
+    for pool in engines:
+        ready = [durable(Service.EXECUTOR, "task.ready", f"{pool}.{priority}") for priority in Priority]
+        Consumer(chassis, ready, handlers.on_ready, permits=permits).start()
+    Consumer(chassis, durable(Service.EXECUTOR, "verification.requested"), handlers.on_verification).start()
+    chassis.health.check("artifacts", store.probe)
+
+
+async def _engines(settings: ExecutorSettings) -> dict[str, SandboxEngine]:
+    """Load and try the engines.
+
+    Raises:
+        SettingsError: one is unknown, or does not work here.
+    """
+    engines: dict[str, SandboxEngine] = {}
+    for name in (part.strip() for part in settings.engines.split(",") if part.strip()):
+        if name not in POOLS:
+            raise SettingsError(f"SYNTHBENCH_ENGINES: there is no pool for {name!r}; take of {', '.join(POOLS)}")
+        try:
+            engine = load_engine(name, root=settings.sandbox_root)
+            await engine.probe()
+        except SandboxError as error:
+            raise SettingsError(f"SYNTHBENCH_ENGINES: {name}: {error}") from error
+        engines[name] = engine
+    if not engines:
+        raise SettingsError("SYNTHBENCH_ENGINES names no engine")
+    return engines

@@ -1,0 +1,1 @@
+"""The decisions of the executor, without I/O."""

@@ -1,0 +1,51 @@
+"""The agent's clock and what it may use up. Our own waits are not on it."""
+
+from dataclasses import dataclass, field
+
+from synthbench.contracts.records import Outcome, RolloutLimits, Timing, Usage
+from synthbench.executor.domain.endings import LimitReached
+
+
+@dataclass
+class Clock:
+    """What an attempt used so far."""
+
+    limits: RolloutLimits
+    steps: int = 0
+    usage: Usage = field(default_factory=Usage)
+    timing: Timing = field(default_factory=Timing)
+
+    @property
+    def spent(self) -> float:
+        """Seconds on the agent's clock."""
+        return self.timing.model_seconds + self.timing.tool_seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left on it, at least a little."""
+        return max(0.1, self.limits.max_seconds - self.spent)
+
+    def add(self, usage: Usage, timing: Timing) -> None:
+        """Count one step."""
+        self.steps += 1
+        self.usage += usage
+        self.timing = Timing(
+            model_seconds=self.timing.model_seconds + timing.model_seconds,
+            tool_seconds=self.timing.tool_seconds + timing.tool_seconds,
+            waited_seconds=self.timing.waited_seconds + timing.waited_seconds,
+        )
+
+    def check(self) -> None:
+        """Before each step.
+
+        Raises:
+            LimitReached: something is used up.
+        """
+        limits = self.limits
+        tokens = self.usage.input_tokens + self.usage.output_tokens
+        if self.steps >= limits.max_steps:
+            raise LimitReached(Outcome.STEP_LIMIT, f"{limits.max_steps} steps are used up")
+        if tokens >= limits.max_tokens:
+            raise LimitReached(Outcome.TOKEN_LIMIT, f"{tokens} of {limits.max_tokens} tokens are used up")
+        if self.spent >= limits.max_seconds:
+            raise LimitReached(Outcome.TIME_LIMIT, f"{limits.max_seconds:g} s are used up")

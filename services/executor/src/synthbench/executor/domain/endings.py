@@ -1,0 +1,58 @@
+"""How an agent's run can end: typed control flow, so that the loop stays a loop."""
+
+from synthbench.contracts.records import Outcome
+
+
+class Ending(Exception):
+    """The agent's run is over."""
+
+    outcome: Outcome
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Submitted(Ending):
+    """The agent says that it is done; the tests say whether it is."""
+
+    outcome = Outcome.UNSOLVED
+
+
+class GaveUp(Ending):
+    """The agent stopped without submitting."""
+
+    outcome = Outcome.GAVE_UP
+
+
+class AgentFailed(Ending):
+    """The agent cannot be understood any more."""
+
+    outcome = Outcome.AGENT_ERROR
+
+
+class LimitReached(Ending):
+    """The agent used up what it was given."""
+
+    def __init__(self, outcome: Outcome, detail: str = "") -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+
+
+class InfraFailure(Exception):
+    """We failed, not the agent: never graded, tried again."""
+
+
+class Stopped(Exception):
+    """The scheduler ordered it: a cancel, or the lease is lost."""
+
+    def __init__(self, reason: str, *, cancelled: bool) -> None:
+        super().__init__(reason)
+        self.cancelled = cancelled
+
+
+def final_outcome(ending: Ending, reward: float | None) -> Outcome:
+    """Return the outcome that is reported: solved and unsolved only for what was submitted."""
+    if isinstance(ending, Submitted):
+        return Outcome.SOLVED if reward == 1.0 else Outcome.UNSOLVED
+    return ending.outcome

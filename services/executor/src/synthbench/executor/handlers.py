@@ -1,0 +1,71 @@
+"""Ready rollouts and wished-for verifications."""
+
+from prometheus_client import Counter, Gauge
+
+from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.errors import Drop, Retry
+from synthbench.contracts.events import TaskReady, VerificationFinished, VerificationRequested
+from synthbench.contracts.ids import derived_id
+from synthbench.contracts.rpc import CLAIM, ClaimReply, ClaimRequest
+from synthbench.contracts.verification import VerificationResult
+from synthbench.executor.attempts import Attempt, Services
+from synthbench.executor.domain.endings import InfraFailure
+from synthbench.executor.verification import verify
+from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
+
+RUNNING = Gauge("synthbench_attempts_running", "Attempts at work in this process")
+CLAIMS = Counter("synthbench_claims_total", "Claims by answer", ["status"])
+
+
+class Handlers:
+    """The executor's reactions to events."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def on_ready(self, delivery: Delivery) -> None:
+        """Claim the rollout, and run the attempt that is granted."""
+        body = delivery.envelope.body
+        assert isinstance(body, TaskReady)
+        services = self._services
+        request = ClaimRequest(rollout_id=body.rollout_id, executor=services.executor, pool=body.rollout.pool)
+        grant = await services.bus.request(CLAIM, request, ClaimReply, timeout=10.0)
+        CLAIMS.labels(grant.status).inc()
+        if grant.status == "busy":
+            raise Retry(grant.reason, delay=max(0.5, grant.retry_after))
+        if grant.status == "gone":
+            raise Drop(grant.reason)
+        with RUNNING.track_inprogress():
+            await Attempt(services, grant).run()
+
+    async def on_verification(self, delivery: Delivery) -> None:
+        """Verify a change again, for whoever asks."""
+        wanted = delivery.envelope.body
+        assert isinstance(wanted, VerificationRequested)
+        services = self._services
+        engine = services.engines.get(wanted.pool)
+        if engine is None:
+            raise Retry(f"this executor has no engine {wanted.pool}; another one may", delay=2.0)
+        try:
+            package = await services.packages.get(wanted.task_digest)
+            diff = await services.store.get(wanted.diff.uri) if wanted.diff else None
+            result = await verify(
+                engine,
+                package,
+                diff,
+                owner=f"verification.{wanted.verification_id}",
+                max_memory_mb=services.settings.max_memory_mb,
+            )
+        except (InfraFailure, ArtifactNotFound, ArtifactCorrupt) as error:
+            result = VerificationResult(error=str(error))
+        finished = VerificationFinished(
+            submission_id=wanted.submission_id,
+            campaign=wanted.campaign,
+            rollout_id=wanted.rollout_id,
+            attempt=wanted.attempt,
+            verification_id=wanted.verification_id,
+            requested_by=wanted.requested_by,
+            executor=services.executor,
+            result=result,
+        )
+        await services.bus.publish(finished, id=derived_id("verification.finished", wanted.verification_id))

@@ -1,0 +1,126 @@
+"""Steps are safe before the next one starts: journalled, and stored by the bus, both awaited."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Protocol
+from uuid import UUID
+
+from synthbench.chassis.bus import Bus
+from synthbench.contracts.events import StepRecorded
+from synthbench.contracts.events.scope import AttemptEvent
+from synthbench.contracts.ids import derived_id
+from synthbench.contracts.records import Timing, Usage
+from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
+from synthbench.executor.domain.clock import Clock
+from synthbench.sandbox.protocol import Sandbox, Snapshot
+from synthbench.storage.artifacts import ArtifactStore
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which attempt."""
+
+    submission_id: UUID
+    campaign: str
+    rollout_id: UUID
+    attempt: int
+
+    def fields(self) -> dict[str, object]:
+        """As events carry it."""
+        return {
+            "submission_id": self.submission_id,
+            "campaign": self.campaign,
+            "rollout_id": self.rollout_id,
+            "attempt": self.attempt,
+        }
+
+
+class Announcer:
+    """Writes an attempt's events to the journal first, then to the bus."""
+
+    def __init__(self, scope: Scope, bus: Bus, store: ArtifactStore) -> None:
+        self.scope = scope
+        self._bus = bus
+        self._store = store
+
+    async def announce(self, name: str, event: AttemptEvent) -> None:
+        """Keep an event under `name`, then publish it; a second time changes nothing."""
+        scope = self.scope
+        await self._store.put_named(f"journal/{scope.rollout_id}/{scope.attempt}/{name}", event.to_json())
+        kind = {StepRecorded: "step", AttemptStarted: "attempt.started", AttemptFinished: "attempt.finished"}[
+            type(event)
+        ]
+        index = (event.step.index,) if isinstance(event, StepRecorded) else ()
+        await self._bus.publish(event, id=derived_id(kind, scope.rollout_id, scope.attempt, *index), timeout=30.0)
+
+
+class StepAnnouncer(Protocol):
+    """What the recorder needs of an `Announcer`."""
+
+    @property
+    def scope(self) -> Scope:
+        """Which attempt."""
+        ...
+
+    async def announce(self, name: str, event: AttemptEvent) -> None:
+        """See `Announcer`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One agent turn as a scaffold hands it over."""
+
+    action: Action
+    observations: Sequence[Observation]
+    started_at: datetime
+    cwd: str = ""
+    usage: Usage = Usage()
+    timing: Timing = Timing()
+    model_call: ModelCall | None = None
+
+
+class Recorder:
+    """Makes steps of turns, with the state of the workspace after each."""
+
+    def __init__(self, announcer: StepAnnouncer, sandbox: Sandbox, baseline: Snapshot, clock: Clock) -> None:
+        self._announcer = announcer
+        self._sandbox = sandbox
+        self._last = baseline
+        self._clock = clock
+        self.baseline = baseline
+        self.digests: list[str] = []
+
+    async def record(self, turn: Turn) -> Step:
+        """Seal, journal and publish one step; return it when it is safe."""
+        began = monotonic()
+        changes, now = await self._sandbox.changes(self._last)
+        patch = (await self._sandbox.diff(self._last)).patch if changes else ""
+        self._last = now
+        codes = [observation.exit_code for observation in turn.observations if observation.exit_code is not None]
+        step = Step(
+            index=len(self.digests),
+            started_at=turn.started_at,
+            finished_at=datetime.now(UTC),
+            action=turn.action,
+            observations=list(turn.observations),
+            state=State(
+                cwd=turn.cwd or self._sandbox.workdir,
+                exit_code=codes[-1] if codes else None,
+                changed=[
+                    ChangedPath(path=c.path, kind=c.kind, type=c.type, digest=c.digest, size=c.size) for c in changes
+                ],
+                patch=patch,
+            ),
+            usage=turn.usage,
+            timing=turn.timing,
+            model_call=turn.model_call,
+        ).sealed()
+        event = StepRecorded.model_validate({**self._announcer.scope.fields(), "step": step})
+        await self._announcer.announce(f"{step.index:06d}", event)
+        self.digests.append(step.digest)
+        waited = turn.timing.waited_seconds + monotonic() - began
+        self._clock.add(turn.usage, turn.timing.model_copy(update={"waited_seconds": waited}))
+        return step

@@ -1,0 +1,68 @@
+"""What drives an attempt: the Scaffold protocol, found by entry points `synthbench.scaffolds`."""
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from structlog.stdlib import BoundLogger
+
+from synthbench.contracts.records import Rollout
+from synthbench.executor.adapters.model import GatewayModel
+from synthbench.executor.domain.clock import Clock
+from synthbench.executor.domain.endings import InfraFailure
+from synthbench.executor.recorder import Recorder
+from synthbench.executor.settings import ExecutorSettings
+from synthbench.sandbox.protocol import Sandbox
+from synthbench.tasks import TaskPackage
+
+GROUP = "synthbench.scaffolds"
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a scaffold may use."""
+
+    rollout: Rollout
+    package: TaskPackage
+    sandbox: Sandbox
+    model: GatewayModel
+    recorder: Recorder
+    clock: Clock
+    settings: ExecutorSettings
+    log: BoundLogger
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """What the record says of a scaffold before its first step."""
+
+    system_prompt: str = ""
+    tools: str = "[]"
+    """JSON list as text, OpenAI's function format."""
+    prompt_version: str = ""
+
+
+class Scaffold(Protocol):
+    """An agent, or something that plays one."""
+
+    version: str
+
+    def briefing(self, world: World) -> Briefing:
+        """Say what the model is told."""
+        ...
+
+    async def run(self, world: World) -> None:
+        """Work until an `Ending` is raised. Every step goes through `world.recorder` before the next one starts."""
+        ...
+
+
+def load_scaffold(name: str) -> Scaffold:
+    """Return a scaffold by name.
+
+    Raises:
+        InfraFailure: this executor has none of this name.
+    """
+    for entry in entry_points(group=GROUP, name=name):
+        scaffold: Scaffold = entry.load()()
+        return scaffold
+    raise InfraFailure(f"this executor has no scaffold {name!r}")

@@ -1,0 +1,1 @@
+"""The scaffolds that come with synth-bench."""

@@ -1,0 +1,96 @@
+"""The loop of the native scaffold: ask the model, run its tools, record the step, again."""
+
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+from synthbench.contracts.records import Timing
+from synthbench.contracts.steps import Action, Observation, ToolCall
+from synthbench.executor.domain.endings import AgentFailed, GaveUp, Submitted
+from synthbench.executor.recorder import Turn
+from synthbench.executor.scaffold import Briefing, World
+from synthbench.executor.scaffolds.native.tools import SCHEMAS, SCHEMAS_JSON, Toolbox
+from synthbench.executor.scaffolds.native.turns import assistant_message, read_action, tool_messages
+
+PROMPTS = 1
+"""Version of the templates in `prompts/`; a changed prompt is a new folder."""
+_PATIENCE = 3
+"""So many turns in a row without a usable tool call end the attempt."""
+_NUDGE = "You did not call a tool. Continue with a tool call; when the work is done, call submit."
+
+
+class NativeScaffold:
+    """See `synthbench.executor.scaffold.Scaffold`."""
+
+    version = "native-1"
+
+    def briefing(self, world: World) -> Briefing:
+        """The system prompt and the six tools."""
+        return Briefing(_prompt("system", world), SCHEMAS_JSON, f"native/{PROMPTS}")
+
+    async def run(self, world: World) -> None:
+        """Work until it submits, gives up, or a limit is reached."""
+        tools = Toolbox(
+            world.sandbox,
+            world.clock,
+            timeout=world.settings.tool_timeout_seconds,
+            shown_bytes=world.settings.shown_bytes,
+        )
+        messages: list[dict[str, Any]] = [
+            {"role": "system", "content": _prompt("system", world)},
+            {"role": "user", "content": _prompt("task", world)},
+        ]
+        silent = unusable = 0
+        while True:
+            world.clock.check()
+            started = datetime.now(UTC)
+            answer = await world.model.ask(messages, SCHEMAS, timeout=world.clock.remaining)
+            action = read_action(answer.message)
+            observations = [await tools.execute(call) for call in action.tool_calls] or [Observation(content=_NUDGE)]
+            timing = answer.timing.model_copy(update={"tool_seconds": sum(o.seconds for o in observations)})
+            await world.recorder.record(
+                Turn(action, observations, started, tools.cwd, answer.usage, timing, answer.call)
+            )
+            if tools.submitted is not None:
+                raise Submitted(tools.submitted)
+            silent = 0 if action.tool_calls else silent + 1
+            unusable = unusable + 1 if action.tool_calls and all(_unusable(o) for o in observations) else 0
+            if silent == _PATIENCE:
+                raise GaveUp(action.message.strip()[:200] or "the model answered nothing")
+            if unusable == _PATIENCE:
+                raise AgentFailed(
+                    f"{_PATIENCE} turns in a row without a usable tool call: {observations[-1].content[:200]}"
+                )
+            messages += [assistant_message(action), *tool_messages(action, observations)]
+
+
+async def play(world: World, tools: Toolbox, name: str, arguments: str, thought: str = "") -> Observation:
+    """Record one tool call as a step of its own; for scaffolds that ask no model."""
+    world.clock.check()
+    started = datetime.now(UTC)
+    call = ToolCall(id=f"call_{world.clock.steps}", name=name, arguments=arguments)
+    observation = await tools.execute(call)
+    action = Action(message=thought, tool_calls=[call])
+    timing = Timing(tool_seconds=observation.seconds)
+    await world.recorder.record(Turn(action, [observation], started, tools.cwd, timing=timing))
+    return observation
+
+
+def _unusable(observation: Observation) -> bool:
+    return observation.error in ("unknown_tool", "bad_arguments")
+
+
+def _prompt(name: str, world: World) -> str:
+    # PLC0415: seven processes start together, and this one needs templates only when an attempt begins.
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+
+    folder = resources.files("synthbench.executor.scaffolds.native").joinpath("prompts", str(PROMPTS))
+    template = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False).from_string(  # noqa: S701 - prompts, no HTML
+        folder.joinpath(f"{name}.md.j2").read_text("utf-8")
+    )
+    return template.render(
+        instruction=world.package.instruction.strip(),
+        workdir=world.sandbox.workdir,
+        visible_check=world.package.own.visible_check,
+        timeout=f"{world.settings.tool_timeout_seconds:g}",
+    )

@@ -1,0 +1,69 @@
+"""Between OpenAI's messages and our records. Pure."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from synthbench.contracts.loose import as_list, as_object
+from synthbench.contracts.steps import Action, Observation, ToolCall
+
+
+def read_action(message: dict[str, Any]) -> Action:
+    """Read an assistant message, however broken; every call gets an id of its own, so that its answer finds it."""
+    calls: list[ToolCall] = []
+    for item in as_list(message.get("tool_calls")):
+        call = _tool_call(item, {call.id for call in calls}, len(calls))
+        calls.append(call)
+    return Action(
+        message=_text(message.get("content")),
+        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
+        tool_calls=calls,
+    )
+
+
+def _tool_call(item: Any, taken: set[str], number: int) -> ToolCall:
+    content = as_object(item)
+    function = as_object(content.get("function"))
+    identity = str(content.get("id") or f"call_{number}")
+    while identity in taken:
+        identity += "_"
+    arguments = function.get("arguments", "{}")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return ToolCall(id=identity, name=str(function.get("name") or ""), arguments=text, error=_json_error(text))
+
+
+def _json_error(text: str) -> str | None:
+    try:
+        parsed = json.loads(text or "{}")
+    except ValueError as error:
+        return str(error)
+    return None if isinstance(parsed, dict) else f"it is a {type(parsed).__name__}"
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(str(as_object(part).get("text", "")) for part in as_list(content))
+
+
+def assistant_message(action: Action) -> dict[str, Any]:
+    """The message as it goes back into the conversation."""
+    message: dict[str, Any] = {"role": "assistant", "content": action.message or None}
+    if action.tool_calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in action.tool_calls
+        ]
+    elif not action.message:
+        message["content"] = ""
+    return message
+
+
+def tool_messages(action: Action, observations: Sequence[Observation]) -> list[dict[str, Any]]:
+    """One answer for each call; a nudge, where there was none, comes from the user."""
+    if not action.tool_calls:
+        return [{"role": "user", "content": observation.shown or observation.content} for observation in observations]
+    return [
+        {"role": "tool", "tool_call_id": observation.tool_call_id, "content": observation.shown or observation.content}
+        for observation in observations
+    ]

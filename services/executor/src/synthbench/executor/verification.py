@@ -1,0 +1,176 @@
+"""The verdict: two fresh sandboxes that the agent never touched, one with its change, one with the tests."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from time import monotonic
+
+from synthbench.chassis.errors import one_line
+from synthbench.chassis.telemetry import span
+from synthbench.contracts.verification import VerificationResult
+from synthbench.executor.domain.endings import InfraFailure
+from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxError
+from synthbench.sandbox.protocol import Limits, RunResult, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.tasks import TaskPackage
+from synthbench.tasks.verify import DRIVER, CtrfReport, VerificationBroken, grade, serve_verification
+from synthbench.tasks.verify.server import MAX_LINE, RemoteRun
+
+_OPERATION_OUTPUT = 8 * 1024 * 1024
+
+
+def limits_of(package: TaskPackage, max_memory_mb: int) -> Limits:
+    """Sandbox limits that a task asks for, within what this executor allows and this machine has."""
+    wanted = package.limits
+    return Limits(
+        memory_mb=min(wanted.memory_mb, max_memory_mb),
+        cpus=min(wanted.cpus, float(os.cpu_count() or 1)),
+        disk_mb=wanted.storage_mb,
+    )
+
+
+async def verify(
+    engine: SandboxEngine, package: TaskPackage, diff: bytes | None, *, owner: str, max_memory_mb: int = 4096
+) -> VerificationResult:
+    """Run the task's hidden tests against an agent's change.
+
+    Args:
+        engine: makes both sandboxes.
+        package: the task.
+        diff: archive of the change, as `Sandbox.diff` made it; None for no change.
+        owner: for the sandboxes' records.
+        max_memory_mb: upper bound of what the task may ask for.
+
+    Returns:
+        The result; with `error` where no verdict could be reached, which is our failure.
+    """
+    if package.profile != "strict":
+        return VerificationResult(
+            error=f"task {package.id} needs the {package.profile} profile, which needs a container"
+        )
+    began = monotonic()
+    with span("verify", attributes={"synthbench.task": package.id}):
+        try:
+            result = await _verify(engine, package, diff, owner, limits_of(package, max_memory_mb))
+        except (SandboxError, InfraFailure, OSError) as error:
+            result = VerificationResult(error=one_line(error))
+    return result.model_copy(update={"seconds": monotonic() - began})
+
+
+async def _verify(
+    engine: SandboxEngine, package: TaskPackage, diff: bytes | None, owner: str, limits: Limits
+) -> VerificationResult:
+    async with AsyncExitStack() as stack:
+        code = await _sandbox(stack, engine, SandboxSpec(owner=f"{owner}.code", limits=limits))
+        await code.upload(package.workspace_archive())
+        left_out: tuple[str, ...] = ()
+        if diff:
+            try:
+                left_out = await code.apply(diff, protected=package.own.protected)
+            except (ArchiveRefused, PathRefused) as error:
+                left_out = (f"(the whole change) {error}",)
+        side = _CodeSide(code)
+        report, words = await _run_tests(stack, engine, package, side, owner)
+    if report is None and not side.timed_out:
+        return VerificationResult(error=f"the tests ended without a report: {words}")
+    graded = grade(report or CtrfReport(tests=[]), package.own.fail_to_pass, package.own.pass_to_pass)
+    return VerificationResult(
+        reward=graded.reward, reward_parts=graded.parts, tests=graded.tests, left_out=list(left_out)
+    )
+
+
+async def _sandbox(stack: AsyncExitStack, engine: SandboxEngine, spec: SandboxSpec) -> Sandbox:
+    sandbox = await engine.create(spec)
+    stack.push_async_callback(sandbox.close)
+    return sandbox
+
+
+async def _run_tests(
+    stack: AsyncExitStack, engine: SandboxEngine, package: TaskPackage, side: "_CodeSide", owner: str
+) -> tuple[CtrfReport | None, str]:
+    """Run the driver beside the tests; return its report, or why there is none."""
+    loop = asyncio.get_running_loop()
+    reported: asyncio.Future[CtrfReport] = loop.create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            report = await serve_verification(reader, writer, side)
+            if not reported.done():
+                reported.set_result(report)
+        except (VerificationBroken, SandboxError, OSError) as error:
+            if not reported.done():
+                reported.set_exception(InfraFailure(one_line(error)))
+        finally:
+            writer.close()
+
+    path = await stack.enter_async_context(_listening(serve))
+    spec = SandboxSpec(owner=f"{owner}.tests", sockets={"channel": path}, limits=Limits(memory_mb=512))
+    tests = await _sandbox(stack, engine, spec)
+    await tests.upload(package.tests_archive(), to="tests")
+    folder = f"{tests.workdir}/tests"
+    command = ["python3", "-I", f"{folder}/{DRIVER}", "--tests", folder, "--socket", tests.socket_path("channel")]
+    result = await tests.run(command, timeout=package.limits.verifier_timeout_sec)
+    await side.stop()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.wait([reported]), 1)
+    if reported.done() and reported.exception() is None:
+        return reported.result(), ""
+    return None, _last_words(result)
+
+
+def _last_words(result: RunResult) -> str:
+    if result.timed_out:
+        return "they took too long"
+    return f"exit code {result.exit_code}: {result.stderr_text.strip()[-300:]}"
+
+
+@asynccontextmanager
+async def _listening(serve: object) -> AsyncGenerator[Path]:
+    """A Unix socket that sandboxes with a uid of their own can connect to, and that is gone afterwards."""
+    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="sb-")
+    try:
+        await asyncio.to_thread(os.chmod, folder, 0o711)
+        path = Path(folder, "c.sock")
+        server = await asyncio.start_unix_server(serve, path, limit=MAX_LINE)  # pyright: ignore[reportArgumentType] - a coroutine function
+        await asyncio.to_thread(path.chmod, 0o666)
+        try:
+            yield path
+        finally:
+            server.close()
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+class _CodeSide:
+    """What the tests may do in the sandbox with the code under test."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self.timed_out = False
+
+    async def run(self, argv: list[str], stdin: bytes, timeout: float, cwd: str) -> RemoteRun:  # noqa: ASYNC109 - the command's
+        """Run a command; one that does not end in time is the code's fault."""
+        result = await self._sandbox.run(argv, cwd=cwd, stdin=stdin, timeout=timeout)
+        self.timed_out = self.timed_out or result.timed_out
+        return RemoteRun(result.exit_code, result.stdout, result.stderr, result.timed_out)
+
+    async def read(self, path: str) -> bytes:
+        """Read a file."""
+        try:
+            return await self._sandbox.read(path, max_bytes=_OPERATION_OUTPUT)
+        except PathRefused as error:
+            raise FileNotFoundError(str(error)) from error
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Write a file."""
+        try:
+            await self._sandbox.write(path, data)
+        except PathRefused as error:
+            raise PermissionError(str(error)) from error
+
+    async def stop(self) -> None:
+        """End what the tests left running in it."""
+        await self._sandbox.kill()
