@@ -12,6 +12,7 @@ from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.events.scope import AttemptEvent
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.records import Timing, Usage
+from synthbench.contracts.registry import BY_BODY
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
 from synthbench.executor.domain.clock import Clock
 from synthbench.sandbox.protocol import Sandbox, Snapshot
@@ -49,10 +50,8 @@ class Announcer:
         """Keep an event under `name`, then publish it; a second time changes nothing."""
         scope = self.scope
         await self._store.put_named(f"journal/{scope.rollout_id}/{scope.attempt}/{name}", event.to_json())
-        kind = {StepRecorded: "step", AttemptStarted: "attempt.started", AttemptFinished: "attempt.finished"}[
-            type(event)
-        ]
         index = (event.step.index,) if isinstance(event, StepRecorded) else ()
+        kind = "step" if isinstance(event, StepRecorded) else BY_BODY[type(event)].name
         await self._bus.publish(event, id=derived_id(kind, scope.rollout_id, scope.attempt, *index), timeout=30.0)
 
 

@@ -131,13 +131,7 @@ class Toolbox:
 
     async def _answer(self, call: ToolCall) -> Answer:
         try:
-            if self.submitted is not None:
-                raise ToolFailed("not run: the work was handed in already", "after_submit")
-            if call.name not in self._tools:
-                raise ToolFailed(f"there is no tool {call.name!r}; there are {', '.join(self._tools)}", "unknown_tool")
-            if call.error:
-                raise ToolFailed(f"the arguments are no JSON object: {call.error}", "bad_arguments")
-            model, run = self._tools[call.name]
+            model, run = self._tool(call)
             return await run(model.model_validate_json(call.arguments or "{}"))
         except ValidationError as error:
             problems = "; ".join(
@@ -148,6 +142,15 @@ class Toolbox:
             return Answer(str(error), error=error.kind)
         except PathRefused as error:
             return Answer(str(error), error="path_refused")
+
+    def _tool(self, call: ToolCall) -> tuple[type[Arguments], Callable[[Any], Awaitable[Answer]]]:
+        if self.submitted is not None:
+            raise ToolFailed("not run: the work was handed in already", "after_submit")
+        if call.name not in self._tools:
+            raise ToolFailed(f"there is no tool {call.name!r}; there are {', '.join(self._tools)}", "unknown_tool")
+        if call.error:
+            raise ToolFailed(f"the arguments are no JSON object: {call.error}", "bad_arguments")
+        return self._tools[call.name]
 
     async def _bash(self, wanted: Bash) -> Answer:
         timeout = min(wanted.timeout or self._timeout, self._timeout, self._clock.remaining)

@@ -1,0 +1,1 @@
+"""The llm-gateway's sides to the outside world."""

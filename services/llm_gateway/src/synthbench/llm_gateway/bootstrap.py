@@ -1,0 +1,56 @@
+"""The only wiring of the llm-gateway."""
+
+from synthbench.chassis.consumer import Consumer, Delivery
+from synthbench.chassis.errors import SettingsError
+from synthbench.chassis.outbox import Outbox
+from synthbench.chassis.process import Chassis
+from synthbench.contracts.events import AttemptClosed
+from synthbench.contracts.registry import Service, durable
+from synthbench.llm_gateway.adapters.ledger import Ledger
+from synthbench.llm_gateway.api import Gateway
+from synthbench.llm_gateway.domain.pricing import load_prices
+from synthbench.llm_gateway.providers import load_providers
+from synthbench.llm_gateway.settings import GatewaySettings
+from synthbench.storage.artifacts import open_store
+from synthbench.storage.database import Database
+
+SCHEMA = "ledger"
+_GRACE_SECONDS = 60.0
+
+
+async def bootstrap(chassis: Chassis) -> None:
+    """Put the gateway together."""
+    settings = chassis.settings
+    assert isinstance(settings, GatewaySettings)
+    if settings.attempt_key_secret is None:
+        raise SettingsError("SYNTHBENCH_ATTEMPT_KEY_SECRET is missing: scheduler and llm-gateway share it")
+    prices = load_prices(settings.prices_file)
+    database = Database(settings.postgres_dsn, SCHEMA)
+    await database.open()
+    chassis.on_drain(database.close)
+    store = open_store(settings.artifacts_url)
+    chassis.bus.use_payload_store(store)
+    outbox = Outbox(chassis, database)
+    ledger = Ledger(database, outbox, reservation_seconds=settings.upstream_timeout_seconds + _GRACE_SECONDS)
+
+    providers = load_providers(settings, store)
+    for provider in providers.values():
+        chassis.on_drain(provider.aclose)
+    gateway = Gateway(
+        settings.attempt_key_secret,
+        ledger,
+        prices,
+        providers,
+        chassis.log,
+        max_body=settings.max_body_mb * 1024 * 1024,
+    )
+
+    async def on_closed(delivery: Delivery) -> None:
+        body = delivery.envelope.body
+        assert isinstance(body, AttemptClosed)
+        await ledger.close(body.rollout_id, body.attempt)
+
+    await outbox.start()
+    Consumer(chassis, durable(Service.LLM_GATEWAY, "attempt.closed"), on_closed).start()
+    chassis.health.check("postgres", database.ping)
+    chassis.health.mount("/", gateway.app(), guarded=False)  # it has keys of its own: the attempts'

@@ -1,0 +1,1 @@
+"""The decisions of the llm-gateway, without I/O."""
