@@ -1,0 +1,1 @@
+"""Diversity's side to Postgres."""

@@ -1,0 +1,1 @@
+"""Canonical text, fingerprints and the decision, without I/O."""

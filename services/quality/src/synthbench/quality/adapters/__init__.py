@@ -1,0 +1,1 @@
+"""Quality's side to Postgres."""

@@ -1,0 +1,1 @@
+"""The checks and the policy, without I/O."""

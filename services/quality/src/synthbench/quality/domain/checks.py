@@ -1,0 +1,148 @@
+"""The checks: each gives a score 0..1 and a finding. Found by entry points `synthbench.checks`. Pure.
+
+Source of the scheme: the rules that SWE-Gym, SWE-smith, OpenHands and Toucan publish; see docs/quality.md.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from synthbench.contracts.events import Score
+from synthbench.contracts.records import Outcome
+from synthbench.contracts.steps import Step, step_digest
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.contracts.verification import TestStatus, VerificationResult
+
+GROUP = "synthbench.checks"
+_UNSOLVED_CAP = 0.49
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a trajectory."""
+
+    trajectory: Trajectory
+    second: VerificationResult | None
+    """The second verification; None where none could be had."""
+
+
+class Check(Protocol):
+    """One check."""
+
+    name: str
+    version: str
+
+    def run(self, evidence: Evidence) -> Score:
+        """Score a trajectory."""
+        ...
+
+
+def load_checks() -> list[Check]:
+    """Every installed check, by name."""
+    return [entry.load()() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
+
+
+class Validity:
+    """Is it a trajectory at all: whole, in order, unaltered, every call answered?"""
+
+    name = "validity"
+    version = "1"
+
+    def run(self, evidence: Evidence) -> Score:
+        """1 or 0."""
+        problem = _problem(evidence.trajectory)
+        return Score(check=self.name, version=self.version, score=0.0 if problem else 1.0, finding=problem)
+
+
+def _problem(trajectory: Trajectory) -> str:
+    if not trajectory.outcome.gradable:
+        return f"an outcome of {trajectory.outcome} is not scored"
+    if trajectory.incomplete:
+        return f"incomplete: {trajectory.incomplete}"
+    if not trajectory.steps:
+        return "there is no step"
+    for position, step in enumerate(trajectory.steps):
+        if step.index != position:
+            return f"step {position} is missing"
+        if step.digest != step_digest(step):
+            return f"step {position} was altered"
+        if unanswered := _unanswered(step):
+            return f"step {position}: no answer to call {unanswered[0]}"
+    return ""
+
+
+def _unanswered(step: Step) -> list[str]:
+    answered = {observation.tool_call_id for observation in step.observations}
+    return [call.id for call in step.action.tool_calls if call.id not in answered]
+
+
+class Correctness:
+    """Do the tests pass, twice, in sandboxes that the agent never touched?"""
+
+    name = "correctness"
+    version = "1"
+
+    def run(self, evidence: Evidence) -> Score:
+        """1 if every required test passed both times; else at most 0.49, by the shares that passed."""
+        first, second = evidence.trajectory.verification, evidence.second
+        if first is None:
+            return self._score(0.0, "it was never verified")
+        if second is None or second.error is not None:
+            return self._score(
+                min(_worth(first), _UNSOLVED_CAP), "unconfirmed: the second verification gave no verdict"
+            )
+        if changed := disagreement(first, second):
+            return self._score(min(_worth(first), _worth(second), _UNSOLVED_CAP), f"flaky: {changed}")
+        failed = [test.name for test in first.tests if test.required and test.status is not TestStatus.PASSED]
+        return self._score(
+            _worth(first), f"{len(failed)} required tests failed: {', '.join(failed[:3])}" if failed else ""
+        )
+
+    def _score(self, score: float, finding: str) -> Score:
+        return Score(check=self.name, version=self.version, score=score, finding=finding)
+
+
+def _worth(result: VerificationResult) -> float:
+    if result.reward == 1.0:
+        return 1.0
+    parts = result.reward_parts
+    return min(_UNSOLVED_CAP, parts.get("fail_to_pass", 0.0) * parts.get("pass_to_pass", 0.0))
+
+
+def disagreement(first: VerificationResult, second: VerificationResult) -> str:
+    """Say what two verifications disagree on; empty if nothing."""
+    before = {test.name: test.status for test in first.tests if test.required}
+    after = {test.name: test.status for test in second.tests if test.required}
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    if changed:
+        name = changed[0]
+        return f"{name} was {before.get(name, 'absent')}, then {after.get(name, 'absent')}"
+    return "" if first.reward == second.reward else f"the reward was {first.reward}, then {second.reward}"
+
+
+class Completeness:
+    """Did it end by itself, change something, and run something after its last change?"""
+
+    name = "completeness"
+    version = "1"
+
+    def run(self, evidence: Evidence) -> Score:
+        """The mean of four yes-or-no questions."""
+        trajectory = evidence.trajectory
+        last_edit = max((step.index for step in trajectory.steps if step.state.changed), default=-1)
+        answers = {
+            "it did not finish by itself": trajectory.outcome in (Outcome.SOLVED, Outcome.UNSOLVED),
+            "the patch is empty": trajectory.diff is not None,
+            f"nothing was run after the last edit in step {last_edit}": any(
+                step.index >= last_edit and _ran_something(step) for step in trajectory.steps
+            ),
+            "it is cut short": trajectory.incomplete is None,
+        }
+        missing = [what for what, yes in answers.items() if not yes]
+        return Score(
+            check=self.name, version=self.version, score=1 - len(missing) / len(answers), finding="; ".join(missing)
+        )
+
+
+def _ran_something(step: Step) -> bool:
+    return any(observation.exit_code is not None for observation in step.observations)
