@@ -1,20 +1,25 @@
 """One service's access to Postgres: a psycopg pool whose connections live in the service's own schema."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from psycopg import AsyncConnection, InterfaceError, OperationalError
+from psycopg import AsyncConnection, InterfaceError, OperationalError, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import UndefinedTable
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from pydantic import SecretStr
 
 from synthbench.storage.errors import DatabaseUnavailable
+from synthbench.storage.schemas import latest_version
 
 Connection = AsyncConnection[dict[str, Any]]
 
 _CONNECT_SECONDS = 5
+_OPEN_SECONDS = 15
+_POLL_SECONDS = 0.05
 
 
 class Database:
@@ -54,28 +59,61 @@ class Database:
             min_size=min_size,
             max_size=max_size,
             timeout=wait_seconds,
-            check=AsyncConnectionPool.check_connection,
+            check=AsyncConnectionPool[Connection].check_connection,
             open=False,
         )
 
-    async def open(self) -> None:
-        """Connect.
+    async def open(self, patience: float = 30.0) -> None:
+        """Wait for the server and for the migrations of this schema, then connect.
 
         Raises:
-            DatabaseUnavailable: nothing answers within 15 s.
+            DatabaseUnavailable: not within `patience` seconds, or the server refuses us; with the reason.
         """
+        await self._wait_migrated(patience)
         try:
-            await self._pool.open(wait=True, timeout=15)
+            await self._pool.open(wait=True, timeout=_OPEN_SECONDS)
         except (PoolTimeout, OperationalError) as error:
             await self._pool.close(timeout=1)
-            raise DatabaseUnavailable(f"no Postgres at {self.place}: start it, or set SYNTHBENCH_POSTGRES_DSN") from error
+            raise DatabaseUnavailable(f"no connection to Postgres at {self.place}") from error
+
+    async def _wait_migrated(self, patience: float) -> None:
+        wanted = latest_version(self.schema)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience
+        while True:
+            try:
+                found = await self._version()
+                if found >= wanted:
+                    return
+                problem = (
+                    f"schema {self.schema} is at version {found} of {wanted}; "
+                    "run `python -m synthbench.storage.migrations`"
+                )
+            except OperationalError as error:
+                problem = f"{_first_line(error)}; start it, or set SYNTHBENCH_POSTGRES_DSN"
+                if "authentication failed" in problem or "does not exist" in problem:
+                    deadline = 0.0
+            if loop.time() > deadline:
+                raise DatabaseUnavailable(f"Postgres at {self.place}: {problem}")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _version(self) -> int:
+        dsn = make_conninfo(self.dsn.get_secret_value(), connect_timeout=_CONNECT_SECONDS)
+        async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
+            table = sql.Identifier(self.schema, "schema_migrations")
+            try:
+                cursor = await connection.execute(sql.SQL("select coalesce(max(version), 0) from {}").format(table))
+            except UndefinedTable:
+                return 0
+            row = await cursor.fetchone()
+            return int(row[0]) if row else 0
 
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.close(timeout=5)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         """Borrow a connection in a transaction of its own: committed at the end, rolled back on an error.
 
         Raises:
@@ -85,8 +123,7 @@ class Database:
             async with self._pool.connection() as connection:
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout, PoolClosed) as error:
-            reason = str(error).strip().split("\n")[0] or type(error).__name__
-            raise DatabaseUnavailable(f"Postgres at {self.place}: {reason}") from error
+            raise DatabaseUnavailable(f"Postgres at {self.place}: {_first_line(error)}") from error
 
     def transaction(self) -> Any:
         """Same as `connection`; says at the call that a transaction is what matters."""
@@ -102,3 +139,7 @@ def place_of(dsn: SecretStr) -> str:
     """Return host:port/database of a DSN, without user and password."""
     parts = conninfo_to_dict(dsn.get_secret_value())
     return f"{parts.get('host', 'local socket')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -1,64 +1,22 @@
-"""Forward-only migrations: `migrations/0001_name.sql`, … in the package of each service, found by entry points.
+"""Forward-only migrations. Services only wait for them.
 
 `python -m synthbench.storage.migrations` brings every schema up to date; it may run many times and many at once.
-A line `-- include: outbox` puts the outbox of `synthbench/storage/outbox.sql` in front of a file.
 """
 
-import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib import resources
-from importlib.metadata import entry_points
 
 import psycopg
 from psycopg import sql
 from pydantic import SecretStr
 
-from synthbench.contracts.ids import sha256_digest
+from synthbench.chassis.errors import SettingsError
+from synthbench.chassis.settings import Settings, load_settings
 from synthbench.storage.database import place_of
 from synthbench.storage.errors import DatabaseUnavailable, MigrationError
+from synthbench.storage.schemas import Migration, installed_schemas, load
 
-ENTRY_POINTS = "synthbench.migrations"
-_FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
-_INCLUDE = "-- include: outbox"
 _LOCK = 0x53594E54  # "SYNT"; the second key of the advisory lock is the schema's hash
-
-
-@dataclass(frozen=True)
-class Migration:
-    """One file."""
-
-    version: int
-    name: str
-    text: str
-
-    @property
-    def digest(self) -> str:
-        """Of the text as it is applied."""
-        return sha256_digest(self.text.encode())
-
-
-def load(package: str) -> list[Migration]:
-    """Read the migrations of a package, in order.
-
-    Raises:
-        MigrationError: a file is misnamed, or a number is missing or doubled.
-    """
-    outbox = resources.files("synthbench.storage").joinpath("outbox.sql").read_text("utf-8")
-    found: list[Migration] = []
-    for file in resources.files(package).joinpath("migrations").iterdir():
-        if not file.name.endswith(".sql"):
-            continue
-        match = _FILE.match(file.name)
-        if match is None:
-            raise MigrationError(f"{package}/migrations/{file.name}: name it 0001_what_it_does.sql")
-        text = file.read_text("utf-8").replace(_INCLUDE, outbox)
-        found.append(Migration(int(match[1]), match[2], text))
-    found.sort(key=lambda migration: migration.version)
-    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
-        raise MigrationError(f"{package}/migrations: numbers must run 0001, 0002, … without gaps")
-    return found
 
 
 def migrate(dsn: SecretStr, schemas: Iterable[tuple[str, str]]) -> list[str]:
@@ -113,15 +71,11 @@ def _migrate_schema(connection: psycopg.Connection, schema: str, migrations: lis
 
 def migrate_all(dsn: SecretStr) -> list[str]:
     """Migrate every installed service."""
-    found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
-    return migrate(dsn, [(entry.name, entry.value) for entry in found])
+    return migrate(dsn, installed_schemas())
 
 
 def main() -> int:
     """The one command of compose and Kubernetes."""
-    from synthbench.chassis.errors import SettingsError
-    from synthbench.chassis.settings import Settings, load_settings
-
     try:
         applied = migrate_all(load_settings(Settings).postgres_dsn)
     except (SettingsError, DatabaseUnavailable, MigrationError) as error:

@@ -15,7 +15,9 @@ class Queries(Mapping[str, LiteralString]):
     """
 
     def __init__(self, statements: Mapping[str, str]) -> None:
-        self._statements = {name: cast(LiteralString, text) for name, text in statements.items()}
+        self._statements: dict[str, LiteralString] = {}
+        for name, text in statements.items():
+            self._statements[name] = cast("LiteralString", text)
 
     @classmethod
     def load(cls, package: str, file: str = "queries.sql") -> "Queries":

@@ -4,9 +4,10 @@ import asyncio
 import errno
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
@@ -18,6 +19,9 @@ from synthbench.storage.errors import (
     ArtifactStoreUnavailable,
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _MEND = {
     errno.ENOSPC: "the disk is full: make room",
     errno.EDQUOT: "the disk quota is used up: make room",
@@ -27,7 +31,7 @@ _MEND = {
 }
 
 
-def _translated[**P, R](method: Callable[P, R]) -> Callable[P, R]:
+def _translated(method: Callable[P, R]) -> Callable[P, R]:
     """Turn an OSError into one line that says what to do."""
 
     @wraps(method)
@@ -76,7 +80,7 @@ class FilesStore:
 
     async def get(self, uri: str) -> bytes:
         """See the protocol."""
-        data = await self._find(uri, lambda path: self._read(path))
+        data = await self._find(uri, self._read)
         expected = digest_in(uri)
         if expected and sha256_digest(data) != expected:
             raise ArtifactCorrupt(f"{uri}: the content hashes to {sha256_digest(data)}")
@@ -148,7 +152,7 @@ class FilesStore:
         _sync_folder(folder.parent)
 
     @_translated
-    def _keys_below(self, prefix: str) -> list[str]:
+    def _keys_below(self, prefix: str) -> Sequence[str]:
         base = self.root / "key"
         found = (
             (Path(folder) / name).relative_to(base).as_posix()
