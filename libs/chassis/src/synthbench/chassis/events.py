@@ -76,6 +76,7 @@ class EventSubscribers:
             pull_sub=PullSub(batch_size=1, timeout=_POLL_SECONDS),
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
+            inbox_prefix=f"_INBOX.{chassis.service}.".encode(),  # the broker's own prefix does not reach pulls
         )
 
         async def consume(message: Msg) -> None:

@@ -1,6 +1,7 @@
 """The life of a service process: start, serve, drain. `run_service` is all that a `__main__` calls."""
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -15,7 +16,7 @@ from synthbench.chassis.bus import Bus, instance_name
 from synthbench.chassis.errors import BusUnavailable, ChassisError, SettingsError, one_line
 from synthbench.chassis.health import Health
 from synthbench.chassis.logging import redact, setup_logging
-from synthbench.chassis.settings import Settings, load_settings
+from synthbench.chassis.settings import Settings, explain_settings, load_settings
 from synthbench.chassis.telemetry import setup_telemetry
 from synthbench.contracts.registry import Service
 
@@ -151,12 +152,18 @@ async def _cancel(*tasks: asyncio.Future[Any]) -> None:
 
 
 def run_service(service: Service, settings_class: type[Settings], bootstrap: Bootstrap) -> NoReturn:
-    """Run a service until SIGTERM or SIGINT, then drain. Exit code 0; 1 after a failure, 2 for wrong settings."""
+    """Run a service until SIGTERM or SIGINT, then drain. Exit code 0; 1 after a failure, 2 for wrong settings.
+
+    With the argument `--settings` it only says, as JSON, what its settings are and where they come from.
+    """
     try:
         settings = load_settings(settings_class)
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - logging is not set up without settings
         sys.exit(_BAD_SETTINGS)
+    if "--settings" in sys.argv[1:]:
+        sys.stdout.write(json.dumps([row._asdict() for row in explain_settings(settings)]))
+        sys.exit(0)
     redact(*(value for _, value in settings if isinstance(value, SecretStr)))
     log = setup_logging(service, settings.log_level)
     end_telemetry = setup_telemetry(service, settings.otlp_endpoint, instance=instance_name(service))

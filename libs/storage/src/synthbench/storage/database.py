@@ -7,7 +7,6 @@ from typing import Any
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import UndefinedTable
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from pydantic import SecretStr
@@ -101,10 +100,10 @@ class Database:
         dsn = make_conninfo(self.dsn.get_secret_value(), connect_timeout=_CONNECT_SECONDS)
         async with await AsyncConnection.connect(dsn, autocommit=True) as connection:
             table = sql.Identifier(self.schema, "schema_migrations")
-            try:
-                cursor = await connection.execute(sql.SQL("select coalesce(max(version), 0) from {}").format(table))
-            except UndefinedTable:
+            there = await (await connection.execute("select to_regclass(%s)", (table.as_string(),))).fetchone()
+            if there is None or there[0] is None:
                 return 0
+            cursor = await connection.execute(sql.SQL("select coalesce(max(version), 0) from {}").format(table))
             row = await cursor.fetchone()
             return int(row[0]) if row else 0
 

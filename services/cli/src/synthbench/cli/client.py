@@ -1,7 +1,7 @@
 """A client of a stack: submits over the bus, follows events, reads the services' HTTP APIs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,8 @@ Listener = Callable[[Envelope], None]
 
 _POLL_SECONDS = 1.0
 _REQUEST_SECONDS = 10.0
+_SILENCE_SECONDS = 30.0
+_NOT_FOUND = 404
 TERMINAL = ("done", "failed", "cancelled", "rejected")
 """States of a submission in which nothing more will happen."""
 
@@ -36,7 +38,15 @@ TERMINAL = ("done", "failed", "cancelled", "rejected")
 class StackClient:
     """An open connection to a stack. Make one with `connect`."""
 
-    def __init__(self, endpoints: Endpoints, connection: Client, http: httpx.AsyncClient, store: ArtifactStore) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        connection: Client,
+        http: httpx.AsyncClient,
+        store: ArtifactStore,
+        still_there: Callable[[], None] | None = None,
+    ) -> None:
+        self._still_there = still_there or (lambda: None)
         self.endpoints = endpoints
         self.nats = connection
         self.store = store
@@ -55,15 +65,22 @@ class StackClient:
         except (NatsError, APIError) as error:
             raise CliError(f"the bus did not take {envelope.spec.name}: {error}; is the stack healthy?") from error
 
-    async def submit(self, submission: TaskSubmitted, listener: Listener | None = None) -> Progress:
-        """Submit and follow until every rollout is curated or given up; `listener` sees each event."""
-        submission_id = submission.submission_id or uuid7()
-        progress = Progress(submission_id)
+    async def submit(self, submissions: Sequence[TaskSubmitted], listener: Listener | None = None) -> list[Progress]:
+        """Submit and follow until every rollout is curated or given up; `listener` sees each event.
+
+        A cancellation cancels what is not finished, and passes on.
+
+        Raises:
+            CliError: the stack went away.
+        """
+        wanted = [s if s.submission_id else s.model_copy(update={"submission_id": uuid7()}) for s in submissions]
+        progress = {s.submission_id: Progress(s.submission_id) for s in wanted if s.submission_id}
         changed = asyncio.Event()
 
         async def on_message(message: Msg) -> None:
             envelope = await self._decode(message)
-            if envelope and progress.apply(envelope):
+            known = progress.get(getattr(envelope.body, "submission_id", None)) if envelope else None
+            if envelope and known and known.apply(envelope):
                 if listener:
                     listener(envelope)
                 changed.set()
@@ -71,26 +88,45 @@ class StackClient:
         subscriptions = [await self.nats.subscribe(subject, cb=on_message) for subject in FOLLOWED]
         await self.nats.flush()
         try:
-            await self.publish(submission.model_copy(update={"submission_id": submission_id}))
-            await self._wait(progress, changed)
+            for submission in wanted:
+                await self.publish(submission)
+            await self._wait(list(progress.values()), changed)
         except asyncio.CancelledError:
-            await self.publish(CancelRequested(submission_id=submission_id, reason="cancelled by the user"))
+            for one in progress.values():
+                if not one.over:
+                    await self.publish(CancelRequested(submission_id=one.submission_id, reason="cancelled by the user"))
             raise
         finally:
             for subscription in subscriptions:
                 await subscription.unsubscribe()
-        return progress
+        return list(progress.values())
 
-    async def _wait(self, progress: Progress, changed: asyncio.Event) -> None:
+    async def _wait(self, progress: Sequence[Progress], changed: asyncio.Event) -> None:
         """Events say most; the scheduler's API says the rest (a rollout that failed for good has no last event)."""
-        while not progress.curated and not progress.rejected:
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
+        while not all(one.over for one in progress):
             changed.clear()
             try:
                 await asyncio.wait_for(changed.wait(), _POLL_SECONDS)
+                heard = loop.time()
             except TimeoutError:
-                submission = await self.find(f"/v1/submissions/{progress.submission_id}", service="scheduler")
-                if submission and submission["state"] in TERMINAL:
-                    return
+                self._still_there()
+                try:
+                    for one in progress:
+                        if not one.over:
+                            await self._ask(one)
+                    heard = loop.time()
+                except CliError:
+                    if loop.time() - heard > _SILENCE_SECONDS:
+                        raise
+
+    async def _ask(self, progress: Progress) -> None:
+        submission = await self.find(f"/v1/submissions/{progress.submission_id}", service="scheduler")
+        if submission and submission["state"] in TERMINAL:
+            progress.state = submission["state"]
+            reasons = [a.get("reason") or "" for r in submission["rollouts"] for a in r["attempts"]]
+            progress.detail = next((reason for reason in reversed(reasons) if reason), "")
 
     async def _decode(self, message: Msg) -> Envelope | None:
         headers = dict(message.headers or {})
@@ -109,10 +145,12 @@ class StackClient:
         """
         base = self.endpoints.scheduler_url if service == "scheduler" else self.endpoints.collector_url
         try:
-            response = await self._http.get(base + path, params={k: v for k, v in (params or {}).items() if v is not None})
+            response = await self._http.get(
+                base + path, params={k: v for k, v in (params or {}).items() if v is not None}
+            )
         except httpx.HTTPError as error:
             raise CliError(f"the {service} does not answer on {base}: {error or type(error).__name__}") from error
-        if response.status_code == httpx.codes.NOT_FOUND:
+        if response.status_code == _NOT_FOUND:
             return None
         if response.is_error:
             raise CliError(f"the {service} refused {path}: {response.status_code} {response.text[:200]}")
@@ -141,8 +179,12 @@ class StackClient:
 
 
 @asynccontextmanager
-async def connect(endpoints: Endpoints) -> AsyncIterator[StackClient]:
+async def connect(endpoints: Endpoints, still_there: Callable[[], None] | None = None) -> AsyncGenerator[StackClient]:
     """Open a client.
+
+    Args:
+        endpoints: where the stack is.
+        still_there: raises CliError when the stack is known to have ended.
 
     Raises:
         CliError: the bus refuses, or nothing answers there.
@@ -163,7 +205,7 @@ async def connect(endpoints: Endpoints) -> AsyncIterator[StackClient]:
     token = endpoints.api_token
     auth = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
     try:
-        async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, headers=auth) as http:
-            yield StackClient(endpoints, connection, http, open_store(endpoints.artifacts_url))
+        async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, headers=auth, trust_env=False) as http:
+            yield StackClient(endpoints, connection, http, open_store(endpoints.artifacts_url), still_there)
     finally:
         await connection.close()

@@ -2,13 +2,18 @@
 
 import json
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from synthbench.contracts.events import AttemptStarted, StepRecorded
+from synthbench.contracts.cloudevents import Envelope
+from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskRejected, TrajectoryCurated
+from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.steps import Observation, Step, ToolCall
 from synthbench.contracts.trajectory import Trajectory
 
@@ -75,13 +80,10 @@ def step_line(step: Step) -> str:
 
 
 def _call(call: ToolCall) -> str:
-    try:
-        arguments = json.loads(call.arguments)
-    except ValueError:
-        return f"[cyan]{escape(call.name)}[/cyan] {escape(_clip(call.arguments))}"
-    if not isinstance(arguments, dict):
-        return f"[cyan]{escape(call.name)}[/cyan] {escape(_clip(call.arguments))}"
-    texts = [str(value).strip().split("\n")[0] for value in list(arguments.values())[:2]]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - any JSON
+    arguments = parse_object(call.arguments)
+    if not arguments:
+        return f"[cyan]{escape(call.name)}[/cyan] {escape(_clip(call.arguments if call.error else ''))}"
+    texts = [str(value).strip().split("\n")[0] for value in list(arguments.values())[:2]]
     return f"[cyan]{escape(call.name)}[/cyan] {escape(_clip(' '.join(texts)))}"
 
 
@@ -112,7 +114,7 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
     passed = sum(test.status == "passed" for test in tests)
     parts = trajectory.verification.reward_parts if trajectory.verification else {}
     usage = trajectory.usage
-    scores = detail.get("scores") or []
+    scores = [as_object(score) for score in as_list(detail.get("scores"))]
     table.add_row("outcome", f"{outcome(trajectory.outcome)}  {escape(trajectory.detail)}")
     table.add_row("reward", f"{trajectory.reward:g}  " + ", ".join(f"{k} {v:.2f}" for k, v in parts.items()))
     table.add_row("tests", f"{passed} of {len(tests)} passed")
@@ -120,7 +122,8 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
     table.add_row("verdict", f"{verdict(str(detail.get('verdict')))} (quality), {detail.get('curation')} (diversity)")
     table.add_row("steps", str(len(trajectory.steps)))
     table.add_row(
-        "tokens", f"{usage.input_tokens} in, {usage.output_tokens} out, {money(usage.cost_microusd, known=usage.cost_known)}"
+        "tokens",
+        f"{usage.input_tokens} in, {usage.output_tokens} out, {money(usage.cost_microusd, known=usage.cost_known)}",
     )
     if trajectory.rollout.simulated:
         table.add_row("note", "simulated: kept out of exports unless asked for by name")
@@ -152,3 +155,26 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         drawn.add_row(*(escape(cell) for cell in row))
     out.print(drawn)
+
+
+def headline(text: str) -> None:
+    """A part of a longer command."""
+    out.print(f"\n[bold]{escape(text)}[/bold]")
+
+
+@contextmanager
+def progress(what: str, total: int) -> Generator[Callable[[Envelope], None]]:
+    """A bar over rollouts; yields what has to see the events. Without a terminal it says a line now and then."""
+    done = 0
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=err, transient=True
+    ) as bar:
+        task = bar.add_task(what, total=total)
+
+        def advance(envelope: Envelope) -> None:
+            nonlocal done
+            if isinstance(envelope.body, TrajectoryCurated | TaskRejected):
+                done += 1
+                bar.update(task, completed=done)
+
+        yield advance

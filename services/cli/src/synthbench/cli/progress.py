@@ -64,6 +64,15 @@ class Progress:
     accepted: TaskAccepted | None = None
     rejected: list[FieldError] = field(default_factory=list[FieldError])
     rollouts: dict[UUID, RolloutProgress] = field(default_factory=dict[UUID, RolloutProgress])
+    state: str = ""
+    """What the scheduler says, where no event does."""
+    detail: str = ""
+    """The last reason that the scheduler knows."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.curated or bool(self.rejected) or bool(self.state)
 
     @property
     def curated(self) -> bool:

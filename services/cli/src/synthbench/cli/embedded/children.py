@@ -27,7 +27,7 @@ def dies_with_parent(death_signal: signal.Signals, user: tuple[int, int] | None 
     has to do.
     """
     parent = os.getpid()
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+    libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
     def prepare() -> None:
         if user is not None:

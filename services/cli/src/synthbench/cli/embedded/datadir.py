@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
@@ -82,7 +82,7 @@ class DataDir:
         return self._flock(name, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     @contextlib.contextmanager
-    def shared(self, name: str) -> Iterator[None]:
+    def shared(self, name: str) -> Generator[None]:
         """Hold a shared lock: 'somebody uses this'."""
         file = self._flock(name, fcntl.LOCK_SH)
         try:

@@ -123,7 +123,9 @@ class EmbeddedPostgres:
             connection = await psycopg.AsyncConnection.connect(self.dsn.get_secret_value(), connect_timeout=2)
         except psycopg.OperationalError as error:
             if "password authentication failed" in str(error):
-                raise CliError(f"Postgres in {self._folder} does not know our password: its secret was changed") from error
+                raise CliError(
+                    f"Postgres in {self._folder} does not know our password: its secret was changed"
+                ) from error
             return False
         await connection.close()
         return True

@@ -1,0 +1,74 @@
+"""The command `synth-bench`."""
+
+import asyncio
+import contextlib
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from cyclopts import App
+
+from synthbench.chassis.errors import ChassisError
+from synthbench.cli import console
+from synthbench.cli.commands import config, dead, tasks, trajectories
+from synthbench.cli.commands.demo import demo
+from synthbench.cli.commands.doctor import doctor
+from synthbench.cli.commands.generate import generate_trajectory, run
+from synthbench.cli.commands.stack import down, logs, status, up
+from synthbench.cli.errors import CliError
+from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
+
+_INTERRUPTED = 130
+
+app = App(
+    name="synth-bench",
+    help="Training data for LLM agents: tasks become verified, scored, deduplicated trajectories.",
+    version="0.1.0",
+)
+for command in (demo, run, up, down, status, logs, doctor):
+    app.command(command)
+app.command(generate_trajectory, name="generate-trajectory")
+for group in (tasks.app, trajectories.app, dead.app, config.app):
+    app.command(group)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; whatever goes wrong is one line and an exit code."""
+    command, bound, _ = app.parse_args(arguments)
+    try:
+        result = _run(command, bound)
+    except (CliError, ChassisError, ArtifactNotFound, ArtifactCorrupt) as error:
+        console.fail(str(error))
+        sys.exit(getattr(error, "exit_code", 1))
+    except KeyboardInterrupt:
+        console.say("cancelled")
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:  # `… | head`
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _run(command: Callable[..., Any], bound: inspect.BoundArguments) -> Any:
+    result = command(*bound.args, **bound.kwargs)
+    return asyncio.run(_interruptible(result)) if inspect.iscoroutine(result) else result
+
+
+async def _interruptible(work: Coroutine[Any, Any, Any]) -> Any:
+    """SIGTERM cancels as Ctrl-C does, so that what was submitted is cancelled, too."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    loop.add_signal_handler(signal.SIGINT, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+if __name__ == "__main__":
+    main()

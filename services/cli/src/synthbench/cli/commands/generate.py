@@ -1,0 +1,203 @@
+"""`generate-trajectory` and `run`: from tasks to trajectories."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from synthbench.cli import console
+from synthbench.cli.errors import CliError
+from synthbench.cli.session import session
+from synthbench.cli.work import Failed, Made, carry_out, task_reference
+from synthbench.contracts.cloudevents import Envelope, field_errors
+from synthbench.contracts.events import AttemptClosed, AttemptStarted, StepRecorded, TaskSubmitted
+from synthbench.contracts.records import Label
+from synthbench.contracts.scaffolds import MODEL_FREE
+from synthbench.tasks import library_tasks
+
+_MICRO = 1_000_000
+
+
+async def generate_trajectory(
+    *,
+    task: str,
+    model: str = "sim/expert",
+    scaffold: str = "native",
+    sandbox: str | None = None,
+    samples: int = 1,
+    seed: int = 0,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    max_cost: float = 1.0,
+    allow_unknown_price: bool = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Run an agent on one task, and show what was recorded.
+
+    Args:
+        task: A library task's id (`synth-bench tasks list`), or the folder of a task package.
+        model: `sim/expert`, `sim/novice`, …, `replay/NAME`, or a model of the provider at --base-url.
+        scaffold: native, oracle, nop, wrong or cheat.
+        sandbox: bubblewrap or process; by default the best one that works here.
+        samples: How many trajectories.
+        seed: For simulated models and for providers that take one.
+        base_url: Of an OpenAI-compatible API, e.g. https://api.openai.com/v1.
+        api_key_env: Name of the environment variable that holds its key.
+        max_cost: Cap over all samples, in US dollars.
+        allow_unknown_price: Go on where the model's price is unknown, so that no cap can hold.
+        json: Print the result as JSON.
+    """
+    use_upstream(base_url, api_key_env)
+    async with session(sandbox=sandbox) as client:
+        submission = _submission(
+            task=await task_reference(client, task),
+            scaffold=scaffold,
+            route="" if scaffold in MODEL_FREE else model,
+            engine=sandbox,
+            samples=samples,
+            seed=seed,
+            max_cost_microusd=round(max_cost * _MICRO),
+            allow_unknown_price=allow_unknown_price,
+        )
+        made, failed = await carry_out(client, [submission], None if json else show_progress)
+    if json:
+        console.show_json([{**one.row(), "location": one.location} for one in made])
+    else:
+        for one in made:
+            console.summary(one.trajectory, one.entry, one.location)
+    return report_failures(failed)
+
+
+def use_upstream(base_url: str | None, api_key_env: str | None) -> None:
+    """Hand the provider's address and key to the llm-gateway of the stack that will be started.
+
+    Raises:
+        CliError: the variable is not set.
+    """
+    if base_url:
+        os.environ["SYNTHBENCH_UPSTREAM_BASE_URL"] = base_url
+    if api_key_env:
+        key = os.environ.get(api_key_env)
+        if not key:
+            raise CliError(f"the environment variable {api_key_env} is not set; it should hold the provider's key")
+        os.environ["SYNTHBENCH_UPSTREAM_API_KEY"] = key
+
+
+def _submission(**fields: Any) -> TaskSubmitted:
+    try:
+        return TaskSubmitted(**fields)
+    except ValidationError as error:
+        problems = "; ".join(f"{e.field}: {e.message}" for e in field_errors(error))
+        raise CliError(problems, exit_code=2) from error
+
+
+def show_progress(envelope: Envelope) -> None:
+    """Print steps as they are recorded."""
+    match envelope.body:
+        case AttemptStarted():
+            console.started(envelope.body)
+        case StepRecorded():
+            console.recorded(envelope.body)
+        case AttemptClosed() if not envelope.body.outcome.gradable:
+            reason = envelope.body.reason
+            console.say(f"attempt {envelope.body.attempt} ended: {envelope.body.outcome}: {reason}")
+        case _:
+            pass
+
+
+def report_failures(failed: list[Failed]) -> int:
+    """Print what made no trajectory; return the exit code."""
+    for one in failed:
+        console.fail(f"{one.task}: {one.reason}")
+    return 1 if failed else 0
+
+
+class Campaign(BaseModel):
+    """`[campaign]` of a campaign file: tasks x models x samples."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Label = "default"
+    tasks: list[str] = Field(min_length=1)
+    """Library ids or folders; `"*"` is the whole library."""
+    models: list[str] = Field(min_length=1)
+    scaffold: str = "native"
+    sandbox: str | None = None
+    samples: int = Field(default=1, ge=1, le=1000)
+    seed: int = 0
+    max_cost_usd: float = Field(default=1.0, ge=0)
+    """Of each task with each model."""
+    allow_unknown_price: bool = False
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    campaign: Campaign
+
+
+def load_campaign(path: Path) -> Campaign:
+    """Read a campaign file.
+
+    Raises:
+        CliError: it cannot be read, or names the keys that are wrong.
+    """
+    try:
+        return _File.model_validate(tomllib.loads(path.read_text("utf-8"))).campaign
+    except OSError as error:
+        raise CliError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CliError(f"{path}: no TOML: {error}") from error
+    except ValidationError as error:
+        raise CliError(f"{path}: " + "; ".join(f"{e.field}: {e.message}" for e in field_errors(error))) from error
+
+
+async def run(
+    file: Path,
+    /,
+    *,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Run a campaign: tasks x models x samples, as a file says.
+
+    Args:
+        file: TOML with a table [campaign]: tasks, models, and if wanted name, scaffold, samples, max_cost_usd.
+        base_url: Of an OpenAI-compatible API.
+        api_key_env: Name of the environment variable that holds its key.
+        json: Print the result as JSON.
+    """
+    campaign = load_campaign(file)
+    use_upstream(base_url, api_key_env)
+    made, failed = await run_campaign(campaign)
+    rows = [one.row() for one in made]
+    console.show_json(rows) if json else console.results(rows)
+    return report_failures(failed)
+
+
+async def run_campaign(campaign: Campaign) -> tuple[list[Made], list[Failed]]:
+    """Submit everything at once, and say how far it is."""
+    tasks = [name for task in campaign.tasks for name in (library_tasks() if task == "*" else [task])]
+    async with session(sandbox=campaign.sandbox) as client:
+        references = {task: await task_reference(client, task) for task in tasks}
+        submissions = [
+            _submission(
+                task=references[task],
+                campaign=campaign.name,
+                scaffold=campaign.scaffold,
+                route=model,
+                engine=campaign.sandbox,
+                samples=campaign.samples,
+                seed=campaign.seed,
+                max_cost_microusd=round(campaign.max_cost_usd * _MICRO),
+                allow_unknown_price=campaign.allow_unknown_price,
+            )
+            for task in tasks
+            for model in campaign.models
+        ]
+        total = len(submissions) * campaign.samples
+        with console.progress(f"{campaign.name}: {total} rollouts", total) as advance:
+            return await carry_out(client, submissions, advance)

@@ -1,0 +1,109 @@
+"""`up`, `down`, `status`, `logs`: the embedded stack."""
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from synthbench.cli import console
+from synthbench.cli.embedded.datadir import DataDir
+from synthbench.cli.embedded.layout import SERVICES
+from synthbench.cli.errors import CliError
+from synthbench.cli.session import session
+from synthbench.cli.stack import stack_status, start_to_stay, stop_stack
+
+_FOLLOW_SECONDS = 0.3
+
+
+async def up(*, sandbox: str | None = None) -> None:
+    """Start the stack and leave it running.
+
+    Args:
+        sandbox: bubblewrap or process; by default the best one that works here.
+    """
+    data = DataDir()
+    endpoints = await start_to_stay(data, sandbox=sandbox)
+    console.say(
+        f"up: bus {endpoints.nats_url}, submissions {endpoints.scheduler_url}, trajectories {endpoints.collector_url}"
+    )
+    console.say(f"data in {data.path}; `synth-bench down` stops it when its work is done")
+
+
+async def down(*, now: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Stop the stack, once everything that was submitted is curated.
+
+    Args:
+        now: Do not wait; what is unfinished goes on at the next start.
+    """
+    if await stop_stack(DataDir(), now=now):
+        console.say("stopped")
+    else:
+        console.say("no stack is running")
+
+
+async def status() -> int:
+    """Show the stack's processes and its open submissions."""
+    data = DataDir()
+    found = stack_status(data)
+    if found is None:
+        console.say(f"no stack is running in {data.path}; `synth-bench up` starts one")
+        return 1
+    rows = [[name, str(pid), found["urls"].get(name, "")] for name, pid in found["processes"].items()]
+    rows.append(["supervisor", str(found["supervisor"]), found["state"]])
+    console.table(["process", "pid", "address"], rows)
+    if found["state"] == "up":
+        async with session(data) as client:
+            listed = await client.find("/v1/submissions", service="scheduler", params={"limit": 20})
+        submissions = (listed or {}).get("submissions", [])
+        columns = ["submission_id", "campaign", "state", "created_at"]
+        console.table(columns, [[str(s.get(c, "")) for c in columns] for s in submissions])
+    return 0
+
+
+async def logs(
+    service: str | None = None,
+    /,
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
+    lines: int = 50,
+) -> None:
+    """Show log lines of the stack.
+
+    Args:
+        service: One of scheduler, executor, llm_gateway, collector, quality, diversity, nats, postgres, supervisor; all by default.
+        follow: Go on until Ctrl-C.
+        lines: How many of each.
+    """
+    data = DataDir()
+    known = [*map(str, SERVICES), "nats", "postgres", "supervisor"]
+    if service is not None and service.replace("-", "_") not in known:
+        raise CliError(f"there is no service {service!r}; there are {', '.join(known)}")
+    paths = [data.logs / f"{name}.log" for name in ([service.replace("-", "_")] if service else known)]
+    positions = {path: _last_lines(path, lines) for path in paths}
+    while follow:
+        await asyncio.sleep(_FOLLOW_SECONDS)
+        for path in paths:
+            positions[path] = _since(path, positions[path])
+
+
+def _last_lines(path: Path, count: int) -> int:
+    """Print the last lines; return where the file ends."""
+    with contextlib.suppress(FileNotFoundError):
+        content = path.read_bytes()
+        for line in content.decode("utf-8", errors="replace").splitlines()[-count:]:
+            sys.stdout.write(f"{path.stem:<12} {line}\n")
+        return len(content)
+    return 0
+
+
+def _since(path: Path, position: int) -> int:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(position)
+        for line in file.read().decode("utf-8", errors="replace").splitlines():
+            sys.stdout.write(f"{path.stem:<12} {line}\n")
+        sys.stdout.flush()
+        return file.tell()
+    return position

@@ -1,0 +1,139 @@
+"""`tasks list|show|init|check`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from synthbench.cli import console
+from synthbench.cli.commands.generate import report_failures
+from synthbench.cli.errors import CliError
+from synthbench.cli.session import session
+from synthbench.cli.work import Failed, Made, carry_out, task_reference
+from synthbench.contracts.events import TaskSubmitted
+from synthbench.tasks import (
+    TaskError,
+    TaskPackage,
+    digest_of,
+    init_package,
+    library_tasks,
+    load_library_task,
+    load_package,
+)
+
+app = App(name="tasks", help="The task library, and packages of your own.")
+
+
+def load_task(task: str) -> TaskPackage:
+    """Return a library task or a folder's package.
+
+    Raises:
+        CliError: there is none, or it is broken.
+    """
+    try:
+        return load_package(Path(task)) if "/" in task or Path(task).is_dir() else load_library_task(task)
+    except TaskError as error:
+        raise CliError(str(error)) from error
+
+
+@app.command(name="list")
+def list_tasks(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List the built-in tasks.
+
+    Args:
+        json: Print them as JSON.
+    """
+    packages = [load_library_task(name) for name in library_tasks()]
+    columns = ["task", "difficulty", "category", "description"]
+    rows = [[p.id, p.difficulty, p.category, p.manifest.task.description] for p in packages]
+    if json:
+        console.show_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        console.table(columns, rows)
+
+
+@app.command
+def show(task: str, /) -> None:
+    """Show one task: its instruction and what is known of it.
+
+    Args:
+        task: A library id, or a folder.
+    """
+    package = load_task(task)
+    console.out.print(package.instruction, markup=False)
+    facts = {
+        "name": package.name,
+        "digest": digest_of(package),
+        "difficulty": package.difficulty,
+        "category": package.category,
+        "tags": ", ".join(package.tags),
+        "engines": ", ".join(package.engines),
+        "hidden tests": f"{len(package.own.fail_to_pass)} must begin to pass, {len(package.own.pass_to_pass)} must go on",
+        "wrong solutions": ", ".join(package.wrong_solutions()),
+    }
+    console.table(["", ""], [[name, value] for name, value in facts.items()])
+
+
+@app.command
+def init(folder: Path, /, *, name: str | None = None) -> None:
+    """Write a small working package into a new folder.
+
+    Args:
+        folder: To be made.
+        name: `organisation/id`; by default from the folder's name.
+    """
+    try:
+        written = init_package(folder, name or folder.name)
+    except TaskError as error:
+        raise CliError(str(error)) from error
+    console.say(f"wrote {len(written)} files into {folder}; now `synth-bench tasks check {folder}`")
+
+
+@app.command
+async def check(task: str, /, *, sandbox: str | None = None) -> int:
+    """Check a task along the normal road: the solution earns 1, nothing, wrong solutions and cheats do not.
+
+    Args:
+        task: A library id, or a folder.
+        sandbox: bubblewrap or process.
+    """
+    package = load_task(task)
+    wanted: list[tuple[str, dict[str, str]]] = [("oracle", {}), ("nop", {})]
+    wanted += [("wrong", {"solution": name}) for name in package.wrong_solutions()]
+    wanted.append(("cheat", {}))
+    async with session(sandbox=sandbox) as client:
+        reference = await task_reference(client, task)
+        submissions = [
+            TaskSubmitted(task=reference, scaffold=scaffold, scaffold_args=args, engine=sandbox, campaign="tasks-check")
+            for scaffold, args in wanted
+        ]
+        with console.progress(f"checking {package.id}", len(submissions)) as advance:
+            made, failed = await carry_out(client, submissions, advance)
+    problems = [*failed, *(problem for one in made if (problem := _problem(one)))]
+    rows = [[_label(one), _expected(one), f"{one.trajectory.reward:g}", _seconds(one)] for one in made]
+    console.table(["played", "expected", "reward", "seconds"], rows)
+    return report_failures(problems)
+
+
+def _label(made: Made) -> str:
+    rollout = made.trajectory.rollout
+    return " ".join([rollout.scaffold, *rollout.scaffold_args.values()])
+
+
+def _expected(made: Made) -> str:
+    return {"oracle": "1", "wrong": "below 1"}.get(made.trajectory.rollout.scaffold, "0")
+
+
+def _seconds(made: Made) -> str:
+    row: dict[str, Any] = made.row()
+    return f"{row['seconds']:.1f}"
+
+
+def _problem(made: Made) -> Failed | None:
+    reward, scaffold = made.trajectory.reward, made.trajectory.rollout.scaffold
+    good = {"oracle": reward == 1.0, "wrong": reward < 1.0}.get(scaffold, reward == 0.0)
+    return (
+        None
+        if good
+        else Failed(made.trajectory.rollout.task.name, f"{_label(made)} earned {reward:g}, expected {_expected(made)}")
+    )

@@ -1,0 +1,87 @@
+"""The six services of an embedded stack, and the environment each is started with. Pure."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from synthbench.cli.embedded.datadir import DataDir
+from synthbench.contracts.registry import Service
+
+SERVICES: tuple[Service, ...] = (
+    Service.SCHEDULER,
+    Service.EXECUTOR,
+    Service.LLM_GATEWAY,
+    Service.COLLECTOR,
+    Service.QUALITY,
+    Service.DIVERSITY,
+)
+_DATABASE_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY, Service.COLLECTOR, Service.QUALITY, Service.DIVERSITY)
+_KEY_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY)
+_UPSTREAM = ("SYNTHBENCH_UPSTREAM_API_KEY", "SYNTHBENCH_UPSTREAM_API_KEY_FILE")
+_DROPPED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "SYNTHBENCH_API_TOKEN_FILE")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything of one stack is."""
+
+    data: DataDir
+    nats_url: str
+    postgres_dsn: SecretStr
+    ports: Mapping[Service, int]
+    pools: Sequence[str]
+    """Sandbox engines, preferred first."""
+
+    def url(self, service: Service) -> str:
+        """Base URL of a service's HTTP side."""
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+    @property
+    def artifacts_url(self) -> str:
+        """The files store."""
+        return f"file://{self.data.sub('artifacts')}"
+
+    def password(self, service: Service) -> SecretStr:
+        """Of a NATS user."""
+        return SecretStr(self.data.secret(f"nats-{service}"))
+
+    def command(self, service: Service) -> list[str]:
+        """How the process is started."""
+        return [sys.executable, "-m", f"synthbench.{service}"]
+
+    def environment(self, service: Service) -> dict[str, str]:
+        """Settings of one process: what the user set, then what this stack dictates; secrets only where needed."""
+        env = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+        if service is not Service.LLM_GATEWAY:
+            env = {name: value for name, value in env.items() if name not in _UPSTREAM}
+        env |= {
+            "SYNTHBENCH_NATS_URL": self.nats_url,
+            "SYNTHBENCH_NATS_USER": str(service),
+            "SYNTHBENCH_NATS_PASSWORD": self.password(service).get_secret_value(),
+            "SYNTHBENCH_ARTIFACTS_URL": self.artifacts_url,
+            "SYNTHBENCH_HTTP_HOST": "127.0.0.1",
+            "SYNTHBENCH_HTTP_PORT": str(self.ports[service]),
+            "SYNTHBENCH_API_TOKEN": self.data.secret("api-token"),
+        }
+        env["SYNTHBENCH_POSTGRES_DSN"] = (
+            self.postgres_dsn.get_secret_value() if service in _DATABASE_USERS else "postgresql://127.0.0.1:1/none"
+        )
+        env.pop("SYNTHBENCH_ATTEMPT_KEY_SECRET", None)
+        if service in _KEY_USERS:
+            env["SYNTHBENCH_ATTEMPT_KEY_SECRET"] = self.data.secret("attempt-key")
+        if service is Service.SCHEDULER:
+            env["SYNTHBENCH_POOLS"] = ",".join(self.pools)
+        if service is Service.EXECUTOR:
+            env["SYNTHBENCH_ENGINES"] = ",".join(self.pools)
+            env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
+            env.setdefault("SYNTHBENCH_SANDBOX_ROOT", str(self.data.sub("sandboxes")))
+        return env
+
+
+def log_of(data: DataDir, name: str) -> Path:
+    """A process's log file."""
+    return data.logs / f"{name}.log"

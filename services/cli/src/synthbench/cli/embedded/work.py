@@ -1,0 +1,75 @@
+"""What a stack still has to do before it may end."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import httpx
+import nats
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import Error as JetStreamError
+
+from synthbench.cli.embedded.layout import SERVICES, Layout
+from synthbench.contracts.registry import Service, durables
+
+_REQUEST_SECONDS = 3.0
+_BACKLOG = "synthbench_outbox_backlog "
+
+
+class WorkLeft:
+    """Asks the scheduler, the outboxes and the consumers of one stack."""
+
+    def __init__(self, layout: Layout, js: JetStreamContext, http: httpx.AsyncClient) -> None:
+        self._layout = layout
+        self.js = js
+        self._http = http
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, layout: Layout) -> "AsyncGenerator[WorkLeft]":
+        """Connect as the operator."""
+        password = layout.password(Service.TOPOLOGY).get_secret_value()
+        connection = await nats.connect(
+            layout.nats_url, user=Service.TOPOLOGY, password=password, name="supervisor", error_cb=_quiet
+        )
+        token = layout.data.secret("api-token")
+        try:
+            async with httpx.AsyncClient(
+                timeout=_REQUEST_SECONDS, headers={"authorization": f"Bearer {token}"}, trust_env=False
+            ) as http:
+                yield cls(layout, connection.jetstream(timeout=_REQUEST_SECONDS), http)
+        finally:
+            await connection.close()
+
+    async def describe(self) -> str:
+        """Say what is left; empty if nothing."""
+        try:
+            return await self._submissions() or await self._events() or await self._outboxes()
+        except (httpx.HTTPError, NatsError, JetStreamError, TimeoutError, OSError) as error:
+            return f"no answer yet: {type(error).__name__}"
+
+    async def _submissions(self) -> str:
+        response = await self._http.get(
+            f"{self._layout.url(Service.SCHEDULER)}/v1/submissions", params={"state": "open", "limit": 1}
+        )
+        response.raise_for_status()
+        return "submissions are open" if response.json()["submissions"] else ""
+
+    async def _outboxes(self) -> str:
+        for service in SERVICES:
+            text = (await self._http.get(f"{self._layout.url(service)}/metrics")).text
+            backlog = [line for line in text.splitlines() if line.startswith(_BACKLOG)]
+            if backlog and float(backlog[0].removeprefix(_BACKLOG)) > 0:
+                return f"the outbox of {service} is not empty"
+        return ""
+
+    async def _events(self) -> str:
+        for durable in durables():
+            info = await self.js.consumer_info(str(durable.stream), durable.name)
+            if (info.num_pending or 0) + (info.num_ack_pending or 0) > 0:
+                return f"{durable.name} has events to handle"
+        return ""
+
+
+async def _quiet(_error: Exception) -> None:
+    """Errors come as exceptions."""

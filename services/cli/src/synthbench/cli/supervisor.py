@@ -1,0 +1,252 @@
+"""The embedded stack: NATS, Postgres and six service processes, started, watched and stopped by this process.
+
+`python -m synthbench.cli.supervisor` is started by the CLI. An ephemeral stack ends when no command uses it any more and
+its work is done; one that was asked to stay ends with `synth-bench down`. SIGTERM: finish the work, then stop. SIGINT:
+stop now; what is unfinished goes on at the next start.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from synthbench.chassis.errors import ChassisError
+from synthbench.chassis.logging import redact, setup_logging
+from synthbench.chassis.permissions import nats_authorization
+from synthbench.chassis.topology import ensure_topology
+from synthbench.cli.embedded.children import free_port, spawn, stop, tail
+from synthbench.cli.embedded.datadir import DataDir
+from synthbench.cli.embedded.layout import SERVICES, Layout, log_of
+from synthbench.cli.embedded.nats import EmbeddedNats
+from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.cli.embedded.work import WorkLeft
+from synthbench.cli.endpoints import Endpoints
+from synthbench.cli.errors import CliError
+from synthbench.contracts.registry import Service
+from synthbench.sandbox.engines import choose_engine
+from synthbench.sandbox.errors import SandboxError
+from synthbench.storage.errors import DatabaseUnavailable, MigrationError
+from synthbench.storage.migrations import migrate_all
+
+_TICK_SECONDS = 0.25
+_LOCK_SECONDS = 90.0
+_DRAIN_SECONDS = 25.0
+_MAX_RESTARTS = 5
+_RESTART_PAUSE = 1.0
+_LOG_BYTES = 64 * 1024 * 1024
+
+
+class Supervisor:
+    """One stack.
+
+    Args:
+        data: its data folder, whose `stack` lock this process holds.
+        stay: go on when nobody uses it.
+        sandbox: engine that was asked for; None chooses.
+    """
+
+    def __init__(self, data: DataDir, *, stay: bool, sandbox: str | None) -> None:
+        self._data = data
+        self._stay = stay
+        self._sandbox = sandbox
+        self._log = setup_logging("supervisor", "INFO")
+        passwords = {service: data.secret(f"nats-{service}") for service in Service}
+        redact(*passwords.values(), data.secret("postgres"), data.secret("api-token"), data.secret("attempt-key"))
+        self._nats = EmbeddedNats(data.sub("nats"), log_of(data, "nats"), nats_authorization(passwords))
+        self._postgres = EmbeddedPostgres(data.sub("postgres"), log_of(data, "postgres"), data.secret("postgres"))
+        self._children: dict[Service, asyncio.subprocess.Process] = {}
+        self._restarts: dict[Service, int] = {}
+        self._stopping = asyncio.Event()
+        self._now = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start, watch, drain, stop.
+
+        Raises:
+            CliError: something does not start, or does not stay up.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        loop.add_signal_handler(signal.SIGINT, self._stop_now)
+        try:
+            layout = await self._start()
+            await self._watch(layout)
+            self._data.stack_file.unlink(missing_ok=True)
+            if not self._now.is_set():
+                await self._finish_work(layout)
+        finally:
+            self._data.stack_file.unlink(missing_ok=True)
+            await self._stop()
+
+    def _stop_now(self) -> None:
+        self._now.set()
+        self._stopping.set()
+
+    async def _start(self) -> Layout:
+        """Everything at once: services import while the servers come up, and wait for them by themselves."""
+        choosing = asyncio.create_task(self._pools())
+        ports = {service: free_port() for service in SERVICES}
+        early = Layout(self._data, self._nats.url, self._postgres.dsn, ports, ())
+        self._status("starting", early)
+        needs_pool = (Service.SCHEDULER, Service.EXECUTOR)
+        for service in SERVICES:
+            if service not in needs_pool:
+                await self._spawn(early, service)
+        layout = Layout(self._data, self._nats.url, self._postgres.dsn, ports, await choosing)
+        for service in needs_pool:
+            await self._spawn(layout, service)
+        await asyncio.gather(self._start_nats(layout), self._start_postgres())
+        Endpoints(
+            nats_url=layout.nats_url,
+            nats_user=Service.CLIENT,
+            nats_password=layout.password(Service.CLIENT),
+            scheduler_url=layout.url(Service.SCHEDULER),
+            collector_url=layout.url(Service.COLLECTOR),
+            artifacts_url=layout.artifacts_url,
+            api_token=SecretStr(self._data.secret("api-token")),
+        ).save(self._data.stack_file)
+        self._status("up", layout)
+        return layout
+
+    async def _pools(self) -> list[str]:
+        named = self._sandbox or os.environ.get("SYNTHBENCH_ENGINES")
+        if named and "," in named:
+            return [part.strip() for part in named.split(",")]
+        choice = await choose_engine(named, root=self._data.sub("sandboxes"))
+        for name, reason in choice.refused.items():
+            self._log.warning("sandbox engine not used", engine=name, reason=reason)
+        await choice.engine.aclose()
+        return [choice.engine.name]
+
+    async def _start_nats(self, layout: Layout) -> None:
+        await self._nats.start()
+        async with WorkLeft.connected(layout) as work:
+            await ensure_topology(work.js)
+
+    async def _start_postgres(self) -> None:
+        await self._postgres.start()
+        await asyncio.to_thread(migrate_all, self._postgres.dsn)
+
+    async def _spawn(self, layout: Layout, service: Service) -> None:
+        log = log_of(self._data, service)
+        if log.exists() and log.stat().st_size > _LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+        self._children[service] = await spawn(layout.command(service), log=log, env=layout.environment(service))
+
+    async def _watch(self, layout: Layout) -> None:
+        """Until it is time to end; a service that dies is started again, within reason."""
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _TICK_SECONDS)
+            for service, process in list(self._children.items()):
+                if process.returncode is not None and not self._stopping.is_set():
+                    await self._restart(layout, service, process.returncode)
+            for server, process in (("nats-server", self._nats.process), ("postgres", self._postgres.process)):
+                if process is not None and process.returncode is not None:
+                    raise CliError(
+                        f"{server} ended with code {process.returncode}: {tail(log_of(self._data, server.split('-')[0]))}"
+                    )
+            if not self._wanted() and self._alone():
+                return
+
+    def _wanted(self) -> bool:
+        return self._stay or (self._data.sub("run") / "stay").exists()
+
+    def _alone(self) -> bool:
+        """Whether no command uses the stack; then no new one can attach any more, either."""
+        lock = self._data.try_lock("clients")
+        if lock is None:
+            return False
+        self._data.stack_file.unlink(missing_ok=True)
+        lock.close()
+        return True
+
+    async def _restart(self, layout: Layout, service: Service, code: int) -> None:
+        self._restarts[service] = self._restarts.get(service, 0) + 1
+        words = tail(log_of(self._data, service), 1)
+        self._log.error("service ended", name=str(service), code=code, restarts=self._restarts[service])
+        if code == 2 or self._restarts[service] > _MAX_RESTARTS:
+            raise CliError(f"{service} does not stay up (code {code}): {words}")
+        await asyncio.sleep(_RESTART_PAUSE)
+        await self._spawn(layout, service)
+        self._status("up", layout)
+
+    async def _finish_work(self, layout: Layout) -> None:
+        """Wait until what was submitted is curated, every outbox is empty and every event is handled."""
+        self._status("draining", layout)
+        async with WorkLeft.connected(layout) as work:
+            while not self._now.is_set():
+                left = await work.describe()
+                if not left:
+                    return
+                self._log.info("waiting for work", left=left)
+                for service, process in list(self._children.items()):
+                    if process.returncode is not None:
+                        await self._restart(layout, service, process.returncode)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._now.wait(), _TICK_SECONDS)
+
+    async def _stop(self) -> None:
+        await asyncio.gather(*(stop(process, grace=_DRAIN_SECONDS) for process in self._children.values()))
+        await self._postgres.stop()
+        await self._nats.stop()
+
+    def _status(self, state: str, layout: Layout) -> None:
+        """For `status`, `logs` and tests: who runs as which process."""
+        pids = {str(service): process.pid for service, process in self._children.items()}
+        for name, process in (("nats", self._nats.process), ("postgres", self._postgres.process)):
+            if process is not None:
+                pids[name] = process.pid
+        content = {
+            "state": state,
+            "supervisor": os.getpid(),
+            "processes": pids,
+            "urls": {str(service): layout.url(service) for service in SERVICES},
+            "pools": list(layout.pools),
+            "upstream": os.environ.get("SYNTHBENCH_UPSTREAM_BASE_URL"),
+            "stay": self._wanted(),
+        }
+        self._data.write_json("status.json", content)
+
+
+def main() -> int:
+    """Hold the stack's lock, and run it; the last line of a failure is left for the command that waits."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--sandbox")
+    parser.add_argument("--stay", action="store_true")
+    options = parser.parse_args()
+    data = DataDir(options.data_dir)
+    failure = data.sub("run") / "failure"
+    failure.unlink(missing_ok=True)
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while (lock := data.try_lock("stack")) is None:
+        if time.monotonic() > deadline:
+            failure.write_text("another stack in this data folder does not end; see `synth-bench status`")
+            return 1
+        time.sleep(0.05)
+    with lock:
+        try:
+            asyncio.run(_run(data, stay=options.stay, sandbox=options.sandbox))
+        except (CliError, ChassisError, SandboxError, DatabaseUnavailable, MigrationError, OSError) as error:
+            failure.write_text(str(error))
+            sys.stderr.write(f"{error}\n")
+            return 1
+        finally:
+            (data.sub("run") / "status.json").unlink(missing_ok=True)
+            (data.sub("run") / "stay").unlink(missing_ok=True)
+    return 0
+
+
+async def _run(data: DataDir, *, stay: bool, sandbox: str | None) -> None:
+    await Supervisor(data, stay=stay, sandbox=sandbox).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
