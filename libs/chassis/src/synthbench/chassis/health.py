@@ -83,6 +83,10 @@ class Health:
         routes.append(Mount(path.rstrip("/"), app=_Guard(app, self._token) if guarded and self._token else app))
         routes.sort(key=lambda route: -len(route.path) if isinstance(route, Mount) else -1000)
 
+    def mount_lazily(self, path: str, make: Callable[[], ASGIApp]) -> None:
+        """Serve an app that is made at its first request: importing a web framework costs more than starting to work."""
+        self.mount(path, _Lazy(make))
+
     async def problems(self) -> dict[str, str]:
         """Say what is wrong, by check; empty when the process is ready for work."""
         found = {} if self.ready else {"process": "not started yet, or draining"}
@@ -147,6 +151,19 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+
+class _Lazy:
+    """Makes the app when somebody asks for it."""
+
+    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+        self._make = make
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is None:
+            self._app = self._make()
+        await self._app(scope, receive, send)
 
 
 class _Guard:

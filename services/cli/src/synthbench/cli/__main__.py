@@ -13,11 +13,6 @@ from cyclopts import App
 
 from synthbench.chassis.errors import ChassisError
 from synthbench.cli import console
-from synthbench.cli.commands import config, dead, tasks, trajectories
-from synthbench.cli.commands.demo import demo
-from synthbench.cli.commands.doctor import doctor
-from synthbench.cli.commands.generate import generate_trajectory, run
-from synthbench.cli.commands.stack import down, logs, status, up
 from synthbench.cli.errors import CliError
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 
@@ -28,11 +23,23 @@ app = App(
     help="Training data for LLM agents: tasks become verified, scored, deduplicated trajectories.",
     version="0.1.0",
 )
-for command in (demo, run, up, down, status, logs, doctor):
-    app.command(command)
-app.command(generate_trajectory, name="generate-trajectory")
-for group in (tasks.app, trajectories.app, dead.app, config.app):
-    app.command(group)
+# Named, not imported: each command pays only for what it uses.
+_COMMANDS = {
+    "demo": ("demo:demo", "Show the main job on this machine: no key, no Docker."),
+    "generate-trajectory": ("generate:generate_trajectory", "Run an agent on one task, and show what was recorded."),
+    "run": ("generate:run", "Run a campaign: tasks x models x samples, as a file says."),
+    "up": ("stack:up", "Start the stack and leave it running."),
+    "down": ("stack:down", "Stop the stack when its work is done."),
+    "status": ("stack:status", "Show the stack's processes and submissions."),
+    "logs": ("stack:logs", "Show log lines of the stack."),
+    "tasks": ("tasks:app", "The task library, and packages of your own."),
+    "trajectories": ("trajectories:app", "What was recorded."),
+    "dead": ("dead:app", "Messages that no consumer could handle."),
+    "config": ("config:app", "Every setting, and where it came from."),
+    "doctor": ("doctor:doctor", "Try everything out, and say how to mend it."),
+}
+for name, (place, said) in _COMMANDS.items():
+    app.command(f"synthbench.cli.commands.{place}", name=name, help=said)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -40,6 +41,7 @@ _DRAIN_SECONDS = 25.0
 _MAX_RESTARTS = 5
 _RESTART_PAUSE = 1.0
 _LOG_BYTES = 64 * 1024 * 1024
+_FIRST = (Service.SCHEDULER, Service.EXECUTOR, Service.LLM_GATEWAY, Service.COLLECTOR)
 
 
 class Supervisor:
@@ -89,19 +91,20 @@ class Supervisor:
         self._stopping.set()
 
     async def _start(self) -> Layout:
-        """Everything at once: services import while the servers come up, and wait for them by themselves."""
-        choosing = asyncio.create_task(self._pools())
+        """Servers and services at once: services import while the servers come up, and wait for them by themselves.
+
+        What an attempt needs first is started first; two cores cannot start eight processes at once.
+        """
         ports = {service: free_port() for service in SERVICES}
-        early = Layout(self._data, self._nats.url, self._postgres.dsn, ports, ())
-        self._status("starting", early)
-        needs_pool = (Service.SCHEDULER, Service.EXECUTOR)
-        for service in SERVICES:
-            if service not in needs_pool:
-                await self._spawn(early, service)
-        layout = Layout(self._data, self._nats.url, self._postgres.dsn, ports, await choosing)
-        for service in needs_pool:
+        servers = asyncio.create_task(self._start_servers(ports))
+        layout = Layout(self._data, self._nats.url, self._postgres.dsn, ports, await self._pools())
+        self._status("starting", layout)
+        for service in _FIRST:
             await self._spawn(layout, service)
-        await asyncio.gather(self._start_nats(layout), self._start_postgres())
+        await servers
+        for service in SERVICES:
+            if service not in _FIRST:
+                await self._spawn(layout, service)
         Endpoints(
             nats_url=layout.nats_url,
             nats_user=Service.CLIENT,
@@ -123,6 +126,10 @@ class Supervisor:
             self._log.warning("sandbox engine not used", engine=name, reason=reason)
         await choice.engine.aclose()
         return [choice.engine.name]
+
+    async def _start_servers(self, ports: Mapping[Service, int]) -> None:
+        layout = Layout(self._data, self._nats.url, self._postgres.dsn, ports, ())
+        await asyncio.gather(self._start_nats(layout), self._start_postgres())
 
     async def _start_nats(self, layout: Layout) -> None:
         await self._nats.start()

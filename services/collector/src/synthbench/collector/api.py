@@ -12,7 +12,7 @@ from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactNotFound
 
 
-def build_api(database: Database, store: ArtifactStore) -> FastAPI:  # noqa: C901 - routes, one after the other
+def build_api(database: Database, store: ArtifactStore) -> FastAPI:
     """Make the FastAPI app; the chassis guards and serves it."""
     app = FastAPI(title="synth-bench catalogue", version="1", docs_url=None, redoc_url=None)
 
@@ -35,8 +35,8 @@ def build_api(database: Database, store: ArtifactStore) -> FastAPI:  # noqa: C90
         verdict: str | None = None,
         curation: str | None = None,
         campaign: str | None = None,
-        simulated: bool | None = None,  # noqa: FBT001 - a query parameter
-        counted: bool | None = None,  # noqa: FBT001 - a query parameter
+        simulated: bool | None = None,
+        counted: bool | None = None,
         submission_id: UUID | None = None,
         rollout_id: UUID | None = None,
         cursor: str | None = None,

@@ -2,10 +2,11 @@
 
 import asyncio
 
+from starlette.types import ASGIApp
+
 from synthbench.chassis.consumer import BatchConsumer, Consumer
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
-from synthbench.collector.api import build_api
 from synthbench.collector.finaliser import Finaliser
 from synthbench.collector.handlers import Handlers
 from synthbench.collector.settings import CollectorSettings
@@ -30,6 +31,11 @@ async def bootstrap(chassis: Chassis) -> None:
     handlers = Handlers(database, wake)
     finaliser = Finaliser(settings, database, store, outbox, wake, chassis.log)
 
+    def api() -> ASGIApp:
+        from synthbench.collector.api import build_api  # noqa: PLC0415 - FastAPI is imported when somebody asks
+
+        return build_api(database, store)
+
     await outbox.start()
     me = Service.COLLECTOR
     BatchConsumer(chassis, durable(me, "step.recorded"), handlers.on_steps, batch=settings.collector_batch).start()
@@ -45,5 +51,5 @@ async def bootstrap(chassis: Chassis) -> None:
         Consumer(chassis, durable(me, event), handler).start()
     chassis.health.check("postgres", database.ping)
     chassis.health.check("artifacts", store.probe)
-    chassis.health.mount("/", build_api(database, store))
+    chassis.health.mount_lazily("/", api)
     chassis.task("finaliser", finaliser.run(chassis.stop))

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from starlette.types import ASGIApp
+
 from synthbench.chassis.errors import SettingsError, Transient
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.outbox import Outbox
@@ -10,7 +12,6 @@ from synthbench.chassis.process import Chassis
 from synthbench.contracts.rpc import CLAIM, HEARTBEAT, ClaimRequest, Heartbeat
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue
 from synthbench.scheduler.adapters.store import SchedulerStore
-from synthbench.scheduler.api import build_api
 from synthbench.scheduler.claims import Claims
 from synthbench.scheduler.domain.planning import Policy
 from synthbench.scheduler.handlers import Handlers
@@ -46,12 +47,17 @@ async def bootstrap(chassis: Chassis) -> None:
     subscribers.on("attempt.finished", handlers.on_finished)
     subscribers.on("trajectory.curated", handlers.on_curated)
 
+    def api() -> ASGIApp:
+        from synthbench.scheduler.api import build_api  # noqa: PLC0415 - FastAPI is imported when somebody asks
+
+        return build_api(state)
+
     await outbox.start()
     await chassis.bus.respond(CLAIM, ClaimRequest, claims.claim)
     await chassis.bus.respond(HEARTBEAT, Heartbeat, claims.heartbeat)
     await subscribers.start()
     chassis.health.check("postgres", database.ping)
-    chassis.health.mount("/", build_api(state))
+    chassis.health.mount_lazily("/", api)
     chassis.task("feeder", every(_TICK_SECONDS, handlers.feed, chassis))
     chassis.task("reaper", every(_TICK_SECONDS, claims.reap, chassis))
 
