@@ -38,7 +38,7 @@ async def list_dead(bus: Bus) -> AsyncIterator[KeptLetter]:
         state = (await bus.js.stream_info(Stream.DEAD)).state
     except (NatsError, JetStreamError, TimeoutError) as error:
         raise BusUnavailable(f"stream {Stream.DEAD}: {error or type(error).__name__}") from error
-    for sequence in range(state.first_seq, state.last_seq + 1):
+    for sequence in range(max(1, state.first_seq), state.last_seq + 1) if state.messages else ():
         try:
             yield await show_dead(bus, sequence)
         except NoSuchLetter:

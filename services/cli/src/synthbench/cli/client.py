@@ -30,6 +30,8 @@ Listener = Callable[[Envelope], None]
 _POLL_SECONDS = 1.0
 _REQUEST_SECONDS = 10.0
 _SILENCE_SECONDS = 30.0
+_STARTING_SECONDS = 20.0
+_PAUSE_SECONDS = 0.1
 _NOT_FOUND = 404
 TERMINAL = ("done", "failed", "cancelled", "rejected")
 """States of a submission in which nothing more will happen."""
@@ -79,7 +81,8 @@ class StackClient:
 
         async def on_message(message: Msg) -> None:
             envelope = await self._decode(message)
-            known = progress.get(getattr(envelope.body, "submission_id", None)) if envelope else None
+            identity: UUID | None = getattr(envelope.body, "submission_id", None) if envelope else None
+            known = progress.get(identity) if identity else None
             if envelope and known and known.apply(envelope):
                 if listener:
                     listener(envelope)
@@ -144,12 +147,20 @@ class StackClient:
             CliError: the service does not answer, or refuses.
         """
         base = self.endpoints.scheduler_url if service == "scheduler" else self.endpoints.collector_url
-        try:
-            response = await self._http.get(
-                base + path, params={k: v for k, v in (params or {}).items() if v is not None}
-            )
-        except httpx.HTTPError as error:
-            raise CliError(f"the {service} does not answer on {base}: {error or type(error).__name__}") from error
+        deadline = asyncio.get_running_loop().time() + _STARTING_SECONDS
+        while True:
+            try:
+                given = {name: value for name, value in (params or {}).items() if value is not None}
+                response = await self._http.get(base + path, params=given)
+                break
+            except httpx.ConnectError as error:  # the stack may be starting
+                self._still_there()
+                if asyncio.get_running_loop().time() > deadline:
+                    raise CliError(f"the {service} does not answer on {base}: {error}") from error
+                await asyncio.sleep(_PAUSE_SECONDS)
+            except httpx.HTTPError as error:
+                reason = str(error) or type(error).__name__
+                raise CliError(f"the {service} does not answer on {base}: {reason}") from error
         if response.status_code == _NOT_FOUND:
             return None
         if response.is_error:

@@ -17,7 +17,8 @@ from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.steps import Observation, Step, ToolCall
 from synthbench.contracts.trajectory import Trajectory
 
-out = Console(highlight=False, soft_wrap=True)
+_PIPED_WIDTH = 160
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _WIDTH = 76
@@ -107,29 +108,26 @@ def money(microusd: int, *, known: bool = True) -> str:
 
 def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> None:
     """The end of `generate-trajectory`: outcome, reward and its parts, scores, tokens, cost, where the JSON lies."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column()
     tests = trajectory.verification.tests if trajectory.verification else []
     passed = sum(test.status == "passed" for test in tests)
     parts = trajectory.verification.reward_parts if trajectory.verification else {}
     usage = trajectory.usage
     scores = [as_object(score) for score in as_list(detail.get("scores"))]
-    table.add_row("outcome", f"{outcome(trajectory.outcome)}  {escape(trajectory.detail)}")
-    table.add_row("reward", f"{trajectory.reward:g}  " + ", ".join(f"{k} {v:.2f}" for k, v in parts.items()))
-    table.add_row("tests", f"{passed} of {len(tests)} passed")
-    table.add_row("scores", ", ".join(f"{s['check']} {s['score']:.2f}" for s in scores) or "none")
-    table.add_row("verdict", f"{verdict(str(detail.get('verdict')))} (quality), {detail.get('curation')} (diversity)")
-    table.add_row("steps", str(len(trajectory.steps)))
-    table.add_row(
-        "tokens",
-        f"{usage.input_tokens} in, {usage.output_tokens} out, {money(usage.cost_microusd, known=usage.cost_known)}",
-    )
+    rows = {
+        "outcome": f"{outcome(trajectory.outcome)}  {escape(trajectory.detail)}",
+        "reward": f"{trajectory.reward:g}  " + ", ".join(f"{name} {share:.2f}" for name, share in parts.items()),
+        "tests": f"{passed} of {len(tests)} passed",
+        "scores": ", ".join(f"{score['check']} {score['score']:.2f}" for score in scores) or "none",
+        "verdict": f"{verdict(str(detail.get('verdict')))} (quality), {detail.get('curation')} (diversity)",
+        "steps": str(len(trajectory.steps)),
+        "tokens": f"{usage.input_tokens} in, {usage.output_tokens} out",
+        "cost": money(usage.cost_microusd, known=usage.cost_known),
+    }
     if trajectory.rollout.simulated:
-        table.add_row("note", "simulated: kept out of exports unless asked for by name")
-    table.add_row("trajectory", str(trajectory.trajectory_id))
-    table.add_row("JSON", escape(location))
-    out.print(table)
+        rows["note"] = "simulated: kept out of exports unless asked for by name"
+    rows |= {"trajectory": str(trajectory.trajectory_id), "JSON": escape(location)}
+    for label, value in rows.items():
+        out.print(f"[dim]{label:<12}[/dim]{value}")
 
 
 def results(rows: list[dict[str, Any]]) -> None:
@@ -138,7 +136,7 @@ def results(rows: list[dict[str, Any]]) -> None:
     for name, justify in (("task", "left"), ("difficulty", "left"), ("model", "left"), ("outcome", "left"),
                           ("steps", "right"), ("reward", "right"), ("verdict", "left"), ("curation", "left"),
                           ("seconds", "right")):  # fmt: skip
-        table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType] - one of rich's literals
+        table.add_column(name, justify=justify, no_wrap=True)  # pyright: ignore[reportArgumentType] - one of rich's literals
     for row in rows:
         table.add_row(
             escape(row["task"]), row["difficulty"], escape(row["model"]), outcome(row["outcome"]), str(row["steps"]),
