@@ -66,6 +66,7 @@ class Health:
             Route("/metrics", _metrics),
         ]
         self._app = Starlette(routes=self._routes)
+        self._app.router.default = self._unknown
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -84,7 +85,7 @@ class Health:
         routes.sort(key=lambda route: -len(route.path) if isinstance(route, Mount) else -1000)
 
     def mount_lazily(self, path: str, make: Callable[[], ASGIApp]) -> None:
-        """Serve an app that is made at its first request: importing a web framework costs more than starting to work."""
+        """Serve an app that is made at its first request: importing a web framework costs more than a start."""
         self.mount(path, _Lazy(make))
 
     async def problems(self) -> dict[str, str]:
@@ -136,6 +137,12 @@ class Health:
         self._server.should_exit = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._serving, seconds + 2)
+
+    async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Nothing is mounted here: for good, or not yet, which a caller must be able to tell."""
+        status, said = (404, "Not Found") if self.ready else (503, "starting or stopping")
+        answer = JSONResponse({"detail": said}, status_code=status, headers={"Retry-After": "1"} if status == 503 else {})
+        await answer(scope, receive, send)
 
     async def _livez(self, _request: Request) -> Response:
         return PlainTextResponse("ok\n")

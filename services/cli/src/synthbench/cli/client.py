@@ -33,6 +33,7 @@ _SILENCE_SECONDS = 30.0
 _STARTING_SECONDS = 20.0
 _PAUSE_SECONDS = 0.1
 _NOT_FOUND = 404
+_NOT_READY = 503
 TERMINAL = ("done", "failed", "cancelled", "rejected")
 """States of a submission in which nothing more will happen."""
 
@@ -152,15 +153,18 @@ class StackClient:
             try:
                 given = {name: value for name, value in (params or {}).items() if value is not None}
                 response = await self._http.get(base + path, params=given)
-                break
-            except httpx.ConnectError as error:  # the stack may be starting
-                self._still_there()
-                if asyncio.get_running_loop().time() > deadline:
-                    raise CliError(f"the {service} does not answer on {base}: {error}") from error
-                await asyncio.sleep(_PAUSE_SECONDS)
+                problem = "it is not ready"
+            except httpx.ConnectError as error:
+                response, problem = None, str(error)
             except httpx.HTTPError as error:
                 reason = str(error) or type(error).__name__
                 raise CliError(f"the {service} does not answer on {base}: {reason}") from error
+            if response is not None and response.status_code != _NOT_READY:
+                break
+            self._still_there()  # the stack may be starting
+            if asyncio.get_running_loop().time() > deadline:
+                raise CliError(f"the {service} does not answer on {base}: {problem}")
+            await asyncio.sleep(_PAUSE_SECONDS)
         if response.status_code == _NOT_FOUND:
             return None
         if response.is_error:
