@@ -112,7 +112,9 @@ class StackClient:
         while not all(one.over for one in progress):
             changed.clear()
             try:
-                await asyncio.wait_for(changed.wait(), _POLL_SECONDS)
+                # Not wait_for: on Python 3.11 it swallows a cancellation that meets an event.
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await changed.wait()
                 heard = loop.time()
             except TimeoutError:
                 self._still_there()

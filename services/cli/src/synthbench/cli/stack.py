@@ -126,7 +126,11 @@ async def _start(data: DataDir, *, stay: bool, sandbox: str | None) -> Endpoints
     deadline = time.monotonic() + _START_SECONDS
     while True:
         status = stack_status(data)
-        if status and status["supervisor"] == process.pid and (found := Endpoints.load(data.stack_file)):
+        if status and (found := Endpoints.load(data.stack_file)):
+            if status["supervisor"] != process.pid:  # another command was quicker: ours is still waiting for the lock
+                process.terminate()
+                await asyncio.to_thread(process.wait)
+                _check_fits(status, sandbox)
             return found
         if process.poll() is not None:
             said = failure.read_text() if failure.exists() else f"see {data.logs / 'supervisor.log'}"

@@ -150,7 +150,8 @@ class Supervisor:
         """Until it is time to end; a service that dies is started again, within reason."""
         while not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _TICK_SECONDS)
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._stopping.wait()
             for service, process in list(self._children.items()):
                 if process.returncode is not None and not self._stopping.is_set():
                     await self._restart(layout, service, process.returncode)
@@ -197,7 +198,8 @@ class Supervisor:
                     if process.returncode is not None:
                         await self._restart(layout, service, process.returncode)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._now.wait(), _TICK_SECONDS)
+                    async with asyncio.timeout(_TICK_SECONDS):
+                        await self._now.wait()
 
     async def _stop(self) -> None:
         await asyncio.gather(*(stop(process, grace=_DRAIN_SECONDS) for process in self._children.values()))
@@ -231,7 +233,6 @@ def main() -> int:
     options = parser.parse_args()
     data = DataDir(options.data_dir)
     failure = data.sub("run") / "failure"
-    failure.unlink(missing_ok=True)
     deadline = time.monotonic() + _LOCK_SECONDS
     while (lock := data.try_lock("stack")) is None:
         if time.monotonic() > deadline:

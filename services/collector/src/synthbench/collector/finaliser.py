@@ -61,7 +61,8 @@ class Finaliser:
             except Transient as error:
                 self._log.warning("waiting", error=str(error))
             try:
-                await asyncio.wait_for(self._wake.wait(), _IDLE_SECONDS)
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

@@ -1,9 +1,13 @@
 """The loop of the native scaffold: ask the model, run its tools, record the step, again."""
 
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
+from opentelemetry.trace import Span
+
+from synthbench.chassis.telemetry import span
 from synthbench.contracts.records import Timing
 from synthbench.contracts.steps import Action, Observation, ToolCall
 from synthbench.executor.domain.endings import AgentFailed, GaveUp, Submitted
@@ -43,14 +47,17 @@ class NativeScaffold:
         silent = unusable = 0
         while True:
             world.clock.check()
-            started = datetime.now(UTC)
-            answer = await world.model.ask(messages, SCHEMAS, timeout=world.clock.remaining)
-            action = read_action(answer.message)
-            observations = [await tools.execute(call) for call in action.tool_calls] or [Observation(content=_NUDGE)]
-            timing = answer.timing.model_copy(update={"tool_seconds": sum(o.seconds for o in observations)})
-            await world.recorder.record(
-                Turn(action, observations, started, tools.cwd, answer.usage, timing, answer.call)
-            )
+            with step_span(world):
+                started = datetime.now(UTC)
+                answer = await world.model.ask(messages, SCHEMAS, timeout=world.clock.remaining)
+                action = read_action(answer.message)
+                observations = [await tools.execute(call) for call in action.tool_calls] or [
+                    Observation(content=_NUDGE)
+                ]
+                timing = answer.timing.model_copy(update={"tool_seconds": sum(o.seconds for o in observations)})
+                await world.recorder.record(
+                    Turn(action, observations, started, tools.cwd, answer.usage, timing, answer.call)
+                )
             if tools.submitted is not None:
                 raise Submitted(tools.submitted)
             silent = 0 if action.tool_calls else silent + 1
@@ -64,15 +71,21 @@ class NativeScaffold:
             messages += [assistant_message(action), *tool_messages(action, observations)]
 
 
+def step_span(world: World) -> AbstractContextManager[Span]:
+    """One finished span for each step: the span of a whole attempt is lost with its process, those of steps are not."""
+    return span("step", attributes={"synthbench.step.index": world.clock.steps, "synthbench.task": world.package.id})
+
+
 async def play(world: World, tools: Toolbox, name: str, arguments: str, thought: str = "") -> Observation:
     """Record one tool call as a step of its own; for scaffolds that ask no model."""
     world.clock.check()
-    started = datetime.now(UTC)
-    call = ToolCall(id=f"call_{world.clock.steps}", name=name, arguments=arguments)
-    observation = await tools.execute(call)
-    action = Action(message=thought, tool_calls=[call])
-    timing = Timing(tool_seconds=observation.seconds)
-    await world.recorder.record(Turn(action, [observation], started, tools.cwd, timing=timing))
+    with step_span(world):
+        started = datetime.now(UTC)
+        call = ToolCall(id=f"call_{world.clock.steps}", name=name, arguments=arguments)
+        observation = await tools.execute(call)
+        action = Action(message=thought, tool_calls=[call])
+        timing = Timing(tool_seconds=observation.seconds)
+        await world.recorder.record(Turn(action, [observation], started, tools.cwd, timing=timing))
     return observation
 
 
