@@ -7,6 +7,6 @@ import sys
 if "aiohttp" not in sys.modules and "nats" not in sys.modules:
     sys.modules["aiohttp"] = None  # type: ignore[assignment]
     try:
-        import nats.aio.client
+        import nats.aio.client  # noqa: F401 - imported so that it is done
     finally:
         del sys.modules["aiohttp"]

@@ -253,7 +253,8 @@ class BatchConsumer:
         if self._loop is None:
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
         self._loop.cancel()
         await asyncio.wait([self._loop], timeout=1)
         await self._puller.close()

@@ -141,7 +141,8 @@ class Health:
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing is mounted here: for good, or not yet, which a caller must be able to tell."""
         status, said = (404, "Not Found") if self.ready else (503, "starting or stopping")
-        answer = JSONResponse({"detail": said}, status_code=status, headers={"Retry-After": "1"} if status == 503 else {})
+        headers = {} if self.ready else {"Retry-After": "1"}
+        answer = JSONResponse({"detail": said}, status_code=status, headers=headers)
         await answer(scope, receive, send)
 
     async def _livez(self, _request: Request) -> Response:
