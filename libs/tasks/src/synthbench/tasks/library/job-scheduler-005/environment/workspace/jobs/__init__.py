@@ -1,0 +1,1 @@
+"""A small scheduler of jobs that depend on one another."""

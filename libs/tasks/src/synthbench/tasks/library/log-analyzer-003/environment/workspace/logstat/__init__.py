@@ -1,0 +1,1 @@
+"""Statistics over the access logs of a web shop."""
