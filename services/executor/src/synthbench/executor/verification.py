@@ -113,6 +113,8 @@ async def _run_tests(
     folder = f"{tests.workdir}/tests"
     command = ["python3", "-I", f"{folder}/{DRIVER}", "--tests", folder, "--socket", tests.socket_path("channel")]
     result = await tests.run(command, timeout=package.limits.verifier_timeout_sec)
+    # Tests that ran out of time while they waited for the code: it is the code that hangs.
+    side.timed_out = side.timed_out or (result.timed_out and side.busy)
     await side.stop()
     with suppress(TimeoutError):
         await asyncio.wait_for(asyncio.wait([reported]), 1)
@@ -150,10 +152,13 @@ class _CodeSide:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self.timed_out = False
+        self.busy = False
 
     async def run(self, argv: list[str], stdin: bytes, timeout: float, cwd: str) -> RemoteRun:  # noqa: ASYNC109 - the command's
         """Run a command; one that does not end in time is the code's fault."""
+        self.busy = True
         result = await self._sandbox.run(argv, cwd=cwd, stdin=stdin, timeout=timeout)
+        self.busy = False
         self.timed_out = self.timed_out or result.timed_out
         return RemoteRun(result.exit_code, result.stdout, result.stderr, result.timed_out)
 

@@ -1,10 +1,12 @@
 """What of the host a bubblewrap sandbox sees: a read-only /usr, an /etc made for it, and a Python."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,8 @@ from pathlib import Path
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.places import reachable
 
+_BUSY_TRIES = 100
+_BUSY_PAUSE = 0.02
 _BIN = "/run/synthbench/bin"
 SANDBOX_PATH = f"{_BIN}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -59,15 +63,29 @@ def find_bubblewrap(folder: Path) -> BubblewrapProgram:
     reasons: list[str] = []
     for path in candidates:
         try:
-            done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 - our own binary
+            version = _version(path)
         except (OSError, subprocess.SubprocessError) as error:
             reasons.append(str(error))
             continue
-        return BubblewrapProgram(path, done.stdout.split()[-1], {"PATH": "/usr/bin:/bin"})
+        return BubblewrapProgram(path, version, {"PATH": "/usr/bin:/bin"})
     raise SandboxError(
         f"no bwrap that runs ({'; '.join(reasons) or 'neither the wheel nor the system has one'})",
         "run `make setup`, or install the package bubblewrap",
     )
+
+
+def _version(program: Path) -> str:
+    """Ask it. A program that was copied just now is busy for a moment where another thread forked in between."""
+    for _ in range(_BUSY_TRIES):
+        try:
+            done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 - our own binary
+        except OSError as error:
+            if error.errno != errno.ETXTBSY:
+                raise
+            time.sleep(_BUSY_PAUSE)
+        else:
+            return done.stdout.split()[-1]
+    raise OSError(errno.ETXTBSY, "Text file busy", str(program))
 
 
 @dataclass(frozen=True)
