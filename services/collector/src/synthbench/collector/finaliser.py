@@ -9,6 +9,7 @@ from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import Transient
 from synthbench.chassis.outbox import Outbox
+from synthbench.chassis.telemetry import span
 from synthbench.collector.adapters.verdicts import apply_verdict
 from synthbench.collector.domain.assembly import Assembly, assemble, build, sound, summarise
 from synthbench.collector.handlers import SQL
@@ -89,8 +90,9 @@ class Finaliser:
                 waiting.append(key)
                 return False
             started = AttemptStarted.model_validate_json(row["started"]) if row["started"] else None
-            trajectory = build(closed, started, assembly, await self._patch(closed))
-            await self._record(connection, closed, trajectory)
+            with span("store trajectory", parent=row["trace"] or None):
+                trajectory = build(closed, started, assembly, await self._patch(closed))
+                await self._record(connection, closed, trajectory)
         await self._drop_journal(*key)
         return True
 
@@ -136,9 +138,7 @@ class Finaliser:
         await self._store.get(artifact.uri)  # raises if what lies there does not hash to what it should
         row = _row(closed, trajectory, artifact)
         inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
-        await connection.execute(
-            SQL["attempt_stored"], {"rollout_id": closed.rollout_id, "attempt": closed.attempt}
-        )
+        await connection.execute(SQL["attempt_stored"], {"rollout_id": closed.rollout_id, "attempt": closed.attempt})
         if inserted is None:
             return
         await self._apply_early_verdicts(connection, trajectory.trajectory_id)

