@@ -17,20 +17,6 @@ no_namespace_init() {
     [ -z "$found" ] || { echo "a namespace package has no __init__.py, remove: $found"; return 1; }
 }
 
-dependencies() {
-    # Each distribution declares exactly what it imports.
-    status=0
-    for package in libs/*/ services/*/; do
-        (cd "$package" && ../../$bin/deptry src --config pyproject.toml >/tmp/synth-bench-deptry.$$ 2>&1) || {
-            echo "$package"
-            grep -vE '^(Scanning|$)' /tmp/synth-bench-deptry.$$
-            status=1
-        }
-        rm -f /tmp/synth-bench-deptry.$$
-    done
-    return $status
-}
-
 fresh_docs() {
     # What is generated must be what the code says.
     $bin/python scripts/asyncapi.py --check
@@ -40,7 +26,7 @@ step ruff-check $bin/ruff check --quiet .
 step ruff-format $bin/ruff format --check --quiet .
 step namespace no_namespace_init
 step import-linter $bin/lint-imports --no-cache
-step deptry dependencies
+step dependencies $bin/python scripts/dependencies.py
 step buf-lint sh -c "cd proto && ../$bin/buf lint"
 step buf-breaking sh -c "cd proto && ../$bin/buf breaking --against baseline"
 step generated-docs fresh_docs

@@ -1,6 +1,6 @@
 """Publish a task to the bus and follow it to its curated trajectory. Needs nats-py alone: pip install nats-py
 
-    NATS_URL=nats://127.0.0.1:4222 NATS_USER=client NATS_PASSWORD=… python publish_task.py simple-task-001 sim/expert
+NATS_URL=nats://127.0.0.1:4222 NATS_USER=client NATS_PASSWORD=… python publish_task.py simple-task-001 sim/expert
 """
 
 import asyncio

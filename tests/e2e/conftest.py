@@ -31,11 +31,13 @@ class Stack:
             [*COMMAND, *arguments], env=self.env, capture_output=True, text=True, timeout=timeout, check=False
         )
         if check and done.returncode != 0:
-            raise AssertionError(f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.last_words()}")
+            raise AssertionError(
+                f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.last_words()}"
+            )
         return done
 
-    def json(self, *arguments: str, **options: float) -> list[dict]:
-        return json.loads(self.run(*arguments, "--json", **options).stdout)
+    def json(self, *arguments: str) -> list[dict]:
+        return json.loads(self.run(*arguments, "--json").stdout)
 
     def endpoints(self) -> Endpoints:
         found = Endpoints.load(self.folder / "run" / "stack.json")
@@ -49,7 +51,9 @@ class Stack:
         self.run("down", "--now", check=False)
 
     def last_words(self) -> str:
-        return "\n".join(f"{path.name}: {path.read_text()[-600:]}" for path in sorted((self.folder / "logs").glob("*.log")))
+        return "\n".join(
+            f"{path.name}: {path.read_text()[-600:]}" for path in sorted((self.folder / "logs").glob("*.log"))
+        )
 
     def artifacts(self) -> Iterator[Path]:
         yield from (self.folder / "artifacts").rglob("*")

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -43,7 +42,7 @@ class Receiver(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base class
         pass
 
 
@@ -51,5 +50,5 @@ if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
     draft = Path(sys.argv[1] + ".new")
     draft.write_text(str(server.server_port))
-    os.replace(draft, sys.argv[1])
+    draft.replace(sys.argv[1])
     server.serve_forever()

@@ -41,7 +41,9 @@ def test_bare_json_by_core_nats_with_a_typing_error_is_rejected_by_field(stack):
     program = """
 import asyncio, json, os, nats
 async def main():
-    nc = await nats.connect(os.environ["URL"], user="client", password=os.environ["PASSWORD"], inbox_prefix=b"_INBOX.client")
+    nc = await nats.connect(
+        os.environ["URL"], user="client", password=os.environ["PASSWORD"], inbox_prefix=b"_INBOX.client"
+    )
     heard = asyncio.Queue()
     async def on(message): await heard.put(json.loads(message.data))
     await nc.subscribe("task.rejected", cb=on)
@@ -53,8 +55,14 @@ async def main():
     await nc.close()
 asyncio.run(main())
 """
-    env = {"PATH": os.environ["PATH"], "URL": endpoints.nats_url, "PASSWORD": endpoints.nats_password.get_secret_value()}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=False)
+    env = {
+        "PATH": os.environ["PATH"],
+        "URL": endpoints.nats_url,
+        "PASSWORD": endpoints.nats_password.get_secret_value(),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr + stack.last_words()
     first, second = done.stdout.strip().splitlines()
     assert json.loads(first)[0]["field"] == "sampels"
@@ -77,7 +85,9 @@ def test_simulated_models_do_what_they_say(stack, tmp_path: Path):
         "sim/quitter": "gave_up",
         "sim/cheater": "unsolved",
     }
-    assert {row["reward"] for row in rows.values() if row["model"] in ("sim/looper", "sim/quitter", "sim/cheater")} == {0}
+    assert {row["reward"] for row in rows.values() if row["model"] in ("sim/looper", "sim/quitter", "sim/cheater")} == {
+        0
+    }
     assert rows["sim/novice"]["steps"] > rows["sim/expert"]["steps"]
     listed = stack.json("trajectories", "list", "--campaign", "sims")
     assert {entry["route"] for entry in listed} == set(models)
@@ -123,11 +133,10 @@ def test_ctrl_c_cancels_the_submission(stack):
     assert process.returncode == 130
     assert err.strip().endswith("cancelled")
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        listing = stack.run("status").stdout
-        if " open " not in listing:
-            break
+    listing = stack.run("status").stdout
+    while " open " in listing and time.monotonic() < deadline:
         time.sleep(0.5)
+        listing = stack.run("status").stdout
     assert " open " not in listing
     assert " cancelled " in listing
 

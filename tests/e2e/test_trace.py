@@ -49,8 +49,7 @@ def test_one_attempt_is_one_connected_tree(receiver, data_folders: Path, make_st
 
     # Six processes took part.
     assert {span["service"] for span in mine} == {
-        f"synth-bench-{name}"
-        for name in ("scheduler", "executor", "llm_gateway", "collector", "quality", "diversity")
+        f"synth-bench-{name}" for name in ("scheduler", "executor", "llm_gateway", "collector", "quality", "diversity")
     }
     assert len({span["process"] for span in mine}) == 6
 
@@ -73,9 +72,13 @@ def test_one_attempt_is_one_connected_tree(receiver, data_folders: Path, make_st
         assert chat["attributes"]["gen_ai.request.model"] == "sim/expert"
         assert int(chat["attributes"]["gen_ai.usage.input_tokens"]) > 0
         assert int(chat["attributes"]["gen_ai.usage.output_tokens"]) > 0
-    assert {span["attributes"]["gen_ai.provider.name"] for span in chats if span["service"].endswith("gateway")} == {"sim"}
+    assert {span["attributes"]["gen_ai.provider.name"] for span in chats if span["service"].endswith("gateway")} == {
+        "sim"
+    }
     tools = [span for span in mine if span["name"].startswith("execute_tool")]
     assert {span["attributes"]["gen_ai.tool.name"] for span in tools} >= {"bash", "edit_file", "submit"}
     assert [span["name"] for span in mine if span["error"]] == []
     # The end of the road belongs to it, too.
-    assert {"process trajectory.done", "process trajectory.scored", "process trajectory.curated"} <= {s["name"] for s in mine}
+    assert {"process trajectory.done", "process trajectory.scored", "process trajectory.curated"} <= {
+        s["name"] for s in mine
+    }

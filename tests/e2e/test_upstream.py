@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SERVER = Path(__file__).with_name("upstream.py")
 
 
 @contextmanager
-def upstream(folder: Path, mode: str = "solve") -> Iterator[str]:
+def upstream(folder: Path, mode: str = "solve") -> Generator[str]:
     port_file = folder / f"port-{mode}-{time.time_ns()}"
     process = subprocess.Popen([sys.executable, SERVER, port_file, mode])
     try:
@@ -43,8 +43,8 @@ def stack(data_folders: Path, make_stack):
 
 def generate(stack, url: str, *more: str, check: bool = True):
     return stack.run(
-        "generate-trajectory", "--task", "simple-task-001", "--base-url", url, "--api-key-env", "MY_KEY", "--json", *more,
-        check=check,
+        "generate-trajectory", "--task", "simple-task-001", "--base-url", url, "--api-key-env", "MY_KEY", "--json",
+        *more, check=check,
     )  # fmt: skip
 
 

@@ -17,7 +17,9 @@ UV = Path(sys.executable).with_name("uv")
 
 
 def run(*command: object, **options) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=500, check=False, **options)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=500, check=False, **options
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done
 
@@ -32,21 +34,43 @@ def test_the_product_installs_from_its_wheels(tmp_path: Path, data_folders: Path
         run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, package)
     built = sorted(wheels.glob("*.whl"))
     assert len(built) == 13
-    assert not any("/src/" in name or name.endswith("synthbench/__init__.py") for wheel in built for name in names(wheel))
+    assert not any(
+        "/src/" in name or name.endswith("synthbench/__init__.py") for wheel in built for name in names(wheel)
+    )
 
     environment = tmp_path / "environment"
     run(UV, "venv", "--quiet", "--python", sys.executable, environment)
     python = environment / "bin/python"
     # The third parties pinned, then `synth-bench` by its name, with nothing but our wheels to be found.
     run(UV, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", ROOT / "requirements.lock")
-    run(UV, "pip", "install", "--quiet", "--python", python, "--offline", "--no-index", "--find-links", wheels, "synth-bench")
+    run(
+        UV,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        "--offline",
+        "--no-index",
+        "--find-links",
+        wheels,
+        "synth-bench",
+    )
     place = run(python, "-c", "import synthbench.tasks; print(synthbench.tasks.__file__)", cwd=tmp_path).stdout
     assert str(environment) in place
 
     env = {"PATH": f"{environment}/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
     env["SYNTHBENCH_DATA_DIR"] = str(data_folders / f"wheels-{time.time_ns()}")
     env |= {name: os.environ[name] for name in ("LANG",) if name in os.environ}
-    done = run(environment / "bin/synth-bench", "generate-trajectory", "--task", "simple-task-001", "--json", cwd=tmp_path, env=env)
+    done = run(
+        environment / "bin/synth-bench",
+        "generate-trajectory",
+        "--task",
+        "simple-task-001",
+        "--json",
+        cwd=tmp_path,
+        env=env,
+    )
     row = json.loads(done.stdout)[0]
     assert (row["outcome"], row["reward"], row["verdict"]) == ("solved", 1.0, "accept")
 

@@ -7,7 +7,6 @@ result) are answered with 400, and the key is checked. It plays a small agent th
 """
 
 import json
-import os
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -71,7 +70,9 @@ def answer(request: dict) -> dict:
         "object": "chat.completion",
         "created": 1,
         "model": f"{request['model']}-2026-01-01",
-        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop", "logprobs": None}],
+        "choices": [
+            {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop", "logprobs": None}
+        ],
         "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
     }
     ChatCompletion.model_validate(body)
@@ -105,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as in the base class
         pass
 
 
@@ -113,5 +114,5 @@ if __name__ == "__main__":
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     draft = Path(sys.argv[1] + ".new")
     draft.write_text(str(server.server_port))
-    os.replace(draft, sys.argv[1])
+    draft.replace(sys.argv[1])
     server.serve_forever()

@@ -1,6 +1,7 @@
 """The CloudEvents codec: what goes out comes in, and what is broken says so field by field."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,10 +16,16 @@ DIGEST = "sha256:" + "0" * 64
 TRACE = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
 
-def rollout(**changes) -> Rollout:
-    task = TaskInfo(name="t", digest=DIGEST)
-    fields = {"rollout_id": uuid4(), "submission_id": uuid4(), "campaign": "c", "task": task, "scaffold": "native"}
-    return Rollout(**{**fields, "pool": "bubblewrap", **changes})
+def rollout(**changes: Any) -> Rollout:
+    given: dict[str, Any] = {
+        "rollout_id": uuid4(),
+        "submission_id": uuid4(),
+        "campaign": "c",
+        "task": TaskInfo(name="t", digest=DIGEST),
+        "scaffold": "native",
+        "pool": "bubblewrap",
+    }
+    return Rollout(**(given | changes))
 
 
 def decode(message: cloudevents.Message) -> Envelope:

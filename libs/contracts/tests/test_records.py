@@ -1,10 +1,12 @@
 """Ids, digests, usage, and the registry's rules."""
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from synthbench.contracts.ids import canonical_json, derived_id, sha256_digest, uuid7
 from synthbench.contracts.records import Outcome, Usage
@@ -34,7 +36,7 @@ def test_canonical_json_does_not_depend_on_order(value):
 
 
 def test_a_step_digest_covers_everything_but_itself():
-    step = Step(started_at="2026-01-01T00:00:00Z", finished_at="2026-01-01T00:00:01Z").sealed()
+    step = Step(started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 2, tzinfo=UTC)).sealed()
     assert step_digest(step) == step.digest
     assert step.model_copy(update={"action": Action(message="x")}).sealed().digest != step.digest
     assert Step.model_validate_json(step.to_json()).sealed().digest == step.digest
@@ -59,7 +61,7 @@ def test_only_our_failures_and_cancels_are_not_gradable():
 
 
 def test_an_attempt_key_is_on_the_wire_but_not_in_a_repr():
-    reply = ClaimReply(status="granted", attempt_key="very-secret")
+    reply = ClaimReply(status="granted", attempt_key=SecretStr("very-secret"))
     assert "very-secret" not in repr(reply)
     assert ClaimReply.model_validate_json(reply.to_json()) == reply
 

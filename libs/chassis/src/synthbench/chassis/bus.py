@@ -24,6 +24,7 @@ from synthbench.chassis.logging import redacted
 from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES, Envelope, Message
+from synthbench.contracts.loose import as_list, parse_object
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef, FieldError
 from synthbench.contracts.registry import Service, Stream
@@ -296,9 +297,7 @@ def _refusal(error: Exception) -> dict[str, Any]:
 
 def _refused_fields(payload: bytes) -> list[FieldError]:
     """Read back what `_refusal` wrote; an answer that is none of ours has no fields."""
-    content: Any = cloudevents.loads(payload)
-    fields: Any = content.get("fields") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownVariableType] - any JSON
-    return [FieldError.model_validate(item) for item in fields or []]
+    return [FieldError.model_validate(item) for item in as_list(parse_object(payload).get("fields"))]
 
 
 def _reason(error: Exception) -> str:

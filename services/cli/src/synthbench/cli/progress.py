@@ -82,7 +82,7 @@ class Progress:
             for rollout_id in self.accepted.rollout_ids
         )
 
-    def apply(self, envelope: Envelope) -> bool:
+    def apply(self, envelope: Envelope) -> bool:  # noqa: C901 - one case for each event
         """Take an event in; False if it is about another submission."""
         body = envelope.body
         if getattr(body, "submission_id", None) != self.submission_id:

@@ -1,8 +1,8 @@
 """The embedded stack: NATS, Postgres and six service processes, started, watched and stopped by this process.
 
-`python -m synthbench.cli.supervisor` is started by the CLI. An ephemeral stack ends when no command uses it any more and
-its work is done; one that was asked to stay ends with `synth-bench down`. SIGTERM: finish the work, then stop. SIGINT:
-stop now; what is unfinished goes on at the next start.
+`python -m synthbench.cli.supervisor` is started by the CLI. An ephemeral stack ends when no command uses it any more
+and its work is done; one that was asked to stay ends with `synth-bench down`. SIGTERM: finish the work, then stop.
+SIGINT: stop now; what is unfinished goes on at the next start.
 """
 
 import argparse
@@ -157,9 +157,8 @@ class Supervisor:
                     await self._restart(layout, service, process.returncode)
             for server, process in (("nats-server", self._nats.process), ("postgres", self._postgres.process)):
                 if process is not None and process.returncode is not None:
-                    raise CliError(
-                        f"{server} ended with code {process.returncode}: {tail(log_of(self._data, server.split('-')[0]))}"
-                    )
+                    words = tail(log_of(self._data, server.split("-")[0]))
+                    raise CliError(f"{server} ended with code {process.returncode}: {words}")
             if not self._wanted() and self._alone():
                 return
 

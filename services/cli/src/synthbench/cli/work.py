@@ -1,5 +1,6 @@
 """Submitting work and gathering what came of it; the Python API and the commands stand on it."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +61,11 @@ async def task_reference(client: StackClient, task: str) -> str:
     Raises:
         CliError: the folder holds no usable package.
     """
-    if not ("/" in task or task.startswith(".") or Path(task).is_dir()):
+    path = Path(task)
+    if not ("/" in task or task.startswith(".") or await asyncio.to_thread(path.is_dir)):
         return task
     try:
-        package = load_package(Path(task))
+        package = await asyncio.to_thread(load_package, path)
     except TaskError as error:
         raise CliError(str(error)) from error
     return (await client.store.put(pack(package), media_type="application/x-tar")).digest

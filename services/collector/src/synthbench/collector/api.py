@@ -27,7 +27,7 @@ def build_api(database: Database, store: ArtifactStore) -> FastAPI:
         return found[0]
 
     @app.get("/v1/trajectories", tags=["trajectories"])
-    async def list_trajectories(
+    async def list_trajectories(  # noqa: PLR0917 - the query's parameters
         task: str | None = None,
         route: str | None = None,
         scaffold: str | None = None,

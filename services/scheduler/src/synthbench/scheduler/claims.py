@@ -20,7 +20,9 @@ _GRACE_SECONDS = 900.0
 class Claims:
     """Grants attempts and keeps their leases."""
 
-    def __init__(self, settings: SchedulerSettings, store: SchedulerStore, handlers: Handlers, secret: SecretStr) -> None:
+    def __init__(
+        self, settings: SchedulerSettings, store: SchedulerStore, handlers: Handlers, secret: SecretStr
+    ) -> None:
         self._settings = settings
         self._store = store
         self._handlers = handlers
@@ -89,7 +91,12 @@ class Claims:
             submission_cost_microusd=locked.submission_cost_microusd,
             allow_unknown_price=rollout.allow_unknown_price,
         )
-        payload = {**claims.to_dict(), "aud": AUDIENCE, "iat": datetime.now(UTC) - timedelta(seconds=5), "exp": deadline}
+        payload = {
+            **claims.to_dict(),
+            "aud": AUDIENCE,
+            "iat": datetime.now(UTC) - timedelta(seconds=5),
+            "exp": deadline,
+        }
         return SecretStr(jwt.encode(payload, self._secret.get_secret_value(), ALGORITHM))
 
     async def heartbeat(self, beat: Heartbeat) -> HeartbeatReply:

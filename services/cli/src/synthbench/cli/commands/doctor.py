@@ -37,7 +37,7 @@ async def doctor() -> int:
     # Below the data folder: there Postgres' own user can reach it, as it must in the real stack.
     with tempfile.TemporaryDirectory(dir=data.path if data else None, prefix="doctor-") as name:
         folder = Path(name)
-        folder.chmod(0o711)
+        os.chmod(folder, 0o711)  # noqa: PTH101, S103 - Postgres' own user must be able to enter
         findings.append(await _try("nats-server", lambda: _nats(folder)))
         findings.append(await _try("postgres", lambda: _postgres(folder)))
         engines = [await _try(f"sandbox {engine}", lambda e=engine: _engine(e, folder)) for engine in known_engines()]

@@ -14,6 +14,7 @@ from synthbench.cli.embedded.layout import SERVICES
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.cli.stack import stack_status, start_to_stay, stop_stack
+from synthbench.contracts.loose import as_list, as_object
 
 _FOLLOW_SECONDS = 0.3
 
@@ -57,9 +58,9 @@ async def status() -> int:
     if found["state"] == "up":
         async with session(data) as client:
             listed = await client.find("/v1/submissions", service="scheduler", params={"limit": 20})
-        submissions = (listed or {}).get("submissions", [])
         columns = ["submission_id", "campaign", "state", "created_at"]
-        console.table(columns, [[str(s.get(c, "")) for c in columns] for s in submissions])
+        submissions = as_list(as_object(listed).get("submissions"))
+        console.table(columns, [[str(as_object(one).get(column, "")) for column in columns] for one in submissions])
     return 0
 
 
@@ -73,7 +74,7 @@ async def logs(
     """Show log lines of the stack.
 
     Args:
-        service: One of scheduler, executor, llm_gateway, collector, quality, diversity, nats, postgres, supervisor; all by default.
+        service: One of the six services, nats, postgres or supervisor; all by default.
         follow: Go on until Ctrl-C.
         lines: How many of each.
     """

@@ -68,7 +68,7 @@ def show(task: str, /) -> None:
         "category": package.category,
         "tags": ", ".join(package.tags),
         "engines": ", ".join(package.engines),
-        "hidden tests": f"{len(package.own.fail_to_pass)} must begin to pass, {len(package.own.pass_to_pass)} must go on",
+        "hidden tests": f"{len(package.own.fail_to_pass)} to begin to pass, {len(package.own.pass_to_pass)} to go on",
         "wrong solutions": ", ".join(package.wrong_solutions()),
     }
     console.table(["", ""], [[name, value] for name, value in facts.items()])

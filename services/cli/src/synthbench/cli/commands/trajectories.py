@@ -1,5 +1,6 @@
 """`trajectories list|show|export`."""
 
+import asyncio
 import json as jsonlib
 import sys
 from pathlib import Path
@@ -61,7 +62,11 @@ async def show(trajectory: str, /) -> None:
 
 @app.command
 async def export(
-    trajectory: str, /, *, format: Literal["json", "messages"] = "json", output: Path | None = None
+    trajectory: str,
+    /,
+    *,
+    format: Literal["json", "messages"] = "json",  # noqa: A002 - the option's name
+    output: Path | None = None,
 ) -> None:
     """Write one trajectory: the whole record, or OpenAI messages with tools.
 
@@ -78,7 +83,7 @@ async def export(
         sys.stdout.write(text)
         return
     try:
-        output.write_text(text, "utf-8")
+        await asyncio.to_thread(output.write_text, text, "utf-8")
     except OSError as error:
         raise CliError(f"{output}: {error.strerror}") from error
     console.say(f"wrote {output}")

@@ -27,14 +27,15 @@ def dies_with_parent(death_signal: signal.Signals, user: tuple[int, int] | None 
     has to do.
     """
     parent = os.getpid()
-    libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+    linux = sys.platform == "linux"
+    libc = ctypes.CDLL(None, use_errno=True)
 
     def prepare() -> None:
         if user is not None:
             os.setgroups([])
             os.setgid(user[1])
             os.setuid(user[0])
-        if libc is not None:
+        if linux:
             libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
             if os.getppid() != parent:  # it died before we asked
                 os._exit(1)

@@ -143,8 +143,8 @@ class EmbeddedPostgres:
             for path in (fresh, password_file):
                 os.chown(path, *self._user)
         process = await spawn(
-            [str(binaries / "initdb"), "-D", str(fresh), "-U", _USER, "-A", "scram-sha-256", "--pwfile", str(password_file),
-             "-E", "UTF8", "--locale=C", "--no-instructions", "--no-sync"],
+            [str(binaries / "initdb"), "-D", str(fresh), "-U", _USER, "-A", "scram-sha-256",
+             "--pwfile", str(password_file), "-E", "UTF8", "--locale=C", "--no-instructions", "--no-sync"],
             log=self._log, env=self._env(), user=self._user, cwd=self._folder,
         )  # fmt: skip
         try:

@@ -22,7 +22,7 @@ def masked(text: str) -> str:
 
 
 def canonical_text(trajectory: Trajectory) -> str:
-    """Actions and patch of a trajectory. System prompt and task text are left out: all attempts at a task share them."""
+    """Actions and patch of a trajectory; system prompt and task text, which all attempts share, are left out."""
     actions = [f"{call.name} {call.arguments}" for step in trajectory.steps for call in step.action.tool_calls] or [
         step.action.message for step in trajectory.steps
     ]

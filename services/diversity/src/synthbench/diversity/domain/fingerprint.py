@@ -1,9 +1,13 @@
-"""MinHash signatures and their LSH bands (Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, ch. 3)."""
+"""MinHash signatures and their LSH bands.
+
+Sources: Broder 1997; Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, chapter 3.
+"""
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
-from rensa import RMinHash
+import rensa  # pyright: ignore[reportMissingTypeStubs] - a Rust module
 
 from synthbench.contracts.ids import sha256_digest
 from synthbench.diversity.domain.canonical import shingles
@@ -13,6 +17,7 @@ BANDS = 32
 """Of 4 rows each: a pair of similarity 0.8 shares a band with probability 0.9999, one of 0.3 with 0.23."""
 _SEED = 20_260_101
 _ROWS = PERMUTATIONS // BANDS
+_make: Any = rensa.RMinHash  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Fingerprint:
 
 def fingerprint(text: str) -> Fingerprint:
     """Make the fingerprint of a canonical text."""
-    minhash = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
+    minhash: Any = _make(num_perm=PERMUTATIONS, seed=_SEED)
     minhash.update(sorted(shingles(text)))
     return Fingerprint(sha256_digest(text.encode()), struct.pack(f"<{PERMUTATIONS}I", *minhash.digest()))
 

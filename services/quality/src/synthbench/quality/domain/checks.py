@@ -61,14 +61,17 @@ def _problem(trajectory: Trajectory) -> str:
         return f"incomplete: {trajectory.incomplete}"
     if not trajectory.steps:
         return "there is no step"
-    for position, step in enumerate(trajectory.steps):
-        if step.index != position:
-            return f"step {position} is missing"
-        if step.digest != step_digest(step):
-            return f"step {position} was altered"
-        if unanswered := _unanswered(step):
-            return f"step {position}: no answer to call {unanswered[0]}"
-    return ""
+    problems = (_step_problem(position, step) for position, step in enumerate(trajectory.steps))
+    return next((problem for problem in problems if problem), "")
+
+
+def _step_problem(position: int, step: Step) -> str:
+    if step.index != position:
+        return f"step {position} is missing"
+    if step.digest != step_digest(step):
+        return f"step {position} was altered"
+    unanswered = _unanswered(step)
+    return f"step {position}: no answer to call {unanswered[0]}" if unanswered else ""
 
 
 def _unanswered(step: Step) -> list[str]:

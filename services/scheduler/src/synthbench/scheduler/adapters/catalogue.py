@@ -62,7 +62,10 @@ def _facts(package: TaskPackage, digest: str, *, from_library: bool) -> TaskFact
         licence=package.licence,
     )
     return TaskFacts(
-        info=info, engines=tuple(package.engines), from_library=from_library, max_seconds=package.limits.agent_timeout_sec
+        info=info,
+        engines=tuple(package.engines),
+        from_library=from_library,
+        max_seconds=package.limits.agent_timeout_sec,
     )
 
 

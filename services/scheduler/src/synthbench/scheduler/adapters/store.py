@@ -1,6 +1,6 @@
 """The scheduler's schema: submissions, rollouts, attempts. Each method is one transaction with its outbox."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ class SchedulerStore:
         self._outbox = outbox
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["SchedulerTransaction"]:
+    async def transaction(self) -> AsyncGenerator["SchedulerTransaction"]:
         """State and events go out together, or neither does."""
         async with self._database.connection() as connection:
             yield SchedulerTransaction(connection, self._outbox)
@@ -60,7 +60,13 @@ class SchedulerTransaction:
         self._connection = connection
         self._outbox = outbox
 
-    async def announce(self, body: Record, *, id: UUID | None = None, trace: dict[str, str] | None = None) -> None:
+    async def announce(
+        self,
+        body: Record,
+        *,
+        id: UUID | None = None,  # noqa: A002 - the event's id, as in Outbox.add
+        trace: dict[str, str] | None = None,
+    ) -> None:
         """Put an event into the outbox."""
         await self._outbox.add(self._connection, body, id=id, trace=trace)
 
@@ -142,5 +148,3 @@ def accepted(submission_id: UUID, wanted: TaskSubmitted, task: TaskInfo, plan: P
 def now() -> datetime:
     """The time, aware and in UTC."""
     return datetime.now(UTC)
-
-

@@ -94,7 +94,9 @@ def decide_close(
     A failure of ours is tried again with a pause that doubles, at most `max_attempts` times; it is never graded.
     """
     if cancelled or outcome is Outcome.CANCELLED:
-        return CloseDecision(Outcome.CANCELLED, counted=False, state=RolloutState.CANCELLED, reason=detail or "cancelled")
+        return CloseDecision(
+            Outcome.CANCELLED, counted=False, state=RolloutState.CANCELLED, reason=detail or "cancelled"
+        )
     if outcome.gradable:
         return CloseDecision(outcome, counted=True, state=RolloutState.CLOSED, reason=detail)
     if attempt < max_attempts:

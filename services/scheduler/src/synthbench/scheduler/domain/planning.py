@@ -121,5 +121,3 @@ def _limits(wanted: TaskSubmitted, task: TaskFacts) -> RolloutLimits:
         max_seconds=wanted.max_seconds or seconds,
         max_cost_microusd=wanted.max_cost_microusd,
     )
-
-
