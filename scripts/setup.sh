@@ -44,11 +44,14 @@ if [ ! -x .venv/bin/python ]; then
 fi
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8' \
     || die "pip could not install uv; is the package index reachable?"
+# The machine's own certificates, as pip takes them: company networks have their own.
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
 say "setup: installing pinned packages ($lock)"
 .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r "$lock"
 # shellcheck disable=SC2046
 .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --no-deps \
     $(for p in libs/*/ services/*/ ./; do printf -- '-e %s ' "$p"; done)
+.venv/bin/python -m compileall -q -x '/library/' libs services || true
 rm -f .venv/.setup-*
 printf '%s' "$wanted" >"$stamp"
 [ "$what" = dev ] && printf '%s' "$wanted" >.venv/.setup-runtime

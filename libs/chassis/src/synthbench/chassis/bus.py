@@ -140,6 +140,11 @@ class Bus:
         """Let payloads over 256 KiB go through this store."""
         self._payloads = store
 
+    @property
+    def stores_payloads(self) -> bool:
+        """Whether there is such a store."""
+        return self._payloads is not None
+
     async def publish(
         self,
         body: Record,

@@ -209,7 +209,7 @@ class BatchConsumer:
         self._handler = handler
         self._batch = batch
         self._stopped = asyncio.Event()
-        self._idle = asyncio.Event()
+        self._busy = False
         self._loop: asyncio.Task[object] | None = None
 
     def start(self) -> None:
@@ -220,41 +220,48 @@ class BatchConsumer:
     async def _run(self) -> None:
         await require(self._chassis.bus.js, self._puller.durable)
         while not self._stopped.is_set():
-            self._idle.set()
             messages = await self._puller.fetch(self._batch, _LONG_POLL)
-            self._idle.clear()
-            received = [await self._desk.receive(message) for message in messages]
-            if deliveries := [delivery for delivery in received if delivery is not None]:
+            self._busy = True
+            try:
+                await self._take(messages)
+            except asyncio.CancelledError as cancelled:
+                await self._settle_all([message for message in messages if not message.is_acked], cancelled)
+                raise
+            self._busy = False
+
+    async def _take(self, messages: Sequence[Msg]) -> None:
+        received = [await self._desk.receive(message) for message in messages]
+        if deliveries := [delivery for delivery in received if delivery is not None]:
+            async with heartbeats(*deliveries):
                 await self._work(deliveries)
 
     async def _work(self, deliveries: Sequence[Delivery]) -> None:
+        messages = [delivery.message for delivery in deliveries]
         try:
-            async with heartbeats(*deliveries):
-                await self._handler(deliveries)
+            await self._handler(deliveries)
         except Exception as error:  # noqa: BLE001 - each message is settled by its own fate
             if is_outage(error) or len(deliveries) == 1:
-                await self._settle_all(deliveries, error)
+                await self._settle_all(messages, error)
                 return
             self._chassis.log.warning("batch failed, trying one by one", error=one_line(error), size=len(deliveries))
             for delivery in deliveries:
                 await self._desk.handle(delivery, self._alone)
         else:
-            await self._settle_all(deliveries, None)
+            await self._settle_all(messages, None)
 
     async def _alone(self, delivery: Delivery) -> None:
         await self._handler([delivery])
 
-    async def _settle_all(self, deliveries: Sequence[Delivery], error: Exception | None) -> None:
-        await asyncio.gather(*(self._desk.settle(delivery.message, error) for delivery in deliveries))
+    async def _settle_all(self, messages: Sequence[Msg], error: BaseException | None) -> None:
+        await asyncio.gather(*(self._desk.settle(message, error) for message in messages))
 
     async def drain(self, seconds: float) -> None:
-        """Finish the batch at hand."""
+        """Finish the batch at hand within `seconds`; else it is cancelled, and its messages are naked."""
         self._stopped.set()
         if self._loop is None:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._idle.wait()
+        if self._busy:
+            await asyncio.wait([self._loop], timeout=seconds)
         self._loop.cancel()
         await asyncio.wait([self._loop], timeout=1)
         await self._puller.close()

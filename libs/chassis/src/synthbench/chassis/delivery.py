@@ -175,13 +175,16 @@ class Desk:
     async def _bury(self, message: Msg, reason: str, failures: int, sequence: int) -> None:
         """Keep the whole message: only when the server has it may the original be given up."""
         meta = message.metadata
+        kept = Message(message.subject, dict(message.headers or {}), message.data)
+        if self._bus.stores_payloads:  # in base64 a large one would be more than the server takes
+            kept = await self._bus.checked(kept)
         letter = DeadLetter(
             stream=self.durable.stream,
             consumer=self.durable.name,
-            subject=message.subject,
+            subject=kept.subject,
             stream_sequence=sequence,
-            headers=dict(message.headers or {}),
-            payload=base64.b64encode(message.data).decode(),
+            headers=kept.headers,
+            payload=base64.b64encode(kept.payload).decode(),
             deliveries=failures,
             error=reason,
             first_delivered_at=meta.timestamp.astimezone(UTC),

@@ -1,0 +1,179 @@
+"""Real servers for the chassis' tests: one Postgres for the session, one nats-server for each module."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import structlog
+from structlog.stdlib import BoundLogger
+from structlog.testing import LogCapture
+
+from synthbench.chassis import settle
+from synthbench.chassis.bus import Bus
+from synthbench.chassis.dead import KeptLetter, list_dead
+from synthbench.chassis.process import Chassis, open_chassis
+from synthbench.chassis.settings import Settings
+from synthbench.chassis.topology import ensure_topology
+from synthbench.cli.embedded.nats import EmbeddedNats
+from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.contracts.registry import Durable, Service, Stream
+
+OpenService = Callable[..., Awaitable[Chassis]]
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come after hundredths of seconds."""
+    monkeypatch.setattr(settle, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(settle, "_LONGEST_PAUSE", 0.08)
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither variables of the developer's shell nor a synth-bench.toml reach a test."""
+
+    for name in [name for name in os.environ if name.startswith("SYNTHBENCH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Path]:
+    """Not pytest's tmp_path: Postgres' own user must be able to enter it."""
+    with tempfile.TemporaryDirectory(prefix="synthbench-chassis-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres(servers: Path) -> AsyncGenerator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(servers / "postgres", servers / "postgres.log", "pass-word-1", durable=False)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[EmbeddedNats]:
+    """Shared by a module. It must not be stopped: that is what `own_nats` is for."""
+    folder = tmp_path_factory.mktemp("nats")
+    server = EmbeddedNats(folder / "data", folder / "nats.log")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def own_nats(tmp_path: Path) -> AsyncGenerator[EmbeddedNats]:
+    """One that a test may stop and start."""
+    server = EmbeddedNats(tmp_path / "own", tmp_path / "own.log")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def logs() -> LogCapture:
+    """What `log` got."""
+    return LogCapture()
+
+
+@pytest.fixture
+def log(logs: LogCapture) -> BoundLogger:
+    return structlog.wrap_logger(None, processors=[logs], wrapper_class=BoundLogger)
+
+
+@pytest.fixture
+async def open_service(log: BoundLogger) -> AsyncGenerator[OpenService]:
+    """Open a chassis on a server; it is drained at the end of the test."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(url: str, service: Service = Service.SCHEDULER, **settings: Any) -> Chassis:
+            made = Settings(nats_url=url, **{"drain_seconds": 3.0, **settings})
+            return await stack.enter_async_context(open_chassis(service, made, log))
+
+        yield opened
+
+
+async def clean(bus: Bus) -> None:
+    await ensure_topology(bus.js)
+    for stream in Stream:
+        await bus.js.purge_stream(stream)
+
+
+@pytest.fixture
+async def chassis(nats: EmbeddedNats, open_service: OpenService) -> Chassis:
+    """The scheduler's, with the topology as declared and empty streams."""
+    made = await open_service(nats.url)
+    await clean(made.bus)
+    return made
+
+
+@pytest.fixture
+async def own_chassis(own_nats: EmbeddedNats, open_service: OpenService) -> Chassis:
+    """On the server that the test may stop."""
+    made = await open_service(own_nats.url)
+    await clean(made.bus)
+    return made
+
+
+async def eventually(condition: Callable[[], Awaitable[object]], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        await asyncio.sleep(0.01)
+
+
+class Watch:
+    """Looks at a server from outside."""
+
+    eventually = staticmethod(eventually)
+
+    async def until(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
+        """Wait for what needs no await."""
+
+        async def asked() -> object:
+            return condition()
+
+        await eventually(asked, seconds)
+
+    async def settled(self, bus: Bus, durable: Durable) -> None:
+        """Wait until nothing waits for this durable, and nothing is in anybody's hands."""
+
+        async def nothing_left() -> bool:
+            found = await bus.js.consumer_info(durable.stream, durable.name)
+            return not found.num_pending and not found.num_ack_pending
+
+        await eventually(nothing_left)
+
+    async def letters(self, bus: Bus, count: int = 1) -> list[KeptLetter]:
+        """Wait for this many dead letters."""
+        found: list[KeptLetter] = []
+
+        async def there() -> bool:
+            found[:] = [kept async for kept in list_dead(bus)]
+            return len(found) >= count
+
+        await eventually(there)
+        assert len(found) == count
+        return found
+
+    async def kept(self, bus: Bus, stream: Stream) -> int:
+        """How many messages a stream holds."""
+        return (await bus.js.stream_info(stream)).state.messages
+
+    async def last_sequence(self, bus: Bus, stream: Stream) -> int:
+        """How many it ever stored."""
+        return (await bus.js.stream_info(stream)).state.last_seq
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()

@@ -1,0 +1,509 @@
+"""Every way a message can be settled, over the real server: one suite for all three kinds of consumers."""
+
+import asyncio
+import base64
+import functools
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+
+from synthbench.chassis import consumer, delivery, events
+from synthbench.chassis.bus import Bus
+from synthbench.chassis.consumer import BatchConsumer, Consumer, require
+from synthbench.chassis.dead import NoSuchLetter, resend_dead, show_dead
+from synthbench.chassis.delivery import Delivery
+from synthbench.chassis.errors import Drop, Poison, Retry, TopologyError, Transient
+from synthbench.chassis.events import EventSubscribers
+from synthbench.chassis.process import Chassis
+from synthbench.chassis.settle import MAX_DELIVERIES
+from synthbench.cli.embedded.nats import EmbeddedNats
+from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES, MalformedEvent
+from synthbench.contracts.events import CancelRequested, TaskReady, TaskSubmitted
+from synthbench.contracts.ids import derived_id, uuid7
+from synthbench.contracts.records import Priority, Rollout, TaskInfo
+from synthbench.contracts.registry import Durable, Service, Stream, durable
+from synthbench.storage.artifacts import FilesStore
+
+if TYPE_CHECKING:
+    from conftest import OpenService, Watch
+
+SUBMITTED = durable(Service.SCHEDULER, "task.submitted")
+KINDS = ("consumer", "batch", "faststream")
+
+Handler = Callable[[Delivery], Awaitable[None]]
+Listen = Callable[[Chassis, Handler], Awaitable[None]]
+
+
+async def listen_with(kind: str, chassis: Chassis, handler: Handler) -> None:
+    async def whole(deliveries: Sequence[Delivery]) -> None:
+        for one in deliveries:
+            await handler(one)
+
+    match kind:
+        case "consumer":
+            Consumer(chassis, SUBMITTED, handler).start()
+        case "batch":
+            BatchConsumer(chassis, SUBMITTED, whole).start()
+        case _:
+            subscribers = EventSubscribers(chassis)
+            subscribers.on(SUBMITTED.event.name, handler)
+            await subscribers.start()
+
+
+@pytest.fixture(params=KINDS)
+def listen(request: pytest.FixtureRequest) -> Listen:
+    return functools.partial(listen_with, request.param)
+
+
+class Recorder:
+    """A handler that remembers what it saw, and ends as it is told: the last outcome for all that come after."""
+
+    def __init__(self, *outcomes: Exception | None, seconds: float = 0.0) -> None:
+        self.seen: list[Delivery] = []
+        self.times: list[float] = []
+        self.finished = 0
+        self._outcomes = outcomes or (None,)
+        self._seconds = seconds
+
+    @property
+    def tasks(self) -> list[str]:
+        return [str(getattr(one.envelope.body, "task", "")) for one in self.seen]
+
+    async def __call__(self, one: Delivery) -> None:
+        self.seen.append(one)
+        self.times.append(time.monotonic())
+        outcome = self._outcomes[min(len(self.seen), len(self._outcomes)) - 1]
+        await asyncio.sleep(self._seconds)
+        if outcome is not None:
+            raise outcome
+        self.finished += 1
+
+
+def submitted(task: str = "some-task", **fields: object) -> TaskSubmitted:
+    return TaskSubmitted.model_validate({"task": task, **fields})
+
+
+async def shorten_ack_wait(bus: Bus, source: Durable, seconds: float) -> None:
+    config = (await bus.js.consumer_info(source.stream, source.name)).config
+    config.ack_wait = seconds
+    await bus.js.add_consumer(source.stream, config)
+
+
+async def fetch_by_hand(bus: Bus, source: Durable, seconds: float = 10.0):
+    subscription = await bus.js.pull_subscribe_bind(durable=source.name, stream=source.stream)
+    return (await subscription.fetch(1, timeout=seconds))[0]
+
+
+async def test_a_handler_that_returns_acknowledges(listen: Listen, chassis: Chassis, watch: "Watch"):
+    handler = Recorder()
+    await listen(chassis, handler)
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    event_id = await chassis.bus.publish(submitted(), trace=trace)
+    await watch.until(lambda: handler.seen)
+    await watch.settled(chassis.bus, SUBMITTED)
+    (one,) = handler.seen
+    assert (one.envelope.id, one.envelope.body, one.envelope.trace) == (event_id, submitted(), trace)
+    assert one.deliveries == 1
+    assert await watch.kept(chassis.bus, Stream.EVENTS) == 0
+
+
+async def test_a_retry_is_spaced_and_never_dies(listen: Listen, chassis: Chassis, watch: "Watch"):
+    soon = [Retry("busy", delay=0.01)] * (MAX_DELIVERIES + 2)
+    handler = Recorder(Retry("busy", delay=0.4), *soon, None)
+    await listen(chassis, handler)
+    await chassis.bus.publish(submitted())
+    await watch.until(lambda: handler.finished)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert handler.times[1] - handler.times[0] >= 0.39
+    assert [one.deliveries for one in handler.seen] == list(range(1, MAX_DELIVERIES + 5))
+    assert await watch.kept(chassis.bus, Stream.DEAD) == 0
+
+
+async def test_an_outage_never_kills_a_message(listen: Listen, chassis: Chassis, watch: "Watch"):
+    handler = Recorder(*[Transient("Postgres is away")] * (MAX_DELIVERIES + 2), None)
+    await listen(chassis, handler)
+    await chassis.bus.publish(submitted())
+    await watch.until(lambda: handler.finished)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert await watch.kept(chassis.bus, Stream.DEAD) == 0
+
+
+async def test_a_drop_is_acknowledged(listen: Listen, chassis: Chassis, watch: "Watch"):
+    handler = Recorder(Drop("cancelled"), None)
+    await listen(chassis, handler)
+    await chassis.bus.publish(submitted("one"))
+    await chassis.bus.publish(submitted("two"))
+    await watch.until(lambda: handler.finished)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert "two" in handler.tasks
+    assert await watch.kept(chassis.bus, Stream.DEAD) == 0
+
+
+async def test_a_failing_handler_gets_its_chances_then_the_letter_says_why(
+    listen: Listen, chassis: Chassis, watch: "Watch"
+):
+    handler = Recorder(ValueError("a bug\nof ours"))
+    await listen(chassis, handler)
+    await chassis.bus.publish(submitted())
+    (kept,) = await watch.letters(chassis.bus)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert len(handler.seen) == MAX_DELIVERIES
+    assert (kept.letter.error, kept.letter.deliveries) == ("ValueError: a bug of ours", MAX_DELIVERIES)
+
+
+async def test_outages_between_failures_do_not_count(listen: Listen, chassis: Chassis, watch: "Watch"):
+    failures = [ValueError("bug")] * (MAX_DELIVERIES - 1)
+    handler = Recorder(*failures, *[Transient("away"), Retry("busy", delay=0.01)] * 3, None)
+    await listen(chassis, handler)
+    await chassis.bus.publish(submitted())
+    await watch.until(lambda: handler.finished)
+    assert await watch.kept(chassis.bus, Stream.DEAD) == 0
+
+
+async def test_poison_is_kept_whole_and_can_be_sent_again(listen: Listen, chassis: Chassis, watch: "Watch"):
+    bus = chassis.bus
+    handler = Recorder(Poison("no such task"), None)
+    await listen(chassis, handler)
+    event_id = await bus.publish(submitted(campaign="c1"))
+    sequence = await watch.last_sequence(bus, Stream.EVENTS)
+    (kept,) = await watch.letters(bus)
+    letter = kept.letter
+    assert base64.b64decode(letter.payload) == submitted(campaign="c1").to_json()
+    assert (letter.stream, letter.consumer, letter.subject) == ("EVENTS", SUBMITTED.name, "task.submitted")
+    assert (letter.stream_sequence, letter.deliveries, letter.error) == (sequence, 1, "Poison: no such task")
+    assert letter.headers["ce-id"] == str(event_id)
+    assert letter.headers["ce-campaign"] == "c1"
+    await watch.settled(bus, SUBMITTED)
+
+    assert await resend_dead(bus, kept.sequence) == letter
+    await watch.until(lambda: handler.finished)
+    again = handler.seen[-1]
+    assert again.envelope.id == event_id
+    assert again.envelope.body == submitted(campaign="c1")
+    assert again.message.headers is not None
+    assert again.message.headers["Nats-Msg-Id"] not in (letter.headers["Nats-Msg-Id"], str(event_id))
+    with pytest.raises(NoSuchLetter, match="dead list"):
+        await show_dead(bus, kept.sequence)
+
+
+async def test_what_is_no_event_goes_to_the_dead_letters_and_the_consumer_goes_on(
+    listen: Listen, chassis: Chassis, watch: "Watch"
+):
+    handler = Recorder()
+    await listen(chassis, handler)
+    js = chassis.bus.js
+    await js.publish("task.submitted", b'{"task": ', stream="EVENTS")
+    await js.publish("task.submitted", b'{"task": "x", "smaples": 3, "seed": "many"}', stream="EVENTS")
+    await js.publish("task.submitted", b"{}", stream="EVENTS", headers={"ce-type": "synthbench.task.ready.v1"})
+    await js.publish("task.submitted", b"\xff\x00", stream="EVENTS")
+    await chassis.bus.publish(submitted("good"))
+    await watch.until(lambda: handler.finished)
+    errors = [kept.letter.error for kept in await watch.letters(chassis.bus, 4)]
+    assert errors[0].startswith("MalformedEvent: task.submitted: Invalid JSON")
+    assert "smaples: Extra inputs are not permitted" in errors[1]
+    assert "seed: Input should be a valid integer" in errors[1]
+    assert "'synthbench.task.ready.v1' belongs on subject 'task.submitted'" in errors[2]
+    assert all("\n" not in error for error in errors)
+    assert handler.tasks == ["good"]
+    await watch.settled(chassis.bus, SUBMITTED)
+
+
+async def test_bare_json_is_an_event_with_an_id_that_stays(listen: Listen, chassis: Chassis, watch: "Watch"):
+    handler = Recorder(Retry("once more", delay=0.01), None)
+    await listen(chassis, handler)
+    await chassis.bus.nc.publish("task.submitted", b'{"task": "by-hand"}')
+    await watch.until(lambda: handler.finished)
+    first, second = handler.seen
+    assert first.envelope.id == second.envelope.id == derived_id("event", "EVENTS", first.sequence)
+    assert second.envelope.body == submitted("by-hand")
+
+
+async def test_a_large_payload_goes_through_the_store(listen: Listen, chassis: Chassis, watch: "Watch", tmp_path: Path):
+    store = FilesStore(tmp_path / "artifacts")
+    large = submitted(scaffold_args={"prompt": "x" * CLAIM_CHECK_BYTES})
+    with pytest.raises(ValueError, match="no store for large payloads"):
+        await chassis.bus.publish(large)
+    chassis.bus.use_payload_store(store)
+    handler = Recorder()
+    await listen(chassis, handler)
+    await chassis.bus.publish(large)
+    await watch.until(lambda: handler.finished)
+    (one,) = handler.seen
+    assert one.envelope.body == large
+    assert len(one.message.data) < 1000
+    assert one.message.headers is not None
+    assert await store.get(one.message.headers["ce-dataref"]) == large.to_json()
+
+
+async def test_a_large_payload_that_is_gone_dies_and_one_whose_store_is_away_waits(
+    listen: Listen, chassis: Chassis, watch: "Watch", tmp_path: Path
+):
+    root = tmp_path / "artifacts"
+    chassis.bus.use_payload_store(FilesStore(root))
+    for filler in "xy":
+        await chassis.bus.publish(submitted(filler, scaffold_args={"prompt": filler * CLAIM_CHECK_BYTES}))
+    await asyncio.to_thread(root.rename, tmp_path / "away")
+    root.touch()  # a folder that is a file: neither there nor not there
+    handler = Recorder()
+    await listen(chassis, handler)
+    await asyncio.sleep(0.5)
+    assert await watch.kept(chassis.bus, Stream.DEAD) == 0
+    root.unlink()
+    await asyncio.to_thread((tmp_path / "away").rename, root)
+    await watch.until(lambda: handler.finished == 2)
+
+    await chassis.bus.publish(submitted("z", scaffold_args={"prompt": "z" * CLAIM_CHECK_BYTES}))
+    await watch.until(lambda: handler.finished == 3)
+    lost = submitted("lost", scaffold_args={"prompt": "w" * CLAIM_CHECK_BYTES}).to_json()
+    reference = await FilesStore(tmp_path / "elsewhere").put(lost)
+    await chassis.bus.js.publish(
+        "task.submitted", reference.to_json(), stream="EVENTS", headers={"ce-dataref": reference.uri}
+    )
+    (kept,) = await watch.letters(chassis.bus)
+    assert "ArtifactNotFound" in kept.letter.error
+
+
+async def test_a_malformed_message_that_nearly_fills_the_server_is_kept_whole(
+    listen: Listen, chassis: Chassis, watch: "Watch", tmp_path: Path
+):
+    store = FilesStore(tmp_path / "artifacts")
+    chassis.bus.use_payload_store(store)
+    handler = Recorder()
+    await listen(chassis, handler)
+    payload = b'{"nonsense": "' + b"x" * 7_500_000 + b'"}'
+    await chassis.bus.js.publish("task.submitted", payload, stream="EVENTS")
+    (kept,) = await watch.letters(chassis.bus)
+    assert await store.get(kept.letter.headers["ce-dataref"]) == payload
+    await watch.settled(chassis.bus, SUBMITTED)
+
+
+async def test_a_handler_may_take_longer_than_ack_wait(
+    listen: Listen, chassis: Chassis, watch: "Watch", monkeypatch: pytest.MonkeyPatch
+):
+    beating = functools.partial(delivery.heartbeats, every=0.15)
+    monkeypatch.setattr(delivery, "heartbeats", beating)
+    monkeypatch.setattr(consumer, "heartbeats", beating)
+    await shorten_ack_wait(chassis.bus, SUBMITTED, 0.5)
+    handler = Recorder(seconds=1.5)
+    await listen(chassis, handler)
+    await chassis.bus.publish(submitted())
+    await watch.until(lambda: handler.finished)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert len(handler.seen) == 1
+
+
+async def test_consumers_go_on_after_a_restart_and_a_retried_publish_is_stored_once(
+    listen: Listen, own_chassis: Chassis, own_nats: EmbeddedNats, watch: "Watch", monkeypatch: pytest.MonkeyPatch
+):
+    for module, name in ((consumer, "_LONG_POLL"), (events, "_POLL_SECONDS")):
+        monkeypatch.setattr(module, name, 1.0)  # the wait that is open when the server goes is lost with it
+    bus = own_chassis.bus
+    handler = Recorder()
+    await listen(own_chassis, handler)
+    await bus.publish(submitted("before"))
+    await watch.until(lambda: handler.finished == 1)
+
+    await own_nats.stop()
+    again = uuid7()
+    publishing = asyncio.create_task(bus.publish(submitted("meanwhile"), id=again, timeout=20))
+    await asyncio.sleep(2.5)  # longer than one try, so that several are under way
+    assert "not connected to NATS" in (await own_chassis.health.problems())["bus"]
+    await own_nats.start()
+    assert await publishing == again
+    assert await bus.publish(submitted("meanwhile"), id=again) == again
+    await bus.publish(submitted("after"))
+    await watch.until(lambda: handler.finished == 3)
+    await watch.settled(bus, SUBMITTED)
+    assert sorted(handler.tasks) == ["after", "before", "meanwhile"]
+    assert await watch.last_sequence(bus, Stream.EVENTS) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_draining_lets_the_running_handler_finish(
+    kind: str, nats: EmbeddedNats, chassis: Chassis, open_service: "OpenService", watch: "Watch"
+):
+    one = await open_service(nats.url)
+    handler = Recorder(seconds=0.5)
+    await listen_with(kind, one, handler)
+    await chassis.bus.publish(submitted())
+    await watch.until(lambda: handler.seen)
+    await one.drain()
+    assert handler.finished == 1
+    await watch.settled(chassis.bus, SUBMITTED)
+    await chassis.bus.publish(submitted("later"))
+    await asyncio.sleep(0.1)
+    assert len(handler.seen) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_handler_that_is_too_slow_gives_its_message_back(
+    kind: str, nats: EmbeddedNats, chassis: Chassis, open_service: "OpenService", watch: "Watch"
+):
+    one = await open_service(nats.url, drain_seconds=0.2)
+    handler = Recorder(seconds=60)
+    await listen_with(kind, one, handler)
+    event_id = await chassis.bus.publish(submitted())
+    await watch.until(lambda: handler.seen)
+    began = time.monotonic()
+    await one.drain()
+    assert time.monotonic() - began < 5
+    message = await fetch_by_hand(chassis.bus, SUBMITTED, 5)
+    assert message.headers is not None
+    assert message.headers["ce-id"] == str(event_id)
+    assert message.metadata.num_delivered == 2
+
+
+async def test_a_durable_that_does_not_exist_says_how_to_make_it(chassis: Chassis):
+    await chassis.bus.js.delete_consumer(SUBMITTED.stream, SUBMITTED.name)
+    with pytest.raises(TopologyError, match=r"no consumer scheduler-task-submitted .* run `python -m .*topology`"):
+        await require(chassis.bus.js, SUBMITTED, patience=0.1)
+
+
+async def test_event_subscribers_tell_the_sender_of_a_broken_event(chassis: Chassis, watch: "Watch"):
+    told: list[tuple[UUID, object, list[str]]] = []
+    answers = [Transient("cannot answer now"), None]
+
+    async def on_malformed(event_id: UUID, content: object, error: MalformedEvent) -> None:
+        told.append((event_id, content, [item.field for item in error.errors]))
+        if (answer := answers[min(len(told), 2) - 1]) is not None:
+            raise answer
+
+    subscribers = EventSubscribers(chassis)
+    subscribers.on("task.submitted", Recorder(), on_malformed=on_malformed)
+    await subscribers.start()
+    sent = uuid7()
+    content = {"task": "x", "smaples": 3}
+    headers = {"ce-id": str(sent), "ce-type": "synthbench.task.submitted.v1"}
+    await chassis.bus.js.publish("task.submitted", json.dumps(content).encode(), stream="EVENTS", headers=headers)
+    await watch.letters(chassis.bus)
+    assert told == [(sent, content, ["smaples"])] * 2
+
+
+async def test_event_subscribers_serve_several_events_side_by_side(chassis: Chassis, watch: "Watch"):
+    slow, quick = Recorder(seconds=30), Recorder()
+    subscribers = EventSubscribers(chassis)
+    subscribers.on("task.submitted", slow)
+    subscribers.on("cancel.requested", quick)
+    await subscribers.start()
+    await chassis.bus.publish(submitted())
+    await watch.until(lambda: slow.seen)
+    await chassis.bus.publish(CancelRequested(campaign="c"))
+    await watch.until(lambda: quick.finished)
+
+
+def ready(priority: Priority) -> TaskReady:
+    rollout = Rollout(
+        rollout_id=uuid7(), submission_id=uuid7(), campaign="c", task=TaskInfo(name="t", digest="sha256:" + "0" * 64),
+        scaffold="native", pool="bubblewrap", priority=priority,
+    )  # fmt: skip
+    return TaskReady(submission_id=rollout.submission_id, rollout_id=rollout.rollout_id, rollout=rollout)
+
+
+async def test_high_priority_is_served_first(
+    nats: EmbeddedNats, chassis: Chassis, open_service: "OpenService", watch: "Watch"
+):
+    executor = await open_service(nats.url, Service.EXECUTOR)
+    for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH) * 3:
+        await chassis.bus.publish(ready(priority))
+    handler = Recorder(seconds=0.02)
+    queues = [durable(Service.EXECUTOR, "task.ready", f"bubblewrap.{priority}") for priority in Priority]
+    Consumer(executor, queues, handler).start()
+    await watch.until(lambda: handler.finished == 9)
+    served = [one.durable.name.rpartition("-")[2] for one in handler.seen]
+    assert served == ["high"] * 3 + ["normal"] * 3 + ["low"] * 3
+
+
+async def test_no_more_handlers_than_permits_and_no_message_waits_in_our_hands(chassis: Chassis, watch: "Watch"):
+    handler = Recorder(seconds=0.3)
+    for number in range(6):
+        await chassis.bus.publish(submitted(f"task-{number}"))
+    Consumer(chassis, SUBMITTED, handler, permits=asyncio.Semaphore(2)).start()
+    await watch.until(lambda: len(handler.seen) == 2)
+    await asyncio.sleep(0.1)
+    info = await chassis.bus.js.consumer_info(SUBMITTED.stream, SUBMITTED.name)
+    assert (len(handler.seen), info.num_ack_pending, info.num_pending) == (2, 2, 4)
+    await watch.until(lambda: handler.finished == 6)
+
+
+async def test_a_batch_is_one_call_and_acknowledged_together(chassis: Chassis, watch: "Watch"):
+    sizes: list[int] = []
+    pending: list[int] = []
+
+    async def handler(deliveries: Sequence[Delivery]) -> None:
+        sizes.append(len(deliveries))
+        info = await chassis.bus.js.consumer_info(SUBMITTED.stream, SUBMITTED.name)
+        pending.append(info.num_ack_pending or 0)
+
+    for number in range(30):
+        await chassis.bus.publish(submitted(f"task-{number}"))
+    BatchConsumer(chassis, SUBMITTED, handler, batch=20).start()
+    await watch.until(lambda: sum(sizes) == 30)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert sizes == pending == [20, 10]
+
+
+async def test_one_bad_message_does_not_drag_down_its_batch(chassis: Chassis, watch: "Watch"):
+    stored: list[str] = []
+
+    async def handler(deliveries: Sequence[Delivery]) -> None:
+        tasks = [str(getattr(one.envelope.body, "task", "")) for one in deliveries]
+        if "task-3" in tasks:
+            raise Poison("task-3 is bad")
+        if "task-5" in tasks and "again" not in stored:
+            stored.append("again")
+            raise ValueError("fails once")
+        stored.extend(tasks)
+
+    for number in range(8):
+        await chassis.bus.publish(submitted(f"task-{number}"))
+    BatchConsumer(chassis, SUBMITTED, handler).start()
+    (kept,) = await watch.letters(chassis.bus)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert kept.letter.error == "Poison: task-3 is bad"
+    assert sorted(stored) == ["again", *(f"task-{number}" for number in range(8) if number != 3)]
+
+
+async def test_a_batch_that_is_tried_one_by_one_stays_ours_meanwhile(
+    chassis: Chassis, watch: "Watch", monkeypatch: pytest.MonkeyPatch
+):
+    beating = functools.partial(delivery.heartbeats, every=0.15)
+    monkeypatch.setattr(delivery, "heartbeats", beating)
+    monkeypatch.setattr(consumer, "heartbeats", beating)
+    await shorten_ack_wait(chassis.bus, SUBMITTED, 0.5)
+    handled: list[int] = []
+
+    async def handler(deliveries: Sequence[Delivery]) -> None:
+        if len(deliveries) > 1:
+            raise ValueError("too many at once")
+        await asyncio.sleep(0.3)
+        handled.extend(one.deliveries for one in deliveries)
+
+    for number in range(5):
+        await chassis.bus.publish(submitted(f"task-{number}"))
+    BatchConsumer(chassis, SUBMITTED, handler).start()
+    await watch.until(lambda: len(handled) == 5)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert handled == [1] * 5
+
+
+async def test_a_letter_is_written_before_the_message_is_given_up(chassis: Chassis, watch: "Watch"):
+    """The DEAD stream is full: the message stays where it is until there is room."""
+    js = chassis.bus.js
+    config = (await js.stream_info(Stream.DEAD)).config
+    await js.update_stream(config.evolve(max_bytes=1))
+    handler = Recorder(Poison("bad"))
+    Consumer(chassis, SUBMITTED, handler).start()
+    await shorten_ack_wait(chassis.bus, SUBMITTED, 1.0)
+    await chassis.bus.publish(submitted())
+    await watch.until(lambda: handler.seen)
+    await asyncio.sleep(0.5)
+    info = await js.consumer_info(SUBMITTED.stream, SUBMITTED.name)
+    assert info.num_ack_pending == 1
+    await js.update_stream(config)
+    await watch.letters(chassis.bus)
+    await watch.settled(chassis.bus, SUBMITTED)
