@@ -19,7 +19,12 @@ ENV = {"UV_SYSTEM_CERTS": "true", **os.environ}
 
 def run(*command: object, **options) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=500, check=False, **{"env": ENV, **options}
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+        **{"env": ENV, **options},
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done

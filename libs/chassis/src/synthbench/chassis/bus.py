@@ -1,6 +1,7 @@
 """The bus: NATS with JetStream. Every publish names its stream and waits for the ack; nothing vanishes."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -288,7 +289,8 @@ class Bus:
             await asyncio.wait_for(self.nc.drain(), 6)
         except (NatsError, TimeoutError, OSError) as error:
             self._log.warning("bus did not drain", error=_reason(error))
-            await self.nc.close()
+            with contextlib.suppress(NatsError, OSError):  # the server is gone, there is nothing to say goodbye to
+                await self.nc.close()
 
 
 def _refusal(error: Exception) -> dict[str, Any]:

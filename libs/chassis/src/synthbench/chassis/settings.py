@@ -71,6 +71,8 @@ class FileVariables(PydanticBaseSettingsSource):
             return Path(path).read_text("utf-8").strip(), field_name, False
         except OSError as error:
             raise SettingsError(f"{variable}: cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError:  # its text would show the content
+            raise SettingsError(f"{variable}: cannot read {path}: it is no UTF-8 text") from None
 
     def __call__(self) -> dict[str, Any]:
         """All fields that have a file."""

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from psycopg import AsyncConnection, InterfaceError, OperationalError, sql
+from psycopg import AsyncConnection, InterfaceError, OperationalError, ProgrammingError, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from pydantic import SecretStr
 
+from synthbench.chassis.errors import SettingsError
 from synthbench.storage.errors import DatabaseUnavailable
 from synthbench.storage.schemas import latest_version
 
@@ -30,6 +31,9 @@ class Database:
         min_size, max_size: connections kept, and at most.
         statement_seconds: a statement that runs longer is cancelled by the server.
         wait_seconds: how long a caller waits for a free connection.
+
+    Raises:
+        SettingsError: the DSN is none.
     """
 
     def __init__(
@@ -135,8 +139,18 @@ class Database:
 
 
 def place_of(dsn: SecretStr) -> str:
-    """Return host:port/database of a DSN, without user and password."""
-    parts = conninfo_to_dict(dsn.get_secret_value())
+    """Return host:port/database of a DSN, without user and password.
+
+    Raises:
+        SettingsError: it is no DSN. What libpq says of it may hold the password, hence it is not repeated.
+    """
+    try:
+        parts = conninfo_to_dict(dsn.get_secret_value())
+    except ProgrammingError:
+        raise SettingsError(
+            "SYNTHBENCH_POSTGRES_DSN: no connection string; write postgresql://user:password@host:5432/database, "
+            "with reserved characters of the password percent-encoded"
+        ) from None
     return f"{parts.get('host', 'local socket')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
 
 

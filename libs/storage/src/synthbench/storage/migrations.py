@@ -29,12 +29,14 @@ def migrate(dsn: SecretStr, schemas: Iterable[tuple[str, str]]) -> list[str]:
     Raises:
         DatabaseUnavailable: nothing answers.
         MigrationError: a file was changed after it was applied, or failed.
+        SettingsError: the DSN is none.
     """
+    place = place_of(dsn)
     try:
         with psycopg.connect(dsn.get_secret_value(), connect_timeout=5) as connection:
             return [line for schema, package in schemas for line in _migrate_schema(connection, schema, load(package))]
     except psycopg.OperationalError as error:
-        raise DatabaseUnavailable(f"no Postgres at {place_of(dsn)}: {str(error).splitlines()[0]}") from error
+        raise DatabaseUnavailable(f"no Postgres at {place}: {str(error).splitlines()[0]}") from error
 
 
 def _migrate_schema(connection: psycopg.Connection, schema: str, migrations: list[Migration]) -> list[str]:

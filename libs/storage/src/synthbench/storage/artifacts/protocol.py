@@ -6,8 +6,8 @@ from typing import Protocol
 
 from synthbench.contracts.records import ArtifactRef
 
-_DIGEST_URI = re.compile(r"^artifact://sha256/([0-9a-f]{64})$")
-_KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")
+_DIGEST_URI = re.compile(r"^artifact://sha256/([0-9a-f]{64})\Z")
+_KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
 
 
 class ArtifactStore(Protocol):

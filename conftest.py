@@ -1,0 +1,121 @@
+"""Real servers for every suite: NATS and Postgres from their wheels, each test with its own streams and database."""
+
+import asyncio
+import itertools
+import os
+import tempfile
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from synthbench.chassis.process import Chassis, open_chassis
+from synthbench.chassis.settings import Settings
+from synthbench.chassis.topology import ensure_topology
+from synthbench.cli.embedded.nats import EmbeddedNats
+from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.contracts.registry import Service
+from synthbench.storage.migrations import migrate
+
+T = TypeVar("T")
+_numbers = itertools.count()
+
+
+class Background:
+    """A loop in a thread of its own: servers outlive the loops of single tests."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+
+@pytest.fixture(scope="session")
+def background() -> Generator[Background]:
+    made = Background()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def servers_folder() -> Generator[Path]:
+    """Where the unprivileged user of Postgres can look."""
+    with tempfile.TemporaryDirectory(prefix="synthbench-servers-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(background: Background, servers_folder: Path) -> Generator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(
+        servers_folder / "postgres", servers_folder / "postgres.log", "secret-pass", durable=False
+    )
+    background.run(server.start())
+    yield server
+    background.run(server.stop())
+
+
+@pytest.fixture
+def dsn(postgres_server: EmbeddedPostgres) -> SecretStr:
+    """An empty database."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(postgres_server.dsn.get_secret_value(), autocommit=True) as connection:
+        connection.execute(f"create database {name}")  # pyright: ignore[reportArgumentType, reportCallIssue] - our own name
+    return SecretStr(postgres_server.dsn.get_secret_value().rpartition("/")[0] + f"/{name}")
+
+
+@pytest.fixture
+def nats_server(background: Background, tmp_path: Path) -> Generator[EmbeddedNats]:
+    """A server without users, with empty streams."""
+    server = EmbeddedNats(tmp_path / "nats", tmp_path / "nats.log")
+    background.run(server.start())
+    yield server
+    background.run(server.stop())
+
+
+MakeChassis = Callable[..., AbstractAsyncContextManager[Chassis]]
+
+
+@pytest.fixture
+def make_chassis(nats_server: EmbeddedNats, tmp_path: Path) -> MakeChassis:
+    """Open a chassis on the test's NATS, with the topology made; settings by name."""
+
+    @asynccontextmanager
+    async def make(service: Service, settings: type[Settings] = Settings, **values: Any) -> AsyncGenerator[Chassis]:
+        defaults = {
+            "nats_url": nats_server.url,
+            "artifacts_url": f"file://{tmp_path / 'artifacts'}",
+            "drain_seconds": 2.0,
+        }
+        log = structlog.stdlib.get_logger("test")
+        async with open_chassis(service, settings(**{**defaults, **values}), log) as chassis:
+            await ensure_topology(chassis.bus.js)
+            chassis.health.ready = True
+            yield chassis
+
+    return make
+
+
+@pytest.fixture
+def migrated(dsn: SecretStr) -> Callable[[str, str], SecretStr]:
+    """Bring one schema up in the test's database."""
+
+    def make(schema: str, package: str) -> SecretStr:
+        migrate(dsn, [(schema, package)])
+        return dsn
+
+    return make

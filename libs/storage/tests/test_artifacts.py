@@ -1,0 +1,166 @@
+"""The contract of an artifact store; every store that we have runs through it."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from synthbench.chassis.errors import Transient
+from synthbench.contracts.ids import sha256_digest
+from synthbench.storage.artifacts import ArtifactStore, FilesStore, key_uri, open_store, uri_of_digest
+from synthbench.storage.errors import ArtifactConflict, ArtifactCorrupt, ArtifactNotFound, ArtifactStoreUnavailable
+
+NOTHING = uri_of_digest("sha256:" + "0" * 64)
+
+
+@pytest.fixture(params=["files"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    make: dict[str, Callable[[], ArtifactStore]] = {
+        "files": lambda: open_store(f"file://{tmp_path}/some%20folder/artifacts"),
+    }
+    return make[request.param]()
+
+
+async def keys(store: ArtifactStore, prefix: str) -> list[str]:
+    return [key async for key in store.list(prefix)]
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", bytes(range(256)) * 5000])
+async def test_a_body_comes_back_under_its_digest(store: ArtifactStore, body: bytes):
+    reference = await store.put(body, media_type="text/plain")
+    assert (reference.digest, reference.size, reference.media_type) == (sha256_digest(body), len(body), "text/plain")
+    assert reference.uri == uri_of_digest(reference.digest)
+    assert await store.get(reference.uri) == body
+    assert await store.put(body, media_type="text/plain") == reference
+
+
+async def test_parts_can_be_read(store: ArtifactStore):
+    uri = (await store.put(b"0123456789")).uri
+    assert [await store.read(uri, 3, 4), await store.read(uri, 8, 10), await store.read(uri, 20, 5)] == [
+        b"3456", b"89", b"",
+    ]  # fmt: skip
+
+
+async def test_what_is_not_there(store: ArtifactStore):
+    for uri in (NOTHING, key_uri("no/such/key")):
+        assert not await store.exists(uri)
+        with pytest.raises(ArtifactNotFound, match=uri):
+            await store.get(uri)
+        with pytest.raises(ArtifactNotFound):
+            await store.read(uri, 0, 1)
+        await store.delete(uri)
+
+
+async def test_a_key_is_written_once(store: ArtifactStore):
+    assert await store.put_named("journal/a/0001", b"one")
+    assert not await store.put_named("journal/a/0001", b"one")
+    with pytest.raises(ArtifactConflict, match="journal/a/0001 holds other content already"):
+        await store.put_named("journal/a/0001", b"two")
+    assert await store.get(key_uri("journal/a/0001")) == b"one"
+
+
+async def test_of_many_writers_one_wins(store: ArtifactStore):
+    same = await asyncio.gather(*(store.put_named("same", b"x") for _ in range(16)))
+    assert sorted(same) == [False] * 15 + [True]
+    different = await asyncio.gather(
+        *(store.put_named("different", bytes([n])) for n in range(16)), return_exceptions=True
+    )
+    assert different.count(True) == 1
+    assert sum(isinstance(one, ArtifactConflict) for one in different) == 15
+    assert await store.get(key_uri("different")) == bytes([different.index(True)])
+
+
+async def test_deleted_is_gone_and_the_key_is_free(store: ArtifactStore):
+    await store.put_named("k", b"one")
+    await store.delete(key_uri("k"))
+    assert not await store.exists(key_uri("k"))
+    assert await store.put_named("k", b"two")
+
+
+async def test_keys_are_listed_sorted_below_their_prefix(store: ArtifactStore):
+    names = ["j/b/2", "j/a/10", "j/a/2", "j/a-b/1", "j/a/x/1", "other/1"]
+    for name in names:
+        await store.put_named(name, b"")
+    await store.put(b"a body is no key")
+    assert await keys(store, "j/") == sorted(name for name in names if name.startswith("j/"))
+    assert await keys(store, "j/a/") == ["j/a/10", "j/a/2", "j/a/x/1"]
+    assert await keys(store, "nothing/") == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "/", "/absolute", "../up", "a/../../b", "a//b", "a/", ".hidden", "a/.b", "a b", "a\\b", "a\x00b", "ä", "a\n",
+     "x" * 513],
+)  # fmt: skip
+async def test_bad_keys_are_refused(store: ArtifactStore, key: str):
+    with pytest.raises(ValueError, match="no valid key"):
+        await store.put_named(key, b"x")
+    with pytest.raises(ValueError, match="no artifact URI"):
+        await store.get(key_uri(key))
+    with pytest.raises(ValueError, match="no valid prefix"):
+        await keys(store, key + "/")
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "file:///etc/passwd", "artifact://sha256/../../etc/passwd", "artifact://sha256/ABC", "sha256:00"]
+)
+async def test_bad_uris_are_refused(store: ArtifactStore, uri: str):
+    for call in (store.get(uri), store.read(uri, 0, 1), store.exists(uri), store.delete(uri)):
+        with pytest.raises(ValueError, match="no artifact URI"):
+            await call
+
+
+async def test_a_probe_leaves_nothing(store: ArtifactStore, tmp_path: Path):
+    await store.probe()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+# What follows looks into the folder of FilesStore.
+
+
+async def test_corrupt_content_is_not_handed_out(tmp_path: Path):
+    store = FilesStore(tmp_path)
+    uri = (await store.put(b"what was stored")).uri
+    store.local_path(uri).write_bytes(b"what somebody wrote")
+    with pytest.raises(ArtifactCorrupt, match=uri):
+        await store.get(uri)
+
+
+async def test_no_temporary_file_stays(tmp_path: Path):
+    store = FilesStore(tmp_path)
+    await asyncio.gather(*(store.put_named("k", b"x") for _ in range(8)))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["k"]
+
+
+async def test_an_unwritable_folder_is_an_outage_with_a_reason(tmp_path: Path):
+    (tmp_path / "file").touch()
+    store = FilesStore(tmp_path / "file" / "artifacts")  # root cannot write below a file either
+    for call in (store.put(b"x"), store.put_named("k", b"x"), store.probe()):
+        with pytest.raises(ArtifactStoreUnavailable, match=r"^artifact store .*: Not a directory$") as away:
+            await call
+        assert isinstance(away.value, Transient)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="chmod does not bite root")
+async def test_permission_denied_says_how_to_mend_it(tmp_path: Path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ArtifactStoreUnavailable, match="let this user write there"):
+        await FilesStore(tmp_path / "artifacts").put(b"x")
+    tmp_path.chmod(0o700)
+
+
+async def test_a_key_below_another_key_cannot_be(tmp_path: Path):
+    store = FilesStore(tmp_path)
+    await store.put_named("a", b"x")
+    with pytest.raises(ArtifactStoreUnavailable):
+        await store.put_named("a/b", b"x")
+    with pytest.raises((ArtifactNotFound, ArtifactStoreUnavailable)):
+        await store.get(key_uri("a/b"))
+
+
+@pytest.mark.parametrize("url", ["", "s3://bucket", "/plain/path", "file://"])
+def test_unknown_stores_are_refused(url: str):
+    with pytest.raises(ValueError, match="is not supported; use file:///absolute/folder"):
+        open_store(url)

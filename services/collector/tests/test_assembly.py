@@ -1,0 +1,48 @@
+"""Which steps make a trajectory."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthbench.collector.domain.assembly import assemble, sound
+from synthbench.contracts.steps import Action, Step
+
+STEPS = [
+    Step(
+        index=index, started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 1, tzinfo=UTC),
+        action=Action(message=str(index)),
+    ).sealed()
+    for index in range(6)
+]  # fmt: skip
+DIGESTS = [step.digest for step in STEPS]
+
+
+def test_everything_that_was_reported_is_there():
+    found = assemble(dict(enumerate(STEPS)), DIGESTS)
+    assert found.complete
+    assert list(found.steps) == STEPS
+
+
+def test_a_gap_is_named_and_nothing_behind_it_is_used():
+    found = assemble({0: STEPS[0], 1: STEPS[1], 3: STEPS[3]}, DIGESTS[:4])
+    assert (found.complete, found.missing, len(found.steps)) == (False, (2,), 2)
+
+
+def test_another_content_than_the_reported_one_is_missing():
+    forged = STEPS[1].model_copy(update={"action": Action(message="forged")}).sealed()
+    found = assemble({0: STEPS[0], 1: forged}, DIGESTS[:2])
+    assert found.missing == (1,)
+    assert not sound(STEPS[1].model_copy(update={"reward": 1.0}))
+
+
+def test_steps_behind_the_report_belong_to_nobody():
+    assert len(assemble(dict(enumerate(STEPS)), DIGESTS[:2]).steps) == 2
+
+
+@given(st.sets(st.integers(0, 5)))
+def test_without_a_report_it_is_the_longest_unbroken_prefix(present: set[int]):
+    found = assemble({index: STEPS[index] for index in present}, None)
+    assert found.complete
+    length = next((index for index in range(7) if index not in present), 6)
+    assert list(found.steps) == STEPS[:length]

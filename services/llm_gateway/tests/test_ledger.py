@@ -1,0 +1,156 @@
+"""Money and keys, on a real Postgres."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import jwt
+import pytest
+from pydantic import SecretStr
+
+from synthbench.chassis.outbox import Outbox
+from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
+from synthbench.contracts.events import LlmCalled
+from synthbench.contracts.ids import uuid7
+from synthbench.contracts.records import Usage
+from synthbench.contracts.registry import Service
+from synthbench.llm_gateway.adapters.ledger import Ledger
+from synthbench.llm_gateway.domain.pricing import Price, Prices
+from synthbench.llm_gateway.domain.refusal import Refusal
+from synthbench.llm_gateway.domain.usage import read_usage
+from synthbench.llm_gateway.keys import read_key
+from synthbench.storage.database import Database
+
+SECRET = SecretStr("a-secret-of-at-least-thirty-two-bytes")
+
+
+def claims(**changes) -> AttemptClaims:
+    given = {
+        "submission_id": uuid4(), "campaign": "c", "rollout_id": uuid4(), "attempt": 1, "route": "gpt",
+        "task_digest": "sha256:" + "0" * 64, "max_cost_microusd": 1000, "submission_cost_microusd": 1000,
+    }  # fmt: skip
+    return AttemptClaims(**(given | changes))
+
+
+@pytest.fixture
+async def ledger(make_chassis, migrated):
+    dsn = migrated("ledger", "synthbench.llm_gateway")
+    database = Database(dsn, "ledger")
+    await database.open()
+    async with make_chassis(Service.LLM_GATEWAY) as chassis:
+        yield Ledger(database, Outbox(chassis, database), reservation_seconds=600), database
+    await database.close()
+
+
+def called(key: AttemptClaims, call_id, cost: int) -> LlmCalled:
+    return LlmCalled(
+        submission_id=key.submission_id, campaign=key.campaign, rollout_id=key.rollout_id, attempt=key.attempt,
+        call_id=call_id, route=key.route, provider="openai", model="gpt", outcome="ok", status=200,
+        usage=Usage(calls=1, cost_microusd=cost), started_at=datetime.now(UTC),
+    )  # fmt: skip
+
+
+async def test_fifty_calls_at_once_never_pass_the_cap(ledger):
+    book, database = ledger
+    key = claims()
+
+    async def call() -> bool:
+        call_id = uuid7()
+        try:
+            await book.admit(key, call_id, 100)
+        except Refusal as refusal:
+            assert (refusal.status, refusal.code) == (402, "cost_limit")
+            return False
+        await asyncio.sleep(0.01)
+        await book.settle(key, called(key, call_id, 90))
+        return True
+
+    made = sum(await asyncio.gather(*(call() for _ in range(50))))
+    async with database.connection() as connection:
+        row = await (
+            await connection.execute("select sum(cost_microusd)::int as spent, count(*)::int as calls from calls")
+        ).fetchone()
+        scopes = await (await connection.execute("select cost_microusd from spend")).fetchall()
+        left = await (await connection.execute("select count(*)::int as left from reservations")).fetchone()
+    assert row == {"spent": 90 * made, "calls": made}
+    assert 0 < row["spent"] <= 1000
+    assert [scope["cost_microusd"] for scope in scopes] == [row["spent"]] * 2
+    assert left == {"left": 0}
+
+
+async def test_the_submissions_cap_holds_over_its_attempts(ledger):
+    book, _ = ledger
+    submission = uuid4()
+    keys = [claims(submission_id=submission, max_cost_microusd=800) for _ in range(2)]
+    await book.admit(keys[0], uuid7(), 700)
+    with pytest.raises(Refusal, match="submission's cap"):
+        await book.admit(keys[1], uuid7(), 700)
+
+
+async def test_closed_and_older_attempts_are_refused(ledger):
+    book, _ = ledger
+    rollout = uuid4()
+    first, second = (claims(rollout_id=rollout, attempt=number) for number in (1, 2))
+    await book.admit(first, uuid7(), 0)
+    await book.admit(second, uuid7(), 0)
+    with pytest.raises(Refusal, match="followed by 2"):
+        await book.admit(first, uuid7(), 0)
+    await book.close(rollout, 2)
+    with pytest.raises(Refusal, match="is closed"):
+        await book.admit(second, uuid7(), 0)
+    await book.close(rollout, 1)  # an old word, late: it changes nothing
+    await book.admit(claims(rollout_id=rollout, attempt=3), uuid7(), 0)
+
+
+def token(key: AttemptClaims, secret: SecretStr = SECRET, seconds: float = 60, audience: str = AUDIENCE) -> str:
+    now = datetime.now(UTC)
+    payload = {
+        **key.to_dict(),
+        "aud": audience,
+        "iat": now - timedelta(hours=1),
+        "exp": now + timedelta(seconds=seconds),
+    }
+    return "Bearer " + jwt.encode(payload, secret.get_secret_value(), ALGORITHM)
+
+
+def test_a_good_key_is_read():
+    key = claims()
+    assert read_key(token(key), SECRET) == key
+
+
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("", "invalid_api_key"),
+        ("Bearer nonsense", "invalid_api_key"),
+        ("Basic abc", "invalid_api_key"),
+        (token(claims(), SecretStr("another-secret-of-thirty-two-bytes!!")), "invalid_api_key"),
+        (token(claims(), audience="somebody-else"), "invalid_api_key"),
+        (token(claims(), seconds=-5), "expired_api_key"),
+        ("Bearer " + jwt.encode({"aud": AUDIENCE}, "", "none"), "invalid_api_key"),
+    ],
+)
+def test_bad_keys_are_refused(header: str, code: str):
+    with pytest.raises(Refusal) as caught:
+        read_key(header, SECRET)
+    assert (caught.value.status, caught.value.code) == (401, code)
+
+
+def test_prices_the_own_table_first_and_unknown_is_unknown():
+    from decimal import Decimal
+
+    prices = Prices({"gpt-4o-mini": Price(Decimal(1000), Decimal(0))})
+    usage = Usage(input_tokens=1000, output_tokens=1000)
+    assert prices.cost("gpt-4o-mini", usage) == 1_000_000
+    built_in = Prices({}).cost("gpt-4o-mini", usage)
+    assert built_in is not None
+    assert Prices({}).cost("openai/gpt-4o-mini", usage) == built_in
+    assert Prices({}).cost("never/heard-of-it", usage) is None
+
+
+def test_usage_that_cannot_be_believed_is_none():
+    assert read_usage({"usage": {"prompt_tokens": -5, "completion_tokens": 1}}) is None
+    assert read_usage({"usage": {"prompt_tokens": True, "completion_tokens": 1}}) is None
+    assert read_usage({"usage": None}) is None
+    details = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}
+    assert read_usage({"usage": details}) == Usage(calls=1, input_tokens=9, cached_tokens=3, output_tokens=4)

@@ -1,0 +1,110 @@
+"""Checks, aggregate and verdict."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from synthbench.contracts.events import Score, Verdict
+from synthbench.contracts.records import ArtifactRef, Outcome, Rollout, TaskInfo
+from synthbench.contracts.steps import Action, ChangedPath, Observation, State, Step, ToolCall
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.contracts.verification import TestResult, TestStatus, VerificationResult
+from synthbench.quality.domain.checks import Completeness, Correctness, Evidence, Validity, load_checks
+from synthbench.quality.domain.policy import Policy, aggregate, decide
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DIGEST = "sha256:" + "0" * 64
+
+
+def step(index: int, *, exit_code: int | None = None, changed: bool = False, answered: bool = True) -> Step:
+    call = ToolCall(id=f"c{index}", name="bash")
+    seen = [Observation(tool_call_id=call.id, exit_code=exit_code)] if answered else []
+    state = State(changed=[ChangedPath(path="a", kind="modified")] if changed else [])
+    return Step(
+        index=index, started_at=NOW, finished_at=NOW, action=Action(tool_calls=[call]), observations=seen, state=state
+    ).sealed()
+
+
+def verified(*statuses: TestStatus) -> VerificationResult:
+    tests = [TestResult(name=f"t{number}", status=status) for number, status in enumerate(statuses)]
+    share = sum(status is TestStatus.PASSED for status in statuses) / len(statuses)
+    return VerificationResult(
+        reward=float(share == 1), reward_parts={"fail_to_pass": share, "pass_to_pass": 1.0}, tests=tests
+    )
+
+
+GOOD, BAD = verified(TestStatus.PASSED, TestStatus.PASSED), verified(TestStatus.PASSED, TestStatus.FAILED)
+
+
+def trajectory(**changes) -> Trajectory:
+    task = TaskInfo(name="t", digest=DIGEST)
+    rollout = Rollout(
+        rollout_id=uuid4(), submission_id=uuid4(), campaign="c", task=task, scaffold="native", pool="bubblewrap"
+    )
+    given = {
+        "trajectory_id": uuid4(), "rollout": rollout, "attempt": 1, "outcome": Outcome.SOLVED, "verification": GOOD,
+        "steps": [step(0, changed=True), step(1, exit_code=0)], "diff": ArtifactRef(uri="artifact://x", digest=DIGEST),
+    }  # fmt: skip
+    return Trajectory(**(given | changes))
+
+
+def test_the_installed_checks_are_found():
+    assert [check.name for check in load_checks()] == ["completeness", "correctness", "validity"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({}, ""),
+        ({"steps": []}, "no step"),
+        ({"steps": [step(0), step(2)]}, "step 1 is missing"),
+        ({"steps": [step(0).model_copy(update={"reward": 1.0})]}, "altered"),
+        ({"steps": [step(0, answered=False)]}, "no answer"),
+        ({"outcome": Outcome.INFRA_ERROR}, "not scored"),
+        ({"incomplete": "steps are gone"}, "incomplete"),
+    ],
+)
+def test_validity(changes: dict, finding: str):
+    score = Validity().run(Evidence(trajectory(**changes), GOOD))
+    assert score.score == (0.0 if finding else 1.0)
+    assert finding in score.finding
+
+
+def test_correctness_needs_both_verdicts():
+    def score(first: VerificationResult | None, second: VerificationResult | None) -> Score:
+        return Correctness().run(Evidence(trajectory(verification=first), second))
+
+    assert score(GOOD, GOOD).score == 1.0
+    assert score(BAD, BAD).score == 0.49
+    assert score(GOOD, BAD).score == 0.49
+    assert score(GOOD, BAD).finding.startswith("flaky: t1 was passed, then failed")
+    assert score(GOOD, None).finding.startswith("unconfirmed")
+    assert score(GOOD, VerificationResult(error="no sandbox")).score == 0.49
+    assert score(None, GOOD).score == 0.0
+
+
+def test_completeness_is_a_share_of_four():
+    def score(**changes) -> float:
+        return Completeness().run(Evidence(trajectory(**changes), GOOD)).score
+
+    assert score() == 1.0
+    assert score(diff=None) == 0.75
+    assert score(steps=[step(0, exit_code=0), step(1, changed=True)]) == 0.75
+    assert score(outcome=Outcome.STEP_LIMIT, diff=None) == 0.5
+
+
+def test_the_aggregate_is_a_gated_geometric_mean():
+    def scores(validity: float, correctness: float, completeness: float) -> list[Score]:
+        values = {"validity": validity, "correctness": correctness, "completeness": completeness}
+        return [Score(check=name, version="1", score=value) for name, value in values.items()]
+
+    assert aggregate(scores(1, 1, 1)) == 1.0
+    assert aggregate(scores(0, 1, 1)) == 0.0
+    assert aggregate(scores(1, 0.5, 1)) == pytest.approx(0.5 ** (0.5 / 0.7))
+    assert decide(Policy(), scores(1, 1, 1), forgeable=False).verdict is Verdict.ACCEPT
+    assert decide(Policy(), scores(1, 1, 1), forgeable=True).verdict is Verdict.REVIEW
+    assert decide(Policy(), scores(1, 1, 0.1), forgeable=False).verdict is Verdict.REJECT
+    assert decide(Policy(), scores(1, 0.49, 1), forgeable=False).verdict is Verdict.REJECT
+    flaky = [Score(check="correctness", version="1", score=0.49, finding="flaky: t")]
+    assert decide(Policy(), flaky, forgeable=False).verdict is Verdict.REVIEW
