@@ -44,6 +44,16 @@ class Background:
         self.loop.close()
 
 
+@pytest.fixture(autouse=True)
+def no_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither variables of the developer's shell nor a synth-bench.toml reach a unit test."""
+    if request.path.is_relative_to(Path(__file__).parent / "tests"):
+        return  # those start the product as a user does
+    for name in [name for name in os.environ if name.startswith("SYNTHBENCH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="session")
 def background() -> Generator[Background]:
     made = Background()

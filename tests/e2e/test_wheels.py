@@ -7,6 +7,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,14 +18,15 @@ UV = Path(sys.executable).with_name("uv")
 ENV = {"UV_SYSTEM_CERTS": "true", **os.environ}
 
 
-def run(*command: object, **options) -> subprocess.CompletedProcess[str]:
+def run(*command: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    defaults: dict[str, Any] = {"env": ENV} | options
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
         text=True,
         timeout=500,
         check=False,
-        **{"env": ENV, **options},
+        **defaults,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done

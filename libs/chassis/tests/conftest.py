@@ -1,10 +1,8 @@
-"""Real servers for the chassis' tests: one Postgres for the session, one nats-server for each module."""
+"""Services opened for the chassis' tests, on one nats-server for each module."""
 
 import asyncio
-import os
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ from synthbench.chassis.process import Chassis, open_chassis
 from synthbench.chassis.settings import Settings
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.registry import Durable, Service, Stream
 
 OpenService = Callable[..., Awaitable[Chassis]]
@@ -33,31 +30,6 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come after hundredths of seconds."""
     monkeypatch.setattr(settle, "_FIRST_PAUSE", 0.02)
     monkeypatch.setattr(settle, "_LONGEST_PAUSE", 0.08)
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither variables of the developer's shell nor a synth-bench.toml reach a test."""
-
-    for name in [name for name in os.environ if name.startswith("SYNTHBENCH_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def servers() -> Iterator[Path]:
-    """Not pytest's tmp_path: Postgres' own user must be able to enter it."""
-    with tempfile.TemporaryDirectory(prefix="synthbench-chassis-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o711)
-        yield Path(folder)
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def postgres(servers: Path) -> AsyncGenerator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(servers / "postgres", servers / "postgres.log", "pass-word-1", durable=False)
-    await server.start()
-    yield server
-    await server.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -96,7 +68,8 @@ async def open_service(log: BoundLogger) -> AsyncGenerator[OpenService]:
     async with AsyncExitStack() as stack:
 
         async def opened(url: str, service: Service = Service.SCHEDULER, **settings: Any) -> Chassis:
-            made = Settings(nats_url=url, **{"drain_seconds": 3.0, **settings})
+            values: dict[str, Any] = {"drain_seconds": 3.0, **settings}
+            made = Settings(nats_url=url, **values)
             return await stack.enter_async_context(open_chassis(service, made, log))
 
         yield opened

@@ -28,15 +28,17 @@ SUBMITTED = durable(Service.SCHEDULER, "task.submitted")
 
 
 @pytest.fixture
-async def database(postgres: EmbeddedPostgres) -> AsyncGenerator[Database]:
+async def database(postgres_server: EmbeddedPostgres) -> AsyncGenerator[Database]:
     """A fresh schema with an outbox, and a table of our own."""
     schema = f"s{uuid4().hex[:10]}"
-    async with await psycopg.AsyncConnection.connect(postgres.dsn.get_secret_value(), autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(
+        postgres_server.dsn.get_secret_value(), autocommit=True
+    ) as connection:
         await connection.execute(f"create schema {schema}".encode())
         await connection.execute(f"set search_path to {schema}".encode())
         await connection.execute(resources.files("synthbench.storage").joinpath("outbox.sql").read_bytes())
         await connection.execute("create table facts (name text primary key)")
-    made = Database(postgres.dsn, schema)
+    made = Database(postgres_server.dsn, schema)
     await made.open()
     yield made
     await made.close()
@@ -138,14 +140,20 @@ async def test_nats_may_be_away(
 
 
 async def test_postgres_may_drop_the_relays_connections(
-    chassis: Chassis, database: Database, postgres: EmbeddedPostgres, watch: "Watch", monkeypatch: pytest.MonkeyPatch
+    chassis: Chassis,
+    database: Database,
+    postgres_server: EmbeddedPostgres,
+    watch: "Watch",
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(relay, "_PAUSE_SECONDS", 0.05)
     outbox = Outbox(chassis, database)
     await outbox.start()
     await announce(outbox, database, "before")
     await watch.eventually(lambda: tell(database))
-    async with await psycopg.AsyncConnection.connect(postgres.dsn.get_secret_value(), autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(
+        postgres_server.dsn.get_secret_value(), autocommit=True
+    ) as connection:
         await connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
     await announce(outbox, database, "after")
     await watch.eventually(lambda: tell(database))

@@ -1,7 +1,9 @@
 """Settings from their sources, errors that keep secrets, and logs that do not tell them."""
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,14 +92,16 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def lines(
-    registered: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    registered: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[BoundLogger, Callable[[], list[dict[str, str]]]]]:
     """The real logger of a service, and what it wrote; afterwards logging is as it was."""
+    stderr = io.StringIO()
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    capsys.readouterr()
+    root.handlers.clear()  # setup closes those it finds, and pytest's are still needed
+    monkeypatch.setattr(sys, "stderr", stderr)
     log = setup_logging("quality", "INFO")
-    yield log, lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    yield log, lambda: [json.loads(line) for line in stderr.getvalue().splitlines()]
     root.handlers[:] = before
     root.setLevel(level)
     structlog.reset_defaults()

@@ -25,10 +25,12 @@ OpenDatabase = Callable[..., Awaitable[Database]]
 
 
 @pytest.fixture
-async def database(postgres: EmbeddedPostgres, schema: str, make_package: "MakePackage") -> AsyncGenerator[Database]:
+async def database(
+    postgres_server: EmbeddedPostgres, schema: str, make_package: "MakePackage"
+) -> AsyncGenerator[Database]:
     package = make_package(**{"0001_facts": "create table facts (name text primary key)"})
-    await asyncio.to_thread(migrate, postgres.dsn, [(schema, package)])
-    made = Database(postgres.dsn, schema, max_size=2, statement_seconds=0.3, wait_seconds=0.3)
+    await asyncio.to_thread(migrate, postgres_server.dsn, [(schema, package)])
+    made = Database(postgres_server.dsn, schema, max_size=2, statement_seconds=0.3, wait_seconds=0.3)
     await made.open()
     yield made
     await made.close()
@@ -86,8 +88,8 @@ async def test_a_statement_that_takes_too_long_is_cancelled(database: Database):
             await connection.execute("select pg_sleep(5)")
 
 
-async def test_a_closed_pool_is_an_outage(postgres: EmbeddedPostgres, schema: str):
-    made = Database(postgres.dsn, schema)
+async def test_a_closed_pool_is_an_outage(postgres_server: EmbeddedPostgres, schema: str):
+    made = Database(postgres_server.dsn, schema)
     await made.open()
     await made.ping()
     await made.close()
@@ -106,9 +108,11 @@ async def test_nobody_there(schema: str):
     assert "\n" not in str(away.value)
 
 
-async def test_a_wrong_password_is_told_at_once(postgres: EmbeddedPostgres, schema: str):
+async def test_a_wrong_password_is_told_at_once(postgres_server: EmbeddedPostgres, schema: str):
     wrong = secrets.token_hex(8)
-    made = Database(SecretStr(f"postgresql://synthbench:{quote(wrong)}@127.0.0.1:{postgres.port}/postgres"), schema)
+    made = Database(
+        SecretStr(f"postgresql://synthbench:{quote(wrong)}@127.0.0.1:{postgres_server.port}/postgres"), schema
+    )
     async with asyncio.timeout(5):
         with pytest.raises(DatabaseUnavailable, match="password authentication failed") as refused:
             await made.open(patience=60)
@@ -130,20 +134,20 @@ def test_a_place_has_neither_user_nor_password():
 
 
 async def test_a_service_waits_for_its_migrations(
-    postgres: EmbeddedPostgres, schema: str, make_package: "MakePackage", monkeypatch: pytest.MonkeyPatch
+    postgres_server: EmbeddedPostgres, schema: str, make_package: "MakePackage", monkeypatch: pytest.MonkeyPatch
 ):
     package = make_package(**{"0001_a": "select 1", "0002_b": "select 2"})
     monkeypatch.setattr(module, "latest_version", lambda _schema: 2)  # pyright: ignore[reportUnknownLambdaType]
-    early = Database(postgres.dsn, schema)
+    early = Database(postgres_server.dsn, schema)
     with pytest.raises(
         DatabaseUnavailable, match=f"schema {schema} is at version 0 of 2; run `python -m .*migrations`"
     ):
         await early.open(patience=0.1)
-    waiting = Database(postgres.dsn, schema)
+    waiting = Database(postgres_server.dsn, schema)
     opening = asyncio.create_task(waiting.open())
     await asyncio.sleep(0.1)
     assert not opening.done()
-    await asyncio.to_thread(migrate, postgres.dsn, [(schema, package)])
+    await asyncio.to_thread(migrate, postgres_server.dsn, [(schema, package)])
     await opening
     await waiting.ping()
     await waiting.close()

@@ -1,6 +1,7 @@
 """Checks, aggregate and verdict."""
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -37,12 +38,12 @@ def verified(*statuses: TestStatus) -> VerificationResult:
 GOOD, BAD = verified(TestStatus.PASSED, TestStatus.PASSED), verified(TestStatus.PASSED, TestStatus.FAILED)
 
 
-def trajectory(**changes) -> Trajectory:
+def trajectory(**changes: Any) -> Trajectory:
     task = TaskInfo(name="t", digest=DIGEST)
     rollout = Rollout(
         rollout_id=uuid4(), submission_id=uuid4(), campaign="c", task=task, scaffold="native", pool="bubblewrap"
     )
-    given = {
+    given: dict[str, Any] = {
         "trajectory_id": uuid4(), "rollout": rollout, "attempt": 1, "outcome": Outcome.SOLVED, "verification": GOOD,
         "steps": [step(0, changed=True), step(1, exit_code=0)], "diff": ArtifactRef(uri="artifact://x", digest=DIGEST),
     }  # fmt: skip

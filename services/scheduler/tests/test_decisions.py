@@ -1,6 +1,7 @@
 """Plans, claims and closings as values."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -18,8 +19,8 @@ POLICY = Policy(("bubblewrap",), ("native", "nop"))
 LEASE = Lease(2, "one", NOW + timedelta(seconds=30))
 
 
-def planned(policy: Policy = POLICY, facts: TaskFacts = FACTS, **wanted):
-    return plan(uuid4(), TaskSubmitted(task="t", **{"route": "sim/expert", **wanted}), facts, policy)
+def planned(policy: Policy = POLICY, facts: TaskFacts = FACTS, **wanted: Any):
+    return plan(uuid4(), TaskSubmitted.model_validate({"task": "t", "route": "sim/expert", **wanted}), facts, policy)
 
 
 def test_samples_become_rollouts_with_seeds_of_their_own():

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from pydantic import SecretStr
 
 _SECRET_KEY = re.compile(
-    r"(^|_)(password|passwd|secret|api_?key|authorization|attempt_key|credentials?|token|dsn)$", re.IGNORECASE
+    r"(^|[_-])(password|passwd|secret|api[_-]?key|authorization|attempt_key|credentials?|token|dsn)$", re.IGNORECASE
 )
 _URL_CREDENTIALS = re.compile(r"(\w://[^\s:/@]*:)[^\s@/]+@")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
@@ -35,15 +35,16 @@ def redacted(text: str) -> str:
 
 
 def _clean(key: str, value: Any) -> Any:
+    """Return what JSON can write of a value, with stars for secrets."""
     if isinstance(value, SecretStr) or (_SECRET_KEY.search(key) and value not in (None, "")):
         return _STARS
-    if isinstance(value, str):
-        return redacted(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if isinstance(value, Mapping):
         return {str(k): _clean(str(k), v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - any JSON
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [_clean("", item) for item in value]  # pyright: ignore[reportUnknownVariableType] - any JSON
-    return value
+    return redacted(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
 
 
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -73,7 +74,7 @@ def setup_logging(service: str, level: str) -> structlog.stdlib.BoundLogger:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _redact_event,
-            structlog.processors.JSONRenderer(default=str),
+            structlog.processors.JSONRenderer(),
         ],
     )
     handler = logging.StreamHandler(sys.stderr)
