@@ -200,7 +200,7 @@ class Toolbox:
 
     async def _search(self, wanted: Search) -> Answer:
         command = (
-            f"grep -rnIE --exclude-dir=.git -e {shlex.quote(wanted.pattern)} -- {shlex.quote(wanted.path)} "
+            f"grep -rnHIE --exclude-dir=.git -e {shlex.quote(wanted.pattern)} -- {shlex.quote(wanted.path)} "
             f"| cut -c1-400 | head -n {_MATCHES}; exit ${{PIPESTATUS[0]}}"
         )
         result = await self._sandbox.run(["bash", "-c", command], timeout=min(_SEARCH_SECONDS, self._clock.remaining))

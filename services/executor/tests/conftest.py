@@ -1,0 +1,124 @@
+"""A world for scaffolds: a real sandbox, a scripted gateway, and a list where steps arrive."""
+
+import json
+import tempfile
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from synthbench.contracts.events import StepRecorded
+from synthbench.contracts.events.scope import AttemptEvent
+from synthbench.contracts.records import Rollout, RolloutLimits, TaskInfo
+from synthbench.contracts.steps import Step
+from synthbench.executor.adapters.model import GatewayModel
+from synthbench.executor.domain.clock import Clock
+from synthbench.executor.recorder import Recorder, Scope
+from synthbench.executor.scaffold import World
+from synthbench.executor.settings import ExecutorSettings
+from synthbench.sandbox.engines import choose_engine
+from synthbench.sandbox.protocol import Sandbox, SandboxSpec
+from synthbench.tasks.library import load_library_task
+
+
+@dataclass
+class Heard:
+    """Stands where the `Announcer` stands."""
+
+    scope: Scope
+    steps: list[Step] = field(default_factory=list)
+
+    async def announce(self, name: str, event: AttemptEvent) -> None:
+        assert isinstance(event, StepRecorded)
+        assert name == f"{event.step.index:06d}"
+        self.steps.append(event.step)
+
+
+@dataclass
+class Script:
+    """A gateway that answers from a list of messages or responses, and keeps what it was asked."""
+
+    answers: list[Any] = field(default_factory=list)
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(json.loads(request.content))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, httpx.Response):
+            return answer
+        usage = {"prompt_tokens": 10, "completion_tokens": 5}
+        return httpx.Response(
+            200,
+            json={"model": "m", "choices": [{"message": answer}], "usage": usage},
+            headers={"x-synthbench-cost-microusd": "7"},
+        )
+
+
+def calls(*wanted: tuple[str, Any], content: str = "") -> dict[str, Any]:
+    """An assistant message with these tool calls; arguments as an object, or as broken text."""
+    return {
+        "role": "assistant",
+        "content": content,
+        "tool_calls": [
+            {"id": f"c{number}", "type": "function", "function": {
+                "name": name, "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments)}}
+            for number, (name, arguments) in enumerate(wanted)
+        ],
+    }  # fmt: skip
+
+
+@pytest.fixture
+async def sandbox() -> AsyncGenerator[Sandbox]:
+    with tempfile.TemporaryDirectory(prefix="synthbench-test-") as folder:
+        Path(folder).chmod(0o711)
+        engine = (await choose_engine(None, root=Path(folder, "boxes"))).engine
+        made = await engine.create(SandboxSpec(owner="test"))
+        yield made
+        await made.close()
+        await engine.aclose()
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+async def make_world(sandbox: Sandbox, script: Script) -> AsyncGenerator[MakeWorld]:
+    baseline = await sandbox.snapshot()
+    async with httpx.AsyncClient(transport=httpx.MockTransport(script)) as client:
+
+        def make(*, settings: dict[str, Any] | None = None, **limits: Any) -> World:
+            package = load_library_task("simple-task-001")
+            task = TaskInfo(name=package.id, digest="sha256:" + "0" * 64)
+            rollout = Rollout(
+                rollout_id=uuid4(), submission_id=uuid4(), campaign="c", task=task, scaffold="native", route="m",
+                pool="process", limits=RolloutLimits(**limits),
+            )  # fmt: skip
+            clock = Clock(rollout.limits)
+            heard = Heard(Scope(rollout.submission_id, "c", rollout.rollout_id, 1))
+            model = GatewayModel(client, "http://gateway", SecretStr("key"), "m", patience=0)
+            return World(
+                rollout, package, sandbox, model, Recorder(heard, sandbox, baseline, clock), clock,
+                ExecutorSettings(**(settings or {})), structlog.stdlib.get_logger(),
+            )  # fmt: skip
+
+        yield make
+
+
+def steps_of(world: World) -> list[Step]:
+    """What was announced."""
+    announcer = world.recorder._announcer
+    assert isinstance(announcer, Heard)
+    return announcer.steps
