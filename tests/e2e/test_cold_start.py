@@ -93,3 +93,20 @@ def test_a_folder_that_cannot_be_written_is_one_line(bare):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "SYNTHBENCH_DATA_DIR" in done.stderr
+
+
+def test_after_a_supervisor_was_killed_the_next_start_is_a_new_stack(bare):
+    bare.run("up")
+    old = bare.status()
+    os.kill(old["supervisor"], 9)
+    # Its process id may belong to somebody else by now, and the files that it left say nothing.
+    status = bare.folder / "run" / "status.json"
+    status.write_text(json.dumps({**old, "supervisor": os.getpid()}))
+    assert bare.run("status", check=False).returncode == 1
+    bare.run("up")
+    new = bare.status()
+    assert new["supervisor"] not in (old["supervisor"], os.getpid())
+    (row,) = bare.json("generate-trajectory", "--task", "simple-task-001")
+    assert row["outcome"] == "solved"
+    bare.down()
+    assert [name for name, pid in {**old["processes"], **new["processes"]}.items() if running(pid)] == []

@@ -176,7 +176,9 @@ class TestDataDir:
         held = data.try_lock("x")
         assert held is not None
         assert data.try_lock("x") is None
+        assert data.is_locked("x")
         held.close()
+        assert not data.is_locked("x")
         again = data.try_lock("x")
         assert again is not None
         again.close()

@@ -48,23 +48,15 @@ def remote_endpoints() -> Endpoints | None:
 
 
 def stack_status(data: DataDir) -> dict[str, Any] | None:
-    """What the supervisor says of its stack; None where none runs."""
+    """What the supervisor says of its stack; None where none runs.
+
+    A running one holds the lock. Its process id would prove nothing: after a crash it may be somebody else's.
+    """
     try:
         status: dict[str, Any] = json.loads((data.sub("run") / "status.json").read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return status if alive(status["supervisor"]) else None
-
-
-def alive(pid: int) -> bool:
-    """Whether a process exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return status if data.is_locked("stack") else None
 
 
 @asynccontextmanager

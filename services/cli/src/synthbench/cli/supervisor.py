@@ -239,6 +239,8 @@ def main() -> int:
             return 1
         time.sleep(0.05)
     with lock:
+        for stale in (data.stack_file, data.sub("run") / "status.json"):  # of one that was killed
+            stale.unlink(missing_ok=True)
         try:
             asyncio.run(_run(data, stay=options.stay, sandbox=options.sandbox))
         except (CliError, ChassisError, SandboxError, DatabaseUnavailable, MigrationError, OSError) as error:

@@ -81,6 +81,13 @@ class DataDir:
         """Take an exclusive lock; None if somebody holds it. It goes with the file object or the process."""
         return self._flock(name, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def is_locked(self, name: str) -> bool:
+        """Whether somebody holds the exclusive lock."""
+        file = self._flock(name, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if file:
+            file.close()
+        return file is None
+
     @contextlib.contextmanager
     def shared(self, name: str) -> Generator[None]:
         """Hold a shared lock: 'somebody uses this'."""
