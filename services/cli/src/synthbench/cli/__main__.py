@@ -31,6 +31,7 @@ _COMMANDS = {
     "up": ("stack:up", "Start the stack and leave it running."),
     "down": ("stack:down", "Stop the stack when its work is done."),
     "status": ("stack:status", "Show the stack's processes and submissions."),
+    "env": ("stack:env", "Print the running stack's addresses as shell variables."),
     "logs": ("stack:logs", "Show log lines of the stack."),
     "tasks": ("tasks:app", "The task library, and packages of your own."),
     "trajectories": ("trajectories:app", "What was recorded."),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 from synthbench.cli import console
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.layout import SERVICES
+from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.cli.stack import stack_status, start_to_stay, stop_stack
@@ -62,6 +64,35 @@ async def status() -> int:
         submissions = as_list(as_object(listed).get("submissions"))
         console.table(columns, [[str(as_object(one).get(column, "")) for column in columns] for one in submissions])
     return 0
+
+
+def env() -> None:
+    """Print where the running stack is, and the client's password, as shell variables for `eval`.
+
+    `NATS_*` is what NATS's own tools read; with `SYNTHBENCH_*` our commands use that stack from any folder.
+
+    Raises:
+        CliError: none runs.
+    """
+    data = DataDir()
+    found = Endpoints.load(data.stack_file) if stack_status(data) else None
+    if found is None:
+        raise CliError(f"no stack is running in {data.path}; `synth-bench up` starts one")
+    token = found.api_token.get_secret_value() if found.api_token else ""
+    values = {
+        "NATS_URL": found.nats_url,
+        "NATS_USER": found.nats_user,
+        "NATS_PASSWORD": found.nats_password.get_secret_value(),
+        "SYNTHBENCH_NATS_URL": found.nats_url,
+        "SYNTHBENCH_NATS_USER": found.nats_user,
+        "SYNTHBENCH_NATS_PASSWORD": found.nats_password.get_secret_value(),
+        "SYNTHBENCH_SCHEDULER_URL": found.scheduler_url,
+        "SYNTHBENCH_COLLECTOR_URL": found.collector_url,
+        "SYNTHBENCH_ARTIFACTS_URL": found.artifacts_url,
+        "SYNTHBENCH_API_TOKEN": token,
+    }
+    for name, value in values.items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
 
 
 async def logs(

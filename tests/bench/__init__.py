@@ -1,0 +1,1 @@
+"""Benches: ours beside a peer or a floor, in one run. `make bench NAME=…`."""

@@ -1,0 +1,36 @@
+"""Every bench runs, in its small form. What it measures is for `make bench`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.alone
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(path.stem.removeprefix("bench_") for path in (ROOT / "tests/bench").glob("bench_*.py"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_and_ends_with_its_line(name: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", name],
+        cwd=ROOT, env={**os.environ, "QUICK": "1"}, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert line["bench"] == name
+    assert line["targets"]
+    assert all(set(judged) == {"value", "target", "met"} for judged in line["targets"].values())
+
+
+def test_an_unknown_bench_is_told():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "nonsense"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "there are" in done.stderr
