@@ -11,7 +11,6 @@ import pytest
 from prometheus_client import REGISTRY
 
 from synthbench.chassis import outbox as relay
-from synthbench.chassis.errors import BusUnavailable
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.cli.embedded.nats import EmbeddedNats
@@ -128,9 +127,7 @@ async def test_nats_may_be_away(
     await outbox.start()
     await own_nats.stop()
     await announce(outbox, database, "patient")
-    with pytest.raises((BusUnavailable, TimeoutError)):
-        async with asyncio.timeout(1):
-            await outbox.publish_all()
+    await asyncio.sleep(0.7)  # the relay tries, and goes on trying
     assert await unpublished(database) == 1
     await own_nats.start()
     await watch.eventually(lambda: tell(database))

@@ -1,7 +1,10 @@
 """The topology step: makes what is missing, changes what may change, refuses the rest in one line."""
 
+import contextlib
+
 import pytest
 from nats.js import api
+from nats.js.errors import NotFoundError
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis import topology
@@ -17,7 +20,8 @@ from synthbench.contracts.streams import STREAMS
 
 async def wipe(chassis: Chassis) -> None:
     for stream in Stream:
-        await chassis.bus.js.delete_stream(stream)
+        with contextlib.suppress(NotFoundError):
+            await chassis.bus.js.delete_stream(stream)
 
 
 async def test_it_makes_everything_once(chassis: Chassis):

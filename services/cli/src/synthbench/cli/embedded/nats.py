@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -47,6 +48,7 @@ class EmbeddedNats:
         self._authorization = authorization
         self._sync_interval = sync_interval
         self.port = port or free_port()
+        self._name = f"synth-bench-{secrets.token_hex(6)}"
         self.process: asyncio.subprocess.Process | None = None
 
     @property
@@ -57,7 +59,7 @@ class EmbeddedNats:
     def _config(self) -> str:
         return f"""
 listen: "127.0.0.1:{self.port}"
-server_name: "embedded"
+server_name: "{self._name}"
 max_payload: 8MB
 jetstream {{
   store_dir: {json.dumps(str(self._folder / "jetstream"))}
@@ -93,7 +95,8 @@ jetstream {{
         except OSError:
             return False
         try:
-            return (await asyncio.wait_for(reader.readline(), 2)).startswith(b"INFO")
+            # By its name: on a port that we lost in a race somebody else's server answers.
+            return f'"server_name":"{self._name}"'.encode() in await asyncio.wait_for(reader.readline(), 2)
         except (TimeoutError, OSError):
             return False
         finally:
