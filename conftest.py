@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -15,6 +16,7 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
+from servers import SeaweedFS
 from synthbench.chassis.process import Chassis, open_chassis
 from synthbench.chassis.settings import Settings
 from synthbench.chassis.topology import ensure_topology
@@ -97,6 +99,25 @@ def nats_server(background: Background, tmp_path: Path) -> Generator[EmbeddedNat
     background.run(server.stop())
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Generator[SeaweedFS]:
+    if sys.platform != "linux":
+        pytest.skip("SeaweedFS has no wheel for this system")
+    with tempfile.TemporaryDirectory(prefix="synthbench-s3-", ignore_cleanup_errors=True) as folder:
+        server = SeaweedFS(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> SeaweedFS:
+    """The server, with its credentials in the environment."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
 MakeChassis = Callable[..., AbstractAsyncContextManager[Chassis]]
 
 
@@ -106,7 +127,7 @@ def make_chassis(nats_server: EmbeddedNats, tmp_path: Path) -> MakeChassis:
 
     @asynccontextmanager
     async def make(service: Service, settings: type[Settings] = Settings, **values: Any) -> AsyncGenerator[Chassis]:
-        defaults = {
+        defaults: dict[str, Any] = {
             "nats_url": nats_server.url,
             "artifacts_url": f"file://{tmp_path / 'artifacts'}",
             "drain_seconds": 2.0,

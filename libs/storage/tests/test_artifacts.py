@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,16 @@ from synthbench.storage.errors import ArtifactConflict, ArtifactCorrupt, Artifac
 NOTHING = uri_of_digest("sha256:" + "0" * 64)
 
 
-@pytest.fixture(params=["files"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    make: dict[str, Callable[[], ArtifactStore]] = {
-        "files": lambda: open_store(f"file://{tmp_path}/some%20folder/artifacts"),
-    }
-    return make[request.param]()
+@pytest.fixture(params=["files", "s3"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
+    if request.param == "files":
+        made = open_store(f"file://{tmp_path}/some%20folder/artifacts")
+    else:
+        request.getfixturevalue("s3")
+        made = open_store(f"s3://contract/{tmp_path.name}/artifacts")
+    await made.prepare()
+    await made.prepare()
+    return made
 
 
 async def keys(store: ArtifactStore, prefix: str) -> list[str]:
@@ -112,12 +115,26 @@ async def test_bad_uris_are_refused(store: ArtifactStore, uri: str):
             await call
 
 
-async def test_a_probe_leaves_nothing(store: ArtifactStore, tmp_path: Path):
-    await store.probe()
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+async def test_many_keys_are_all_listed(store: ArtifactStore):
+    names = [f"many/{number:04d}" for number in range(1100)]  # more than a page of S3
+    for start in range(0, len(names), 100):
+        await asyncio.gather(*(store.put_named(name, b"") for name in names[start : start + 100]))
+    assert await keys(store, "many/") == names
+
+
+async def test_a_large_body_goes_in_parts_and_comes_back(store: ArtifactStore):
+    body = os.urandom(1 << 20) * 40
+    reference = await store.put(body)
+    assert await store.get(reference.uri) == body
+    assert await store.read(reference.uri, (17 << 20) - 2, 4) == body[(17 << 20) - 2 : (17 << 20) + 2]
 
 
 # What follows looks into the folder of FilesStore.
+
+
+async def test_a_probe_leaves_nothing(tmp_path: Path):
+    await FilesStore(tmp_path).probe()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 async def test_corrupt_content_is_not_handed_out(tmp_path: Path):
@@ -165,7 +182,7 @@ async def test_a_key_below_another_key_cannot_be(tmp_path: Path):
         await store.get(key_uri("a/b"))
 
 
-@pytest.mark.parametrize("url", ["", "s3://bucket", "/plain/path", "file://"])
+@pytest.mark.parametrize("url", ["", "s3://", "s3://bucket?endpoint=x", "/plain/path", "file://"])
 def test_unknown_stores_are_refused(url: str):
     with pytest.raises(ValueError, match="is not supported; use file:///absolute/folder"):
         open_store(url)

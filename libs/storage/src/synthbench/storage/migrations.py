@@ -3,6 +3,7 @@
 `python -m synthbench.storage.migrations` brings every schema up to date; it may run many times and many at once.
 """
 
+import asyncio
 import sys
 from collections.abc import Iterable
 
@@ -12,8 +13,9 @@ from pydantic import SecretStr
 
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.settings import Settings, load_settings
+from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import place_of
-from synthbench.storage.errors import DatabaseUnavailable, MigrationError
+from synthbench.storage.errors import ArtifactStoreUnavailable, DatabaseUnavailable, MigrationError
 from synthbench.storage.schemas import Migration, installed_schemas, load
 
 _LOCK = 0x53594E54  # "SYNT"; the second key of the advisory lock is the schema's hash
@@ -77,10 +79,12 @@ def migrate_all(dsn: SecretStr) -> list[str]:
 
 
 def main() -> int:
-    """The one command of compose and Kubernetes."""
+    """The one command of compose and Kubernetes: schemas up to date, and the artifact store's folder or bucket made."""
     try:
-        applied = migrate_all(load_settings(Settings).postgres_dsn)
-    except (SettingsError, DatabaseUnavailable, MigrationError) as error:
+        settings = load_settings(Settings)
+        applied = migrate_all(settings.postgres_dsn)
+        asyncio.run(open_store(settings.artifacts_url).prepare())
+    except (SettingsError, DatabaseUnavailable, MigrationError, ArtifactStoreUnavailable, ValueError) as error:
         sys.stderr.write(f"migrations: {error}\n")
         return 1
     sys.stdout.write("".join(f"applied {label}\n" for label in applied) or "up to date\n")

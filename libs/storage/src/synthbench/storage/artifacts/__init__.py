@@ -17,4 +17,9 @@ def open_store(url: str) -> ArtifactStore:
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.path:
         return FilesStore(unquote(parts.path))
-    raise ValueError(f"artifacts URL {url!r} is not supported; use file:///absolute/folder")
+    if parts.scheme == "s3" and parts.netloc and not parts.query:
+        from synthbench.storage.artifacts.s3 import S3Store  # noqa: PLC0415 - boto3 is large, and files need none
+
+        prefix = unquote(parts.path).strip("/")
+        return S3Store(parts.netloc, f"{prefix}/" if prefix else "")
+    raise ValueError(f"artifacts URL {url!r} is not supported; use file:///absolute/folder or s3://bucket/prefix")

@@ -105,6 +105,10 @@ class FilesStore:
         """See the protocol."""
         await asyncio.to_thread(self._remove, self.local_path(uri))
 
+    async def prepare(self) -> None:
+        """See the protocol."""
+        await asyncio.to_thread(self._prepare)
+
     async def probe(self) -> None:
         """See the protocol."""
         path = self.root / f".probe-{secrets.token_hex(6)}"
@@ -161,6 +165,10 @@ class FilesStore:
             if not name.startswith(".")
         )
         return sorted(found)
+
+    @_translated
+    def _prepare(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
 
     @_translated
     def _remove(self, path: Path) -> None:

@@ -54,6 +54,10 @@ class ArtifactStore(Protocol):
         """Remove it; removing nothing is fine."""
         ...
 
+    async def prepare(self) -> None:
+        """Make the folder or bucket, if it is missing; part of setting a deployment up."""
+        ...
+
     async def probe(self) -> None:
         """Write and remove something; for readiness."""
         ...

@@ -1,0 +1,248 @@
+"""An artifact store in a bucket: AWS S3, SeaweedFS, MinIO, GCS by its S3 API.
+
+Credentials, region and endpoint come from where every AWS tool takes them: `AWS_ACCESS_KEY_ID`,
+`AWS_SECRET_ACCESS_KEY`, `AWS_SHARED_CREDENTIALS_FILE`, `AWS_REGION`, `AWS_ENDPOINT_URL_S3`, or the machine's role.
+Source: Amazon S3 API reference (conditional writes, checksums, multipart uploads).
+"""
+
+import asyncio
+import io
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import boto3
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from synthbench.contracts.ids import sha256_digest
+from synthbench.contracts.records import ArtifactRef
+from synthbench.storage.artifacts.protocol import digest_in, key_uri, object_path, uri_of_digest, valid_key
+from synthbench.storage.errors import (
+    ArtifactConflict,
+    ArtifactCorrupt,
+    ArtifactNotFound,
+    ArtifactStoreUnavailable,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PART = 16 * 1024 * 1024
+_CONNECTIONS = 32
+_MISSING = ("NoSuchKey", "404", "NotFound")
+_TAKEN = ("PreconditionFailed", "412")
+_RACING = ("ConditionalRequestConflict", "409", "OperationAborted")
+_LONGEST_LINK = 7 * 24 * 3600
+
+
+def _translated(method: Callable[P, R]) -> Callable[P, R]:
+    """Turn what boto3 raises into one line that says where and why; a missing object is an `ArtifactNotFound`."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                raise ArtifactNotFound(f"nothing is stored under {args[1]}") from error
+            details = error.response.get("Error", {})
+            raise ArtifactStoreUnavailable(
+                f"artifact store {args[0]}: {_code(error)}: {details.get('Message', 'no reason given')}"
+            ) from error
+        except (BotoCoreError, S3UploadFailedError, OSError) as error:
+            raise ArtifactStoreUnavailable(f"artifact store {args[0]}: {str(error).splitlines()[0]}") from error
+
+    return call
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+class S3Store:
+    """Bodies under `<prefix>sha256/ab/<hex>`, keys under `<prefix>key/…`.
+
+    Args:
+        bucket: must be there; `prepare` makes it.
+        prefix: empty, or ends with a slash.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "") -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        own_endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        self._client: S3Client = boto3.Session().client(  # pyright: ignore[reportUnknownMemberType] - its overloads are partly unknown
+            "s3",
+            config=Config(
+                signature_version="s3v4",
+                connect_timeout=5,
+                read_timeout=30,
+                retries={"mode": "standard", "total_max_attempts": 4},
+                max_pool_connections=_CONNECTIONS,
+                s3={"addressing_style": "path" if own_endpoint else "auto"},
+            ),
+        )
+        self._transfer = TransferConfig(multipart_threshold=_PART, multipart_chunksize=_PART, max_concurrency=4)
+        self._permits = asyncio.Semaphore(_CONNECTIONS)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}"
+
+    async def put(self, data: bytes, *, media_type: str = "application/octet-stream") -> ArtifactRef:
+        """See the protocol."""
+        digest = sha256_digest(data)
+        uri = uri_of_digest(digest)
+        await self._do(self._put_body, uri, data, media_type)
+        return ArtifactRef(uri=uri, digest=digest, size=len(data), media_type=media_type)
+
+    async def put_named(self, key: str, data: bytes) -> bool:
+        """See the protocol."""
+        if not valid_key(key):
+            raise ValueError(f"{key[:120]!r} is no valid key: plain path segments, please")
+        uri = key_uri(key)
+        if await self._do(self._put_once, uri, data):
+            return True
+        if await self._do(self._get, uri) != data:
+            raise ArtifactConflict(f"{key} holds other content already")
+        return False
+
+    async def get(self, uri: str) -> bytes:
+        """See the protocol."""
+        data = await self._do(self._get, uri)
+        expected = digest_in(uri)
+        if expected and sha256_digest(data) != expected:
+            raise ArtifactCorrupt(f"{uri}: the content hashes to {sha256_digest(data)}")
+        return data
+
+    async def read(self, uri: str, start: int, length: int) -> bytes:
+        """See the protocol."""
+        return await self._do(self._get_range, uri, start, length)
+
+    async def exists(self, uri: str) -> bool:
+        """See the protocol."""
+        try:
+            await self._do(self._size, uri)
+        except ArtifactNotFound:
+            return False
+        return True
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        """See the protocol."""
+        if not valid_key(prefix.removesuffix("/")):
+            raise ValueError(f"{prefix[:120]!r} is no valid prefix")
+        for key in await self._do(self._keys_below, prefix):
+            yield key
+
+    async def delete(self, uri: str) -> None:
+        """See the protocol."""
+        await self._do(self._delete, uri)
+
+    async def probe(self) -> None:
+        """See the protocol."""
+        await self._do(self._probe)
+
+    async def prepare(self) -> None:
+        """See the protocol."""
+        await self._do(self._make_bucket)
+
+    async def presigned(self, uri: str, *, seconds: int = 3600) -> str:
+        """Return a URL by which anybody may read one body for a while, at most 7 days.
+
+        Raises:
+            ValueError: no artifact URI, or no such time.
+        """
+        if not 1 <= seconds <= _LONGEST_LINK:
+            raise ValueError(f"a link lives 1 to {_LONGEST_LINK} seconds, not {seconds}")
+        wanted = {"Bucket": self.bucket, "Key": self._key(uri)}
+        return await asyncio.to_thread(
+            self._client.generate_presigned_url, "get_object", Params=wanted, ExpiresIn=seconds
+        )
+
+    async def _do(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        async with self._permits:
+            return await asyncio.to_thread(work, *args, **kwargs)
+
+    def _key(self, uri: str) -> str:
+        return self.prefix + object_path(uri)
+
+    @_translated
+    def _put_body(self, uri: str, data: bytes, media_type: str) -> None:
+        """Content under its digest: whoever was first wrote the same. Large ones go in parts."""
+        try:
+            if self._size(uri) == len(data):
+                return
+        except ArtifactNotFound:
+            pass
+        self._client.upload_fileobj(
+            io.BytesIO(data),
+            self.bucket,
+            self._key(uri),
+            ExtraArgs={"ContentType": media_type, "ChecksumAlgorithm": "SHA256"},
+            Config=self._transfer,
+        )
+
+    @_translated
+    def _put_once(self, uri: str, data: bytes) -> bool:
+        """The server decides who was first."""
+        while True:
+            try:
+                self._client.put_object(
+                    Bucket=self.bucket, Key=self._key(uri), Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
+                )
+            except ClientError as error:
+                if _code(error) in _TAKEN:
+                    return False
+                if _code(error) in _RACING:
+                    continue
+                raise
+            return True
+
+    @_translated
+    def _get(self, uri: str) -> bytes:
+        return self._client.get_object(Bucket=self.bucket, Key=self._key(uri))["Body"].read()
+
+    @_translated
+    def _get_range(self, uri: str, start: int, length: int) -> bytes:
+        if length <= 0 or start >= self._size(uri):
+            return b""
+        wanted = f"bytes={start}-{start + length - 1}"
+        return self._client.get_object(Bucket=self.bucket, Key=self._key(uri), Range=wanted)["Body"].read()
+
+    @_translated
+    def _size(self, uri: str) -> int:
+        return self._client.head_object(Bucket=self.bucket, Key=self._key(uri))["ContentLength"]
+
+    @_translated
+    def _keys_below(self, prefix: str) -> Sequence[str]:
+        """Sorted by us: SeaweedFS lists folder by folder."""
+        base = f"{self.prefix}key/"
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base + prefix)
+        found = (item["Key"] for page in pages for item in page.get("Contents", []) if "Key" in item)
+        return sorted(key.removeprefix(base) for key in found)
+
+    @_translated
+    def _delete(self, uri: str) -> None:
+        self._client.delete_object(Bucket=self.bucket, Key=self._key(uri))
+
+    @_translated
+    def _probe(self) -> None:
+        key = f"{self.prefix}.probe-{secrets.token_hex(6)}"
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=b"ok")
+        self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    @_translated
+    def _make_bucket(self) -> None:
+        try:
+            self._client.head_bucket(Bucket=self.bucket)
+        except ClientError as error:
+            if _code(error) not in (*_MISSING, "NoSuchBucket"):
+                raise
+            self._client.create_bucket(Bucket=self.bucket)
