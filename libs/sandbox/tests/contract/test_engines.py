@@ -95,6 +95,15 @@ async def test_kill_ends_a_running_command(sandbox: Sandbox):
     assert (await sandbox.run(["true"], timeout=10)).exit_code == 0
 
 
+@pytest.mark.parametrize("pause", [0, 0.001, 0.002, 0.004, 0.008])
+async def test_kill_meets_a_command_that_is_being_started(sandbox: Sandbox, pause: float):
+    running = asyncio.create_task(shell(sandbox, "sleep 60", timeout=60))
+    await asyncio.sleep(pause)
+    await sandbox.kill()
+    result = await asyncio.wait_for(running, 5)
+    assert (result.exit_code, result.timed_out) == (None, False)
+
+
 async def test_huge_output_is_counted_and_capped(engine: SandboxEngine):
     sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(output_bytes=4096)))
     result = await shell(sandbox, "echo first; head -c 100000000 /dev/zero; echo last", timeout=30)

@@ -98,6 +98,7 @@ class LocalSandbox:
     sockets: Mapping[str, str]
     closed: Callable[["LocalSandbox"], None]
     _running: set[Running] = field(default_factory=set[Running])
+    _kills: int = 0
     _gone: bool = False
 
     def __post_init__(self) -> None:
@@ -134,17 +135,19 @@ class LocalSandbox:
             stdin=stdin,
             pass_fds=[pipe.write_end] if pipe else [],
         )
-        kills = self.launcher.oom_kills()
+        oom_kills, kills = self.launcher.oom_kills(), self._kills
         try:
             launched = await self.launcher.launch(command)
             self._running.add(launched.running)
+            if self._kills != kills:  # everything was killed while this one was on its way
+                await self._end(launched.running)
             if pipe:
                 pipe.started()
             try:
                 ended = await launched.running.finish(timeout=timeout)
                 return ended.result(
                     exit_code=launched.exit_code(ended),
-                    oom=self.launcher.oom_kills() > kills,
+                    oom=self.launcher.oom_kills() > oom_kills,
                     cwd=pipe.answer() if pipe else None,
                 )
             finally:
@@ -206,10 +209,14 @@ class LocalSandbox:
 
     async def kill(self) -> None:
         """See the protocol."""
+        self._kills += 1
         for running in tuple(self._running):
-            running.marked_killed()
-            await running.end()
+            await self._end(running)
         await self.launcher.sweep()
+
+    async def _end(self, running: Running) -> None:
+        running.marked_killed()
+        await running.end()
 
     async def close(self) -> None:
         """See the protocol."""
