@@ -84,7 +84,7 @@ def test_claims(state, attempts, lease, executor, started, status, attempt):
 
 
 def closing(outcome: Outcome, attempt: int = 1, *, cancelled: bool = False):
-    return decide_close(outcome, "why", attempt, max_attempts=3, cancelled=cancelled, pause=2.0)
+    return decide_close(outcome, "why", attempt - 1, max_attempts=3, cancelled=cancelled, pause=2.0)
 
 
 def test_what_the_agent_did_counts_and_what_we_did_does_not():
@@ -93,6 +93,14 @@ def test_what_the_agent_did_counts_and_what_we_did_does_not():
         assert decision.counted == outcome.gradable
     assert closing(Outcome.SOLVED, cancelled=True).outcome is Outcome.CANCELLED
     assert not closing(Outcome.SOLVED, cancelled=True).counted
+
+
+def test_a_released_attempt_is_no_failure():
+    for failures in range(5):
+        decision = decide_close(
+            Outcome.INFRA_ERROR, "drained", failures, max_attempts=1, cancelled=False, pause=9.0, released=True
+        )
+        assert (decision.state, decision.retry_after, decision.counted) == (RolloutState.PLANNED, 0.0, False)
 
 
 def test_our_failures_are_tried_again_with_growing_pauses_and_not_for_ever():

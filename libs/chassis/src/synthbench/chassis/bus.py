@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -33,6 +34,8 @@ from synthbench.contracts.registry import Service, Stream
 R = TypeVar("R", bound=Record)
 Q = TypeVar("Q", bound=Record)
 
+Reconnected = Callable[[datetime], Awaitable[object]]
+
 _TRY_SECONDS = 2.0
 _PAUSE_SECONDS = 0.1
 _ERROR_HEADER = "synthbench-error"
@@ -55,18 +58,57 @@ def instance_name(service: str) -> str:
     return f"{service}-{socket.gethostname()}-{os.getpid()}"
 
 
+class Link:
+    """What befalls a connection, and who wants to know."""
+
+    def __init__(self, log: BoundLogger) -> None:
+        self._log = log
+        self.refused = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.reconnected: list[Reconnected] = []
+        self._lost_at: datetime | None = None
+
+    @property
+    def callbacks(self) -> dict[str, Callable[..., Awaitable[None]]]:
+        """As nats-py's options name them."""
+        return {
+            "error_cb": self._on_error,
+            "closed_cb": self._on_closed,
+            "disconnected_cb": self._on_lost,
+            "reconnected_cb": self._on_back,
+        }
+
+    async def _on_error(self, error: Exception) -> None:
+        if "authorization" in str(error).lower():
+            self.refused.set()
+        self._log.warning("bus", error=str(error) or type(error).__name__)
+
+    async def _on_closed(self) -> None:
+        self.closed.set()
+
+    async def _on_lost(self) -> None:
+        self._lost_at = self._lost_at or datetime.now(UTC)
+
+    async def _on_back(self) -> None:
+        lost_at, self._lost_at = self._lost_at or datetime.now(UTC), None
+        self._log.info("bus is back", lost_at=lost_at.isoformat())
+        for callback in self.reconnected:
+            try:
+                await callback(lost_at)
+            except Exception as error:  # noqa: BLE001 - one that fails must not keep the others from it
+                self._log.warning("after a reconnect", error=one_line(error))
+
+
 class Bus:
     """A connection to the bus as one service."""
 
-    def __init__(
-        self, service: Service, connection: Client, log: BoundLogger, closed: asyncio.Event | None = None
-    ) -> None:
+    def __init__(self, service: Service, connection: Client, log: BoundLogger, link: Link | None = None) -> None:
         self.service = service
         self.source = f"synth-bench/{service}"
         self.nc = connection
         self.js: JetStreamContext = connection.jetstream(timeout=_TRY_SECONDS)  # pyright: ignore[reportUnknownMemberType] - nats-py leaves its options untyped
         self._log = log
-        self._closed = closed or asyncio.Event()
+        self._link = link or Link(log)
         self._closing = False
         self._payloads: PayloadStore | None = None
         self._requests: set[asyncio.Task[None]] = set()
@@ -80,36 +122,24 @@ class Bus:
         Raises:
             BusUnavailable: nothing answered within `patience` seconds, or it refused the user.
         """
-
-        refused = asyncio.Event()
-
-        async def on_error(error: Exception) -> None:
-            if "authorization" in str(error).lower():
-                refused.set()
-            log.warning("bus", error=str(error) or type(error).__name__)
-
-        closed = asyncio.Event()
-
-        async def on_closed() -> None:
-            closed.set()
-
+        link = Link(log)
         client = Client()
         options: dict[str, Any] = {
             "user": user or None, "password": password.get_secret_value() or None,
             "name": instance_name(service), "inbox_prefix": f"_INBOX.{service}".encode(),
             "max_reconnect_attempts": -1, "reconnect_time_wait": 0.2, "connect_timeout": 3,
-            "error_cb": on_error, "closed_cb": on_closed, "drain_timeout": 5, "ping_interval": 20,
+            "drain_timeout": 5, "ping_interval": 20, **link.callbacks,
         }  # fmt: skip
         # With endless reconnects the client tries for ever, refusals included: who waits has to look at the clock.
         connecting = asyncio.create_task(client.connect(url, **options))
-        refusal = asyncio.create_task(refused.wait())
+        refusal = asyncio.create_task(link.refused.wait())
         try:
             await asyncio.wait({connecting, refusal}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if connecting.done() and not connecting.exception():
-                return cls(service, client, log, closed)
+                return cls(service, client, log, link)
             reason = connecting.exception() if connecting.done() else client.last_error or "nothing answers"
             mend = "start it, or set SYNTHBENCH_NATS_URL"
-            if refused.is_set():
+            if link.refused.is_set():
                 reason, mend = f"it refuses user {user!r}", "set SYNTHBENCH_NATS_USER and SYNTHBENCH_NATS_PASSWORD"
             raise BusUnavailable(f"no bus at {redacted(url)}: {reason}; {mend}")
         finally:
@@ -117,6 +147,13 @@ class Bus:
                 connecting.cancel()
                 await client.close()
             refusal.cancel()
+
+    def on_reconnected(self, callback: "Reconnected") -> None:
+        """Have it called after each reconnect with the moment at which the connection was lost.
+
+        The server acknowledges before it syncs to disk: what it acknowledged shortly before it died may be gone.
+        """
+        self._link.reconnected.append(callback)
 
     async def ping(self) -> None:
         """For readiness.
@@ -133,7 +170,7 @@ class Bus:
         Raises:
             BusUnavailable: it was closed, and not by us.
         """
-        await self._closed.wait()
+        await self._link.closed.wait()
         if not self._closing:
             raise BusUnavailable(f"NATS closed the connection for good: {self.nc.last_error or 'no reason given'}")
 

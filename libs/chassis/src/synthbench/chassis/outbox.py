@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 
 from synthbench.chassis import metrics
 from synthbench.chassis.errors import Transient, one_line
+from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.process import Chassis
 from synthbench.chassis.settle import is_outage
 from synthbench.chassis.telemetry import current_trace
@@ -42,7 +44,13 @@ where published_at is null order by seq limit %(limit)s for update skip locked
 """
 _MARK = "update outbox set published_at = now() where id = any(%(ids)s)"
 _BACKLOG = "select count(*) as backlog from outbox where published_at is null"
-_TIDY = "delete from outbox where published_at < now() - interval '1 hour'"
+_AGAIN = """
+update outbox set published_at = null where id = %(id)s and published_at < now() - %(seconds)s * interval '1 second'
+"""
+_REPUBLISH = "update outbox set published_at = null where published_at > %(since)s"
+# Kept for `synth-bench rebuild`, and for whoever asks again.
+_TIDY = "delete from outbox where published_at < now() - interval '7 days'"
+_SETTLED_SECONDS = 600.0
 
 
 class OutboxDatabase(Protocol):
@@ -95,10 +103,27 @@ class Outbox:
         await connection.execute("select pg_notify(%(channel)s, '')", {"channel": self._channel})
         return envelope.id
 
+    async def again(self, connection: psycopg.AsyncConnection[Any], id: UUID) -> None:  # noqa: A002 - as above
+        """Publish an old event once more: somebody asks again what was answered long ago, so the answer was lost.
+
+        A message that is merely delivered twice asks too early, and changes nothing.
+        """
+        cursor = await connection.execute(_AGAIN, {"id": id, "seconds": _SETTLED_SECONDS})
+        if cursor.rowcount:
+            await connection.execute("select pg_notify(%(channel)s, '')", {"channel": self._channel})
+
     async def start(self) -> None:
         """Begin to relay; what an earlier process left goes out first."""
+        self._bus.on_reconnected(self._republish)
         self._chassis.flush(self.flush)
         self._chassis.task("outbox", self._relay())
+
+    async def _republish(self, lost_at: datetime) -> None:
+        """What was acknowledged within two sync intervals before the server was lost goes out again, under its id."""
+        since = lost_at - timedelta(seconds=2 * self._chassis.settings.nats_sync_seconds)
+        async with self._database.connection() as connection:
+            await connection.execute(_REPUBLISH, {"since": since})
+            await connection.execute("select pg_notify(%(channel)s, '')", {"channel": self._channel})
 
     async def _relay(self) -> None:
         while True:
@@ -146,6 +171,7 @@ class Outbox:
             rows = await (await connection.execute(_TAKE, {"limit": _BATCH})).fetchall()
             if not rows:
                 return 0
+            failpoint(f"outbox.{self._database.schema}.before")
             results = await asyncio.gather(*(self._publish(row) for row in rows), return_exceptions=True)
             done: list[UUID] = []
             for row, result in zip(rows, results, strict=True):
@@ -155,6 +181,7 @@ class Outbox:
                     failure = result
                 else:
                     raise result
+            failpoint(f"outbox.{self._database.schema}.published")
             await connection.execute(_MARK, {"ids": done})
             metrics.OUTBOX_BACKLOG.set(len(rows) - len(done))
         if failure is not None:

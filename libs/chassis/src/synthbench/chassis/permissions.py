@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 
 from synthbench.contracts.registry import EVENTS, Service, Stream, durables
-from synthbench.contracts.rpc import CLAIM, HEARTBEAT
+from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE
 
-_ANSWERS = {Service.SCHEDULER: (CLAIM, HEARTBEAT)}
-_ASKS = {Service.EXECUTOR: (CLAIM, HEARTBEAT)}
+_ANSWERS = {Service.SCHEDULER: (CLAIM, HEARTBEAT, RELEASE)}
+_ASKS = {Service.EXECUTOR: (CLAIM, HEARTBEAT, RELEASE)}
 
 
 def nats_authorization(passwords: Mapping[Service, str]) -> str:

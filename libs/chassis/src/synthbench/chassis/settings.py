@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
+    nats_sync_seconds: float = Field(default=120.0, ge=0)
+    """The server's `sync_interval`: what it acknowledged within twice that before it was lost is published again."""
     postgres_dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/synthbench")
     artifacts_url: str = "file:///var/lib/synth-bench/artifacts"
     http_host: str = "127.0.0.1"

@@ -25,7 +25,8 @@ _ACK_WAIT = 30.0
 _EXECUTOR_ACK_WAIT = 60.0
 _MAX_ACK_PENDING = 1000
 _COLLECTOR_MAX_ACK_PENDING = 5000
-_DUPLICATE_WINDOW = 120.0
+_DUPLICATE_WINDOW = 600.0
+"""Longer than what is published again after a reconnect (twice the sync interval) and than a retry takes."""
 _RETENTION = {
     "workqueue": api.RetentionPolicy.WORK_QUEUE,
     "interest": api.RetentionPolicy.INTEREST,
@@ -88,7 +89,8 @@ async def _stream(
         await _change(name, js.add_stream(wanted))
         report.created.append(name)
         return
-    if _differences(there, wanted, ("subjects", "retention", "discard", "max_bytes", "num_replicas")):
+    fields = ("subjects", "retention", "discard", "max_bytes", "num_replicas", "duplicate_window")
+    if _differences(there, wanted, fields):
         await _change(name, js.update_stream(wanted))
         report.updated.append(name)
     else:

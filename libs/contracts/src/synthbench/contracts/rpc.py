@@ -11,6 +11,7 @@ from synthbench.contracts.records import Rollout
 
 CLAIM = "scheduler.rpc.claim"
 HEARTBEAT = "scheduler.rpc.heartbeat"
+RELEASE = "scheduler.rpc.release"
 
 
 class ClaimRequest(Record):
@@ -48,6 +49,20 @@ class Heartbeat(Record):
     attempt: int
     executor: str
     steps: int = 0
+
+
+class Release(Record):
+    """The executor is shutting down: its report will follow; run the rollout elsewhere, at once."""
+
+    rollout_id: UUID
+    attempt: int
+    executor: str
+
+
+class Released(Record):
+    """Whether it was still this executor's."""
+
+    released: bool
 
 
 class HeartbeatReply(Record):

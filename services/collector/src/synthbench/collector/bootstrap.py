@@ -28,7 +28,7 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.bus.use_payload_store(store)
     outbox = Outbox(chassis, database)
     wake = asyncio.Event()
-    handlers = Handlers(database, wake)
+    handlers = Handlers(database, outbox, wake)
     finaliser = Finaliser(settings, database, store, outbox, wake, chassis.log)
 
     def api() -> ASGIApp:

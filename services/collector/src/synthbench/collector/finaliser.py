@@ -8,6 +8,7 @@ from psycopg.types.json import Jsonb
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import Transient
+from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import span
 from synthbench.collector.adapters.verdicts import apply_verdict
@@ -93,6 +94,7 @@ class Finaliser:
             with span("store trajectory", parent=row["trace"] or None):
                 trajectory = build(closed, started, assembly, await self._patch(closed))
                 await self._record(connection, closed, trajectory)
+        failpoint("collector.recorded")
         await self._drop_journal(*key)
         return True
 
@@ -135,6 +137,7 @@ class Finaliser:
     async def _record(self, connection: Connection, closed: AttemptClosed, trajectory: Trajectory) -> None:
         """Store, read back, and put the row and the event into one transaction."""
         artifact = await self._store.put(trajectory.to_json(), media_type="application/json")
+        failpoint("collector.stored")
         await self._store.get(artifact.uri)  # raises if what lies there does not hash to what it should
         row = _row(closed, trajectory, artifact)
         inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()

@@ -7,6 +7,8 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.failpoints import failpoint
+from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import current_trace
 from synthbench.collector.adapters.verdicts import apply_verdict
 from synthbench.collector.domain.assembly import sound
@@ -20,6 +22,7 @@ from synthbench.contracts.events import (
     TrajectoryCurated,
     TrajectoryScored,
 )
+from synthbench.contracts.ids import derived_id
 from synthbench.storage.database import Connection, Database
 from synthbench.storage.queries import Queries
 
@@ -30,8 +33,9 @@ StepKey = tuple[UUID, int, int]
 class Handlers:
     """The collector's reactions; `wake` is set when an attempt may have become complete."""
 
-    def __init__(self, database: Database, wake: asyncio.Event) -> None:
+    def __init__(self, database: Database, outbox: Outbox, wake: asyncio.Event) -> None:
         self._database = database
+        self._outbox = outbox
         self._wake = wake
 
     async def on_steps(self, deliveries: Sequence[Delivery]) -> None:
@@ -51,6 +55,7 @@ class Handlers:
                 elif there != body.step.digest:
                     aside.append((body, f"another content is there already: {there}"))
             async with connection.cursor() as cursor:
+                failpoint("collector.steps")
                 await cursor.executemany(SQL["insert_step"], [_step_row(body) for body in fresh.values()])
                 await cursor.executemany(
                     SQL["set_aside"], [{**_step_row(body), "reason": reason} for body, reason in aside]
@@ -106,6 +111,9 @@ class Handlers:
                     "trace": Jsonb(current_trace()),
                 },
             )
+            if isinstance(body, AttemptClosed) and body.counted:
+                # Closed again, long after: nobody heard that its trajectory was stored.
+                await self._outbox.again(connection, derived_id("trajectory.done", body.rollout_id, body.attempt))
         if isinstance(body, AttemptClosed):
             self._wake.set()
 

@@ -4,6 +4,7 @@ from pydantic import ValidationError
 
 from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import Poison
+from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.outbox import Outbox
 from synthbench.contracts.events import CurationStatus, TrajectoryCurated, TrajectoryScored
 from synthbench.contracts.ids import derived_id
@@ -41,6 +42,7 @@ class Handlers:
             await connection.execute(SQL["lock_class"], {"class": group})
             identity = {"trajectory_id": scored.trajectory_id, "policy": POLICY}
             if await (await connection.execute(SQL["known"], identity)).fetchone():
+                await self._outbox.again(connection, derived_id("curated", scored.trajectory_id, POLICY))
                 return
             decision = await self._decide(connection, group, scored, own)
             await self._keep(connection, group, scored, own, decision)
@@ -72,6 +74,7 @@ class Handlers:
             "similarity": decision.similarity,
         }
         await connection.execute(SQL["insert_curation"], row)
+        failpoint("diversity.decided")
         if decision.status is CurationStatus.ADMITTED:
             await connection.execute(SQL["insert_bands"], {**row, **_bands(own)})
         curated = TrajectoryCurated(

@@ -12,17 +12,18 @@ from structlog.stdlib import BoundLogger
 from synthbench.chassis import genai
 from synthbench.chassis.bus import Bus, instance_name
 from synthbench.chassis.errors import BusUnavailable, RequestRefused, Transient, one_line
+from synthbench.chassis.failpoints import failpoint_soon
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.events import AttemptFinished, AttemptStarted
 from synthbench.contracts.records import ArtifactRef, Outcome, Rollout
-from synthbench.contracts.rpc import HEARTBEAT, ClaimReply, Heartbeat, HeartbeatReply
+from synthbench.contracts.rpc import HEARTBEAT, RELEASE, ClaimReply, Heartbeat, HeartbeatReply, Release, Released
 from synthbench.contracts.trajectory import AttemptContext, SandboxInfo
 from synthbench.contracts.verification import VerificationResult
 from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.domain.clock import Clock
-from synthbench.executor.domain.endings import Ending, InfraFailure, Stopped, final_outcome
-from synthbench.executor.recorder import Announcer, Recorder, Scope
+from synthbench.executor.domain.endings import Draining, Ending, InfraFailure, Stopped, final_outcome
+from synthbench.executor.recorder import Announcer, Recent, Recorder, Scope
 from synthbench.executor.scaffold import Briefing, Scaffold, World, load_scaffold
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.executor.verification import limits_of, verify
@@ -44,6 +45,8 @@ class Services:
     http: httpx.AsyncClient
     engines: Mapping[str, SandboxEngine]
     packages: Packages
+    recent: Recent
+    stop: asyncio.Event
     log: BoundLogger
 
     @property
@@ -73,8 +76,8 @@ class Attempt:
         self._rollout: Rollout = grant.rollout
         rollout = self._rollout
         self._scope = Scope(rollout.submission_id, rollout.campaign, rollout.rollout_id, grant.attempt)
-        self._announcer = Announcer(self._scope, services.bus, services.store)
-        self._clock = Clock(rollout.limits)
+        self._announcer = Announcer(self._scope, services.bus, services.store, services.recent)
+        self._clock = Clock(rollout.limits, draining=services.stop.is_set)
         self._context = AttemptContext(synthbench_version=VERSION, executor=services.executor)
         self._recorder: Recorder | None = None
         self._started = datetime.now(UTC)
@@ -105,12 +108,15 @@ class Attempt:
                 return work.result()
             return await self._ended_by(lease)
         except asyncio.CancelledError:
-            # Shutting down: say so, so that the next attempt need not wait for the lease to run out.
+            # The step did not end in time: say so, so that the next attempt need not wait for the lease to run out.
             with suppress(Transient, TimeoutError):
-                await asyncio.wait_for(
-                    asyncio.shield(self._report(_Result(Outcome.INFRA_ERROR, "the executor was shut down"))), 5
-                )
+                async with asyncio.timeout(5):
+                    await self._release()
+                    await self._report(_Result(Outcome.INFRA_ERROR, "the executor was shut down"))
             raise
+        except Draining as error:
+            await self._release()
+            return _Result(Outcome.INFRA_ERROR, str(error))
         except Transient as error:
             return _Result(Outcome.INFRA_ERROR, one_line(error))
         except (InfraFailure, SandboxError) as error:
@@ -122,6 +128,14 @@ class Attempt:
             for task in (work, lease):
                 task.cancel()
             await asyncio.gather(work, lease, return_exceptions=True)
+
+    async def _release(self) -> None:
+        """Give the rollout back, so that its next attempt begins at once and this one is no failure."""
+        wanted = Release(
+            rollout_id=self._rollout.rollout_id, attempt=self._grant.attempt, executor=self._services.executor
+        )
+        with suppress(RequestRefused):
+            await self._services.bus.request(RELEASE, wanted, Released, timeout=3.0)
 
     async def _ended_by(self, lease: "asyncio.Task[None]") -> _Result | None:
         error = lease.exception()
@@ -185,6 +199,7 @@ class Attempt:
             result.diff = await services.store.put(diff.archive, media_type="application/x-tar")
             result.patch = await services.store.put(diff.patch.encode(), media_type="text/x-diff")
         archive = diff.archive if diff.changes else None
+        failpoint_soon("executor.mid_verification")
         result.verification = await verify(
             engine, package, archive, owner=spec.owner, max_memory_mb=services.settings.max_memory_mb
         )

@@ -12,6 +12,7 @@ from synthbench.contracts.registry import POOLS, Service, durable
 from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.attempts import Services
 from synthbench.executor.handlers import Handlers
+from synthbench.executor.recorder import Recent
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import SandboxError
@@ -30,7 +31,8 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.bus.use_payload_store(store)
     http = httpx.AsyncClient(trust_env=False)
     chassis.on_drain(http.aclose)
-    services = Services(settings, chassis.bus, store, http, engines, Packages(store), chassis.log)
+    recent = Recent(chassis.bus, settings.nats_sync_seconds)
+    services = Services(settings, chassis.bus, store, http, engines, Packages(store), recent, chassis.stop, chassis.log)
     handlers = Handlers(services)
 
     permits = asyncio.Semaphore(settings.permits)

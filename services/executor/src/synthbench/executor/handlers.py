@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge
 
 from synthbench.chassis.consumer import Delivery
 from synthbench.chassis.errors import Drop, Retry
+from synthbench.chassis.failpoints import failpoint, failpoint_soon
 from synthbench.contracts.events import TaskReady, VerificationFinished, VerificationRequested
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.rpc import CLAIM, ClaimReply, ClaimRequest
@@ -28,15 +29,18 @@ class Handlers:
         body = delivery.envelope.body
         assert isinstance(body, TaskReady)
         services = self._services
+        failpoint("executor.fetched")
         request = ClaimRequest(rollout_id=body.rollout_id, executor=services.executor, pool=body.rollout.pool)
         grant = await services.bus.request(CLAIM, request, ClaimReply, timeout=10.0)
         CLAIMS.labels(grant.status).inc()
+        failpoint("executor.claimed")
         if grant.status == "busy":
             raise Retry(grant.reason, delay=max(0.5, grant.retry_after))
         if grant.status == "gone":
             raise Drop(grant.reason)
         with RUNNING.track_inprogress():
             await Attempt(services, grant).run()
+        failpoint("executor.reported")
 
     async def on_verification(self, delivery: Delivery) -> None:
         """Verify a change again, for whoever asks."""
@@ -49,6 +53,7 @@ class Handlers:
         try:
             package = await services.packages.get(wanted.task_digest)
             diff = await services.store.get(wanted.diff.uri) if wanted.diff else None
+            failpoint_soon("executor.second_verification")
             result = await verify(
                 engine,
                 package,

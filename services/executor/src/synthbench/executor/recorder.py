@@ -1,13 +1,16 @@
 """Steps are safe before the next one starts: journalled, and stored by the bus, both awaited."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
 from synthbench.chassis.bus import Bus
+from synthbench.chassis.failpoints import failpoint
+from synthbench.chassis.telemetry import current_trace
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.events.scope import AttemptEvent
 from synthbench.contracts.ids import derived_id
@@ -17,6 +20,9 @@ from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observati
 from synthbench.executor.domain.clock import Clock
 from synthbench.sandbox.protocol import Sandbox, Snapshot
 from synthbench.storage.artifacts import ArtifactStore
+
+_LONGEST_OUTAGE = 300.0
+"""Seconds for which events of before a loss are kept; the journal keeps them longer."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +44,54 @@ class Scope:
         }
 
 
+class Recent:
+    """What was published lately, to be published again when the bus was lost: it acknowledges before it syncs.
+
+    Args:
+        bus: tells of its losses.
+        seconds: how far before a loss what was acknowledged may be gone.
+    """
+
+    def __init__(self, bus: Bus, seconds: float) -> None:
+        self._bus = bus
+        self._seconds = seconds
+        self._events: deque[tuple[datetime, AttemptEvent, UUID, dict[str, str]]] = deque()
+        bus.on_reconnected(self._again)
+
+    def add(self, event: AttemptEvent, event_id: UUID) -> None:
+        """Remember an event that the bus has acknowledged."""
+        now = datetime.now(UTC)
+        while self._events and now - self._events[0][0] > timedelta(seconds=2 * self._seconds + _LONGEST_OUTAGE):
+            self._events.popleft()
+        self._events.append((now, event, event_id, current_trace()))
+
+    async def _again(self, lost_at: datetime) -> None:
+        since = lost_at - timedelta(seconds=2 * self._seconds)
+        for published_at, event, event_id, trace in list(self._events):
+            if published_at > since:
+                await self._bus.publish(event, id=event_id, trace=trace, timeout=30.0)
+
+
 class Announcer:
     """Writes an attempt's events to the journal first, then to the bus."""
 
-    def __init__(self, scope: Scope, bus: Bus, store: ArtifactStore) -> None:
+    def __init__(self, scope: Scope, bus: Bus, store: ArtifactStore, recent: Recent) -> None:
         self.scope = scope
         self._bus = bus
         self._store = store
+        self._recent = recent
 
     async def announce(self, name: str, event: AttemptEvent) -> None:
         """Keep an event under `name`, then publish it; a second time changes nothing."""
         scope = self.scope
         await self._store.put_named(f"journal/{scope.rollout_id}/{scope.attempt}/{name}", event.to_json())
+        failpoint("executor.journalled")
         index = (event.step.index,) if isinstance(event, StepRecorded) else ()
         kind = "step" if isinstance(event, StepRecorded) else BY_BODY[type(event)].name
-        await self._bus.publish(event, id=derived_id(kind, scope.rollout_id, scope.attempt, *index), timeout=30.0)
+        event_id = derived_id(kind, scope.rollout_id, scope.attempt, *index)
+        await self._bus.publish(event, id=event_id, timeout=30.0)
+        self._recent.add(event, event_id)
+        failpoint("executor.published")
 
 
 class StepAnnouncer(Protocol):

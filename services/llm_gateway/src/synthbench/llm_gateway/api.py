@@ -16,6 +16,7 @@ from structlog.stdlib import BoundLogger
 
 from synthbench.chassis import genai
 from synthbench.chassis.errors import Transient
+from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.contracts.events import LlmCalled
@@ -114,6 +115,7 @@ class Gateway:
         provider = self._provider(route)
         call = Call(claims, uuid7(), provider, request, body.decode("utf-8", errors="replace"), datetime.now(UTC))
         await self._ledger.admit(claims, call.call_id, self._estimate(call))
+        failpoint("gateway.admitted")
         attributes = {genai.OPERATION: genai.CHAT, genai.PROVIDER: provider.name, genai.REQUEST_MODEL: route}
         began = monotonic()
         with span(f"chat {route}", attributes=attributes) as opened:
@@ -127,7 +129,9 @@ class Gateway:
             opened.set_attribute(genai.RESPONSE_MODEL, answer.model)
             opened.set_attribute(genai.INPUT_TOKENS, usage.input_tokens)
             opened.set_attribute(genai.OUTPUT_TOKENS, usage.output_tokens)
+        failpoint("gateway.answered")
         await self._settle(call, answer.model, "ok", 200, usage, monotonic() - began)
+        failpoint("gateway.settled")
         return Response(answer.body, media_type="application/json", headers=_headers(call, answer, usage))
 
     def _provider(self, route: str) -> Provider:

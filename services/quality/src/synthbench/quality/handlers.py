@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import Drop, Poison
+from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.outbox import Outbox
 from synthbench.contracts.events import (
     TrajectoryDone,
@@ -56,6 +57,19 @@ class Handlers:
             values = {"trajectory_id": done.trajectory_id, "body": done.model_dump_json()}
             if await (await connection.execute(SQL["add_scoring"], values)).fetchone():
                 await self._ask(connection, done, number=1)
+            else:
+                await self._answer_again(connection, done)
+
+    async def _answer_again(self, connection: Connection, done: TrajectoryDone) -> None:
+        """Somebody asks a second time, long after: what we said then, or wanted to know, was lost."""
+        locked = await connection.execute(SQL["lock_scoring"], {"trajectory_id": done.trajectory_id})
+        scoring = await locked.fetchone()
+        if scoring is not None and scoring["state"] == "scored":
+            await self._outbox.again(connection, derived_id("scored", done.trajectory_id, self._policy.name))
+            return
+        asked = await connection.execute(SQL["verifications_of"], {"trajectory_id": done.trajectory_id})
+        for row in await asked.fetchall():
+            await self._outbox.again(connection, derived_id("verification.requested", row["verification_id"]))
 
     async def _ask(self, connection: Connection, done: TrajectoryDone, number: int) -> None:
         verification_id = derived_id("verification", ASKER, done.trajectory_id, *([number] if number > 1 else []))
@@ -116,6 +130,7 @@ class Handlers:
             verdict=decision.verdict,
             policy=self._policy.name,
         )
+        failpoint("quality.decided")
         values = {"trajectory_id": done.trajectory_id, "scored": scored.model_dump_json()}
         await connection.execute(SQL["finish_scoring"], values)
         await self._outbox.add(connection, scored, id=derived_id("scored", done.trajectory_id, self._policy.name))

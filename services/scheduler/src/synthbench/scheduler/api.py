@@ -32,5 +32,17 @@ def build_api(store: SchedulerStore) -> FastAPI:
             rollout["attempts"] = [{k: v for k, v in attempt.items() if k != "rollout_id"} for attempt in mine]
         return {**found[0], "rollouts": rollouts}
 
-    _ = (list_submissions, get_submission)
+    @app.get("/v1/quarantine", tags=["tasks"])
+    async def list_quarantine() -> dict[str, Any]:
+        """Tasks that are set aside because they only ever failed by our own doing."""
+        return {"tasks": await store.rows("quarantined", digest=None)}
+
+    @app.delete("/v1/quarantine/{digest}", tags=["tasks"])
+    async def release_task(digest: str) -> dict[str, Any]:
+        """Let a task be submitted again; its earlier failures do not count any more."""
+        if not await store.rows("release_quarantine", digest=digest):
+            raise HTTPException(404, f"no task {digest} in quarantine")
+        return {"released": digest}
+
+    _ = (list_submissions, get_submission, list_quarantine, release_task)
     return app

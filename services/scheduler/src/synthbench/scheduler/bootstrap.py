@@ -9,7 +9,7 @@ from synthbench.chassis.errors import SettingsError, Transient
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
-from synthbench.contracts.rpc import CLAIM, HEARTBEAT, ClaimRequest, Heartbeat
+from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE, ClaimRequest, Heartbeat, Release
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.claims import Claims
@@ -21,6 +21,7 @@ from synthbench.storage.database import Database
 
 SCHEMA = "scheduler"
 _TICK_SECONDS = 0.5
+_RECONCILE_SECONDS = 10.0
 
 
 async def bootstrap(chassis: Chassis) -> None:
@@ -55,10 +56,12 @@ async def bootstrap(chassis: Chassis) -> None:
     await outbox.start()
     await chassis.bus.respond(CLAIM, ClaimRequest, claims.claim)
     await chassis.bus.respond(HEARTBEAT, Heartbeat, claims.heartbeat)
+    await chassis.bus.respond(RELEASE, Release, claims.release)
     await subscribers.start()
     chassis.health.check("postgres", database.ping)
     chassis.health.mount_lazily("/", api)
     chassis.task("feeder", every(_TICK_SECONDS, handlers.feed, chassis))
+    chassis.task("reconciler", every(_RECONCILE_SECONDS, handlers.reconcile, chassis))
     chassis.task("reaper", every(_TICK_SECONDS, claims.reap, chassis))
 
 

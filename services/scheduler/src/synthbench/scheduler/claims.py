@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import jwt
 from pydantic import SecretStr
 
+from synthbench.chassis.failpoints import failpoint
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
 from synthbench.contracts.records import Outcome
-from synthbench.contracts.rpc import ClaimReply, ClaimRequest, Heartbeat, HeartbeatReply
+from synthbench.contracts.rpc import ClaimReply, ClaimRequest, Heartbeat, HeartbeatReply, Release, Released
 from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, SchedulerTransaction
 from synthbench.scheduler.domain.attempts import RolloutState, decide_claim
 from synthbench.scheduler.handlers import Handlers
@@ -46,6 +47,7 @@ class Claims:
                 status = "busy" if decision.status == "busy" else "gone"
                 return ClaimReply(status=status, reason=decision.reason, retry_after=decision.retry_after)
             reply = await self._grant(transaction, locked, decision.attempt, request.executor)
+        failpoint("scheduler.after_grant")
         await self._handlers.feed()
         return reply
 
@@ -116,6 +118,14 @@ class Claims:
                 return HeartbeatReply(order="go_on")
             return HeartbeatReply(order="stop", reason="the lease is lost")
 
+    async def release(self, wanted: Release) -> Released:
+        """A draining executor gives its attempt back; its report, or the end of its lease, closes it."""
+        async with self._store.transaction() as transaction:
+            rows = await transaction.execute(
+                "release_attempt", rollout_id=wanted.rollout_id, attempt=wanted.attempt, executor=wanted.executor
+            )
+        return Released(released=bool(rows))
+
     async def reap(self) -> int:
         """Close attempts whose lease ran out, as our failure; return how many."""
         async with self._store.transaction() as transaction:
@@ -131,4 +141,6 @@ class Claims:
                 reason = f"executor {row['executor']} was silent for {self._settings.lease_seconds:g} s"
                 await self._handlers.close(transaction, locked, Outcome.INFRA_ERROR, reason, None)
                 closed += 1
+        if closed:
+            await self._handlers.feed()
         return closed

@@ -23,6 +23,9 @@ from synthbench.scheduler.domain.attempts import CloseDecision, RolloutState, de
 from synthbench.scheduler.domain.planning import Plan, Policy, plan
 from synthbench.scheduler.settings import SchedulerSettings
 
+_QUARANTINE_ROLLOUTS = 2
+"""One rollout may be unlucky."""
+
 
 class Handlers:
     """The scheduler's reactions to events."""
@@ -44,6 +47,7 @@ class Handlers:
         try:
             facts = await self._catalogue.find(wanted.task)
             planned, task = plan(submission_id, wanted, facts, self._policy), facts.info
+            planned = await self._unless_quarantined(facts.info.digest, planned)
         except UnknownTask as error:
             planned = Plan(errors=(FieldError(field="task", message=str(error)),))
         async with self._store.transaction() as transaction:
@@ -57,6 +61,13 @@ class Handlers:
                 await transaction.announce(event, id=derived_id("task.accepted", submission_id))
         if not planned.errors:
             await self.feed()
+
+    async def _unless_quarantined(self, digest: str, planned: Plan) -> Plan:
+        rows = await self._store.rows("quarantined", digest=digest)
+        if not rows:
+            return planned
+        why = f"{rows[0]['task_name']} is in quarantine: {rows[0]['reason']}; `synth-bench tasks release {digest}`"
+        return Plan(errors=(*planned.errors, FieldError(field="task", message=why)))
 
     async def on_malformed_submission(self, delivery_id: UUID, content: object, error: MalformedEvent) -> None:
         """Tell the submitter, field by field, beside the dead letter that the chassis makes of it."""
@@ -122,15 +133,19 @@ class Handlers:
         """Close the open attempt of a locked rollout, and announce it: the last word on it."""
         assert locked.lease is not None
         rollout, attempt = locked.rollout, locked.lease.attempt
+        earlier = await transaction.execute("failures_of_rollout", rollout_id=rollout.rollout_id)
         decision = decide_close(
             outcome,
             detail,
-            attempt,
+            earlier[0]["failures"],
             max_attempts=self._settings.max_attempts,
             cancelled=locked.state is RolloutState.CANCELLED,
             pause=self._settings.retry_pause_seconds,
+            released=locked.released,
         )
         await self._apply(transaction, rollout, attempt, decision, steps=len(report.step_digests) if report else 0)
+        if decision.outcome is Outcome.INFRA_ERROR and not locked.released:
+            await self._maybe_quarantine(transaction, rollout, decision.reason)
         closed = AttemptClosed(
             submission_id=rollout.submission_id,
             campaign=rollout.campaign,
@@ -143,6 +158,29 @@ class Handlers:
             report=report,
         )
         await transaction.announce(closed, id=derived_id("attempt.closed", rollout.rollout_id, attempt))
+
+    async def _maybe_quarantine(self, transaction: SchedulerTransaction, rollout: Rollout, reason: str) -> None:
+        """Set a task aside that only ever fails, before it takes every executor's time."""
+        digest = rollout.task.digest
+        found = (await transaction.execute("failures_of_task", digest=digest))[0]
+        if found["failures"] < self._settings.quarantine_failures or found["rollouts"] < _QUARANTINE_ROLLOUTS:
+            return
+        why = f"{found['failures']} failures in a row over {found['rollouts']} rollouts, the last: {reason}"
+        if await transaction.execute("quarantine", digest=digest, name=rollout.task.name, reason=why):
+            rows = await transaction.execute("fail_waiting_of_task", digest=digest)
+            for submission_id in {row["submission_id"] for row in rows}:
+                await transaction.execute("finish_submission", submission_id=submission_id)
+
+    async def reconcile(self) -> int:
+        """Announce again what is overdue; whoever answered long ago will answer again. Return how much was."""
+        settings = self._settings
+        async with self._store.transaction() as transaction:
+            ready = await transaction.execute("overdue_ready", seconds=settings.ready_overdue_seconds)
+            closed = await transaction.execute("overdue_closed", seconds=settings.closed_overdue_seconds)
+            for row in closed:
+                await transaction.announce_again(derived_id("attempt.closed", row["rollout_id"], row["attempt"]))
+                await transaction.execute("touch_rollout", rollout_id=row["rollout_id"])
+        return len(ready) + len(closed)
 
     async def _apply(
         self, transaction: SchedulerTransaction, rollout: Rollout, attempt: int, decision: CloseDecision, *, steps: int

@@ -18,6 +18,12 @@ class SchedulerSettings(Settings):
     lease_seconds: float = Field(default=30.0, ge=1)
     """An attempt whose executor is silent for so long is closed as infra_error."""
     max_attempts: int = Field(default=3, ge=1)
+    quarantine_failures: int = Field(default=6, ge=1)
+    """So many failures of ours in a row with one task, over at least two rollouts, and the task is set aside."""
+    ready_overdue_seconds: float = Field(default=900.0, gt=0)
+    """A rollout that waits on the bus for so long is announced again: its message may be lost."""
+    closed_overdue_seconds: float = Field(default=900.0, gt=0)
+    """A counted attempt that is not curated so long after its end is announced again, and so are the answers to it."""
     retry_pause_seconds: float = Field(default=2.0, ge=0)
     """Before the second attempt; doubles each time."""
 

@@ -1,9 +1,10 @@
 """The agent's clock and what it may use up. Our own waits are not on it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from synthbench.contracts.records import Outcome, RolloutLimits, Timing, Usage
-from synthbench.executor.domain.endings import LimitReached
+from synthbench.executor.domain.endings import Draining, LimitReached
 
 
 @dataclass
@@ -14,6 +15,8 @@ class Clock:
     steps: int = 0
     usage: Usage = field(default_factory=Usage)
     timing: Timing = field(default_factory=Timing)
+    draining: Callable[[], bool] = lambda: False
+    """Whether this process is told to end."""
 
     @property
     def spent(self) -> float:
@@ -40,7 +43,10 @@ class Clock:
 
         Raises:
             LimitReached: something is used up.
+            Draining: the process shall end; the last step is safe.
         """
+        if self.draining():
+            raise Draining("the executor was shut down")
         limits = self.limits
         tokens = self.usage.input_tokens + self.usage.output_tokens
         if self.steps >= limits.max_steps:

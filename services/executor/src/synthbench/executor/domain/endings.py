@@ -43,6 +43,10 @@ class InfraFailure(Exception):
     """We failed, not the agent: never graded, tried again."""
 
 
+class Draining(Exception):
+    """This process shall end: the attempt is given back between two steps."""
+
+
 class Stopped(Exception):
     """The scheduler ordered it: a cancel, or the lease is lost."""
 

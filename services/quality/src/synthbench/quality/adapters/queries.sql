@@ -17,3 +17,6 @@ update scorings set tries = tries + 1 where trajectory_id = %(trajectory_id)s;
 
 -- name: finish_scoring
 update scorings set state = 'scored', scored = %(scored)s, scored_at = now() where trajectory_id = %(trajectory_id)s;
+
+-- name: verifications_of
+select verification_id from verifications where trajectory_id = %(trajectory_id)s;

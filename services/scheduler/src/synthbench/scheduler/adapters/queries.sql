@@ -16,7 +16,7 @@ where r.rollout_id = %(rollout_id)s
 for update of r;
 
 -- name: open_attempt
-select attempt, executor, lease_expires, deadline, started_at
+select attempt, executor, lease_expires, deadline, started_at, released
 from attempts where rollout_id = %(rollout_id)s and closed_at is null
 for update;
 
@@ -136,3 +136,56 @@ from rollouts where submission_id = %(submission_id)s order by sample;
 select a.rollout_id, a.attempt, a.executor, a.claimed_at, a.started_at, a.closed_at, a.steps, a.outcome, a.counted, a.reason
 from attempts a join rollouts r using (rollout_id)
 where r.submission_id = %(submission_id)s order by a.rollout_id, a.attempt;
+
+-- name: release_attempt
+update attempts set released = true
+where rollout_id = %(rollout_id)s and attempt = %(attempt)s and executor = %(executor)s and closed_at is null
+returning attempt;
+
+-- name: failures_of_rollout
+select count(*)::int as failures from attempts
+where rollout_id = %(rollout_id)s and closed_at is not null and outcome = 'infra_error' and not released;
+
+-- name: failures_of_task
+-- Failures since the last attempt of this task that ended by the agent's own doing, and over how many rollouts.
+select count(*)::int as failures, count(distinct a.rollout_id)::int as rollouts
+from attempts a join rollouts r using (rollout_id)
+where r.body->'task'->>'digest' = %(digest)s and a.outcome = 'infra_error' and not a.released
+  and a.closed_at > coalesce((
+      select max(b.closed_at) from attempts b join rollouts q using (rollout_id)
+      where q.body->'task'->>'digest' = %(digest)s and b.outcome not in ('infra_error', 'cancelled')), '-infinity')
+  and a.closed_at > coalesce((select max(since) from quarantine_released where task_digest = %(digest)s), '-infinity');
+
+-- name: quarantine
+insert into quarantine (task_digest, task_name, reason) values (%(digest)s, %(name)s, %(reason)s)
+on conflict do nothing returning task_digest;
+
+-- name: fail_waiting_of_task
+update rollouts set state = 'failed', changed_at = now()
+where body->'task'->>'digest' = %(digest)s and state in ('planned', 'ready')
+returning submission_id;
+
+-- name: quarantined
+select task_digest, task_name, reason, since from quarantine
+where %(digest)s::text is null or task_digest = %(digest)s order by since desc;
+
+-- name: release_quarantine
+with gone as (delete from quarantine where task_digest = %(digest)s returning task_digest)
+insert into quarantine_released (task_digest) select task_digest from gone
+on conflict (task_digest) do update set since = now()
+returning task_digest;
+
+-- name: overdue_ready
+-- Its message was lost with the bus, or waits behind long attempts: one more message does no harm.
+update rollouts set state = 'planned', changed_at = now()
+where state = 'ready' and changed_at < now() - %(seconds)s * interval '1 second'
+returning rollout_id;
+
+-- name: overdue_closed
+-- Closed and counted, and yet not at the end of the road.
+select r.rollout_id, a.attempt from rollouts r join attempts a on a.rollout_id = r.rollout_id and a.counted
+where r.state = 'closed' and r.changed_at < now() - %(seconds)s * interval '1 second'
+order by r.changed_at limit 100;
+
+-- name: touch_rollout
+update rollouts set changed_at = now() where rollout_id = %(rollout_id)s;

@@ -32,6 +32,8 @@ class LockedRollout:
     submission_cost_microusd: int
     lease: Lease | None
     lease_started: bool = False
+    released: bool = False
+    """Whether the executor of the open attempt gave it back."""
 
 
 class SchedulerStore:
@@ -69,6 +71,10 @@ class SchedulerTransaction:
     ) -> None:
         """Put an event into the outbox."""
         await self._outbox.add(self._connection, body, id=id, trace=trace)
+
+    async def announce_again(self, id: UUID) -> None:  # noqa: A002 - as above
+        """Publish an old event once more, if that was long ago."""
+        await self._outbox.again(self._connection, id)
 
     async def execute(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Run a named statement; return its rows."""
@@ -130,6 +136,7 @@ class SchedulerTransaction:
             submission_cost_microusd=row["max_cost_microusd"],
             lease=lease,
             lease_started=bool(open_attempts and open_attempts[0]["started_at"]),
+            released=bool(open_attempts and open_attempts[0]["released"]),
         )
 
 

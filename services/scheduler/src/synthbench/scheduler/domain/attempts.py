@@ -87,11 +87,28 @@ class CloseDecision:
 
 
 def decide_close(
-    outcome: Outcome, detail: str, attempt: int, *, max_attempts: int, cancelled: bool, pause: float
+    outcome: Outcome,
+    detail: str,
+    failures: int,
+    *,
+    max_attempts: int,
+    cancelled: bool,
+    pause: float,
+    released: bool = False,
 ) -> CloseDecision:
     """Decide how an attempt that ended with `outcome` is closed.
 
-    A failure of ours is tried again with a pause that doubles, at most `max_attempts` times; it is never graded.
+    A failure of ours is tried again with a pause that doubles, at most `max_attempts` times; it is never graded. An
+    attempt that a draining executor gave back is no failure.
+
+    Args:
+        outcome: as it is reported, or `infra_error` for a lease that ran out.
+        detail: one line for people.
+        failures: of ours with this rollout before this attempt.
+        max_attempts: failures after which it is given up.
+        cancelled: whether the rollout was cancelled meanwhile.
+        pause: seconds before the second attempt.
+        released: whether its executor gave it back.
     """
     if cancelled or outcome is Outcome.CANCELLED:
         return CloseDecision(
@@ -99,10 +116,12 @@ def decide_close(
         )
     if outcome.gradable:
         return CloseDecision(outcome, counted=True, state=RolloutState.CLOSED, reason=detail)
-    if attempt < max_attempts:
+    if released:
+        return CloseDecision(outcome, counted=False, state=RolloutState.PLANNED, retry_after=0.0, reason=detail)
+    if failures + 1 < max_attempts:
         return CloseDecision(
-            outcome, counted=False, state=RolloutState.PLANNED, retry_after=pause * 2 ** (attempt - 1), reason=detail
+            outcome, counted=False, state=RolloutState.PLANNED, retry_after=pause * 2**failures, reason=detail
         )
     return CloseDecision(
-        outcome, counted=False, state=RolloutState.FAILED, reason=f"given up after {attempt} attempts: {detail}"
+        outcome, counted=False, state=RolloutState.FAILED, reason=f"given up after {failures + 1} attempts: {detail}"
     )

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from synthbench.chassis import genai
+from synthbench.chassis.failpoints import failpoint_soon
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.steps import Observation, ToolCall
 from synthbench.executor.domain.clock import Clock
@@ -114,6 +115,7 @@ class Toolbox:
     async def execute(self, call: ToolCall) -> Observation:
         """Run one tool call. Whatever the agent did wrong becomes an observation, never an exception."""
         began = monotonic()
+        failpoint_soon("executor.mid_tool", 0.005)
         with span(
             f"execute_tool {call.name}"[:80],
             attributes={genai.OPERATION: genai.EXECUTE_TOOL, genai.TOOL_NAME: call.name, genai.TOOL_CALL_ID: call.id},

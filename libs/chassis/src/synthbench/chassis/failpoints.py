@@ -1,0 +1,31 @@
+"""Named points at which a test lets this process die. They do nothing unless `SYNTHBENCH_FAILPOINTS` names a folder.
+
+A file in that folder arms the point of its name, once: whoever passes first takes the file away and kills itself. The
+content `stop` stops the process (SIGSTOP) instead of killing it.
+"""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+_FOLDER = os.environ.get("SYNTHBENCH_FAILPOINTS")
+
+
+def failpoint(name: str) -> None:
+    """Die here, if the point is armed."""
+    if _FOLDER is None:
+        return
+    armed = Path(_FOLDER, name)
+    taken = armed.with_name(f"{name}.taken-{os.getpid()}")
+    try:
+        armed.rename(taken)
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGSTOP if taken.read_text() == "stop" else signal.SIGKILL)
+
+
+def failpoint_soon(name: str, seconds: float = 0.02) -> None:
+    """The same while what is begun now is under way."""
+    if _FOLDER is not None:
+        asyncio.get_running_loop().call_later(seconds, failpoint, name)
