@@ -39,7 +39,7 @@ async def test_the_streams_are_as_declared(chassis: Chassis):
         assert found.subjects is not None
         assert sorted(found.subjects) == sorted(spec.subjects)
         assert (found.retention, found.max_bytes, found.discard) == (spec.retention, spec.max_bytes, "new")
-        assert found.duplicate_window == 120
+        assert found.duplicate_window == 600
     for one in durables():
         found = (await chassis.bus.js.consumer_info(one.stream, one.name)).config
         assert (found.filter_subject, found.max_deliver, found.ack_policy) == (one.subject, -1, "explicit")

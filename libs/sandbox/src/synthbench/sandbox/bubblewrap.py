@@ -15,7 +15,8 @@ from pathlib import Path
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, find_cgroups
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
-from synthbench.sandbox.host.places import Places, make_places, make_root, remove
+from synthbench.sandbox.host.places import Places, make_places, make_root
+from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
 from synthbench.sandbox.host.running import Child, Ended, Running, start
 from synthbench.sandbox.host.seccomp import filter_program
 from synthbench.sandbox.host.shell import limited
@@ -42,6 +43,7 @@ class BubblewrapEngine:
         self._root = root
         self._sandboxes = OpenSandboxes()
         self._cgroups: Cgroups | None = None
+        self._folder: EngineFolder | None = None
         self._program: BubblewrapProgram | None = None
         self._system: SystemView | None = None
         self._isolation: Isolation | None = None
@@ -89,11 +91,9 @@ class BubblewrapEngine:
 
     def _prepare(self) -> None:
         make_root(self._root)
-        engine = self._root / f".engine-{os.getpid()}"
-        remove(engine)
-        engine.mkdir(mode=0o755)
-        self._program = find_bubblewrap(engine)
-        self._system = find_system(engine)
+        self._folder = open_engine_folder(self._root)
+        self._program = find_bubblewrap(self._folder.path)
+        self._system = find_system(self._folder.path)
         self._cgroups = find_cgroups()
 
     async def create(self, spec: SandboxSpec) -> LocalSandbox:
@@ -106,6 +106,7 @@ class BubblewrapEngine:
         return await self._make(spec, await self.probe())
 
     async def _make(self, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
+        assert self._folder is not None
         assert self._program is not None
         assert self._system is not None
         assert self._cgroups is not None
@@ -113,7 +114,7 @@ class BubblewrapEngine:
         name = new_id()
         uid = lease.uid if lease else None
         try:
-            places = await asyncio.to_thread(make_places, self._root, name, spec.owner, uid)
+            places = await asyncio.to_thread(make_places, self._root, name, spec.owner, uid, self._folder.path.name)
         except BaseException:
             if lease:
                 lease.release()
@@ -141,7 +142,18 @@ class BubblewrapEngine:
     async def aclose(self) -> None:
         """Close every sandbox, and remove what the engine needed."""
         await self._sandboxes.close()
-        await asyncio.to_thread(remove, self._root / f".engine-{os.getpid()}")
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.close)
+            self._folder = None
+
+    async def reap(self) -> list[str]:
+        """See the protocol. Processes died with their bwrap, that with its engine; cgroups and folders did not."""
+        await self.probe()
+        return await reap(self._root, self._end)
+
+    async def _end(self, left: Abandoned) -> None:
+        assert self._cgroups is not None
+        await self._cgroups.existing(left.name).destroy()
 
 
 @dataclass

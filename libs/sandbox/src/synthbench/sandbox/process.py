@@ -16,7 +16,8 @@ import structlog
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
-from synthbench.sandbox.host.places import Places, make_places, make_root, remove
+from synthbench.sandbox.host.places import Places, make_places, make_root
+from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
 from synthbench.sandbox.host.running import Child, Ended, Running, start
 from synthbench.sandbox.host.shell import limited
 from synthbench.sandbox.host.system import find_python
@@ -48,6 +49,7 @@ class ProcessEngine:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._sandboxes = OpenSandboxes()
+        self._folder: EngineFolder | None = None
         self._isolation: Isolation | None = None
 
     async def probe(self) -> Isolation:
@@ -70,9 +72,8 @@ class ProcessEngine:
 
     def _programs(self) -> Path:
         """A folder with `python3` and `python` for the PATH."""
-        folder = self._root / f".engine-{os.getpid()}"
-        remove(folder)
-        folder.mkdir(mode=0o755)
+        self._folder = open_engine_folder(self._root)
+        folder = self._folder.path
         interpreter = find_python()
         for name in ("python3", "python"):
             (folder / name).symlink_to(interpreter)
@@ -85,16 +86,17 @@ class ProcessEngine:
             EngineUnavailable, SandboxError: see `probe`; no room, no free uid.
         """
         isolation = await self.probe()
+        assert self._folder is not None
         lease = lease_uid(self._root) if can_lease() else None
         uid = lease.uid if lease else None
         name = new_id()
         try:
-            places = await asyncio.to_thread(make_places, self._root, name, spec.owner, uid)
+            places = await asyncio.to_thread(make_places, self._root, name, spec.owner, uid, self._folder.path.name)
         except BaseException:
             if lease:
                 lease.release()
             raise
-        launcher = _Processes(name, spec, places, lease, self._root / f".engine-{os.getpid()}")
+        launcher = _Processes(name, spec, places, lease, self._folder.path)
         sockets = {socket: str(path) for socket, path in spec.sockets.items()}
         workdir = str(places.workspace)
         sandbox = LocalSandbox(name, spec, isolation, workdir, places, launcher, uid, sockets, self._sandboxes.forget)
@@ -104,7 +106,22 @@ class ProcessEngine:
     async def aclose(self) -> None:
         """Close every sandbox, and remove what the engine needed."""
         await self._sandboxes.close()
-        await asyncio.to_thread(remove, self._root / f".engine-{os.getpid()}")
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.close)
+            self._folder = None
+
+    async def reap(self) -> list[str]:
+        """See the protocol. Commands outlive a killed engine here: they are found by uid or by mark."""
+        await self.probe()
+        return await reap(self._root, self._end)
+
+    async def _end(self, left: Abandoned) -> None:
+        for _ in range(_SWEEPS):
+            found = list(_processes_of(left.name + ".", left.uid))
+            if not found:
+                return
+            _kill(found)
+            await asyncio.sleep(0.01)
 
 
 @dataclass

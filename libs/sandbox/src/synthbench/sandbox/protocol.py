@@ -347,6 +347,10 @@ class SandboxEngine(Protocol):
         """Try it out by running something; EngineUnavailable where it does not work."""
         ...
 
+    async def reap(self) -> list[str]:
+        """Take away what engines of killed processes left under the same root; return those sandboxes' owners."""
+        ...
+
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """Make one sandbox with an empty workspace."""
         ...

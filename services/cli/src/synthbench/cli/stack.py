@@ -92,7 +92,7 @@ def _check_fits(status: dict[str, Any], sandbox: str | None) -> None:
         )
 
 
-async def start_to_stay(data: DataDir, *, sandbox: str | None = None) -> Endpoints:
+async def start_to_stay(data: DataDir, *, sandbox: str | None = None, replicas: int = 1) -> Endpoints:
     """Start a stack that goes on until `down`; one that runs already is asked to stay."""
     with data.shared("clients"):
         endpoints = Endpoints.load(data.stack_file) if stack_status(data) else None
@@ -100,16 +100,17 @@ async def start_to_stay(data: DataDir, *, sandbox: str | None = None) -> Endpoin
             _check_fits(stack_status(data) or {}, sandbox)
             (data.sub("run") / "stay").touch()
             return endpoints
-        return await _start(data, stay=True, sandbox=sandbox)
+        return await _start(data, stay=True, sandbox=sandbox, replicas=replicas)
 
 
-async def _start(data: DataDir, *, stay: bool, sandbox: str | None) -> Endpoints:
+async def _start(data: DataDir, *, stay: bool, sandbox: str | None, replicas: int = 1) -> Endpoints:
     """Start the supervisor in a session of its own, so that the terminal's Ctrl-C is ours alone."""
     failure = data.sub("run") / "failure"
     failure.unlink(missing_ok=True)
     command = [sys.executable, "-m", "synthbench.cli.supervisor", "--data-dir", str(data.path)]
     command += ["--stay"] if stay else []
     command += ["--sandbox", sandbox] if sandbox else []
+    command += ["--replicas", str(replicas)]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with (data.logs / "supervisor.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; it only has to be started

@@ -23,7 +23,7 @@ from synthbench.chassis.permissions import nats_authorization
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli.embedded.children import free_port, spawn, stop, tail
 from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.embedded.layout import SERVICES, Layout, log_of
+from synthbench.cli.embedded.layout import Instance, Layout, instances_of, log_of
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.cli.embedded.work import WorkLeft
@@ -38,7 +38,9 @@ from synthbench.storage.migrations import migrate_all
 _TICK_SECONDS = 0.25
 _LOCK_SECONDS = 90.0
 _DRAIN_SECONDS = 25.0
-_MAX_RESTARTS = 5
+_MAX_DEATHS = 5
+_DEATHS_SECONDS = 60.0
+_BAD_SETTINGS = 2
 _RESTART_PAUSE = 1.0
 _LOG_BYTES = 64 * 1024 * 1024
 _FIRST = (Service.SCHEDULER, Service.EXECUTOR, Service.LLM_GATEWAY, Service.COLLECTOR)
@@ -51,9 +53,10 @@ class Supervisor:
         data: its data folder, whose `stack` lock this process holds.
         stay: go on when nobody uses it.
         sandbox: engine that was asked for; None chooses.
+        replicas: how many processes of each service.
     """
 
-    def __init__(self, data: DataDir, *, stay: bool, sandbox: str | None) -> None:
+    def __init__(self, data: DataDir, *, stay: bool, sandbox: str | None, replicas: int = 1) -> None:
         self._data = data
         self._stay = stay
         self._sandbox = sandbox
@@ -62,8 +65,9 @@ class Supervisor:
         redact(*passwords.values(), data.secret("postgres"), data.secret("api-token"), data.secret("attempt-key"))
         self._nats = EmbeddedNats(data.sub("nats"), log_of(data, "nats"), nats_authorization(passwords))
         self._postgres = EmbeddedPostgres(data.sub("postgres"), log_of(data, "postgres"), data.secret("postgres"))
-        self._children: dict[Service, asyncio.subprocess.Process] = {}
-        self._restarts: dict[Service, int] = {}
+        self._children: dict[Instance, asyncio.subprocess.Process] = {}
+        self._deaths: dict[str, list[float]] = {}
+        self._replicas = replicas
         self._stopping = asyncio.Event()
         self._now = asyncio.Event()
 
@@ -95,16 +99,17 @@ class Supervisor:
 
         What an attempt needs first is started first; two cores cannot start eight processes at once.
         """
-        ports = {service: free_port() for service in SERVICES}
+        ports = {instance: free_port() for instance in instances_of(self._replicas)}
         servers = asyncio.create_task(self._start_servers(ports))
         layout = Layout(self._data, self._nats.url, self._postgres.dsn, ports, await self._pools())
         self._status("starting", layout)
-        for service in _FIRST:
-            await self._spawn(layout, service)
+        for instance in ports:
+            if instance.service in _FIRST:
+                await self._spawn(layout, instance)
         await servers
-        for service in SERVICES:
-            if service not in _FIRST:
-                await self._spawn(layout, service)
+        for instance in ports:
+            if instance.service not in _FIRST:
+                await self._spawn(layout, instance)
         Endpoints(
             nats_url=layout.nats_url,
             nats_user=Service.CLIENT,
@@ -127,7 +132,7 @@ class Supervisor:
         await choice.engine.aclose()
         return [choice.engine.name]
 
-    async def _start_servers(self, ports: Mapping[Service, int]) -> None:
+    async def _start_servers(self, ports: Mapping[Instance, int]) -> None:
         layout = Layout(self._data, self._nats.url, self._postgres.dsn, ports, ())
         await asyncio.gather(self._start_nats(layout), self._start_postgres())
 
@@ -140,11 +145,11 @@ class Supervisor:
         await self._postgres.start()
         await asyncio.to_thread(migrate_all, self._postgres.dsn)
 
-    async def _spawn(self, layout: Layout, service: Service) -> None:
-        log = log_of(self._data, service)
+    async def _spawn(self, layout: Layout, instance: Instance) -> None:
+        log = log_of(self._data, str(instance))
         if log.exists() and log.stat().st_size > _LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
-        self._children[service] = await spawn(layout.command(service), log=log, env=layout.environment(service))
+        self._children[instance] = await spawn(layout.command(instance), log=log, env=layout.environment(instance))
 
     async def _watch(self, layout: Layout) -> None:
         """Until it is time to end; a service that dies is started again, within reason."""
@@ -152,13 +157,8 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._stopping.wait()
-            for service, process in list(self._children.items()):
-                if process.returncode is not None and not self._stopping.is_set():
-                    await self._restart(layout, service, process.returncode)
-            for server, process in (("nats-server", self._nats.process), ("postgres", self._postgres.process)):
-                if process is not None and process.returncode is not None:
-                    words = tail(log_of(self._data, server.split("-")[0]))
-                    raise CliError(f"{server} ended with code {process.returncode}: {words}")
+            if not self._stopping.is_set():
+                await self._mend(layout)
             if not self._wanted() and self._alone():
                 return
 
@@ -174,15 +174,32 @@ class Supervisor:
         lock.close()
         return True
 
-    async def _restart(self, layout: Layout, service: Service, code: int) -> None:
-        self._restarts[service] = self._restarts.get(service, 0) + 1
-        words = tail(log_of(self._data, service), 1)
-        self._log.error("service ended", name=str(service), code=code, restarts=self._restarts[service])
-        if code == 2 or self._restarts[service] > _MAX_RESTARTS:
-            raise CliError(f"{service} does not stay up (code {code}): {words}")
+    async def _mend(self, layout: Layout) -> None:
+        """Start again what died, servers first."""
+        nats, postgres = self._nats.process, self._postgres.process
+        if nats is not None and nats.returncode is not None:
+            await self._count_restart("nats", nats.returncode)
+            await self._start_nats(layout)
+            self._status("up", layout)
+        if postgres is not None and postgres.returncode is not None:
+            await self._count_restart("postgres", postgres.returncode)
+            await self._postgres.start()
+            self._status("up", layout)
+        for instance, process in list(self._children.items()):
+            if process.returncode is not None:
+                await self._count_restart(str(instance), process.returncode)
+                await self._spawn(layout, instance)
+                self._status("up", layout)
+
+    async def _count_restart(self, name: str, code: int) -> None:
+        """One that dies once is started again; one that does not stay up ends the stack, with its last words."""
+        now = time.monotonic()
+        recent = [moment for moment in self._deaths.get(name, []) if now - moment < _DEATHS_SECONDS]
+        self._deaths[name] = [*recent, now]
+        self._log.error("process ended", name=name, code=code, deaths=len(recent) + 1)
+        if code == _BAD_SETTINGS or len(recent) >= _MAX_DEATHS:
+            raise CliError(f"{name} does not stay up (code {code}): {tail(log_of(self._data, name), 1)}")
         await asyncio.sleep(_RESTART_PAUSE)
-        await self._spawn(layout, service)
-        self._status("up", layout)
 
     async def _finish_work(self, layout: Layout) -> None:
         """Wait until what was submitted is curated, every outbox is empty and every event is handled."""
@@ -193,9 +210,7 @@ class Supervisor:
                 if not left:
                     return
                 self._log.info("waiting for work", left=left)
-                for service, process in list(self._children.items()):
-                    if process.returncode is not None:
-                        await self._restart(layout, service, process.returncode)
+                await self._mend(layout)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_TICK_SECONDS):
                         await self._now.wait()
@@ -207,7 +222,7 @@ class Supervisor:
 
     def _status(self, state: str, layout: Layout) -> None:
         """For `status`, `logs` and tests: who runs as which process."""
-        pids = {str(service): process.pid for service, process in self._children.items()}
+        pids = {str(instance): process.pid for instance, process in self._children.items()}
         for name, process in (("nats", self._nats.process), ("postgres", self._postgres.process)):
             if process is not None:
                 pids[name] = process.pid
@@ -215,7 +230,8 @@ class Supervisor:
             "state": state,
             "supervisor": os.getpid(),
             "processes": pids,
-            "urls": {str(service): layout.url(service) for service in SERVICES},
+            "urls": {str(one): layout.url(one.service, one.number) for one in layout.ports},
+            "postgres_port": self._postgres.port,
             "pools": list(layout.pools),
             "upstream": os.environ.get("SYNTHBENCH_UPSTREAM_BASE_URL"),
             "stay": self._wanted(),
@@ -229,6 +245,7 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--sandbox")
     parser.add_argument("--stay", action="store_true")
+    parser.add_argument("--replicas", type=int, default=1)
     options = parser.parse_args()
     data = DataDir(options.data_dir)
     failure = data.sub("run") / "failure"
@@ -242,7 +259,7 @@ def main() -> int:
         for stale in (data.stack_file, data.sub("run") / "status.json"):  # of one that was killed
             stale.unlink(missing_ok=True)
         try:
-            asyncio.run(_run(data, stay=options.stay, sandbox=options.sandbox))
+            asyncio.run(_run(data, options))
         except (CliError, ChassisError, SandboxError, DatabaseUnavailable, MigrationError, OSError) as error:
             failure.write_text(str(error))
             sys.stderr.write(f"{error}\n")
@@ -253,8 +270,8 @@ def main() -> int:
     return 0
 
 
-async def _run(data: DataDir, *, stay: bool, sandbox: str | None) -> None:
-    await Supervisor(data, stay=stay, sandbox=sandbox).run()
+async def _run(data: DataDir, options: argparse.Namespace) -> None:
+    await Supervisor(data, stay=options.stay, sandbox=options.sandbox, replicas=options.replicas).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The only wiring of the executor."""
 
 import asyncio
+from collections.abc import Sequence
 
 import httpx
 
@@ -18,6 +19,8 @@ from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.protocol import SandboxEngine
 from synthbench.storage.artifacts import open_store
+
+_REAP_SECONDS = 5.0
 
 
 async def bootstrap(chassis: Chassis) -> None:
@@ -41,6 +44,19 @@ async def bootstrap(chassis: Chassis) -> None:
         Consumer(chassis, ready, handlers.on_ready, permits=permits).start()
     Consumer(chassis, durable(Service.EXECUTOR, "verification.requested"), handlers.on_verification).start()
     chassis.health.check("artifacts", store.probe)
+    chassis.task("reaper", _reap(chassis, list(engines.values())))
+
+
+async def _reap(chassis: Chassis, engines: Sequence[SandboxEngine]) -> None:
+    """Take away what killed executors of this machine left, now and every now and then."""
+    while not chassis.stop.is_set():
+        for engine in engines:
+            try:
+                for owner in await engine.reap():
+                    chassis.log.warning("took away an abandoned sandbox", owner=owner)
+            except (SandboxError, OSError) as error:
+                chassis.log.warning("reaper", error=str(error))
+        await asyncio.sleep(_REAP_SECONDS)
 
 
 async def _engines(settings: ExecutorSettings) -> dict[str, SandboxEngine]:

@@ -4,7 +4,9 @@ Works with cgroup v1 (several mounts) and v2 (one). Whatever cannot be had is na
 """
 
 import asyncio
+import contextlib
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,15 @@ class Cgroup:
             return int(fields.get("oom_kill", "0"))
         return 0
 
+    async def destroy(self) -> None:
+        """Kill what is in it, and remove it; a group that is not there is fine."""
+        for folder in dict.fromkeys(self.folders.values()):
+            with contextlib.suppress(OSError):
+                for pid in (folder / "cgroup.procs").read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+        await self.remove()
+
     async def remove(self) -> None:
         """Remove it; its processes are gone already."""
         for folder in dict.fromkeys(self.folders.values()):
@@ -62,6 +73,10 @@ class Cgroups:
 
     parents: Mapping[str, Path]
     missing: Mapping[str, str]
+
+    def existing(self, name: str) -> Cgroup:
+        """The group of a sandbox that somebody else made."""
+        return Cgroup({controller: parent / f"synthbench-{name}" for controller, parent in self.parents.items()})
 
     def create(self, name: str, limits: Limits) -> Cgroup:
         """Make a group; OSError where it fails, with nothing left behind."""

@@ -1,7 +1,7 @@
 """The folders of one sandbox on the host.
 
 `<root>/<id>/` holds `workspace`, `tmp` and `home`, which belong to the sandbox's uid, and `side`, which only we can
-enter. `owner` says who it was made for. Another sandbox's uid cannot enter any of it.
+enter. `owner` says who it was made for, `engine` by whom. Another sandbox's uid cannot enter any of it.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ def make_root(root: Path) -> None:
         ) from error
 
 
-def make_places(root: Path, name: str, owner: str, uid: int | None) -> Places:
+def make_places(root: Path, name: str, owner: str, uid: int | None, engine: str) -> Places:
     """Make the folders of one sandbox.
 
     Raises:
@@ -69,6 +69,7 @@ def make_places(root: Path, name: str, owner: str, uid: int | None) -> Places:
     try:
         places.top.mkdir(mode=0o700)
         (places.top / "owner").write_text(owner)
+        (places.top / "engine").write_text(engine)
         places.side.mkdir(mode=0o700)
         for folder in (places.workspace, places.tmp, places.home):
             folder.mkdir(mode=0o700)

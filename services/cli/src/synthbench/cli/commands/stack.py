@@ -19,16 +19,20 @@ from synthbench.cli.stack import stack_status, start_to_stay, stop_stack
 from synthbench.contracts.loose import as_list, as_object
 
 _FOLLOW_SECONDS = 0.3
+_MAX_REPLICAS = 8
 
 
-async def up(*, sandbox: str | None = None) -> None:
+async def up(*, sandbox: str | None = None, replicas: int = 1) -> None:
     """Start the stack and leave it running.
 
     Args:
         sandbox: bubblewrap or process; by default the best one that works here.
+        replicas: Processes of each service.
     """
+    if not 1 <= replicas <= _MAX_REPLICAS:
+        raise CliError(f"--replicas: 1 to {_MAX_REPLICAS}", exit_code=2)
     data = DataDir()
-    endpoints = await start_to_stay(data, sandbox=sandbox)
+    endpoints = await start_to_stay(data, sandbox=sandbox, replicas=replicas)
     console.say(
         f"up: bus {endpoints.nats_url}, submissions {endpoints.scheduler_url}, trajectories {endpoints.collector_url}"
     )

@@ -19,10 +19,28 @@ SERVICES: tuple[Service, ...] = (
     Service.QUALITY,
     Service.DIVERSITY,
 )
+NATS_SYNC_SECONDS = 1
+"""How often the embedded server syncs to disk."""
 _DATABASE_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY, Service.COLLECTOR, Service.QUALITY, Service.DIVERSITY)
 _KEY_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY)
 _UPSTREAM = ("SYNTHBENCH_UPSTREAM_API_KEY", "SYNTHBENCH_UPSTREAM_API_KEY_FILE")
 _DROPPED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "SYNTHBENCH_API_TOKEN_FILE")
+
+
+@dataclass(frozen=True, order=True)
+class Instance:
+    """One process of a service; the first one is the one that others are told of."""
+
+    service: Service
+    number: int = 1
+
+    def __str__(self) -> str:
+        return str(self.service) if self.number == 1 else f"{self.service}-{self.number}"
+
+
+def instances_of(replicas: int) -> tuple[Instance, ...]:
+    """Every service so many times: all of them may have replicas."""
+    return tuple(Instance(service, number) for number in range(1, replicas + 1) for service in SERVICES)
 
 
 @dataclass(frozen=True)
@@ -32,13 +50,13 @@ class Layout:
     data: DataDir
     nats_url: str
     postgres_dsn: SecretStr
-    ports: Mapping[Service, int]
+    ports: Mapping[Instance, int]
     pools: Sequence[str]
     """Sandbox engines, preferred first."""
 
-    def url(self, service: Service) -> str:
+    def url(self, service: Service, number: int = 1) -> str:
         """Base URL of a service's HTTP side."""
-        return f"http://127.0.0.1:{self.ports[service]}"
+        return f"http://127.0.0.1:{self.ports[Instance(service, number)]}"
 
     @property
     def artifacts_url(self) -> str:
@@ -49,12 +67,13 @@ class Layout:
         """Of a NATS user."""
         return SecretStr(self.data.secret(f"nats-{service}"))
 
-    def command(self, service: Service) -> list[str]:
+    def command(self, instance: Instance) -> list[str]:
         """How the process is started."""
-        return [sys.executable, "-m", f"synthbench.{service}"]
+        return [sys.executable, "-m", f"synthbench.{instance.service}"]
 
-    def environment(self, service: Service) -> dict[str, str]:
+    def environment(self, instance: Instance) -> dict[str, str]:
         """Settings of one process: what the user set, then what this stack dictates; secrets only where needed."""
+        service = instance.service
         env = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         if service is not Service.LLM_GATEWAY:
             env = {name: value for name, value in env.items() if name not in _UPSTREAM}
@@ -62,9 +81,10 @@ class Layout:
             "SYNTHBENCH_NATS_URL": self.nats_url,
             "SYNTHBENCH_NATS_USER": str(service),
             "SYNTHBENCH_NATS_PASSWORD": self.password(service).get_secret_value(),
+            "SYNTHBENCH_NATS_SYNC_SECONDS": str(NATS_SYNC_SECONDS),
             "SYNTHBENCH_ARTIFACTS_URL": self.artifacts_url,
             "SYNTHBENCH_HTTP_HOST": "127.0.0.1",
-            "SYNTHBENCH_HTTP_PORT": str(self.ports[service]),
+            "SYNTHBENCH_HTTP_PORT": str(self.ports[instance]),
             "SYNTHBENCH_API_TOKEN": self.data.secret("api-token"),
         }
         env["SYNTHBENCH_POSTGRES_DSN"] = (

@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
-from synthbench.cli.embedded.layout import SERVICES, Layout
+from synthbench.cli.embedded.layout import Layout
 from synthbench.contracts.registry import Service, durables
 
 _REQUEST_SECONDS = 3.0
@@ -56,11 +56,11 @@ class WorkLeft:
         return "submissions are open" if response.json()["submissions"] else ""
 
     async def _outboxes(self) -> str:
-        for service in SERVICES:
-            text = (await self._http.get(f"{self._layout.url(service)}/metrics")).text
+        for one in self._layout.ports:
+            text = (await self._http.get(f"{self._layout.url(one.service, one.number)}/metrics")).text
             backlog = [line for line in text.splitlines() if line.startswith(_BACKLOG)]
             if backlog and float(backlog[0].removeprefix(_BACKLOG)) > 0:
-                return f"the outbox of {service} is not empty"
+                return f"the outbox of {one} is not empty"
         return ""
 
     async def _events(self) -> str:

@@ -1,0 +1,110 @@
+"""What a killed engine left behind: who may take it away, and how.
+
+Each engine holds the lock of a folder of its own, `<root>/.engine-…`, as long as its process lives; each sandbox's
+folder names its engine. A sandbox whose engine's lock is free has nobody any more.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from synthbench.sandbox.host.places import remove
+
+ENGINE_FILE = "engine"
+_LOCK = ".lock"
+
+
+@dataclass
+class EngineFolder:
+    """The folder of this engine process, whose lock it holds."""
+
+    path: Path
+    _lock: IO[str]
+
+    def close(self) -> None:
+        """Remove it."""
+        remove(self.path)
+        _lock_of(self.path).unlink(missing_ok=True)
+        self._lock.close()
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """A sandbox whose engine is dead."""
+
+    name: str
+    folder: Path
+    owner: str
+    uid: int | None
+
+
+def open_engine_folder(root: Path) -> EngineFolder:
+    """Make a folder for an engine of this process, and take its lock.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path = root / f".engine-{os.getpid()}-{secrets.token_hex(4)}"
+    path.mkdir(mode=0o755)
+    lock = _lock_of(path).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return EngineFolder(path, lock)
+
+
+def abandoned(root: Path) -> Sequence[Abandoned]:
+    """Find sandboxes of engines that are dead."""
+    found: list[Abandoned] = []
+    for folder in root.iterdir():
+        if folder.name.startswith("."):
+            continue
+        try:
+            engine = (folder / ENGINE_FILE).read_text()
+            owner = (folder / "owner").read_text()
+            uid = (folder / "workspace").lstat().st_uid
+        except OSError:
+            continue  # it is being made or removed
+        if not _alive(root / engine):
+            found.append(Abandoned(folder.name, folder, owner, uid if uid not in (0, os.geteuid()) else None))
+    return found
+
+
+async def reap(root: Path, end: Callable[[Abandoned], Awaitable[None]]) -> list[str]:
+    """Take away what dead engines left; return the owners of those sandboxes.
+
+    Args:
+        root: of all engines.
+        end: ends what is left of a sandbox's processes, and what the kernel keeps for it.
+    """
+    taken: list[str] = []
+    for one in abandoned(root):
+        await end(one)
+        remove(one.folder)
+        taken.append(one.owner)
+    _tidy(root)
+    return taken
+
+
+def _tidy(root: Path) -> None:
+    for folder in root.glob(".engine-*"):
+        if folder.suffix != _LOCK and not _alive(folder):
+            remove(folder)
+            _lock_of(folder).unlink(missing_ok=True)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(folder.name + _LOCK)
+
+
+def _alive(folder: Path) -> bool:
+    try:
+        with _lock_of(folder).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,0 +1,60 @@
+"""An engine that was killed leaves sandboxes; the next engine takes them away, and nobody else's."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
+
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from synthbench.sandbox.engines import load_engine
+from synthbench.sandbox.protocol import SandboxSpec
+
+async def main():
+    engine = load_engine(sys.argv[1], root=Path(sys.argv[2]))
+    box = await engine.create(SandboxSpec(owner="left-behind"))
+    asyncio.get_running_loop().create_task(box.run(["sleep", "4321"], timeout=60))
+    await box.run(["true"], timeout=10)
+    print("ready", file=sys.stderr, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def processes(argument: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if argument in path.read_bytes().decode().split("\0"):
+                found.append(path.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+async def test_what_a_killed_engine_left_is_taken_away(engine: SandboxEngine, root: Path):
+    mine = await engine.create(SandboxSpec(owner="mine"))
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, engine.name, str(root)], stderr=subprocess.PIPE, text=True)
+    assert holder.stderr is not None
+    assert holder.stderr.readline() == "ready\n"
+    assert await engine.reap() == []  # it lives
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait(10)
+    holder.stderr.close()
+    assert await engine.reap() == ["left-behind"]
+    assert await engine.reap() == []
+    assert [path.name for path in root.iterdir() if not path.name.startswith(".")] == [mine.id]
+    assert len(list(root.glob(".engine-*"))) == 2  # our folder and its lock
+    assert (await mine.run(["true"], timeout=10)).exit_code == 0
+    await mine.close()
+    deadline = time.monotonic() + 5
+    while processes("4321") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes("4321") == []
+    assert [path for path in Path("/sys/fs/cgroup").rglob("synthbench-*") if "probe" in path.name] == []
