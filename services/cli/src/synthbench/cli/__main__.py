@@ -36,6 +36,7 @@ _COMMANDS = {
     "tasks": ("tasks:app", "The task library, and packages of your own."),
     "trajectories": ("trajectories:app", "What was recorded."),
     "dead": ("dead:app", "Messages that no consumer could handle."),
+    "audit": ("audit:audit", "Check every promise against bus, database, artifacts and this machine."),
     "config": ("config:app", "Every setting, and where it came from."),
     "doctor": ("doctor:doctor", "Try everything out, and say how to mend it."),
 }

@@ -1,6 +1,7 @@
 """From a closed attempt to a stored trajectory: assembled, written, read back, announced once."""
 
 import asyncio
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,8 @@ from synthbench.storage.database import Connection, Database
 from synthbench.storage.errors import ArtifactNotFound
 
 _IDLE_SECONDS = 0.5
+_TIDY_SECONDS = 15.0
+_LATE_SECONDS = 20.0
 Key = tuple[UUID, int]
 
 
@@ -53,6 +56,7 @@ class Finaliser:
         self._outbox = outbox
         self._wake = wake
         self._log = log
+        self._tidied = monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Finalise whatever can be, whenever something may have become complete, until `stop`."""
@@ -60,6 +64,9 @@ class Finaliser:
             self._wake.clear()
             try:
                 await self.sweep()
+                if monotonic() - self._tidied > _TIDY_SECONDS:
+                    self._tidied = monotonic()
+                    await self.tidy_journals()
             except Transient as error:
                 self._log.warning("waiting", error=str(error))
             try:
@@ -76,6 +83,40 @@ class Finaliser:
             if outcome is None:
                 return stored
             stored += outcome
+
+    async def tidy_journals(self) -> int:
+        """Take in what an outlived executor journalled after its attempt was stored; return how many steps.
+
+        They are kept aside, and then their journal goes, too.
+        """
+        late: dict[Key, list[str]] = {}
+        async for key in self._store.list("journal/"):
+            rollout_id, attempt = key.split("/")[1:3]
+            late.setdefault((UUID(rollout_id), int(attempt)), []).append(key)
+        kept = 0
+        async with self._database.connection() as connection:
+            wanted = {"rollouts": [key[0] for key in late], "attempts": [key[1] for key in late]}
+            rows = await connection.execute(SQL["stored_long_ago"], {**wanted, "seconds": _LATE_SECONDS})
+            stored = await rows.fetchall()
+            for row in stored:
+                for key in late[row["rollout_id"], row["attempt"]]:
+                    kept += await self._set_aside(connection, key)
+        for row in stored:
+            for key in late[row["rollout_id"], row["attempt"]]:
+                await self._store.delete(key_uri(key))
+        return kept
+
+    async def _set_aside(self, connection: Connection, key: str) -> bool:
+        if not key.rpartition("/")[2].isdigit():
+            return False
+        body = StepRecorded.model_validate_json(await self._store.get(key_uri(key)))
+        scope = {"rollout_id": body.rollout_id, "attempt": body.attempt, "index": body.step.index}
+        there = await (await connection.execute(SQL["digest_of_step"], scope)).fetchone()
+        if there is not None and there["digest"] == body.step.digest:
+            return False
+        row = {**scope, "digest": body.step.digest, "body": body.step.model_dump_json()}
+        await connection.execute(SQL["set_aside"], {**row, "reason": "journalled after the attempt was stored"})
+        return True
 
     async def _next(self, waiting: list[Key]) -> bool | None:
         """Take one closing attempt that is not known to wait; True if stored, None if there is none."""

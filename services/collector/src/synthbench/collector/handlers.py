@@ -43,6 +43,7 @@ class Handlers:
         recorded = [body for d in deliveries if isinstance(body := d.envelope.body, StepRecorded)]
         async with self._database.connection() as connection:
             known = await self._known(connection, recorded)
+            stored = await self._stored(connection, recorded)
             fresh: dict[StepKey, StepRecorded] = {}
             aside: list[tuple[StepRecorded, str]] = []
             for body in recorded:
@@ -50,6 +51,8 @@ class Handlers:
                 there = known.get(key) or (fresh[key].step.digest if key in fresh else None)
                 if not sound(body.step):
                     aside.append((body, "the content does not match its digest"))
+                elif there is None and key[:2] in stored:
+                    aside.append((body, "it came after the attempt was closed and stored"))
                 elif there is None:
                     fresh[key] = body
                 elif there != body.step.digest:
@@ -73,6 +76,14 @@ class Handlers:
         )
         rows = await cursor.fetchall()
         return {(row["rollout_id"], row["attempt"], row["index"]): row["digest"] for row in rows}
+
+    async def _stored(self, connection: Connection, recorded: Sequence[StepRecorded]) -> set[tuple[UUID, int]]:
+        """Attempts of these steps whose trajectory is stored already: an outlived executor still sends."""
+        cursor = await connection.execute(
+            SQL["stored_of"],
+            {"rollouts": [body.rollout_id for body in recorded], "attempts": [body.attempt for body in recorded]},
+        )
+        return {(row["rollout_id"], row["attempt"]) for row in await cursor.fetchall()}
 
     async def on_calls(self, deliveries: Sequence[Delivery]) -> None:
         """Write a batch of model calls."""

@@ -111,3 +111,18 @@ order by index limit %(limit)s;
 
 -- name: calls_of
 select * from llm_calls where rollout_id = %(rollout_id)s and attempt = %(attempt)s order by started_at;
+
+-- name: stored_of
+select a.rollout_id, a.attempt from attempts a
+join (select distinct * from unnest(%(rollouts)s::uuid[], %(attempts)s::int[]) as w (rollout_id, attempt)) wanted
+  using (rollout_id, attempt)
+where a.state = 'stored'
+for share of a;
+
+-- name: stored_long_ago
+select rollout_id, attempt, submission_id from attempts
+where state = 'stored' and stored_at < now() - %(seconds)s * interval '1 second'
+  and (rollout_id, attempt) in (select * from unnest(%(rollouts)s::uuid[], %(attempts)s::int[]));
+
+-- name: digest_of_step
+select digest from steps where rollout_id = %(rollout_id)s and attempt = %(attempt)s and index = %(index)s;

@@ -1,0 +1,194 @@
+"""The invariants, each as culprits: an empty list means that it is held."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+from pydantic import ValidationError
+
+from synthbench.contracts.registry import Stream, durables
+from synthbench.contracts.steps import step_digest
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.storage.artifacts import ArtifactStore
+from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
+from synthbench.storage.queries import Queries
+
+ALWAYS = Queries.load("synthbench.cli.audit")
+SETTLED = Queries.load("synthbench.cli.audit", "settled.sql")
+_CULPRITS = 20
+_SANDBOX_UIDS = range(200_000, 210_000)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One invariant, and who breaks it."""
+
+    invariant: str
+    culprits: Sequence[str] = ()
+    note: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether nobody does."""
+        return not self.culprits
+
+
+async def database(connection: psycopg.AsyncConnection[Any], queries: Queries) -> AsyncGenerator[Finding]:
+    """Those that are one query each."""
+    for name in queries:
+        rows = await (await connection.execute(queries[name])).fetchmany(_CULPRITS)
+        yield Finding(name.replace("_", " "), [str(next(iter(row.values()))) for row in rows])
+
+
+async def trajectories(connection: psycopg.AsyncConnection[Any], store: ArtifactStore) -> AsyncGenerator[Finding]:
+    """Read every stored trajectory, and look at each step."""
+    broken: list[str] = []
+    unexplained: list[str] = []
+    calls: list[str] = []
+    called = await connection.execute("select call_id from ledger.calls")
+    known = {row["call_id"] for row in await called.fetchall()}
+    rows = await connection.execute(
+        "select trajectory_id, rollout_id, attempt, steps, artifact->>'uri' as uri from catalogue.trajectories"
+    )
+    count = 0
+    async for row in rows:
+        count += 1
+        name = f"trajectory {row['trajectory_id']}"
+        try:
+            found = Trajectory.model_validate_json(await store.get(row["uri"]))
+        except (ArtifactNotFound, ArtifactCorrupt, ValidationError) as error:
+            broken.append(f"{name}: {str(error).splitlines()[0]}")
+            continue
+        if (found.trajectory_id, found.rollout.rollout_id, found.attempt, len(found.steps)) != (
+            row["trajectory_id"], row["rollout_id"], row["attempt"], row["steps"],
+        ):  # fmt: skip
+            broken.append(f"{name}: the catalogue's row is about something else")
+        broken += [f"{name}: {problem}" for problem in _step_problems(found)]
+        if found.outcome.gradable and not found.incomplete and found.verification is None:
+            unexplained.append(f"{name}: {found.outcome} without a verification")
+        calls += [
+            f"{name} step {step.index}: call {step.model_call.call_id} is not in the ledger"
+            for step in found.steps
+            if step.model_call and step.model_call.call_id and step.model_call.call_id not in known
+        ]
+    yield Finding("every trajectory is whole and unaltered", broken[:_CULPRITS], f"{count} read")
+    yield Finding("every graded trajectory was verified", unexplained[:_CULPRITS])
+    yield Finding("every model call of a step is in the ledger", calls[:_CULPRITS])
+
+
+def _step_problems(found: Trajectory) -> Iterable[str]:
+    for position, step in enumerate(found.steps):
+        if step.index != position:
+            yield f"step {position} is missing"
+        if step.digest != step_digest(step):
+            yield f"step {position} does not match its digest"
+
+
+async def journals(connection: psycopg.AsyncConnection[Any], store: ArtifactStore) -> AsyncGenerator[Finding]:
+    """The journal goes when its trajectory is stored."""
+    rows = await connection.execute("select rollout_id::text || '/' || attempt as attempt from catalogue.trajectories")
+    stored = {row["attempt"] for row in await rows.fetchall()}
+    left = [key async for key in store.list("journal/") if "/".join(key.split("/")[1:3]) in stored]
+    yield Finding("no journal of a stored attempt is left", left[:_CULPRITS])
+
+
+async def bus(js: JetStreamContext, *, settled: bool) -> AsyncGenerator[Finding]:
+    """Streams and durables are there; when all is settled, nothing waits."""
+    missing: list[str] = []
+    waiting: list[str] = []
+    for stream in Stream:
+        try:
+            await js.stream_info(stream)
+        except NotFoundError:
+            missing.append(f"stream {stream}")
+    for durable in durables():
+        try:
+            found = await js.consumer_info(str(durable.stream), durable.name)
+        except NotFoundError:
+            missing.append(f"consumer {durable.name}")
+            continue
+        if found.num_pending or found.num_ack_pending:
+            waiting.append(f"{durable.name}: {found.num_pending} wait, {found.num_ack_pending} in hand")
+    yield Finding("the bus has every stream and consumer", missing)
+    if settled:
+        yield Finding("no event waits on the bus", waiting)
+    dead = 0 if f"stream {Stream.DEAD}" in missing else (await js.stream_info(Stream.DEAD)).state.messages
+    yield Finding("no event vanished: what could not be handled is a dead letter", note=f"{dead} dead letters")
+
+
+async def machine(connection: psycopg.AsyncConnection[Any], sandboxes: Path) -> AsyncGenerator[Finding]:
+    """No sandbox, process, mount or control group is left behind after its attempt."""
+    rows = await connection.execute(
+        "select rollout_id::text || '.' || attempt as owner from scheduler.attempts where closed_at is null"
+    )
+    live = {row["owner"] for row in await rows.fetchall()}
+    for finding in await asyncio.to_thread(_machine, live, sandboxes):
+        yield finding
+
+
+def _machine(live: set[str], sandboxes: Path) -> Iterable[Finding]:
+    folders, owned = _folders(sandboxes)
+    uids = {path.lstat().st_uid for path in owned.values() if path.exists()}
+    left = [
+        f"{name} of {owner}"
+        for name, owner in folders.items()
+        if owner.removesuffix(".code").removesuffix(".tests") not in live and not owner.startswith("verification.")
+    ]
+    groups = [str(path) for path in Path("/sys/fs/cgroup").rglob("synthbench-*") if _name(path) not in folders]
+    strays = [f"process {pid} of uid {uid}" for pid, uid in _processes() if uid in _SANDBOX_UIDS and uid not in uids]
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(sandboxes) in line]
+    return [
+        Finding("no sandbox outlives its attempt", left[:_CULPRITS], f"{len(folders)} there now"),
+        Finding("no control group is left behind", groups[:_CULPRITS]),
+        Finding("no process of a sandbox is left behind", strays[:_CULPRITS]),
+        Finding("no mount is left behind", mounts[:_CULPRITS]),
+    ]
+
+
+def _folders(root: Path) -> tuple[dict[str, str], dict[str, Path]]:
+    folders: dict[str, str] = {}
+    owned: dict[str, Path] = {}
+    for folder in root.iterdir() if root.is_dir() else ():
+        try:
+            folders[folder.name] = (folder / "owner").read_text()
+        except OSError:
+            continue  # an engine's own folder, or one that is just being made or removed
+        owned[folder.name] = folder / "workspace"
+    return folders, owned
+
+
+def _name(group: Path) -> str:
+    return group.name.removeprefix("synthbench-")
+
+
+def _processes() -> Iterable[tuple[int, int]]:
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                if b") Z" not in (path / "stat").read_bytes():
+                    yield int(path.name), path.stat().st_uid
+            except OSError:
+                continue
+
+
+def secrets(data: Path, values: Sequence[str]) -> Finding:
+    """No secret of this stack stands in an artifact, a log or on the bus' disk."""
+    found: list[str] = []
+    wanted = [value.encode() for value in values]
+    for top in ("artifacts", "logs", "nats/jetstream"):
+        for folder, _, names in os.walk(data / top):
+            for name in names:
+                path = Path(folder, name)
+                try:
+                    content = path.read_bytes()
+                except OSError:
+                    continue
+                if any(value in content for value in wanted):
+                    found.append(str(path.relative_to(data)))
+    return Finding("no secret is in an artifact, an event or a log", found[:_CULPRITS])
