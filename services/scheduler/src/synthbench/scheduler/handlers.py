@@ -165,6 +165,8 @@ class Handlers:
         found = (await transaction.execute("failures_of_task", digest=digest))[0]
         if found["failures"] < self._settings.quarantine_failures or found["rollouts"] < _QUARANTINE_ROLLOUTS:
             return
+        if not found["others_fare_better"]:
+            return  # then it is not the task
         why = f"{found['failures']} failures in a row over {found['rollouts']} rollouts, the last: {reason}"
         if await transaction.execute("quarantine", digest=digest, name=rollout.task.name, reason=why):
             rows = await transaction.execute("fail_waiting_of_task", digest=digest)

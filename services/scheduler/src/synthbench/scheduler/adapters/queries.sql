@@ -147,14 +147,22 @@ select count(*)::int as failures from attempts
 where rollout_id = %(rollout_id)s and closed_at is not null and outcome = 'infra_error' and not released;
 
 -- name: failures_of_task
--- Failures since the last attempt of this task that ended by the agent's own doing, and over how many rollouts.
-select count(*)::int as failures, count(distinct a.rollout_id)::int as rollouts
-from attempts a join rollouts r using (rollout_id)
-where r.body->'task'->>'digest' = %(digest)s and a.outcome = 'infra_error' and not a.released
-  and a.closed_at > coalesce((
-      select max(b.closed_at) from attempts b join rollouts q using (rollout_id)
-      where q.body->'task'->>'digest' = %(digest)s and b.outcome not in ('infra_error', 'cancelled')), '-infinity')
-  and a.closed_at > coalesce((select max(since) from quarantine_released where task_digest = %(digest)s), '-infinity');
+-- Failures since the last attempt of this task that ended by the agent's own doing, over how many rollouts, and whether
+-- other tasks fared better meanwhile. An executor that dies takes all its attempts along: that is one failure a minute.
+with failed as (
+    select a.rollout_id, a.executor, a.closed_at
+    from attempts a join rollouts r using (rollout_id)
+    where r.body->'task'->>'digest' = %(digest)s and a.outcome = 'infra_error' and not a.released
+      and a.closed_at > coalesce((
+          select max(b.closed_at) from attempts b join rollouts q using (rollout_id)
+          where q.body->'task'->>'digest' = %(digest)s and b.outcome not in ('infra_error', 'cancelled')), '-infinity')
+      and a.closed_at > coalesce((select since from quarantine_released where task_digest = %(digest)s), '-infinity'))
+select count(distinct (executor, date_trunc('minute', closed_at)))::int as failures,
+       count(distinct rollout_id)::int as rollouts,
+       exists (select 1 from attempts b join rollouts q using (rollout_id)
+               where q.body->'task'->>'digest' <> %(digest)s and b.outcome not in ('infra_error', 'cancelled')
+                 and b.closed_at > (select min(closed_at) from failed)) as others_fare_better
+from failed;
 
 -- name: quarantine
 insert into quarantine (task_digest, task_name, reason) values (%(digest)s, %(name)s, %(reason)s)
