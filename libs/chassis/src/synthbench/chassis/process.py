@@ -17,6 +17,7 @@ from synthbench.chassis.errors import BusUnavailable, ChassisError, SettingsErro
 from synthbench.chassis.health import Health
 from synthbench.chassis.logging import redact, setup_logging
 from synthbench.chassis.settings import Settings, explain_settings, load_settings
+from synthbench.chassis.tasks import cancel_all
 from synthbench.chassis.telemetry import setup_telemetry
 from synthbench.contracts.registry import Service
 
@@ -142,13 +143,7 @@ async def _connect(service: Service, settings: Settings, log: BoundLogger, stop:
             raise BusUnavailable("told to stop while waiting for the bus")
         return connecting.result()
     finally:
-        await _cancel(connecting, stopping)
-
-
-async def _cancel(*tasks: asyncio.Future[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(connecting, stopping)
 
 
 def run_service(service: Service, settings_class: type[Settings], bootstrap: Bootstrap) -> NoReturn:
@@ -205,5 +200,5 @@ async def _live(chassis: Chassis, bootstrap: Bootstrap) -> None:
             chassis.log.info("ready")
             await stopping
     finally:
-        await _cancel(starting, stopping)
+        await cancel_all(starting, stopping)
     chassis.log.info("draining")

@@ -13,6 +13,7 @@ from synthbench.chassis import genai
 from synthbench.chassis.bus import Bus, instance_name
 from synthbench.chassis.errors import BusUnavailable, RequestRefused, Transient, one_line
 from synthbench.chassis.failpoints import failpoint_soon
+from synthbench.chassis.tasks import cancel_all
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.events import AttemptFinished, AttemptStarted
 from synthbench.contracts.records import ArtifactRef, Outcome, Rollout
@@ -125,9 +126,7 @@ class Attempt:
             self._services.log.exception("attempt failed")
             return _Result(Outcome.INFRA_ERROR, one_line(error))
         finally:
-            for task in (work, lease):
-                task.cancel()
-            await asyncio.gather(work, lease, return_exceptions=True)
+            await cancel_all(work, lease)
 
     async def _release(self) -> None:
         """Give the rollout back, so that its next attempt begins at once and this one is no failure."""

@@ -7,6 +7,7 @@ folder names its engine. A sandbox whose engine's lock is free has nobody any mo
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from synthbench.sandbox.host.places import remove
 
 ENGINE_FILE = "engine"
 _LOCK = ".lock"
+_MAKING_SECONDS = 30.0
 
 
 @dataclass
@@ -66,9 +68,14 @@ def abandoned(root: Path) -> Sequence[Abandoned]:
             owner = (folder / "owner").read_text()
             uid = (folder / "workspace").lstat().st_uid
         except OSError:
-            continue  # it is being made or removed
-        if not _alive(root / engine):
-            found.append(Abandoned(folder.name, folder, owner, uid if uid not in (0, os.geteuid()) else None))
+            engine, owner, uid = (
+                "",
+                "unknown",
+                0,
+            )  # half made or half removed, by one that lives or was killed meanwhile
+        if _alive(root / engine) if engine else _young(folder):
+            continue
+        found.append(Abandoned(folder.name, folder, owner, uid if uid not in (0, os.geteuid()) else None))
     return found
 
 
@@ -93,6 +100,13 @@ def _tidy(root: Path) -> None:
         if folder.suffix != _LOCK and not _alive(folder):
             remove(folder)
             _lock_of(folder).unlink(missing_ok=True)
+
+
+def _young(folder: Path) -> bool:
+    try:
+        return time.time() - folder.lstat().st_mtime < _MAKING_SECONDS
+    except OSError:
+        return True  # gone by now
 
 
 def _lock_of(folder: Path) -> Path:
