@@ -218,7 +218,7 @@ def groups(of: list[str], size: int) -> list[list[str]]:
 
 @pytest.mark.parametrize("points", [[p] for p in POINTS] if FULL else groups(POINTS, 3), ids=lambda points: points[0])
 def test_killed_at(field: Field, points: list[str]):
-    field.submit(samples=8 if FULL else 14)
+    field.submit(samples=9)
     field.until_in_flight()
     for point in points:
         (field.failpoints / point).touch()

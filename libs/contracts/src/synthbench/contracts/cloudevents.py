@@ -128,7 +128,7 @@ def decode(subject: str, headers: Mapping[str, str], payload: bytes, *, sequence
 def field_errors(error: ValidationError) -> list[FieldError]:
     """Translate pydantic's errors."""
     return [
-        FieldError(field=".".join(str(part) for part in item["loc"]), message=item["msg"])
+        FieldError(field=".".join(str(part) for part in item["loc"]), message=item["msg"].removeprefix("Value error, "))
         for item in error.errors(include_url=False, include_input=False)
     ]
 

@@ -16,6 +16,7 @@ from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, find_cgroups
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.places import Places, make_places, make_root
+from synthbench.sandbox.host.processes import kill_all, naming, of_uid
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
 from synthbench.sandbox.host.running import Child, Ended, Running, start
 from synthbench.sandbox.host.seccomp import filter_program
@@ -147,12 +148,16 @@ class BubblewrapEngine:
             self._folder = None
 
     async def reap(self) -> list[str]:
-        """See the protocol. Processes died with their bwrap, that with its engine; cgroups and folders did not."""
+        """See the protocol. A bwrap dies with its engine, unless that died before it could ask the kernel for it."""
         await self.probe()
         return await reap(self._root, self._end)
 
     async def _end(self, left: Abandoned) -> None:
         assert self._cgroups is not None
+        await kill_all(lambda: naming(f"{left.folder}/"))  # bwrap itself: its sandbox dies with it
+        if left.uid is not None:
+            uid = left.uid
+            await kill_all(lambda: of_uid(uid))
         await self._cgroups.existing(left.name).destroy()
 
 

@@ -8,7 +8,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import structlog
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.places import Places, make_places, make_root
+from synthbench.sandbox.host.processes import MARK, kill_all, marked
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
 from synthbench.sandbox.host.running import Child, Ended, Running, start
 from synthbench.sandbox.host.shell import limited
@@ -24,8 +24,6 @@ from synthbench.sandbox.host.system import find_python
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.protocol import Isolation, SandboxSpec
 
-_MARK = "SYNTHBENCH_SANDBOX"
-_SWEEPS = 50
 _UNENFORCED = (
     "isolation: commands run on the host itself; they see its files, processes and network",
     "network: not cut off",
@@ -116,12 +114,7 @@ class ProcessEngine:
         return await reap(self._root, self._end)
 
     async def _end(self, left: Abandoned) -> None:
-        for _ in range(_SWEEPS):
-            found = list(_processes_of(left.name + ".", left.uid))
-            if not found:
-                return
-            _kill(found)
-            await asyncio.sleep(0.01)
+        await kill_all(lambda: marked(left.name + ".", left.uid))
 
 
 @dataclass
@@ -143,7 +136,7 @@ class _Processes:
         uid = self.lease.uid if self.lease else None
         child = Child(
             argv=limited(self.spec.limits, command.argv, memory=sys.platform == "linux", pids=uid is not None),
-            env={**self._environment(), **command.env, _MARK: mark},
+            env={**self._environment(), **command.env, MARK: mark},
             output_bytes=self.spec.limits.output_bytes,
             cwd=Path(command.cwd),
             pass_fds=command.pass_fds,
@@ -174,12 +167,7 @@ class _Processes:
 
     async def sweep(self) -> None:
         """Kill what is left, by uid or by mark, until nothing is found: what forks fast is met again."""
-        for _ in range(_SWEEPS):
-            found = list(_processes_of(self.id + ".", self.lease.uid if self.lease else None))
-            if not found:
-                return
-            _kill(found)
-            await asyncio.sleep(0.01)
+        await kill_all(lambda: marked(self.id + ".", self.lease.uid if self.lease else None))
 
     async def aclose(self) -> None:
         """Give the uid back."""
@@ -201,12 +189,7 @@ class _Launched:
             os.killpg(pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             self.running.kill_direct()
-        for _ in range(_SWEEPS):
-            found = [process for process in _processes_of(self.mark, None) if process != pid]
-            if not found:
-                return
-            _kill(found)
-            await asyncio.sleep(0.01)
+        await kill_all(lambda: (process for process in marked(self.mark, None) if process != pid))
 
     def exit_code(self, ended: Ended) -> int | None:
         """As a shell sees it."""
@@ -215,35 +198,3 @@ class _Launched:
 
     def close(self) -> None:
         """Nothing to give back."""
-
-
-def _kill(pids: list[int]) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue
-
-
-def _processes_of(mark: str, uid: int | None) -> Iterator[int]:
-    """Processes of a uid, or whose environment carries a mark that begins so; zombies left out. Linux only."""
-    needle = f"{_MARK}={mark}".encode()
-    try:
-        names = [path.name for path in Path("/proc").iterdir()]
-    except OSError:
-        return
-    for name in names:
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        try:
-            if uid is not None and Path("/proc", name).stat().st_uid == uid:
-                if b") Z" not in Path(f"/proc/{name}/stat").read_bytes():
-                    yield int(name)
-                continue
-            environment = Path(f"/proc/{name}/environ").read_bytes()
-        except OSError:
-            continue
-        if any(
-            item == needle or (needle.endswith(b".") and item.startswith(needle)) for item in environment.split(b"\0")
-        ):
-            yield int(name)

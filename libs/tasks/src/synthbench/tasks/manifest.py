@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from synthbench.contracts.cloudevents import field_errors
 from synthbench.tasks.errors import TaskError, problem
 
 SCHEMA_VERSION = "1.4"
@@ -123,8 +124,5 @@ def parse_manifest(text: bytes, where: str) -> TaskManifest:
     try:
         return TaskManifest.model_validate(content)
     except ValidationError as error:
-        problems = [
-            problem("task.toml: " + ".".join(str(part) for part in item["loc"]), item["msg"])
-            for item in error.errors(include_url=False, include_input=False)
-        ]
+        problems = [problem(f"task.toml: {one.field}", one.message) for one in field_errors(error)]
         raise TaskError(where, problems) from error

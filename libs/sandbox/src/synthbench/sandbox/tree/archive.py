@@ -104,7 +104,10 @@ def _member(path: str, info: tarfile.TarInfo, tar: tarfile.TarFile, workdir: str
 
 def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
     file = tar.extractfile(info) if info.isreg() else None
-    data = file.read() if file else b""
+    try:
+        data = file.read() if file else b""
+    except tarfile.ReadError as error:
+        raise _refused(info.name, "is cut short") from error
     if len(data) != info.size:
         raise _refused(info.name, "is cut short")
     return data

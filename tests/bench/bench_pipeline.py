@@ -1,0 +1,233 @@
+"""Six-step trajectories through the whole product (stored, verified twice, scored, deduplicated), and a peer.
+
+Both ask the same model of zero latency. mini-swe-agent runs each task by its command line with its local environment
+(no sandbox, no verification); ours runs each in bubblewrap and verifies it in four fresh sandboxes. The floor is
+the same commands in the same number of raw sandboxes.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import nats
+import psycopg
+
+from synthbench.cli.embedded.children import free_port
+from synthbench.cli.endpoints import Endpoints
+from synthbench.sandbox.engines import load_engine
+from synthbench.sandbox.protocol import SandboxSpec
+from synthbench.tasks.library import load_library_task
+
+from .report import QUICK, Report
+
+TASK = "simple-task-001"
+COUNTS = [4] if QUICK else [10, 100, 1000]
+PEER_RUNS = 2 if QUICK else 12
+FLOOR_RUNS = 3 if QUICK else 40
+PEER = "mini-swe-agent==2.4.6"
+# A plain install fails once tools are passed: this litellm is the newest that works with it.
+PEER_PINS = [PEER, "litellm==1.105.3"]
+STEPS = 6
+
+
+def commands() -> list[str]:
+    """Five commands that solve the task, as a model would write them; the sixth step submits."""
+    files = load_library_task(TASK).solution_changes()
+    writes = " && ".join(
+        f"echo {base64.b64encode(data).decode()} | base64 -d > {path}"
+        for path, data in files.items()
+        if data is not None
+    )
+    return ["ls -R", "cat billing/*.py", writes, "python3 -m unittest -q 2>&1 | tail -3", "git status 2>&1 | head -3"]
+
+
+def main() -> None:
+    report = Report("pipeline")
+    with tempfile.TemporaryDirectory(prefix="synthbench-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        asyncio.run(floor(report, folder / "floor"))
+        with upstream(folder, "ours", [[["bash", {"command": one}]] for one in commands()] + [[["submit", {}]]]) as url:
+            for permits in (1, 4):
+                ours(report, folder / f"data-{permits}", url, permits)
+        done = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+        with upstream(folder, "peer", [[["bash", {"command": one}]] for one in [*commands(), done]]) as url:
+            peer(report, folder, url)
+    best = max(value for case, value in report.facts.items() if case.startswith("trajectories/s, 4 at a time"))
+    report.target("trajectories_per_second", best, ">= 3")
+    report.finish(["synth-bench-executor"])
+
+
+@contextmanager
+def upstream(folder: Path, name: str, script: list) -> Generator[str]:
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(script))
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("upstream.py")), str(port), str(path)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+async def floor(report: Report, root: Path) -> None:
+    """One trajectory's sandboxes and commands, and nothing else: one of the agent, two for each verification."""
+    engine = load_engine("bubblewrap", root=root)
+    await engine.probe()
+    archive = load_library_task(TASK).workspace_archive()
+    for _ in range(FLOOR_RUNS):
+        began = time.perf_counter()
+        boxes = [await engine.create(SandboxSpec(owner="bench")) for _ in range(5)]
+        for box in boxes:
+            await box.upload(archive)
+        made = time.perf_counter()
+        for command in commands():
+            await boxes[0].run(["bash", "-c", command], timeout=30)
+        report.add("floor: a step's command, raw", (time.perf_counter() - made) * 1000 / (STEPS - 1))
+        for box in boxes[1:]:
+            await box.run(["python3", "-c", "import unittest"], timeout=30)
+            await box.close()
+        await boxes[0].close()
+        report.add("floor: a trajectory's sandboxes, raw", (time.perf_counter() - began) * 1000)
+    await engine.aclose()
+
+
+def ours(report: Report, folder: Path, url: str, permits: int) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SYNTHBENCH_")}
+    env |= {
+        "SYNTHBENCH_DATA_DIR": str(folder), "SYNTHBENCH_PERMITS": str(permits), "SYNTHBENCH_READY_LIMIT": "16",
+        "SYNTHBENCH_UPSTREAM_BASE_URL": url, "SYNTHBENCH_UPSTREAM_API_KEY": "none",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "synthbench.cli"]
+    subprocess.run([*command, "up"], env=env, check=True, timeout=120, stderr=subprocess.DEVNULL)
+    try:
+        status = json.loads((folder / "run/status.json").read_text())
+        password = (folder / "secrets/postgres").read_text()
+        dsn = f"postgresql://synthbench:{password}@127.0.0.1:{status['postgres_port']}/postgres"
+        endpoints = Endpoints.load(folder / "run/stack.json")
+        assert endpoints is not None
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            asyncio.run(submit(endpoints, 2))  # warm
+            wait(connection, 2)
+            total = 2
+            for count in COUNTS:
+                cpu, began = cpu_seconds(status), time.perf_counter()
+                asyncio.run(submit(endpoints, count))
+                total += count
+                wait(connection, total)
+                seconds = time.perf_counter() - began
+                case = f"{permits} at a time, {count} attempts"
+                report.facts[f"trajectories/s, {case}"] = round(count / seconds, 2)
+                report.facts[f"CPU ms a trajectory, {case}"] = round((cpu_seconds(status) - cpu) * 1000 / count, 1)
+                report.facts[f"memory MB of all processes, {case}"] = memory_mb(status)
+            row = connection.execute(
+                "select count(*) filter (where outcome = 'solved' and verdict = 'accept' and curation is not null) "
+                "from catalogue.trajectories"
+            ).fetchone()
+            assert row is not None
+            assert row[0] == total, f"{row[0]} of {total} were solved, verified twice, scored and curated"
+    finally:
+        subprocess.run([*command, "down", "--now"], env=env, check=False, timeout=120, stderr=subprocess.DEVNULL)
+
+
+async def submit(endpoints: Endpoints, count: int) -> None:
+    client = await nats.connect(
+        endpoints.nats_url, user=endpoints.nats_user, password=endpoints.nats_password.get_secret_value(),
+        inbox_prefix=b"_INBOX.client",
+    )  # fmt: skip
+    for start in range(0, count, 100):
+        body = {"task": TASK, "route": "bench-model", "samples": min(100, count - start), "seed": start,
+                "allow_unknown_price": True}  # fmt: skip
+        await client.jetstream().publish("task.submitted", json.dumps(body).encode())
+    await client.close()
+
+
+def wait(connection: psycopg.Connection, total: int) -> None:
+    deadline = time.monotonic() + 1200
+    while True:
+        row = connection.execute("select count(*) from scheduler.rollouts where state = 'curated'").fetchone()
+        if row and row[0] >= total:
+            return
+        assert time.monotonic() < deadline, f"{row} of {total} curated"
+        time.sleep(0.05)
+
+
+def _each(status: dict, read: Callable[[Path], float]) -> float:
+    total = 0.0
+    for pid in status["processes"].values():
+        try:
+            total += read(Path(f"/proc/{pid}"))
+        except OSError:
+            continue
+    return total
+
+
+def cpu_seconds(status: dict) -> float:
+    """Of the processes that live, and of their children that ended (sandboxes, Postgres' backends)."""
+
+    def read(process: Path) -> float:
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+        return sum(int(fields[place]) for place in (11, 12, 13, 14)) / os.sysconf("SC_CLK_TCK")
+
+    return _each(status, read)
+
+
+def memory_mb(status: dict) -> int:
+    def read(process: Path) -> float:
+        lines = (process / "status").read_text().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+    return round(_each(status, read))
+
+
+def peer(report: Report, folder: Path, url: str) -> None:
+    """One process a task, as its batch mode's workers are; the workspace is a plain copy."""
+    place = folder / "peer"
+    uv = Path(sys.executable).with_name("uv")
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, place], check=True, timeout=120)
+    install = [uv, "pip", "install", "-q", "--python", place / "bin/python", *PEER_PINS]
+    made = subprocess.run(install, env={"UV_SYSTEM_CERTS": "true", **os.environ}, check=False, timeout=400)
+    if made.returncode != 0:
+        report.facts["mini-swe-agent"] = "could not be installed here"
+        return
+    config = place / "bench.yaml"
+    config.write_text(
+        f"model:\n  model_name: openai/bench\n  cost_tracking: ignore_errors\n"
+        f"  model_kwargs: {{api_base: '{url}', drop_params: true}}\n"
+    )
+    env = {
+        "PATH": os.environ["PATH"], "HOME": str(place), "MSWEA_CONFIGURED": "true", "OPENAI_API_KEY": "x",
+        "MSWEA_COST_TRACKING": "ignore_errors", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1",
+    }  # fmt: skip
+
+    def one(number: int) -> None:
+        workspace = place / f"run-{number}"
+        workspace.mkdir()
+        subprocess.run(["tar", "x"], input=load_library_task(TASK).workspace_archive(), cwd=workspace, check=True)
+        output = workspace / "out.traj.json"
+        command = [place / "bin/mini", "-c", "mini.yaml", "-c", config, "-y", "--exit-immediately",
+                   "-t", "Mend it.", "-o", output]  # fmt: skip
+        done = subprocess.run(command, cwd=workspace, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert output.exists(), done.stdout[-800:] + done.stderr[-800:]
+
+    for workers in (1, 4):
+        began = time.perf_counter()
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(one, range(workers * 1000, workers * 1000 + PEER_RUNS)))
+        rate = PEER_RUNS / (time.perf_counter() - began)
+        report.facts[f"mini-swe-agent, local, {workers} at a time: trajectories/s"] = round(rate, 2)
