@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
@@ -212,15 +213,14 @@ def test_archives_of_tasks(name: str):
 
 
 @pytest.fixture
-async def sandbox(tmp_path_factory: pytest.TempPathFactory):
-    root = tmp_path_factory.mktemp("boxes")
-    for folder in (root, *root.parents[:2]):
-        folder.chmod(0o711)
-    engine = (await choose_engine(None, root=root)).engine
-    made = await engine.create(SandboxSpec(owner="test"))
-    yield made
-    await made.close()
-    await engine.aclose()
+async def sandbox():
+    with tempfile.TemporaryDirectory(prefix="synthbench-test-") as folder:
+        Path(folder).chmod(0o711)
+        engine = (await choose_engine(None, root=Path(folder, "boxes"))).engine
+        made = await engine.create(SandboxSpec(owner="test"))
+        yield made
+        await made.close()
+        await engine.aclose()
 
 
 @pytest.mark.parametrize("name", [name for name in ARCHIVES if name not in ("the same file twice", "empty")])
