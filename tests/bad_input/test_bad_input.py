@@ -307,7 +307,8 @@ async def test_answers_of_models(name: str, sandbox: Sandbox):
     (call,) = read_action(ANSWERS[name]).tool_calls
     seen = await tools.execute(call)
     assert seen.error is not None
-    said(f"answer: {name}", seen.content.strip().replace("\n", " ⏎ "))
+    content = seen.content.strip().replace("\n", " ⏎ ")
+    said(f"answer: {name}", content.replace(sandbox.workdir, "/workspace"))
 
 
 def test_the_corpus_is_large_and_nothing_in_it_is_stale():

@@ -14,7 +14,7 @@ import structlog
 from pydantic import SecretStr
 
 from synthbench.contracts.events import StepRecorded
-from synthbench.contracts.events.scope import AttemptEvent
+from synthbench.contracts.journal import JournalEvent
 from synthbench.contracts.records import Rollout, RolloutLimits, TaskInfo
 from synthbench.contracts.steps import Step
 from synthbench.executor.adapters.model import GatewayModel
@@ -34,9 +34,8 @@ class Heard:
     scope: Scope
     steps: list[Step] = field(default_factory=list)
 
-    async def announce(self, name: str, event: AttemptEvent) -> None:
+    async def announce(self, event: JournalEvent) -> None:
         assert isinstance(event, StepRecorded)
-        assert name == f"{event.step.index:06d}"
         self.steps.append(event.step)
 
 

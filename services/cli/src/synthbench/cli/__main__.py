@@ -37,6 +37,7 @@ _COMMANDS = {
     "trajectories": ("trajectories:app", "What was recorded."),
     "dead": ("dead:app", "Messages that no consumer could handle."),
     "audit": ("audit:audit", "Check every promise against bus, database, artifacts and this machine."),
+    "rebuild": ("rebuild:rebuild", "Make a lost bus again, from Postgres and the journal."),
     "config": ("config:app", "Every setting, and where it came from."),
     "doctor": ("doctor:doctor", "Try everything out, and say how to mend it."),
 }

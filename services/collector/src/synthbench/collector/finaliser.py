@@ -25,6 +25,7 @@ from synthbench.contracts.events import (
     TrajectoryScored,
 )
 from synthbench.contracts.ids import derived_id
+from synthbench.contracts.journal import journal_prefix
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import Step
 from synthbench.contracts.trajectory import Trajectory
@@ -158,7 +159,7 @@ class Finaliser:
 
     async def _from_journal(self, closed: AttemptClosed) -> dict[int, Step]:
         found: dict[int, Step] = {}
-        prefix = _journal(closed.rollout_id, closed.attempt)
+        prefix = journal_prefix(closed.rollout_id, closed.attempt)
         async for key in self._store.list(prefix):
             if key.removeprefix(prefix).isdigit():
                 step = StepRecorded.model_validate_json(await self._store.get(key_uri(key))).step
@@ -211,12 +212,8 @@ class Finaliser:
 
     async def _drop_journal(self, rollout_id: UUID, attempt: int) -> None:
         """The stored trajectory was read back: the journal has done its work."""
-        async for key in self._store.list(_journal(rollout_id, attempt)):
+        async for key in self._store.list(journal_prefix(rollout_id, attempt)):
             await self._store.delete(key_uri(key))
-
-
-def _journal(rollout_id: UUID, attempt: int) -> str:
-    return f"journal/{rollout_id}/{attempt}/"
 
 
 def _row(closed: AttemptClosed, trajectory: Trajectory, artifact: ArtifactRef) -> dict[str, Any]:

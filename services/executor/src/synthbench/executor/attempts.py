@@ -233,7 +233,7 @@ class Attempt:
                 "started_at": self._started,
             }
         )
-        await self._announcer.announce("started", started)
+        await self._announcer.announce(started)
 
     async def _play(self, scaffold: Scaffold, world: World) -> Ending:
         try:
@@ -264,4 +264,4 @@ class Attempt:
                 "finished_at": datetime.now(UTC),
             }
         )
-        await self._announcer.announce("finished", finished)
+        await self._announcer.announce(finished)

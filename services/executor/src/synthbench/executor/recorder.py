@@ -12,10 +12,8 @@ from synthbench.chassis.bus import Bus
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import current_trace
 from synthbench.contracts.events import StepRecorded
-from synthbench.contracts.events.scope import AttemptEvent
-from synthbench.contracts.ids import derived_id
+from synthbench.contracts.journal import JournalEvent, journal_event_id, journal_key
 from synthbench.contracts.records import Timing, Usage
-from synthbench.contracts.registry import BY_BODY
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
 from synthbench.executor.domain.clock import Clock
 from synthbench.sandbox.protocol import Sandbox, Snapshot
@@ -55,10 +53,10 @@ class Recent:
     def __init__(self, bus: Bus, seconds: float) -> None:
         self._bus = bus
         self._seconds = seconds
-        self._events: deque[tuple[datetime, AttemptEvent, UUID, dict[str, str]]] = deque()
+        self._events: deque[tuple[datetime, JournalEvent, UUID, dict[str, str]]] = deque()
         bus.on_reconnected(self._again)
 
-    def add(self, event: AttemptEvent, event_id: UUID) -> None:
+    def add(self, event: JournalEvent, event_id: UUID) -> None:
         """Remember an event that the bus has acknowledged."""
         now = datetime.now(UTC)
         while self._events and now - self._events[0][0] > timedelta(seconds=2 * self._seconds + _LONGEST_OUTAGE):
@@ -81,14 +79,11 @@ class Announcer:
         self._store = store
         self._recent = recent
 
-    async def announce(self, name: str, event: AttemptEvent) -> None:
-        """Keep an event under `name`, then publish it; a second time changes nothing."""
-        scope = self.scope
-        await self._store.put_named(f"journal/{scope.rollout_id}/{scope.attempt}/{name}", event.to_json())
+    async def announce(self, event: JournalEvent) -> None:
+        """Keep an event, then publish it; a second time changes nothing."""
+        await self._store.put_named(journal_key(event), event.to_json())
         failpoint("executor.journalled")
-        index = (event.step.index,) if isinstance(event, StepRecorded) else ()
-        kind = "step" if isinstance(event, StepRecorded) else BY_BODY[type(event)].name
-        event_id = derived_id(kind, scope.rollout_id, scope.attempt, *index)
+        event_id = journal_event_id(event)
         await self._bus.publish(event, id=event_id, timeout=30.0)
         self._recent.add(event, event_id)
         failpoint("executor.published")
@@ -102,7 +97,7 @@ class StepAnnouncer(Protocol):
         """Which attempt."""
         ...
 
-    async def announce(self, name: str, event: AttemptEvent) -> None:
+    async def announce(self, event: JournalEvent) -> None:
         """See `Announcer`."""
         ...
 
@@ -157,7 +152,7 @@ class Recorder:
             model_call=turn.model_call,
         ).sealed()
         event = StepRecorded.model_validate({**self._announcer.scope.fields(), "step": step})
-        await self._announcer.announce(f"{step.index:06d}", event)
+        await self._announcer.announce(event)
         self.digests.append(step.digest)
         waited = turn.timing.waited_seconds + monotonic() - began
         self._clock.add(turn.usage, turn.timing.model_copy(update={"waited_seconds": waited}))

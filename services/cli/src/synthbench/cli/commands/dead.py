@@ -6,17 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from pydantic import SecretStr
 
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.dead import NoSuchLetter, list_dead, resend_dead, show_dead
-from synthbench.chassis.errors import BusUnavailable
-from synthbench.chassis.logging import setup_logging
 from synthbench.cli import console
-from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.errors import CliError
-from synthbench.cli.stack import remote_endpoints, using_stack
-from synthbench.contracts.registry import Service
+from synthbench.cli.operator import operator_bus
 
 app = App(name="dead", help="Messages that no consumer could handle.")
 
@@ -24,18 +19,10 @@ app = App(name="dead", help="Messages that no consumer could handle.")
 @asynccontextmanager
 async def _bus() -> AsyncGenerator[Bus]:
     """The bus as its operator: resending may publish what services publish."""
-    data = None if remote_endpoints() else DataDir()
-    async with using_stack(data) as endpoints:
-        user, password = endpoints.nats_user, endpoints.nats_password
-        if data is not None:
-            user, password = str(Service.TOPOLOGY), SecretStr(data.secret(f"nats-{Service.TOPOLOGY}"))
+    async with operator_bus() as bus:
         try:
-            bus = await Bus.connect(Service.TOPOLOGY, endpoints.nats_url, user, password, setup_logging("cli", "ERROR"))
-            try:
-                yield bus
-            finally:
-                await bus.close()
-        except (BusUnavailable, NoSuchLetter) as error:
+            yield bus
+        except NoSuchLetter as error:
             raise CliError(str(error)) from error
 
 

@@ -62,6 +62,11 @@ def unprivileged_user() -> tuple[int, int] | None:
     raise CliError("as root an unprivileged user for Postgres is needed: none of postgres, nobody, daemon exists")
 
 
+def dsn_of(port: int, password: str) -> SecretStr:
+    """The owner's DSN of an embedded cluster."""
+    return SecretStr(f"postgresql://{_USER}:{quote(password)}@127.0.0.1:{port}/{_DATABASE}")
+
+
 class EmbeddedPostgres:
     """One cluster.
 
@@ -86,7 +91,7 @@ class EmbeddedPostgres:
     @property
     def dsn(self) -> SecretStr:
         """Of the owner role, which may make schemas."""
-        return SecretStr(f"postgresql://{_USER}:{quote(self._password)}@127.0.0.1:{self.port}/{_DATABASE}")
+        return dsn_of(self.port, self._password)
 
     async def start(self) -> None:
         """Make the cluster at the first start, then start it and wait until it answers.
