@@ -232,6 +232,7 @@ class Bus:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         headers = {**message.headers, "Nats-Msg-Id": msg_id}
+        stalled = False
         while True:
             try:
                 await self.js.publish(
@@ -240,6 +241,9 @@ class Bus:
                 )  # fmt: skip
             except (NatsError, JetStreamError, TimeoutError, OSError) as error:
                 metrics.PUBLISH_STALLED.labels(str(stream)).inc()
+                if not stalled:
+                    self._log.warning("publish stalled", stream=str(stream), error=_reason(error))
+                stalled = True
                 if loop.time() + _PAUSE_SECONDS > deadline:
                     raise BusUnavailable(f"{message.subject} not stored in {stream}: {_reason(error)}") from error
                 await asyncio.sleep(_PAUSE_SECONDS)

@@ -143,8 +143,10 @@ class StackClient:
         except cloudevents.MalformedEvent:
             return None
 
-    async def find(self, path: str, *, service: str = "collector", params: Mapping[str, Any] | None = None) -> Any:
-        """GET a JSON document; None where there is none.
+    async def find(
+        self, path: str, *, service: str = "collector", params: Mapping[str, Any] | None = None, method: str = "GET"
+    ) -> Any:
+        """GET a JSON document, or what another method answers; None where there is none.
 
         Raises:
             CliError: the service does not answer, or refuses.
@@ -154,7 +156,7 @@ class StackClient:
         while True:
             try:
                 given = {name: value for name, value in (params or {}).items() if value is not None}
-                response = await self._http.get(base + path, params=given)
+                response = await self._http.request(method, base + path, params=given)
                 problem = "it is not ready"
             except httpx.ConnectError as error:
                 response, problem = None, str(error)

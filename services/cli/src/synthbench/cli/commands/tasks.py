@@ -11,6 +11,7 @@ from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.cli.work import Failed, Made, carry_out, task_reference
 from synthbench.contracts.events import TaskSubmitted
+from synthbench.contracts.loose import as_list, as_object
 from synthbench.tasks import (
     TaskError,
     TaskPackage,
@@ -113,6 +114,35 @@ async def check(task: str, /, *, sandbox: str | None = None) -> int:
     rows = [[_label(one), _expected(one), f"{one.trajectory.reward:g}", _seconds(one)] for one in made]
     console.table(["played", "expected", "reward", "seconds"], rows)
     return report_failures(problems)
+
+
+@app.command
+async def quarantined(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List tasks that are set aside: their attempts only ever failed by our own doing, while others fared better.
+
+    Args:
+        json: Print them as JSON.
+    """
+    async with session() as client:
+        found = as_list(as_object(await client.find("/v1/quarantine", service="scheduler")).get("tasks"))
+    if json:
+        console.show_json(found)
+    else:
+        columns = ["task_name", "task_digest", "since", "reason"]
+        console.table(columns, [[str(as_object(one).get(column, "")) for column in columns] for one in found])
+
+
+@app.command
+async def release(digest: str, /) -> None:
+    """Let a task out of quarantine; its earlier failures do not count any more.
+
+    Args:
+        digest: As `tasks quarantined` shows it.
+    """
+    async with session() as client:
+        if await client.find(f"/v1/quarantine/{digest}", service="scheduler", method="DELETE") is None:
+            raise CliError(f"no task {digest} is in quarantine")
+    console.say(f"released {digest}")
 
 
 def _label(made: Made) -> str:

@@ -1,0 +1,171 @@
+"""A stack under fire, and the judge of what became of it."""
+
+import asyncio
+import json
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import httpx
+import nats
+import psycopg
+from nats.errors import Error as NatsError
+from nats.js import api
+from nats.js.errors import Error as JetStreamError
+
+IN_FLIGHT = 20
+SCHEMAS = ("scheduler", "catalogue", "ledger", "quality", "diversity")
+TASKS = ("simple-task-001", "stock-report-002", "ttl-cache-004")
+
+
+class Counter:
+    """An external consumer over nats-py alone: at which positions of the streams did each ce-id stand?"""
+
+    def __init__(self, stack) -> None:
+        self.url = stack.endpoints().nats_url
+        self.password = (stack.folder / "secrets" / "nats-topology").read_text()
+        self.seen: dict[tuple[str, str], set[int]] = defaultdict(set)
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        self._thread.start()
+        assert self._ready.wait(20)
+
+    async def _run(self) -> None:
+        client = await nats.connect(
+            self.url, user="topology", password=self.password, max_reconnect_attempts=-1, reconnect_time_wait=0.2,
+            error_cb=quiet,
+        )  # fmt: skip
+        js = client.jetstream()
+        for stream in ("EVENTS", "STEPS"):
+            config = api.ConsumerConfig(durable_name=f"external-{stream}", ack_policy=api.AckPolicy.EXPLICIT)
+            await js.add_consumer(stream, config)
+        self._ready.set()
+        while not self._stop.is_set():
+            for stream in ("EVENTS", "STEPS"):
+                try:
+                    subscription = await js.pull_subscribe_bind(durable=f"external-{stream}", stream=stream)
+                    for message in await subscription.fetch(200, timeout=0.2):
+                        headers = message.headers or {}
+                        self.seen[stream, headers.get("ce-id", "none")].add(message.metadata.sequence.stream)
+                        await message.ack()
+                    await subscription.unsubscribe()
+                except (NatsError, JetStreamError, TimeoutError, OSError):
+                    await asyncio.sleep(0.05)
+        await client.close()
+
+    def doubled(self) -> list[str]:
+        return [
+            f"{stream} {name}: {sorted(places)}"
+            for (stream, name), places in self.seen.items()
+            if len(places) > 1 and name != "none"
+        ]
+
+    def names(self) -> set[str]:
+        return {name for _, name in self.seen}
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(20)
+
+
+async def quiet(_error: Exception) -> None:
+    """A server that is gone for a while is what this is about."""
+
+
+class Field:
+    """The stack under fire."""
+
+    def __init__(self, stack, failpoints: Path) -> None:
+        self.stack = stack
+        self.failpoints = failpoints
+        self.counter = Counter(stack)
+        self.submitted = 0
+        self.http = httpx.Client(timeout=5, trust_env=False)
+
+    def database(self) -> psycopg.Connection:
+        status = self.stack.status()
+        password = (self.stack.folder / "secrets" / "postgres").read_text()
+        return psycopg.connect(
+            f"postgresql://synthbench:{password}@127.0.0.1:{status['postgres_port']}/postgres", connect_timeout=5
+        )
+
+    def one(self, query: str) -> int:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with self.database() as connection:
+                    row = connection.execute(query).fetchone()  # pyright: ignore[reportArgumentType, reportCallIssue]
+                return row[0] if row else 0
+            except psycopg.OperationalError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
+    def submit(self, samples: int) -> None:
+        """Published by core NATS with a reply, until the bus says that it has it."""
+
+        async def publish() -> None:
+            client = await nats.connect(self.counter.url, user="topology", password=self.counter.password)
+            for task in TASKS:
+                body = {"task": task, "route": "sim/expert", "samples": samples, "seed": self.submitted}
+                await client.jetstream().publish("task.submitted", json.dumps(body).encode())
+                self.submitted += 1
+            await client.close()
+
+        asyncio.run(publish())
+
+    def open_attempts(self) -> int:
+        return self.one("select count(*) from scheduler.attempts where closed_at is null")
+
+    def until_in_flight(self, wanted: int = IN_FLIGHT) -> None:
+        wait(lambda: self.open_attempts() >= wanted, 60, f"{wanted} attempts in flight")
+
+    def until_done(self) -> None:
+        query = "select count(*) from scheduler.submissions where state not in ('rejected', 'open')"
+        wait(lambda: self.one(query) == self.submitted, 200, "everything submitted has come to an end")
+
+    def pids(self, service: str) -> list[int]:
+        processes = self.stack.status()["processes"]
+        return [pid for name, pid in processes.items() if name.removesuffix("-2") == service]
+
+    def judge(self) -> None:
+        """Everything is as it should be, however it came to be."""
+        self.until_done()
+        audited = self.stack.run("audit", "--settled", "--wait", "60", "--json", check=False, timeout=150)
+        findings = json.loads(audited.stdout)
+        broken = {one["invariant"]: one["culprits"] for one in findings if not one["held"]}
+        assert broken == {}, json.dumps(broken, indent=1) + self.stack.last_words()[-3000:]
+        assert len(findings) >= 30
+        assert self.one("select count(*) from scheduler.rollouts where state <> 'curated'") == 0
+        wait(lambda: self.published() <= self.counter.names(), 30, "every event of every outbox was seen outside")
+        assert self.counter.doubled() == []
+
+    def published(self) -> set[str]:
+        with self.database() as connection:
+            return {
+                str(row[0])
+                for schema in SCHEMAS
+                for row in connection.execute(
+                    f"select id from {schema}.outbox where stream <> 'TASKS'"  # pyright: ignore[reportArgumentType]
+                ).fetchall()
+            }
+
+
+def wait(condition, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.1)
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Processes and mounts that still name the stack's folder."""
+    found = [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder) in path.read_bytes().decode(errors="replace"):
+                found.append(path.read_text())
+        except OSError:
+            continue
+    return found
