@@ -30,8 +30,18 @@ fmt: setup-dev ## format the code and mend what can be mended
 bench: setup-dev ## run the benches (NAME=sandbox for one, QUICK=1 for a small form)
 	@$(BIN)/python -m tests.bench $(NAME)
 
-docs: setup-dev ## write docs/asyncapi.json from the registry of events
+docs: setup-dev ## write docs/asyncapi.json and deploy/compose/nats.conf from the registry of events
 	@$(BIN)/python scripts/asyncapi.py
+	@$(BIN)/python scripts/compose_files.py
+
+test-kills: setup-dev ## kill everything at every point, one by one (half an hour)
+	@FULL=1 $(BIN)/pytest -v tests/e2e/test_kills.py tests/e2e/test_outages.py
+
+test-compose: setup-dev ## docker-compose.yml, up to a curated trajectory and down again
+	@scripts/test_compose.sh
+
+compose-env: setup ## write .env with fresh secrets for docker compose
+	@$(BIN)/python scripts/compose_files.py --env
 
 lock: setup-dev ## pin the dependencies anew (ARGS=--upgrade for newer ones)
 	@$(BIN)/python scripts/lock.py $(ARGS)
@@ -49,4 +59,4 @@ clean: ## remove what was built and installed here (the data folder stays)
 	@rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup setup-dev demo test check fmt bench docs lock proto-baseline up down clean
+.PHONY: test-kills test-compose compose-env help setup setup-dev demo test check fmt bench docs lock proto-baseline up down clean

@@ -19,7 +19,7 @@ no_namespace_init() {
 
 fresh_docs() {
     # What is generated must be what the code says.
-    $bin/python scripts/asyncapi.py --check
+    $bin/python scripts/asyncapi.py --check && $bin/python scripts/compose_files.py --check
 }
 
 step ruff-check $bin/ruff check --quiet .

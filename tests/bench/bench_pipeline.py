@@ -30,7 +30,7 @@ from synthbench.tasks.library import load_library_task
 from .report import QUICK, Report
 
 TASK = "simple-task-001"
-COUNTS = [4] if QUICK else [10, 100, 1000]
+COUNTS = [4] if QUICK else [10, 100, 1000] if os.environ.get("FULL") == "1" else [10, 100]
 PEER_RUNS = 2 if QUICK else 12
 FLOOR_RUNS = 3 if QUICK else 40
 PEER = "mini-swe-agent==2.4.6"
@@ -60,8 +60,9 @@ def main() -> None:
             for permits in (1, 4):
                 ours(report, folder / f"data-{permits}", url, permits)
         done = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
-        with upstream(folder, "peer", [[["bash", {"command": one}]] for one in [*commands(), done]]) as url:
-            peer(report, folder, url)
+        if not QUICK:  # installing the peer takes longer than everything else
+            with upstream(folder, "peer", [[["bash", {"command": one}]] for one in [*commands(), done]]) as url:
+                peer(report, folder, url)
     best = max(value for case, value in report.facts.items() if case.startswith("trajectories/s, 4 at a time"))
     report.target("trajectories_per_second", best, ">= 3")
     report.finish(["synth-bench-executor"])
