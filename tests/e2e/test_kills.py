@@ -1,7 +1,8 @@
 """Kill -9 anything at any point: nothing is lost, nothing is doubled, nothing is left behind.
 
 Two replicas of every service, at least 20 attempts in flight. After each kill the auditor looks at everything, and a
-consumer of our own counts every event. `make test-kills` runs each point by itself; CI arms several in one run.
+consumer of our own counts every event. `make test-kills` runs each point by itself; CI arms every second one, several
+in one run.
 """
 
 import os
@@ -53,7 +54,9 @@ def groups(of: list[str], size: int) -> list[list[str]]:
     return [of[start::size] for start in range(size)]
 
 
-@pytest.mark.parametrize("points", [[p] for p in POINTS] if FULL else groups(POINTS, 3), ids=lambda points: points[0])
+@pytest.mark.parametrize(
+    "points", [[p] for p in POINTS] if FULL else groups(POINTS[::2], 2), ids=lambda points: points[0]
+)
 def test_killed_at(field: Field, points: list[str]):
     field.submit(samples=8)
     field.until_in_flight()
@@ -68,13 +71,13 @@ def test_killed_at(field: Field, points: list[str]):
     field.judge()
 
 
-@pytest.mark.parametrize("services", [[p] for p in PROCESSES] if FULL else groups(PROCESSES, 2), ids="-".join)
+@pytest.mark.parametrize("services", [[p] for p in PROCESSES] if FULL else [PROCESSES], ids="-".join)
 def test_killed_by_process(field: Field, services: list[str]):
     field.submit(samples=8)
     field.until_in_flight()
     for service in services:
         os.kill(field.pids(service)[0], signal.SIGKILL)
-        time.sleep(1.5)
+        time.sleep(1.0)
     field.judge()
 
 
