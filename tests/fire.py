@@ -1,6 +1,7 @@
 """A stack under fire, and the judge of what became of it."""
 
 import asyncio
+import hashlib
 import json
 import threading
 import time
@@ -26,6 +27,7 @@ class Counter:
         self.url = stack.endpoints().nats_url
         self.password = (stack.folder / "secrets" / "nats-topology").read_text()
         self.seen: dict[tuple[str, str], set[int]] = defaultdict(set)
+        self.contents: dict[tuple[str, str], set[bytes]] = defaultdict(set)
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
@@ -48,7 +50,9 @@ class Counter:
                     subscription = await js.pull_subscribe_bind(durable=f"external-{stream}", stream=stream)
                     for message in await subscription.fetch(200, timeout=0.2):
                         headers = message.headers or {}
-                        self.seen[stream, headers.get("ce-id", "none")].add(message.metadata.sequence.stream)
+                        name = (stream, headers.get("ce-id", "none"))
+                        self.seen[name].add(message.metadata.sequence.stream)
+                        self.contents[name].add(hashlib.sha256(message.data).digest())
                         await message.ack()
                     await subscription.unsubscribe()
                 except (NatsError, JetStreamError, TimeoutError, OSError):
@@ -61,6 +65,19 @@ class Counter:
             for (stream, name), places in self.seen.items()
             if len(places) > 1 and name != "none"
         ]
+
+    def changed(self) -> list[str]:
+        """Ids under which two different things were said: never, whatever is killed."""
+        return [
+            f"{stream} {name}" for (stream, name), said in self.contents.items() if len(said) > 1 and name != "none"
+        ]
+
+    def forget_places(self) -> None:
+        """The bus itself was killed: it forgets which ids it has seen, and what it may have lost goes out again.
+
+        From then on, who listens knows an event by its id; new places are counted from here.
+        """
+        self.seen = defaultdict(set, {name: set[int]() for name in self.seen})
 
     def names(self) -> set[str]:
         return {name for _, name in self.seen}
@@ -129,7 +146,7 @@ class Field:
         processes = self.stack.status()["processes"]
         return [pid for name, pid in processes.items() if name.removesuffix("-2") == service]
 
-    def judge(self) -> None:
+    def judge(self, *, bus_was_killed: bool = False) -> None:
         """Everything is as it should be, however it came to be."""
         self.until_done()
         audited = self.stack.run("audit", "--settled", "--wait", "60", "--json", check=False, timeout=150)
@@ -139,6 +156,9 @@ class Field:
         assert len(findings) >= 30
         assert self.one("select count(*) from scheduler.rollouts where state <> 'curated'") == 0
         wait(lambda: self.published() <= self.counter.names(), 30, "every event of every outbox was seen outside")
+        assert self.counter.changed() == []
+        if bus_was_killed:
+            self.counter.forget_places()
         assert self.counter.doubled() == []
 
     def published(self) -> set[str]:
