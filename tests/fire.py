@@ -113,7 +113,7 @@ class Field:
         while True:
             try:
                 with self.database() as connection:
-                    row = connection.execute(query).fetchone()  # pyright: ignore[reportArgumentType, reportCallIssue]
+                    row = connection.execute(query).fetchone()  # pyright: ignore[reportArgumentType, reportCallIssue] - our own text
                 return row[0] if row else 0
             except psycopg.OperationalError:
                 assert time.monotonic() < deadline
@@ -167,7 +167,7 @@ class Field:
                 str(row[0])
                 for schema in SCHEMAS
                 for row in connection.execute(
-                    f"select id from {schema}.outbox where stream <> 'TASKS'"  # pyright: ignore[reportArgumentType]
+                    f"select id from {schema}.outbox where stream <> 'TASKS'"  # pyright: ignore[reportArgumentType] - our own names
                 ).fetchall()
             }
 

@@ -6,6 +6,7 @@
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 from aiohttp import web
 
@@ -38,5 +39,4 @@ async def main(port: int, script: list) -> None:
 
 
 if __name__ == "__main__":
-    with open(sys.argv[2]) as file:  # noqa: PTH123
-        asyncio.run(main(int(sys.argv[1]), json.load(file)))
+    asyncio.run(main(int(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())))

@@ -137,7 +137,7 @@ async def test_a_service_waits_for_its_migrations(
     postgres_server: EmbeddedPostgres, schema: str, make_package: "MakePackage", monkeypatch: pytest.MonkeyPatch
 ):
     package = make_package(**{"0001_a": "select 1", "0002_b": "select 2"})
-    monkeypatch.setattr(module, "latest_version", lambda _schema: 2)  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr(module, "latest_version", lambda _schema: 2)  # pyright: ignore[reportUnknownLambdaType] - a stand-in
     early = Database(postgres_server.dsn, schema)
     with pytest.raises(
         DatabaseUnavailable, match=f"schema {schema} is at version 0 of 2; run `python -m .*migrations`"

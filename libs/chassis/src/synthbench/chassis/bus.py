@@ -6,7 +6,6 @@ import json
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from structlog.stdlib import BoundLogger
 
 from synthbench.chassis import metrics
 from synthbench.chassis.errors import BusUnavailable, RequestRefused, one_line
+from synthbench.chassis.link import Link, Reconnected
 from synthbench.chassis.logging import redacted
 from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts import cloudevents
@@ -33,8 +33,6 @@ from synthbench.contracts.registry import Service, Stream
 
 R = TypeVar("R", bound=Record)
 Q = TypeVar("Q", bound=Record)
-
-Reconnected = Callable[[datetime], Awaitable[object]]
 
 _TRY_SECONDS = 2.0
 _PAUSE_SECONDS = 0.1
@@ -56,47 +54,6 @@ class PayloadStore(Protocol):
 def instance_name(service: str) -> str:
     """Name of this process among its replicas."""
     return f"{service}-{socket.gethostname()}-{os.getpid()}"
-
-
-class Link:
-    """What befalls a connection, and who wants to know."""
-
-    def __init__(self, log: BoundLogger) -> None:
-        self._log = log
-        self.refused = asyncio.Event()
-        self.closed = asyncio.Event()
-        self.reconnected: list[Reconnected] = []
-        self._lost_at: datetime | None = None
-
-    @property
-    def callbacks(self) -> dict[str, Callable[..., Awaitable[None]]]:
-        """As nats-py's options name them."""
-        return {
-            "error_cb": self._on_error,
-            "closed_cb": self._on_closed,
-            "disconnected_cb": self._on_lost,
-            "reconnected_cb": self._on_back,
-        }
-
-    async def _on_error(self, error: Exception) -> None:
-        if "authorization" in str(error).lower():
-            self.refused.set()
-        self._log.warning("bus", error=str(error) or type(error).__name__)
-
-    async def _on_closed(self) -> None:
-        self.closed.set()
-
-    async def _on_lost(self) -> None:
-        self._lost_at = self._lost_at or datetime.now(UTC)
-
-    async def _on_back(self) -> None:
-        lost_at, self._lost_at = self._lost_at or datetime.now(UTC), None
-        self._log.info("bus is back", lost_at=lost_at.isoformat())
-        for callback in self.reconnected:
-            try:
-                await callback(lost_at)
-            except Exception as error:  # noqa: BLE001 - one that fails must not keep the others from it
-                self._log.warning("after a reconnect", error=one_line(error))
 
 
 class Bus:

@@ -196,6 +196,6 @@ class _Guard:
 
 async def _metrics(_request: Request) -> Response:
     # Rarely asked for at start, and the exposition code is not needed before.
-    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest  # noqa: PLC0415
+    from prometheus_client import CONTENT_TYPE_LATEST, generate_latest  # noqa: PLC0415 - when somebody scrapes
 
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
 class FileVariables(PydanticBaseSettingsSource):
     """`SYNTHBENCH_POSTGRES_DSN_FILE=/run/secrets/dsn`: the value is what the file holds."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic-settings' signature
         """Read one field's file."""
         variable = f"{PREFIX}{field_name.upper()}_FILE"
         path = os.environ.get(variable)
@@ -85,7 +85,7 @@ class FileVariables(PydanticBaseSettingsSource):
 class TomlFile(PydanticBaseSettingsSource):
     """`synth-bench.toml` in the working folder, or the file that SYNTHBENCH_CONFIG names."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic-settings' signature
         """One field of the file."""
         return self().get(field_name), field_name, False
 

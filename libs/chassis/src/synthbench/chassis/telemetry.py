@@ -16,10 +16,10 @@ def setup_telemetry(service: str, endpoint: str | None, *, instance: str) -> Cal
     if not endpoint:
         return lambda: None
     # PLC0415: the SDK and its exporter cost start-up time that only a traced stack should pay.
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - only where traces are wanted
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - only where traces are wanted
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - only where traces are wanted
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - only where traces are wanted
 
     resource = Resource.create({"service.name": f"synth-bench-{service}", "service.instance.id": instance})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)

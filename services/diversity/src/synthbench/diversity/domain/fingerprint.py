@@ -17,6 +17,7 @@ BANDS = 32
 """Of 4 rows each: a pair of similarity 0.8 shares a band with probability 0.9999, one of 0.3 with 0.23."""
 _SEED = 20_260_101
 _ROWS = PERMUTATIONS // BANDS
+# rensa has no type stubs.
 _make: Any = rensa.RMinHash  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
 
 

@@ -30,8 +30,8 @@ class Prices:
         if own is not None:
             return _microusd((own.input * usage.input_tokens + own.output * usage.output_tokens) / 1_000_000)
         # PLC0415: a table of a few MB, only needed for real models.
-        from genai_prices import Usage as Tokens  # noqa: PLC0415
-        from genai_prices import calc_price  # noqa: PLC0415
+        from genai_prices import Usage as Tokens  # noqa: PLC0415 - a large table, for paid models only
+        from genai_prices import calc_price  # noqa: PLC0415 - a large table, for paid models only
 
         tokens = Tokens(
             input_tokens=usage.input_tokens,

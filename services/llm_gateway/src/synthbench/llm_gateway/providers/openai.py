@@ -72,7 +72,7 @@ class OpenAIProvider:
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
             # PLC0415: aiohttp is only needed where there is an upstream.
-            from httpx_aiohttp import HttpxAiohttpClient  # noqa: PLC0415
+            from httpx_aiohttp import HttpxAiohttpClient  # noqa: PLC0415 - only with an upstream
 
             self._client = HttpxAiohttpClient(timeout=self._timeout)
         return self._client

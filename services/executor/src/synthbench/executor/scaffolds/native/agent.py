@@ -95,7 +95,7 @@ def _unusable(observation: Observation) -> bool:
 
 def _prompt(name: str, world: World) -> str:
     # PLC0415: seven processes start together, and this one needs templates only when an attempt begins.
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - as said above
 
     folder = resources.files("synthbench.executor.scaffolds.native").joinpath("prompts", str(PROMPTS))
     template = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False).from_string(  # noqa: S701 - prompts, no HTML
