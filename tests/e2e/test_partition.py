@@ -50,33 +50,47 @@ def namespace() -> Iterator[str]:
     sh("ip", "netns", "delete", NAME)
 
 
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError), contextlib.closing(writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+
+async def forward(ports: tuple[int, ...], stopped: asyncio.Event, ready: threading.Event) -> None:
+    async def serve(port: int) -> asyncio.Server:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(pipe(reader, back), pipe(there, writer))
+
+        return await asyncio.start_server(connected, HOST, port)
+
+    async with contextlib.AsyncExitStack() as stack:
+        for port in ports:
+            server = await serve(port)
+            stack.callback(server.close)
+        ready.set()
+        await stopped.wait()
+
+
 @contextlib.contextmanager
 def forwarded(*ports: int) -> Generator[None]:
     """Let the namespace reach the stack's loopback ports at the same numbers."""
-    loop = asyncio.new_event_loop()
+    ready, stopped = threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
 
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+    async def run() -> None:
+        loops.append(asyncio.get_running_loop())
+        await forward(ports, stopped, ready)
 
-    async def serve() -> None:
-        for port in ports:
-
-            async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int = port) -> None:
-                there, back = await asyncio.open_connection("127.0.0.1", port)
-                await asyncio.gather(pipe(reader, back), pipe(there, writer))
-
-            await asyncio.start_server(connected, HOST, port)
-
-    loop.run_until_complete(serve())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
     thread.start()
-    yield
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(5)
+    assert ready.wait(5)
+    try:
+        yield
+    finally:
+        loops[0].call_soon_threadsafe(stopped.set)
+        thread.join(5)
 
 
 @pytest.fixture
