@@ -104,6 +104,14 @@ async def test_kill_meets_a_command_that_is_being_started(sandbox: Sandbox, paus
     assert (result.exit_code, result.timed_out) == (None, False)
 
 
+async def test_kill_meets_a_command_that_is_ending(sandbox: Sandbox):
+    for number in range(20):
+        running = asyncio.create_task(shell(sandbox, "sleep 0.01", timeout=60))
+        await asyncio.sleep(0.01 + number * 0.001)
+        await asyncio.wait_for(asyncio.gather(sandbox.kill(), sandbox.kill()), 5)
+        assert (await asyncio.wait_for(running, 5)).exit_code in {0, None}
+
+
 async def test_huge_output_is_counted_and_capped(engine: SandboxEngine):
     sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(output_bytes=4096)))
     result = await shell(sandbox, "echo first; head -c 100000000 /dev/zero; echo last", timeout=30)

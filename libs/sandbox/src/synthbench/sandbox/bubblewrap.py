@@ -264,6 +264,7 @@ class _Launched:
     _child: int = -1
     """A pidfd of the first process inside."""
     _pid: int = 0
+    _gone: asyncio.Event | None = None
     _status: bytes = b""
 
     def __post_init__(self) -> None:
@@ -346,13 +347,15 @@ class _Launched:
             signal.pidfd_send_signal(self._child, signal.SIGKILL)
         except ProcessLookupError:
             return
-        loop = asyncio.get_running_loop()
-        gone = asyncio.Event()
-        loop.add_reader(self._child, gone.set)
-        try:
-            await gone.wait()
-        finally:
-            loop.remove_reader(self._child)
+        if self._gone is None:  # several may want its end: a timeout, `kill`, the end itself
+            self._gone = asyncio.Event()
+            asyncio.get_running_loop().add_reader(self._child, self._ended)
+        await self._gone.wait()
+
+    def _ended(self) -> None:
+        assert self._gone is not None
+        asyncio.get_running_loop().remove_reader(self._child)
+        self._gone.set()
 
     def exit_code(self, ended: Ended) -> int | None:
         """The command's own code; bwrap's failures are ours."""
@@ -371,6 +374,8 @@ class _Launched:
     def close(self) -> None:
         """Give back every descriptor."""
         self.started()
+        if self._gone is not None and not self._gone.is_set():
+            self._ended()
         for fd in (self._status_read, self._gate, self._child):
             if fd >= 0:
                 os.close(fd)

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -14,6 +12,8 @@ from synthbench.chassis.telemetry import span
 from synthbench.contracts.verification import VerificationResult
 from synthbench.executor.domain.endings import InfraFailure
 from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxError
+from synthbench.sandbox.forkserver import PYTHON, SOCKET, ForkServer, fork_server
+from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.protocol import Limits, RunResult, Sandbox, SandboxEngine, SandboxSpec
 from synthbench.tasks import TaskPackage
 from synthbench.tasks.verify import DRIVER, CtrfReport, VerificationBroken, grade, serve_verification
@@ -64,7 +64,9 @@ async def _verify(
     engine: SandboxEngine, package: TaskPackage, diff: bytes | None, owner: str, limits: Limits
 ) -> VerificationResult:
     async with AsyncExitStack() as stack:
-        code = await _sandbox(stack, engine, SandboxSpec(owner=f"{owner}.code", limits=limits))
+        python = await stack.enter_async_context(fork_server())
+        spec = SandboxSpec(owner=f"{owner}.code", limits=limits, sockets={SOCKET: python.path})
+        code = await _sandbox(stack, engine, spec)
         await code.upload(package.workspace_archive())
         left_out: tuple[str, ...] = ()
         if diff:
@@ -72,7 +74,8 @@ async def _verify(
                 left_out = await code.apply(diff, protected=package.own.protected)
             except (ArchiveRefused, PathRefused) as error:
                 left_out = (f"(the whole change) {error}",)
-        side = _CodeSide(code)
+        await python.start(code, output_bytes=limits.output_bytes)
+        side = _CodeSide(code, python)
         report, words = await _run_tests(stack, engine, package, side, owner)
     if report is None and not side.timed_out:
         return VerificationResult(error=f"the tests ended without a report: {words}")
@@ -132,35 +135,41 @@ def _last_words(result: RunResult) -> str:
 @asynccontextmanager
 async def _listening(serve: object) -> AsyncGenerator[Path]:
     """A Unix socket that sandboxes with a uid of their own can connect to, and that is gone afterwards."""
-    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="sb-")
-    try:
-        await asyncio.to_thread(os.chmod, folder, 0o711)
-        path = Path(folder, "c.sock")
+    with socket_place() as path:
         server = await asyncio.start_unix_server(serve, path, limit=MAX_LINE)  # pyright: ignore[reportArgumentType] - a coroutine function
-        await asyncio.to_thread(path.chmod, 0o666)
+        path.chmod(0o666)
         try:
             yield path
         finally:
             server.close()
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 class _CodeSide:
     """What the tests may do in the sandbox with the code under test."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, python: ForkServer) -> None:
         self._sandbox = sandbox
+        self._python = python
         self.timed_out = False
         self.busy = False
 
     async def run(self, argv: list[str], stdin: bytes, timeout: float, cwd: str) -> RemoteRun:  # noqa: ASYNC109 - the command's
         """Run a command; one that does not end in time is the code's fault."""
         self.busy = True
-        result = await self._sandbox.run(argv, cwd=cwd, stdin=stdin, timeout=timeout)
-        self.busy = False
+        try:
+            result = await self._result(argv, stdin, timeout, cwd)
+        except PathRefused as error:  # the agent's change took the folder away
+            return RemoteRun(127, b"", str(error).encode(), timed_out=False)
+        finally:
+            self.busy = False
         self.timed_out = self.timed_out or result.timed_out
         return RemoteRun(result.exit_code, result.stdout, result.stderr, result.timed_out)
+
+    async def _result(self, argv: list[str], stdin: bytes, timeout: float, cwd: str) -> RunResult:  # noqa: ASYNC109 - as above
+        if tuple(argv[: len(PYTHON)]) == PYTHON and len(argv) > len(PYTHON):
+            program, *arguments = argv[len(PYTHON) :]
+            return await self._python.run(program, arguments, cwd=cwd, stdin=stdin, timeout=timeout)
+        return await self._sandbox.run(argv, cwd=cwd, stdin=stdin, timeout=timeout)
 
     async def read(self, path: str) -> bytes:
         """Read a file."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthbench.sandbox.host.claims import Claim
 from synthbench.sandbox.protocol import Limits
 
 CONTROLLERS = ("memory", "cpu", "pids")
@@ -22,6 +23,8 @@ class Cgroup:
     """The groups of one sandbox: one folder for each v1 controller, or one for all in v2."""
 
     folders: Mapping[str, Path]
+    claim: Claim | None = None
+    """Of who made it, so that anybody can tell a living one from what was left behind."""
 
     def add(self, pid: int) -> None:
         """Move a process in; its later children are in, too."""
@@ -65,6 +68,8 @@ class Cgroup:
                     await asyncio.sleep(0.01)
                 else:
                     break
+        if self.claim:
+            self.claim.release()
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class Cgroups:
     def create(self, name: str, limits: Limits) -> Cgroup:
         """Make a group; OSError where it fails, with nothing left behind."""
         made: dict[str, Path] = {}
+        claim = Claim(name)
         try:
             for controller, parent in self.parents.items():
                 folder = parent / f"synthbench-{name}"
@@ -92,8 +98,9 @@ class Cgroups:
         except OSError:
             for folder in dict.fromkeys(made.values()):
                 folder.rmdir()
+            claim.release()
             raise
-        return Cgroup(made)
+        return Cgroup(made, claim)
 
 
 def find_cgroups(*, mounts: str | None = None, own: str | None = None) -> Cgroups:

@@ -1,13 +1,13 @@
 """One uid for each sandbox, taken by no other process of this machine."""
 
 import os
-import socket
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.host.claims import Claim
 
 FIRST, COUNT = 200_000, 10_000
 
@@ -17,11 +17,11 @@ class UidLease:
     """A uid that is ours until `release`, or until this process ends, however it ends."""
 
     uid: int
-    _lock: socket.socket
+    _claim: Claim
 
     def release(self) -> None:
         """Let others have it."""
-        self._lock.close()
+        self._claim.release()
 
 
 def can_lease() -> bool:
@@ -32,9 +32,7 @@ def can_lease() -> bool:
 def lease_uid(root: Path) -> UidLease:
     """Take the next free uid.
 
-    The lock is a name in Linux's abstract socket namespace: the kernel drops it with its process, so no stale lock
-    file can exist. Uids whose files still lie under `root` (their process was killed) are passed over until they are
-    removed.
+    Uids whose files still lie under `root` (their process was killed) are passed over until they are removed.
 
     Args:
         root: the folder with a folder for each sandbox.
@@ -48,13 +46,10 @@ def lease_uid(root: Path) -> UidLease:
         uid = FIRST + (start + step) % COUNT
         if uid in used:
             continue
-        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            lock.bind(f"\0synthbench-uid-{uid}")
+            return UidLease(uid, Claim(f"uid-{uid}"))
         except OSError:
-            lock.close()
             continue
-        return UidLease(uid, lock)
     raise SandboxError(f"all {COUNT} sandbox uids are taken", f"remove left-over folders under {root}")
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from synthbench.contracts.registry import Stream, durables
 from synthbench.contracts.steps import step_digest
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.sandbox.host.claims import claimed
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.queries import Queries
@@ -133,34 +134,35 @@ async def machine(connection: psycopg.AsyncConnection[Any], sandboxes: Path) -> 
 
 
 def _machine(live: set[str], sandboxes: Path) -> Iterable[Finding]:
-    folders, owned = _folders(sandboxes)
-    uids = {path.lstat().st_uid for path in owned.values() if path.exists()}
+    folders = _folders(sandboxes)
+    living = claimed()  # also what another stack of this machine is at work with
+    groups = list(Path("/sys/fs/cgroup").rglob("synthbench-*"))
+    processes = [(pid, uid) for pid, uid in _processes() if uid in _SANDBOX_UIDS]
+    living |= claimed()
     left = [
         f"{name} of {owner}"
         for name, owner in folders.items()
         if owner.removesuffix(".code").removesuffix(".tests") not in live and not owner.startswith("verification.")
     ]
-    groups = [str(path) for path in Path("/sys/fs/cgroup").rglob("synthbench-*") if _name(path) not in folders]
-    strays = [f"process {pid} of uid {uid}" for pid, uid in _processes() if uid in _SANDBOX_UIDS and uid not in uids]
+    strays = [f"process {pid} of uid {uid}" for pid, uid in processes if f"uid-{uid}" not in living]
+    orphans = [str(path) for path in groups if _name(path) not in living]
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(sandboxes) in line]
     return [
         Finding("no sandbox outlives its attempt", left[:_CULPRITS], f"{len(folders)} there now"),
-        Finding("no control group is left behind", groups[:_CULPRITS]),
+        Finding("no control group is left behind", orphans[:_CULPRITS]),
         Finding("no process of a sandbox is left behind", strays[:_CULPRITS]),
         Finding("no mount is left behind", mounts[:_CULPRITS]),
     ]
 
 
-def _folders(root: Path) -> tuple[dict[str, str], dict[str, Path]]:
+def _folders(root: Path) -> dict[str, str]:
     folders: dict[str, str] = {}
-    owned: dict[str, Path] = {}
     for folder in root.iterdir() if root.is_dir() else ():
         try:
             folders[folder.name] = (folder / "owner").read_text()
         except OSError:
             continue  # an engine's own folder, or one that is just being made or removed
-        owned[folder.name] = folder / "workspace"
-    return folders, owned
+    return folders
 
 
 def _name(group: Path) -> str:

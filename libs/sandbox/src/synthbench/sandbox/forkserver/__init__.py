@@ -1,0 +1,197 @@
+"""Python programs in a sandbox without a new interpreter for each: a clean one forks, as in `multiprocessing`.
+
+A run is what `Sandbox.run(["python3", "-I", "-S", "-c", CODE, …])` would be: a fresh process whose children end with
+it. All runs share one PID namespace and uid, so that one may take the server over and answer for later ones: use it
+where they are the same code anyway. Where there is no server (no python3, code that killed it, an engine without
+isolation) every run is a command of its own.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path, PurePosixPath
+
+from synthbench.sandbox.domain.output import HeadTail
+from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.host.sockets import socket_place
+from synthbench.sandbox.protocol import RunResult, Sandbox
+
+SOCKET = "python"
+"""The name under which a sandbox that shall have a server gets its socket."""
+PYTHON = ("python3", "-I", "-S", "-c")
+
+_START_SECONDS = 10.0
+_LIFE_SECONDS = 24 * 3600.0
+_READ_SECONDS = 5.0
+
+
+class _Stream(asyncio.Protocol):
+    """Takes one output to its end."""
+
+    def __init__(self, limit: int) -> None:
+        self.kept = HeadTail(limit)
+        self.over = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep it or count it."""
+        self.kept.feed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
+        """Every writer is gone."""
+        if not self.over.done():
+            self.over.set_result(None)
+
+
+@dataclass
+class ForkServer:
+    """See the module. Made by `fork_server`; `path` belongs into `SandboxSpec.sockets[SOCKET]`."""
+
+    path: Path
+    _listener: socket.socket
+    _sandbox: Sandbox | None = None
+    _link: socket.socket | None = None
+    _server: "asyncio.Task[RunResult] | None" = None
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def start(self, sandbox: Sandbox, *, output_bytes: int) -> None:
+        """Start the server in a sandbox.
+
+        Args:
+            sandbox: made with this socket.
+            output_bytes: kept of each stream of each run.
+        """
+        self._sandbox, self._output_bytes = sandbox, output_bytes
+        if not sandbox.isolation.isolated:
+            return
+        source = resources.files(__name__).joinpath("inside.py").read_text()
+        words = [*PYTHON, source, sandbox.socket_path(SOCKET), _pid_namespace()]
+        self._server = asyncio.create_task(sandbox.run(words, timeout=_LIFE_SECONDS))
+        accepting = asyncio.create_task(asyncio.get_running_loop().sock_accept(self._listener))
+        await asyncio.wait({self._server, accepting}, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if accepting.done():
+            self._link = accepting.result()[0]
+        else:
+            accepting.cancel()
+        self._listener.close()  # whatever runs inside from now on finds nobody here
+
+    async def run(
+        self,
+        code: str,
+        arguments: Sequence[str],
+        *,
+        cwd: str | None = None,
+        stdin: bytes = b"",
+        timeout: float,  # noqa: ASYNC109 - the command's, as in `Sandbox.run`
+    ) -> RunResult:
+        """Run a Python program; see `Sandbox.run`. A missing cwd is an error of the program, or PathRefused."""
+        assert self._sandbox is not None
+        async with self._turn:
+            if self._link is None:
+                return await self._sandbox.run([*PYTHON, code, *arguments], cwd=cwd, stdin=stdin, timeout=timeout)
+            folder = str(PurePosixPath(self._sandbox.workdir, cwd or "."))
+            request = json.dumps({"cwd": folder, "code": code, "argv": list(arguments)})
+            return await self._forked([request.encode(), stdin], timeout)
+
+    async def _forked(self, files: Sequence[bytes], timeout: float) -> RunResult:  # noqa: ASYNC109 - as above
+        assert self._link is not None
+        loop = asyncio.get_running_loop()
+        streams = [_Stream(self._output_bytes), _Stream(self._output_bytes)]
+        began = loop.time()
+        with ExitStack() as ours, ExitStack() as given:
+            descriptors = [_file(data, given) for data in files]
+            for stream in streams:
+                read, write = os.pipe()
+                given.callback(os.close, write)
+                os.fchmod(write, 0o666)  # so that /dev/stdout can be opened
+                transport, _ = await loop.connect_read_pipe(lambda stream=stream: stream, os.fdopen(read, "rb"))
+                ours.callback(transport.close)
+                descriptors.append(write)
+            answer, timed_out = b"", False
+            try:
+                socket.send_fds(self._link, [b"run"], descriptors)
+                given.close()
+                async with asyncio.timeout(timeout):
+                    answer = await loop.sock_recv(self._link, 16)
+            except OSError as error:
+                timed_out = isinstance(error, TimeoutError)
+            if not answer:
+                await self._lose()
+            await asyncio.wait([stream.over for stream in streams], timeout=_READ_SECONDS)
+        return _result(_code(answer), streams, timed_out=timed_out, seconds=loop.time() - began)
+
+    async def _lose(self) -> None:
+        """It hangs or is gone: end it, with everything that it left."""
+        assert self._link is not None
+        self._link.close()
+        self._link = None
+        assert self._sandbox is not None
+        await self._sandbox.kill()
+
+    async def close(self) -> None:
+        """End it; the sandbox may be closed already."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        self._listener.close()
+        if self._server is not None:
+            self._server.cancel()
+            with suppress(asyncio.CancelledError, SandboxError):
+                await self._server
+
+
+@asynccontextmanager
+async def fork_server() -> AsyncGenerator[ForkServer]:
+    """Make the place for one server; it ends with the context."""
+    with socket_place() as path:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(str(path))
+        path.chmod(0o666)
+        listener.listen(1)
+        listener.setblocking(False)
+        server = ForkServer(path, listener)
+        try:
+            yield server
+        finally:
+            await server.close()
+
+
+def _pid_namespace() -> str:
+    return str(Path("/proc/self/ns/pid").readlink())
+
+
+def _file(data: bytes, stack: ExitStack) -> int:
+    descriptor = os.memfd_create("input")
+    stack.callback(os.close, descriptor)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _code(answer: bytes) -> int | None:
+    """As a shell sees it; None where there is no such thing."""
+    try:
+        code = int(answer)
+    except ValueError:
+        return None
+    return 128 - code if code < 0 else code
+
+
+def _result(code: int | None, streams: Sequence[_Stream], *, timed_out: bool, seconds: float) -> RunResult:
+    (stdout, stdout_cut), (stderr, stderr_cut) = (stream.kept.kept() for stream in streams)
+    return RunResult(
+        exit_code=code,
+        stdout=stdout,
+        stderr=stderr,
+        stdout_total=streams[0].kept.total,
+        stderr_total=streams[1].kept.total,
+        stdout_cut=stdout_cut,
+        stderr_cut=stderr_cut,
+        timed_out=timed_out,
+        seconds=seconds,
+    )
