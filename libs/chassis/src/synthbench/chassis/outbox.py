@@ -160,10 +160,14 @@ class Outbox:
             published += count
             if count < _BATCH:
                 break
+        if published == 0:  # woken by the clock: time to look at what others have in hand, too
+            await self._count()
+        return published
+
+    async def _count(self) -> None:
         async with self._database.connection() as connection:
             row = await (await connection.execute(_BACKLOG)).fetchone()
             metrics.OUTBOX_BACKLOG.set(row["backlog"] if row else 0)
-        return published
 
     async def _publish_some(self) -> int:
         failure: Transient | None = None

@@ -1,6 +1,7 @@
 """One service's access to Postgres: a psycopg pool whose connections live in the service's own schema."""
 
 import asyncio
+import select
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,14 @@ Connection = AsyncConnection[dict[str, Any]]
 _CONNECT_SECONDS = 5
 _OPEN_SECONDS = 15
 _POLL_SECONDS = 0.05
+
+
+async def _check(connection: Connection) -> None:
+    """Ask a connection whether it lives, if its server said something unasked: its last words, most likely."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool[Connection].check_connection(connection)
 
 
 class Database:
@@ -62,7 +71,7 @@ class Database:
             min_size=min_size,
             max_size=max_size,
             timeout=wait_seconds,
-            check=AsyncConnectionPool[Connection].check_connection,
+            check=_check,
             open=False,
         )
 

@@ -111,10 +111,18 @@ class TaskPackage:
 
     def workspace_archive(self) -> bytes:
         """What the agent finds, as a tar."""
-        return make_tar(self.below(_WORKSPACE))
+        return self._workspace_tar
 
     def tests_archive(self) -> bytes:
         """The hidden tests, with the driver that runs them, as a tar."""
+        return self._tests_tar
+
+    @cached_property
+    def _workspace_tar(self) -> bytes:
+        return make_tar(self.below(_WORKSPACE))
+
+    @cached_property
+    def _tests_tar(self) -> bytes:
         return make_tar({**self.below("tests/"), DRIVER: PackedFile(driver_source())})
 
     def solution_changes(self) -> Changes:

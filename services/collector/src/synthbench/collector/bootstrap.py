@@ -1,14 +1,12 @@
 """The only wiring of the collector."""
 
-import asyncio
-
 from starlette.types import ASGIApp
 
 from synthbench.chassis.consumer import BatchConsumer, Consumer
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.collector.finaliser import Finaliser
-from synthbench.collector.handlers import Handlers
+from synthbench.collector.handlers import Closing, Handlers
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.registry import Service, durable
 from synthbench.storage.artifacts import open_store
@@ -27,9 +25,9 @@ async def bootstrap(chassis: Chassis) -> None:
     store = open_store(settings.artifacts_url)
     chassis.bus.use_payload_store(store)
     outbox = Outbox(chassis, database)
-    wake = asyncio.Event()
-    handlers = Handlers(database, outbox, wake)
-    finaliser = Finaliser(settings, database, store, outbox, wake, chassis.log)
+    closing = Closing()
+    handlers = Handlers(database, outbox, closing)
+    finaliser = Finaliser(settings, database, store, outbox, closing, chassis.log)
 
     def api() -> ASGIApp:
         from synthbench.collector.api import build_api  # noqa: PLC0415 - FastAPI is imported when somebody asks

@@ -14,7 +14,7 @@ from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import span
 from synthbench.collector.adapters.verdicts import apply_verdict
 from synthbench.collector.domain.assembly import Assembly, assemble, build, sound, summarise
-from synthbench.collector.handlers import SQL
+from synthbench.collector.handlers import SQL, Closing
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.events import (
     AttemptClosed,
@@ -48,21 +48,21 @@ class Finaliser:
         database: Database,
         store: ArtifactStore,
         outbox: Outbox,
-        wake: asyncio.Event,
+        closing: Closing,
         log: BoundLogger,
     ) -> None:
         self._settings = settings
         self._database = database
         self._store = store
         self._outbox = outbox
-        self._wake = wake
+        self._closing = closing
         self._log = log
         self._tidied = monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Finalise whatever can be, whenever something may have become complete, until `stop`."""
         while not stop.is_set():
-            self._wake.clear()
+            self._closing.wake.clear()
             try:
                 await self.sweep()
                 if monotonic() - self._tidied > _TIDY_SECONDS:
@@ -72,7 +72,7 @@ class Finaliser:
                 self._log.warning("waiting", error=str(error))
             try:
                 async with asyncio.timeout(_IDLE_SECONDS):
-                    await self._wake.wait()
+                    await self._closing.wake.wait()
             except TimeoutError:
                 continue
 
@@ -82,6 +82,7 @@ class Finaliser:
         while True:
             outcome = await self._next(waiting)
             if outcome is None:
+                self._closing.waiting = set(waiting)
                 return stored
             stored += outcome
 

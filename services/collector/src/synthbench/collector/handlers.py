@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -30,13 +31,22 @@ SQL = Queries.load("synthbench.collector.adapters")
 StepKey = tuple[UUID, int, int]
 
 
-class Handlers:
-    """The collector's reactions; `wake` is set when an attempt may have become complete."""
+@dataclass
+class Closing:
+    """What the finaliser waits for: `wake` is set when an attempt may have become complete."""
 
-    def __init__(self, database: Database, outbox: Outbox, wake: asyncio.Event) -> None:
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: set[tuple[UUID, int]] = field(default_factory=set[tuple[UUID, int]])
+    """Attempts that are closed, but miss steps."""
+
+
+class Handlers:
+    """The collector's reactions."""
+
+    def __init__(self, database: Database, outbox: Outbox, closing: Closing) -> None:
         self._database = database
         self._outbox = outbox
-        self._wake = wake
+        self._closing = closing
 
     async def on_steps(self, deliveries: Sequence[Delivery]) -> None:
         """Write a batch of steps; what contradicts an earlier step, or its own digest, is kept aside."""
@@ -63,7 +73,8 @@ class Handlers:
                 await cursor.executemany(
                     SQL["set_aside"], [{**_step_row(body), "reason": reason} for body, reason in aside]
                 )
-        self._wake.set()
+        if any(key[:2] in self._closing.waiting for key in fresh):
+            self._closing.wake.set()
 
     async def _known(self, connection: Connection, recorded: Sequence[StepRecorded]) -> dict[StepKey, str]:
         cursor = await connection.execute(
@@ -126,7 +137,7 @@ class Handlers:
                 # Closed again, long after: nobody heard that its trajectory was stored.
                 await self._outbox.again(connection, derived_id("trajectory.done", body.rollout_id, body.attempt))
         if isinstance(body, AttemptClosed):
-            self._wake.set()
+            self._closing.wake.set()
 
     async def on_verdict(self, delivery: Delivery) -> None:
         """Keep what quality and diversity announce."""

@@ -42,7 +42,9 @@ async def bootstrap(chassis: Chassis) -> None:
     for pool in engines:
         ready = [durable(Service.EXECUTOR, "task.ready", f"{pool}.{priority}") for priority in Priority]
         Consumer(chassis, ready, handlers.on_ready, permits=permits).start()
-    Consumer(chassis, durable(Service.EXECUTOR, "verification.requested"), handlers.on_verification).start()
+    verifications = asyncio.Semaphore(settings.verification_permits)
+    wanted = durable(Service.EXECUTOR, "verification.requested")
+    Consumer(chassis, wanted, handlers.on_verification, permits=verifications).start()
     chassis.health.check("artifacts", store.probe)
     chassis.task("reaper", _reap(chassis, list(engines.values())))
 

@@ -1,6 +1,7 @@
 """What drives an attempt: the Scaffold protocol, found by entry points `synthbench.scaffolds`."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -56,8 +57,9 @@ class Scaffold(Protocol):
         ...
 
 
+@cache
 def load_scaffold(name: str) -> Scaffold:
-    """Return a scaffold by name.
+    """Return a scaffold by name; the same one each time, as it keeps nothing of an attempt.
 
     Raises:
         InfraFailure: this executor has none of this name.

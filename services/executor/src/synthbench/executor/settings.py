@@ -14,7 +14,9 @@ class ExecutorSettings(Settings):
     engines: str = "bubblewrap"
     """Sandbox engines that this process serves, comma-separated."""
     permits: int = Field(default=2, ge=1)
-    """Attempts at once. One more permit is kept for verifications that others ask for."""
+    """Attempts at once."""
+    verification_permits: int = Field(default=2, ge=1)
+    """Verifications at once that others ask for, beside the attempts."""
     sandbox_root: Path = Path(tempfile.gettempdir()) / "synth-bench-sandboxes"
     """Where sandboxes keep their files; as root, other users must be able to enter it."""
     gateway_url: str = "http://127.0.0.1:8080"

@@ -7,7 +7,6 @@ isolation) every run is a command of its own.
 """
 
 import asyncio
-import json
 import os
 import socket
 from collections.abc import AsyncGenerator, Sequence
@@ -94,8 +93,7 @@ class ForkServer:
             if self._link is None:
                 return await self._sandbox.run([*PYTHON, code, *arguments], cwd=cwd, stdin=stdin, timeout=timeout)
             folder = str(PurePosixPath(self._sandbox.workdir, cwd or "."))
-            request = json.dumps({"cwd": folder, "code": code, "argv": list(arguments)})
-            return await self._forked([request.encode(), stdin], timeout)
+            return await self._forked(["\0".join([folder, code, *arguments]).encode(), stdin], timeout)
 
     async def _forked(self, files: Sequence[bytes], timeout: float) -> RunResult:  # noqa: ASYNC109 - as above
         assert self._link is not None

@@ -29,7 +29,8 @@ class Cgroup:
     def add(self, pid: int) -> None:
         """Move a process in; its later children are in, too."""
         for folder in dict.fromkeys(self.folders.values()):
-            (folder / "cgroup.procs").write_text(str(pid))
+            with open(f"{folder}/cgroup.procs", "wb", buffering=0) as file:  # noqa: PTH123 - pathlib costs as much as the kernel here
+                file.write(b"%d" % pid)
 
     def oom_kills(self) -> int:
         """How many processes the kernel killed in it for want of memory, so far."""

@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import os
+import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.host.children import watch_children
 from synthbench.sandbox.protocol import RunResult
 
 _LAST_WORDS = 5.0  # seconds after the end of the processes until their pipes must be at their end
@@ -196,15 +199,14 @@ async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> Running
         OSError: it cannot be started.
     """
     loop = asyncio.get_running_loop()
-    become: dict[str, Any] = (
-        {} if child.become is None else {"user": child.become, "group": child.become, "extra_groups": ()}
-    )
+    watch_children()
+    argv, become = _becoming(child)
     # a pipe, not asyncio's own socket pair: /dev/stdin of a socket cannot be opened
     near, far = os.pipe()
     try:
         transport, capture = await loop.subprocess_exec(
             lambda: Capture(child.output_bytes),
-            *child.argv,
+            *argv,
             stdin=near,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -224,6 +226,21 @@ async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> Running
     running = Running(transport, capture, stop)
     await running.feed(far, child.stdin)
     return running
+
+
+def _becoming(child: Child) -> tuple[Sequence[str], dict[str, Any]]:
+    """How it gets its user: by setpriv(1) where there is one, since Python gives up vfork when it has to do it."""
+    if child.become is None:
+        return child.argv, {}
+    setpriv, uid = _setpriv(), str(child.become)
+    if setpriv is None:
+        return child.argv, {"user": child.become, "group": child.become, "extra_groups": ()}
+    return [setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--", *child.argv], {}
+
+
+@cache
+def _setpriv() -> str | None:
+    return shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin")
 
 
 def _give_pipes(transport: asyncio.SubprocessTransport, stdin: int, uid: int | None) -> None:

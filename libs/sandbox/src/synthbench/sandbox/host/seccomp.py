@@ -8,6 +8,7 @@ seccomp(2), linux/seccomp.h, the syscall tables of the kernel, the default profi
 import errno
 import platform
 import struct
+from functools import cache
 
 _LOAD, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
@@ -40,6 +41,7 @@ _MACHINES: dict[str, tuple[int, dict[str, int]]] = {
 _ABSENT = {"clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"}
 
 
+@cache
 def filter_program(machine: str | None = None) -> bytes | None:
     """The program for this machine type as bwrap's --seccomp reads it, or None where we know no numbers for it."""
     known = _MACHINES.get(machine or platform.machine())

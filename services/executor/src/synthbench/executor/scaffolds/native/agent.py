@@ -2,8 +2,9 @@
 
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.trace import Span
 
@@ -15,6 +16,9 @@ from synthbench.executor.recorder import Turn
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.scaffolds.native.tools import SCHEMAS, SCHEMAS_JSON, Toolbox
 from synthbench.executor.scaffolds.native.turns import assistant_message, read_action, tool_messages
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 PROMPTS = 1
 """Version of the templates in `prompts/`; a changed prompt is a new folder."""
@@ -93,15 +97,19 @@ def _unusable(observation: Observation) -> bool:
     return observation.error in ("unknown_tool", "bad_arguments")
 
 
-def _prompt(name: str, world: World) -> str:
+@cache
+def _template(name: str) -> "Template":
     # PLC0415: seven processes start together, and this one needs templates only when an attempt begins.
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - as said above
 
     folder = resources.files("synthbench.executor.scaffolds.native").joinpath("prompts", str(PROMPTS))
-    template = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False).from_string(  # noqa: S701 - prompts, no HTML
+    return Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False).from_string(  # noqa: S701 - prompts, no HTML
         folder.joinpath(f"{name}.md.j2").read_text("utf-8")
     )
-    return template.render(
+
+
+def _prompt(name: str, world: World) -> str:
+    return _template(name).render(
         instruction=world.package.instruction.strip(),
         workdir=world.sandbox.workdir,
         visible_check=world.package.own.visible_check,

@@ -1,0 +1,63 @@
+"""How the end of a child is learned: from the kernel, by a pidfd.
+
+Python 3.11 has a thread wait for each child unless told otherwise; from 3.12 it does by itself what stands here.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from types import TracebackType
+from typing import Any, Self
+
+if sys.version_info < (3, 12):
+
+    class _Watcher(asyncio.AbstractChildWatcher):
+        """Serves every loop of the process. Source: asyncio, child watchers."""
+
+        def is_active(self) -> bool:
+            return True
+
+        def attach_loop(self, loop: asyncio.AbstractEventLoop | None) -> None:
+            """Any loop will do."""
+
+        def close(self) -> None:
+            """There is nothing to give back."""
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, a: type[BaseException] | None, b: BaseException | None, c: TracebackType | None) -> None:
+            """There is nothing to give back."""
+
+        def add_child_handler(self, pid: int, callback: Callable[..., object], *args: Any) -> None:
+            descriptor = os.pidfd_open(pid)
+            loop = asyncio.get_running_loop()
+
+            def ended() -> None:
+                loop.remove_reader(descriptor)
+                os.close(descriptor)
+                try:
+                    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                except ChildProcessError:  # somebody else waited for it
+                    code = 255
+                callback(pid, code, *args)
+
+            loop.add_reader(descriptor, ended)
+
+        def remove_child_handler(self, pid: int) -> bool:
+            """Nobody asks for it: a transport is closed after its child's end."""
+            raise NotImplementedError(pid)
+
+
+@cache
+def watch_children() -> None:
+    """Do without threads, where Python and the kernel (from 5.3) let us."""
+    if sys.platform != "linux" or sys.version_info >= (3, 12):
+        return
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return
+    asyncio.set_child_watcher(_Watcher())  # pyright: ignore[reportDeprecated] - only where it is not yet
