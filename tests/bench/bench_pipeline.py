@@ -30,7 +30,9 @@ from synthbench.tasks.library import load_library_task
 from .report import QUICK, Report
 
 TASK = "simple-task-001"
-COUNTS = [4] if QUICK else [10, 100, 1000] if os.environ.get("FULL") == "1" else [10, 100]
+COUNTS = {1: [4], 4: [8]} if QUICK else {1: [10, 30], 4: [10, 100], 8: [100]}
+if os.environ.get("FULL") == "1":
+    COUNTS = {1: [10, 100], 4: [10, 100, 1000], 8: [10, 100]}
 PEER_RUNS = 60
 FLOOR_RUNS = 3 if QUICK else 40
 PEER = "mini-swe-agent==2.4.6"
@@ -57,13 +59,13 @@ def main() -> None:
         folder.chmod(0o711)
         asyncio.run(floor(report, folder / "floor"))
         with upstream(folder, "ours", [[["bash", {"command": one}]] for one in commands()] + [[["submit", {}]]]) as url:
-            for permits in (1, 4):
+            for permits in COUNTS:
                 ours(report, folder / f"data-{permits}", url, permits)
         done = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
         if not QUICK:  # installing the peer takes longer than everything else
             with upstream(folder, "peer", [[["bash", {"command": one}]] for one in [*commands(), done]]) as url:
                 peer(report, folder, url)
-    best = max(value for case, value in report.facts.items() if case.startswith("trajectories/s, 4 at a time"))
+    best = max(value for case, value in report.facts.items() if case.startswith(("rate, 4", "rate, 8")))
     report.target("trajectories_per_second", best, ">= 3")
     report.finish(["synth-bench-executor"])
 
@@ -126,16 +128,23 @@ def ours(report: Report, folder: Path, url: str, permits: int) -> None:
             asyncio.run(submit(endpoints, 2))  # warm
             wait(connection, 2)
             total = 2
-            for count in COUNTS:
-                cpu, began = cpu_seconds(status), time.perf_counter()
+            for count in COUNTS[permits]:
+                cpu, busy, began = cpu_seconds(status), busy_seconds(), time.perf_counter()
                 asyncio.run(submit(endpoints, count))
                 total += count
                 wait(connection, total)
                 seconds = time.perf_counter() - began
                 case = f"{permits} at a time, {count} attempts"
-                report.facts[f"trajectories/s, {case}"] = round(count / seconds, 2)
-                report.facts[f"CPU ms a trajectory, {case}"] = round((cpu_seconds(status) - cpu) * 1000 / count, 1)
+                report.facts[f"rate, {case}, trajectories/s"] = round(count / seconds, 2)
+                report.facts[f"CPU ms a trajectory, {case}, whole machine"] = round(
+                    (busy_seconds() - busy) * 1000 / count
+                )
+                report.facts[f"CPU ms a trajectory, {case}, services"] = round(
+                    (cpu_seconds(status) - cpu) * 1000 / count
+                )
                 report.facts[f"memory MB of all processes, {case}"] = memory_mb(status)
+            if permits == 1:
+                over_floor(report, connection)
             row = connection.execute(
                 "select count(*) filter (where outcome = 'solved' and verdict = 'accept' and curation is not null) "
                 "from catalogue.trajectories"
@@ -144,6 +153,23 @@ def ours(report: Report, folder: Path, url: str, permits: int) -> None:
             assert row[0] == total, f"{row[0]} of {total} were solved, verified twice, scored and curated"
     finally:
         subprocess.run([*command, "down", "--now"], env=env, check=False, timeout=120, stderr=subprocess.DEVNULL)
+
+
+_TIMES = """
+    select extract(epoch from max((body::json->>'finished_at')::timestamptz) - min((body::json->>'started_at')::timestamptz))
+    from catalogue.steps group by rollout_id, attempt
+"""  # noqa: E501 - one expression
+
+
+def over_floor(report: Report, connection: psycopg.Connection) -> None:
+    """What a step and a trajectory cost beside their raw commands and sandboxes, one at a time."""
+    for (seconds,) in connection.execute(_TIMES).fetchall():
+        report.add("ours: a step, one at a time", float(seconds) * 1000 / STEPS)
+    rate = max(value for case, value in report.facts.items() if case.startswith("rate, 1 at a time"))
+    step, floor = report.p50("ours: a step, one at a time"), report.p50("floor: a step's command, raw")
+    report.facts["cost of a step over its raw command, ms"] = round(step - floor, 1)
+    floor = report.p50("floor: a trajectory's sandboxes, raw")
+    report.facts["cost of a trajectory over its raw sandboxes, ms"] = round(1000 / rate - floor, 1)
 
 
 async def submit(endpoints: Endpoints, count: int) -> None:
@@ -176,6 +202,12 @@ def _each(status: dict, read: Callable[[Path], float]) -> float:
         except OSError:
             continue
     return total
+
+
+def busy_seconds() -> float:
+    """Of all processors, whoever used them."""
+    user, nice, system, _, _, irq, soft, *_ = (int(word) for word in Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(status: dict) -> float:
