@@ -40,6 +40,9 @@ test-kills: setup-dev ## kill everything at every point, one by one (half an hou
 test-compose: setup-dev ## docker-compose.yml, up to a curated trajectory and down again
 	@scripts/test_compose.sh
 
+test-containers: setup-dev ## the suites that need servers, against containers
+	@scripts/test_containers.sh $(ARGS)
+
 compose-env: setup ## write .env with fresh secrets for docker compose
 	@$(BIN)/python scripts/compose_files.py --env
 

@@ -1,4 +1,7 @@
-"""Real servers for every suite: NATS and Postgres from their wheels, each test with its own streams and database."""
+"""Real servers for every suite, each test with its own streams and database.
+
+They come from wheels, or with `--containers` from the images of docker-compose.yml.
+"""
 
 import asyncio
 import itertools
@@ -9,7 +12,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 import pytest
@@ -25,8 +28,21 @@ from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.registry import Service
 from synthbench.storage.migrations import migrate
 
+if TYPE_CHECKING:
+    from containers import ContainerNats, ContainerPostgres, ContainerSeaweedFS
+
 T = TypeVar("T")
 _numbers = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--containers", action="store_true", help="servers in containers instead of from wheels")
+
+
+@pytest.fixture(scope="session")
+def in_containers(pytestconfig: pytest.Config) -> bool:
+    """Whether servers run in containers."""
+    return pytestconfig.getoption("--containers")
 
 
 class Background:
@@ -72,7 +88,16 @@ def servers_folder() -> Generator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(background: Background, servers_folder: Path) -> Generator[EmbeddedPostgres]:
+def postgres_server(
+    background: Background, servers_folder: Path, in_containers: bool
+) -> "Generator[EmbeddedPostgres | ContainerPostgres]":
+    if in_containers:
+        from containers import ContainerPostgres  # noqa: PLC0415 - testcontainers asks for Docker at its import
+
+        container = ContainerPostgres()
+        yield container
+        container.stop()
+        return
     server = EmbeddedPostgres(
         servers_folder / "postgres", servers_folder / "postgres.log", "secret-pass", durable=False
     )
@@ -82,7 +107,7 @@ def postgres_server(background: Background, servers_folder: Path) -> Generator[E
 
 
 @pytest.fixture
-def dsn(postgres_server: EmbeddedPostgres) -> SecretStr:
+def dsn(postgres_server: "EmbeddedPostgres | ContainerPostgres") -> SecretStr:
     """An empty database."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(postgres_server.dsn.get_secret_value(), autocommit=True) as connection:
@@ -91,8 +116,17 @@ def dsn(postgres_server: EmbeddedPostgres) -> SecretStr:
 
 
 @pytest.fixture
-def nats_server(background: Background, tmp_path: Path) -> Generator[EmbeddedNats]:
+def nats_server(
+    background: Background, tmp_path: Path, in_containers: bool
+) -> "Generator[EmbeddedNats | ContainerNats]":
     """A server without users, with empty streams."""
+    if in_containers:
+        from containers import ContainerNats  # noqa: PLC0415 - as above
+
+        container = ContainerNats()
+        yield container
+        container.stop()
+        return
     server = EmbeddedNats(tmp_path / "nats", tmp_path / "nats.log")
     background.run(server.start())
     yield server
@@ -100,7 +134,14 @@ def nats_server(background: Background, tmp_path: Path) -> Generator[EmbeddedNat
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Generator[SeaweedFS]:
+def s3_server(in_containers: bool) -> "Generator[SeaweedFS | ContainerSeaweedFS]":
+    if in_containers:
+        from containers import ContainerSeaweedFS  # noqa: PLC0415 - as above
+
+        container = ContainerSeaweedFS()
+        yield container
+        container.stop()
+        return
     if sys.platform != "linux":
         pytest.skip("SeaweedFS has no wheel for this system")
     with tempfile.TemporaryDirectory(prefix="synthbench-s3-", ignore_cleanup_errors=True) as folder:
@@ -111,7 +152,9 @@ def s3_server() -> Generator[SeaweedFS]:
 
 
 @pytest.fixture
-def s3(s3_server: SeaweedFS, monkeypatch: pytest.MonkeyPatch) -> SeaweedFS:
+def s3(
+    s3_server: "SeaweedFS | ContainerSeaweedFS", monkeypatch: pytest.MonkeyPatch
+) -> "SeaweedFS | ContainerSeaweedFS":
     """The server, with its credentials in the environment."""
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
@@ -122,7 +165,7 @@ MakeChassis = Callable[..., AbstractAsyncContextManager[Chassis]]
 
 
 @pytest.fixture
-def make_chassis(nats_server: EmbeddedNats, tmp_path: Path) -> MakeChassis:
+def make_chassis(nats_server: "EmbeddedNats | ContainerNats", tmp_path: Path) -> MakeChassis:
     """Open a chassis on the test's NATS, with the topology made; settings by name."""
 
     @asynccontextmanager

@@ -1,11 +1,27 @@
 #!/bin/sh
 # All tests: the parallel ones side by side, then those that measure or need the machine for themselves.
+# In CI the Docker engine and the images of the later suites are made ready beside the parallel tests.
 # usage: scripts/test.sh [pytest arguments]
 set -eu
 cd "$(dirname "$0")/.."
 if [ $# -gt 0 ]; then
     exec .venv/bin/pytest "$@"
 fi
+say() { printf 'test: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+work=$(mktemp -d)
+stop_docker() { :; }
+trap 'stop_docker; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+preparing=""
+if [ "${CI:-}" = true ]; then
+    (. scripts/docker.sh && docker build --quiet -f deploy/Dockerfile -t synth-bench:0.1.0 .) >"$work/docker.log" 2>&1 &
+    preparing=$!
+fi
 workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(max(2, min(8, os.cpu_count() or 2)))')}
 .venv/bin/pytest -q -n "$workers" --dist loadscope -m "not alone"
+if [ -n "$preparing" ]; then
+    stop_docker() { [ ! -f "$work/dockerd.pid" ] || kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true; }
+    wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
+fi
 .venv/bin/pytest -q -m alone
