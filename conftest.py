@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def in_containers(pytestconfig: pytest.Config) -> bool:
     """Whether servers run in containers."""
-    return pytestconfig.getoption("--containers")
+    return bool(pytestconfig.getoption("--containers"))
 
 
 class Background:

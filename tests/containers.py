@@ -3,15 +3,20 @@
 The images are those that docker-compose.yml names.
 """
 
-import re
 import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+import psycopg
 import yaml
 from pydantic import SecretStr
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+from servers import SeaweedFS, lists_buckets
 
 _START_SECONDS = 60
 
@@ -23,9 +28,11 @@ def image(service: str) -> str:
     return compose["services"][service]["image"]
 
 
-def _started(container: DockerContainer, words: str) -> DockerContainer:
-    waiting = LogMessageWaitStrategy(re.compile(words)).with_startup_timeout(_START_SECONDS)
-    return container.waiting_for(waiting).start()
+def _wait(answers: Callable[[], bool], container: DockerContainer) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not answers():
+        assert time.monotonic() < deadline, container.get_logs()
+        time.sleep(0.05)
 
 
 class ContainerNats:
@@ -34,7 +41,14 @@ class ContainerNats:
     def __init__(self) -> None:
         self._container = DockerContainer(image("nats")).with_exposed_ports(4222)
         self._container.with_command(["--jetstream", "--store_dir", "/data"])
-        _started(self._container, "Server is ready")
+        self._container.start()
+        _wait(self._answers, self._container)
+
+    def _answers(self) -> bool:
+        port = int(self._container.get_exposed_port(4222))
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as connection:
+            return connection.recv(4) == b"INFO"
+        return False
 
     @property
     def url(self) -> str:
@@ -52,8 +66,15 @@ class ContainerPostgres:
         self._container = DockerContainer(image("postgres")).with_exposed_ports(5432)
         self._container.with_env("POSTGRES_USER", "synthbench").with_env("POSTGRES_DB", "postgres")
         self._container.with_env("POSTGRES_PASSWORD", self._password)
-        # The first start makes the database and ends again.
-        _started(self._container, r"(?s)ready to accept connections.*ready to accept connections")
+        self._container.start()
+        _wait(self._answers, self._container)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.dsn.get_secret_value(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     @property
     def port(self) -> int:
@@ -70,13 +91,14 @@ class ContainerPostgres:
 class ContainerSeaweedFS:
     """An S3 server."""
 
-    key, secret = "tester", "test-secret-key"
+    key, secret = SeaweedFS.key, SeaweedFS.secret
 
     def __init__(self) -> None:
         self._container = DockerContainer(image("s3")).with_exposed_ports(8333)
         self._container.with_env("AWS_ACCESS_KEY_ID", self.key).with_env("AWS_SECRET_ACCESS_KEY", self.secret)
-        self._container.with_command(["server", "-s3", "-dir=/tmp", "-ip.bind=0.0.0.0"])
-        _started(self._container, "Start Seaweed S3 API Server")
+        self._container.with_command(["mini", "-dir=/tmp", "-ip.bind=0.0.0.0", *SeaweedFS.options])
+        self._container.start()
+        _wait(lambda: lists_buckets(self.environment), self._container)
 
     @property
     def port(self) -> int:

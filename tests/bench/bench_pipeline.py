@@ -30,9 +30,9 @@ from synthbench.tasks.library import load_library_task
 from .report import QUICK, Report
 
 TASK = "simple-task-001"
-COUNTS = {1: [4], 4: [8]} if QUICK else {1: [10, 30], 4: [10, 100], 8: [100]}
-if os.environ.get("FULL") == "1":
-    COUNTS = {1: [10, 100], 4: [10, 100, 1000], 8: [10, 100]}
+FULL = os.environ.get("FULL") == "1"
+LONG = {1: [10, 100], 4: [10, 100, 1000], 8: [10, 100]}
+COUNTS = {1: [4], 4: [8]} if QUICK else LONG if FULL else {1: [10, 30], 4: [10, 100], 8: [100]}
 PEER_RUNS = 60
 FLOOR_RUNS = 3 if QUICK else 40
 PEER = "mini-swe-agent==2.4.6"

@@ -114,7 +114,7 @@ async def _run_tests(
     tests = await _sandbox(stack, engine, spec)
     await tests.upload(package.tests_archive(), to="tests")
     folder = f"{tests.workdir}/tests"
-    command = ["python3", "-I", f"{folder}/{DRIVER}", "--tests", folder, "--socket", tests.socket_path("channel")]
+    command = ["python3", "-I", "-S", f"{folder}/{DRIVER}", "--tests", folder, "--socket", tests.socket_path("channel")]
     result = await tests.run(command, timeout=package.limits.verifier_timeout_sec)
     # Tests that ran out of time while they waited for the code: it is the code that hangs.
     side.timed_out = side.timed_out or (result.timed_out and side.busy)
