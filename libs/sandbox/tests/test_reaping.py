@@ -1,11 +1,14 @@
 """An engine that was killed leaves sandboxes; the next engine takes them away, and nobody else's."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
 
@@ -58,3 +61,37 @@ async def test_what_a_killed_engine_left_is_taken_away(engine: SandboxEngine, ro
         time.sleep(0.05)
     assert processes("4321") == []
     assert [path for path in Path("/sys/fs/cgroup").rglob("synthbench-*") if "probe" in path.name] == []
+
+
+CLOSER = """
+import asyncio, os, sys
+from pathlib import Path
+from synthbench.sandbox.engines import load_engine
+from synthbench.sandbox.host import local
+from synthbench.sandbox.protocol import SandboxSpec
+
+async def main():
+    engine = load_engine(sys.argv[1], root=Path(sys.argv[2]))
+    box = await engine.create(SandboxSpec(owner="half-closed"))
+    await box.run(["true"], timeout=10)
+    print(box.id, flush=True)
+    remove = local.remove
+    def removed_and_killed(folder):
+        if sys.argv[3] == "after":
+            remove(folder)
+        os.kill(os.getpid(), 9)
+    local.remove = removed_and_killed
+    await box.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_killed_before_or_after_the_folder_went_nothing_stays(engine: SandboxEngine, root: Path, moment: str):
+    argv = [sys.executable, "-c", CLOSER, engine.name, str(root), moment]
+    ended = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    await engine.reap()
+    assert [path.name for path in root.iterdir() if not path.name.startswith(".")] == []
+    assert list(Path("/sys/fs/cgroup").rglob(f"synthbench-{ended.stdout.strip()}")) == []

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, 
 from synthbench.sandbox.host.places import Places, make_places, make_root
 from synthbench.sandbox.host.processes import kill_all, naming, of_uid
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
-from synthbench.sandbox.host.running import Child, Ended, Running, start
+from synthbench.sandbox.host.running import Child, ChildRunning, CwdPipe, Ended, start, telling_cwd
 from synthbench.sandbox.host.seccomp import filter_program
 from synthbench.sandbox.host.shell import limited
 from synthbench.sandbox.host.system import SANDBOX_PATH, BubblewrapProgram, SystemView, find_bubblewrap, find_system
@@ -125,7 +126,7 @@ class BubblewrapEngine:
         launcher = _Bwrap(self._program, self._system, spec, places, lease, cgroup, held)
         sockets = {socket: f"{_SOCKETS}/{socket}.sock" for socket in spec.sockets}
         sandbox = LocalSandbox(
-            name, spec, isolation, spec.workdir, places, launcher, uid, sockets, self._sandboxes.forget
+            name, spec, isolation, spec.workdir, places, launcher, lease, sockets, self._sandboxes.forget
         )
         self._sandboxes.add(sandbox)
         return sandbox
@@ -175,14 +176,14 @@ class _Bwrap:
 
     async def launch(self, command: Command) -> "_Launched":
         """Start bwrap; the command begins when its limits are set."""
-        launched = _Launched()
-        argv = [*self._arguments(command, launched), "--", *self._command(command)]
+        launched = _Launched(CwdPipe() if command.track_cwd else None)
+        argv = [*self._arguments(command, launched), "--", *self._command(launched.wrapped(command.argv))]
         child = Child(
             argv=argv,
             env=self.program.env,
             output_bytes=self.spec.limits.output_bytes,
             cwd=Path("/"),
-            pass_fds=[*launched.given, *command.pass_fds],
+            pass_fds=[*launched.given, *launched.cwd_descriptors()],
             stdin=command.stdin,
             uid=self.lease.uid if self.lease else None,
             become=self.lease.uid if self.lease else None,
@@ -200,10 +201,10 @@ class _Bwrap:
             raise
         return launched
 
-    def _command(self, command: Command) -> list[str]:
+    def _command(self, argv: Sequence[str]) -> list[str]:
         return limited(
             self.spec.limits,
-            command.argv,
+            argv,
             memory="memory" not in self.held,
             pids="pids" not in self.held and self.lease is not None,
         )
@@ -236,11 +237,9 @@ class _Bwrap:
         """Nothing outlives its command here: the namespace went with it."""
 
     async def aclose(self) -> None:
-        """Remove the cgroup, and give the uid back."""
+        """Remove the cgroup."""
         if self.cgroup:
             await self.cgroup.remove()
-        if self.lease:
-            self.lease.release()
 
 
 _ENVIRONMENT = {
@@ -258,7 +257,8 @@ _ENVIRONMENT = {
 class _Launched:
     """One running bwrap: the descriptors we share with it, and what it told us."""
 
-    running: Running = field(init=False)
+    tracker: CwdPipe | None
+    running: ChildRunning = field(init=False)
     given: list[int] = field(default_factory=list[int])
     _gate: int = -1
     _child: int = -1
@@ -286,10 +286,24 @@ class _Launched:
         self.given.append(read)
         return read
 
+    def wrapped(self, argv: Sequence[str]) -> Sequence[str]:
+        """The command, made to tell where it ends."""
+        return telling_cwd(argv, self.tracker.write_end) if self.tracker else argv
+
+    def cwd_descriptors(self) -> Sequence[int]:
+        """What it tells that through."""
+        return [self.tracker.write_end] if self.tracker else []
+
+    def cwd(self) -> str | None:
+        """See `Launched`."""
+        return self.tracker.answer() if self.tracker else None
+
     def started(self) -> None:
         """Bwrap has its ends now."""
         while self.given:
             os.close(self.given.pop())
+        if self.tracker:
+            self.tracker.started()
 
     async def begin(self, cgroup: Cgroup | None) -> None:
         """Wait for the first process inside, put it into its group, and let it go on."""
@@ -301,7 +315,7 @@ class _Launched:
             raise SandboxError(f"bwrap said nothing for {_STATUS_SECONDS:g} s") from None
         if self._child < 0:
             await self.running.finish(timeout=_STATUS_SECONDS)
-            out, _ = self.running.output.streams[2].kept()
+            out, _ = self.running.streams[2].kept()
             raise SandboxError(f"{_NO_START} ({out.decode(errors='replace').strip()[:300]})")
         if cgroup is not None:
             try:
@@ -368,12 +382,14 @@ class _Launched:
             if "exit-code" in (said := json.loads(line)):
                 code: int = said["exit-code"]
                 return code
-        stderr, _ = ended.capture.streams[2].kept()
+        stderr, _ = ended.streams[2].kept()
         raise SandboxError(f"{_NO_START} ({stderr.decode(errors='replace').strip()[:300] or ended.returncode})")
 
     def close(self) -> None:
         """Give back every descriptor."""
         self.started()
+        if self.tracker:
+            self.tracker.close()
         if self._gone is not None and not self._gone.is_set():
             self._ended()
         for fd in (self._status_read, self._gate, self._child):

@@ -18,7 +18,7 @@ from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, 
 from synthbench.sandbox.host.places import Places, make_places, make_root
 from synthbench.sandbox.host.processes import MARK, kill_all, marked
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
-from synthbench.sandbox.host.running import Child, Ended, Running, start
+from synthbench.sandbox.host.running import Child, ChildRunning, CwdPipe, Ended, start, telling_cwd
 from synthbench.sandbox.host.shell import limited
 from synthbench.sandbox.host.system import find_python
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
@@ -97,7 +97,7 @@ class ProcessEngine:
         launcher = _Processes(name, spec, places, lease, self._folder.path)
         sockets = {socket: str(path) for socket, path in spec.sockets.items()}
         workdir = str(places.workspace)
-        sandbox = LocalSandbox(name, spec, isolation, workdir, places, launcher, uid, sockets, self._sandboxes.forget)
+        sandbox = LocalSandbox(name, spec, isolation, workdir, places, launcher, lease, sockets, self._sandboxes.forget)
         self._sandboxes.add(sandbox)
         return sandbox
 
@@ -132,22 +132,29 @@ class _Processes:
         """Start it in a session of its own."""
         self._commands += 1
         mark = f"{self.id}.{self._commands}"
-        launched = _Launched(mark)
+        launched = _Launched(mark, CwdPipe() if command.track_cwd else None)
+        tracker = launched.tracker
+        argv = telling_cwd(command.argv, tracker.write_end) if tracker else command.argv
         uid = self.lease.uid if self.lease else None
         child = Child(
-            argv=limited(self.spec.limits, command.argv, memory=sys.platform == "linux", pids=uid is not None),
+            argv=limited(self.spec.limits, argv, memory=sys.platform == "linux", pids=uid is not None),
             env={**self._environment(), **command.env, MARK: mark},
             output_bytes=self.spec.limits.output_bytes,
             cwd=Path(command.cwd),
-            pass_fds=command.pass_fds,
+            pass_fds=[tracker.write_end] if tracker else [],
             stdin=command.stdin,
             uid=uid,
             become=uid,
         )
         try:
             launched.running = await start(child, stop=launched.stop)
-        except OSError as error:
-            raise SandboxError(f"the command could not be started ({error})") from error
+        except BaseException as error:
+            launched.close()
+            if isinstance(error, OSError):
+                raise SandboxError(f"the command could not be started ({error})") from error
+            raise
+        if tracker:
+            tracker.started()
         return launched
 
     def _environment(self) -> dict[str, str]:
@@ -170,9 +177,7 @@ class _Processes:
         await kill_all(lambda: marked(self.id + ".", self.lease.uid if self.lease else None))
 
     async def aclose(self) -> None:
-        """Give the uid back."""
-        if self.lease:
-            self.lease.release()
+        """The kernel keeps nothing for it."""
 
 
 @dataclass
@@ -180,7 +185,8 @@ class _Launched:
     """One running command."""
 
     mark: str
-    running: Running = field(init=False)
+    tracker: CwdPipe | None
+    running: ChildRunning = field(init=False)
 
     async def stop(self) -> None:
         """Kill its group, and what left the group but kept the mark."""
@@ -196,5 +202,11 @@ class _Launched:
         code = ended.returncode
         return None if ended.killed or code is None else code if code >= 0 else 128 - code
 
+    def cwd(self) -> str | None:
+        """See `Launched`."""
+        return self.tracker.answer() if self.tracker else None
+
     def close(self) -> None:
-        """Nothing to give back."""
+        """Give the pipe back."""
+        if self.tracker:
+            self.tracker.close()

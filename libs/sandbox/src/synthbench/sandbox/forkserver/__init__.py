@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.sockets import socket_place
+from synthbench.sandbox.host.streams import OutputStream, read_stream, until_over
 from synthbench.sandbox.protocol import RunResult, Sandbox
 
 SOCKET = "python"
@@ -27,23 +27,6 @@ PYTHON = ("python3", "-I", "-S", "-c")
 _START_SECONDS = 10.0
 _LIFE_SECONDS = 24 * 3600.0
 _READ_SECONDS = 5.0
-
-
-class _Stream(asyncio.Protocol):
-    """Takes one output to its end."""
-
-    def __init__(self, limit: int) -> None:
-        self.kept = HeadTail(limit)
-        self.over = asyncio.get_running_loop().create_future()
-
-    def data_received(self, data: bytes) -> None:
-        """Keep it or count it."""
-        self.kept.feed(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
-        """Every writer is gone."""
-        if not self.over.done():
-            self.over.set_result(None)
 
 
 @dataclass
@@ -98,16 +81,15 @@ class ForkServer:
     async def _forked(self, files: Sequence[bytes], timeout: float) -> RunResult:  # noqa: ASYNC109 - as above
         assert self._link is not None
         loop = asyncio.get_running_loop()
-        streams = [_Stream(self._output_bytes), _Stream(self._output_bytes)]
+        streams: list[OutputStream] = []
         began = loop.time()
-        with ExitStack() as ours, ExitStack() as given:
+        with ExitStack() as given:
             descriptors = [_file(data, given) for data in files]
-            for stream in streams:
+            for _ in (1, 2):
                 read, write = os.pipe()
                 given.callback(os.close, write)
                 os.fchmod(write, 0o666)  # so that /dev/stdout can be opened
-                transport, _ = await loop.connect_read_pipe(lambda stream=stream: stream, os.fdopen(read, "rb"))
-                ours.callback(transport.close)
+                streams.append(await read_stream(read, self._output_bytes))
                 descriptors.append(write)
             answer, timed_out = b"", False
             try:
@@ -119,7 +101,7 @@ class ForkServer:
                 timed_out = isinstance(error, TimeoutError)
             if not answer:
                 await self._lose()
-            await asyncio.wait([stream.over for stream in streams], timeout=_READ_SECONDS)
+        await until_over(streams, _READ_SECONDS)
         return _result(_code(answer), streams, timed_out=timed_out, seconds=loop.time() - began)
 
     async def _lose(self) -> None:
@@ -180,7 +162,7 @@ def _code(answer: bytes) -> int | None:
     return 128 - code if code < 0 else code
 
 
-def _result(code: int | None, streams: Sequence[_Stream], *, timed_out: bool, seconds: float) -> RunResult:
+def _result(code: int | None, streams: Sequence[OutputStream], *, timed_out: bool, seconds: float) -> RunResult:
     (stdout, stdout_cut), (stderr, stderr_cut) = (stream.kept.kept() for stream in streams)
     return RunResult(
         exit_code=code,

@@ -10,7 +10,8 @@ from typing import Protocol, TypeVar
 from synthbench.sandbox.domain.paths import within
 from synthbench.sandbox.errors import PathRefused, SandboxClosed
 from synthbench.sandbox.host.places import Places, remove
-from synthbench.sandbox.host.running import CwdPipe, Ended, Running
+from synthbench.sandbox.host.running import Ended, Running
+from synthbench.sandbox.host.uids import UidLease
 from synthbench.sandbox.protocol import READ_CAP, ChangedPath, Diff, Isolation, RunResult, SandboxSpec, Snapshot
 from synthbench.sandbox.tree.beneath import Owner
 from synthbench.sandbox.tree.contents import Contents
@@ -27,7 +28,8 @@ class Command:
     cwd: str
     env: Mapping[str, str]
     stdin: bytes
-    pass_fds: Sequence[int] = ()
+    track_cwd: bool = False
+    """Learn where a `bash -c SCRIPT` ends."""
 
 
 class Launched(Protocol):
@@ -40,6 +42,10 @@ class Launched(Protocol):
 
     def exit_code(self, ended: Ended) -> int | None:
         """The code as a shell sees it, None where it was killed; SandboxError where it never began."""
+        ...
+
+    def cwd(self) -> str | None:
+        """Where it ended, if that was asked for and told."""
         ...
 
     def close(self) -> None:
@@ -63,7 +69,7 @@ class Launcher(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Give back groups and uids."""
+        """Give back what the kernel keeps for it; the folders are still there, and tell the reaper of it till then."""
         ...
 
 
@@ -83,7 +89,7 @@ class LocalSandbox:
         workdir: the workspace as commands see it.
         places: its folders.
         launcher: starts commands.
-        uid: who owns the files, where we are root.
+        lease: on the uid that owns the files, where we are root.
         sockets: where commands find the sockets, by name.
         closed: told when it is gone.
     """
@@ -94,7 +100,7 @@ class LocalSandbox:
     workdir: str
     places: Places
     launcher: Launcher
-    uid: int | None
+    lease: UidLease | None
     sockets: Mapping[str, str]
     closed: Callable[["LocalSandbox"], None]
     _running: set[Running] = field(default_factory=set[Running])
@@ -107,7 +113,7 @@ class LocalSandbox:
             root=self.places.workspace,
             workdir=self.workdir,
             contents=Contents(self.places.side / "texts"),
-            owner=Owner(self.uid),
+            owner=Owner(self.lease.uid if self.lease else None),
             max_bytes=self.spec.limits.disk_mb * 1024 * 1024,
         )
 
@@ -127,35 +133,26 @@ class LocalSandbox:
     ) -> RunResult:
         """See the protocol."""
         self._open()
-        pipe = CwdPipe() if track_cwd else None
         command = Command(
-            argv=pipe.wrap(argv) if pipe else list(argv),
+            argv=list(argv),
             cwd=await self._cwd(cwd),
             env={**self.spec.env, **(env or {})},
             stdin=stdin,
-            pass_fds=[pipe.write_end] if pipe else [],
+            track_cwd=track_cwd,
         )
         oom_kills, kills = self.launcher.oom_kills(), self._kills
+        launched = await self.launcher.launch(command)
+        self._running.add(launched.running)
         try:
-            launched = await self.launcher.launch(command)
-            self._running.add(launched.running)
             if self._kills != kills:  # everything was killed while this one was on its way
                 await self._end(launched.running)
-            if pipe:
-                pipe.started()
-            try:
-                ended = await launched.running.finish(timeout=timeout)
-                return ended.result(
-                    exit_code=launched.exit_code(ended),
-                    oom=self.launcher.oom_kills() > oom_kills,
-                    cwd=pipe.answer() if pipe else None,
-                )
-            finally:
-                self._running.discard(launched.running)
-                launched.close()
+            ended = await launched.running.finish(timeout=timeout)
+            return ended.result(
+                exit_code=launched.exit_code(ended), oom=self.launcher.oom_kills() > oom_kills, cwd=launched.cwd()
+            )
         finally:
-            if pipe:
-                pipe.close()
+            self._running.discard(launched.running)
+            launched.close()
 
     async def _cwd(self, cwd: str | None) -> str:
         """Where to start: a folder of the workspace is looked up, any other is the engine's business."""
@@ -224,11 +221,15 @@ class LocalSandbox:
             return
         self._gone = True
         try:
-            await self.kill()
+            try:
+                await self.kill()
+            finally:
+                await self.launcher.aclose()
         finally:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(remove, self.places.top)
-            await self.launcher.aclose()
+            if self.lease:
+                self.lease.release()
             self.closed(self)
 
 

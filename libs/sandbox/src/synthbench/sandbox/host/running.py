@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -86,11 +87,11 @@ class Ended:
     timed_out: bool
     killed: bool
     seconds: float
-    capture: Capture = field(repr=False)
+    streams: Mapping[int, HeadTail] = field(repr=False)
 
     def result(self, *, exit_code: int | None, oom: bool = False, cwd: str | None = None) -> RunResult:
         """As the caller of `Sandbox.run` gets it."""
-        out, err = self.capture.streams[1], self.capture.streams[2]
+        out, err = self.streams[1], self.streams[2]
         (stdout, stdout_cut), (stderr, stderr_cut) = out.kept(), err.kept()
         return RunResult(
             exit_code=exit_code,
@@ -107,51 +108,34 @@ class Ended:
         )
 
 
-class Running:
-    """A child that was started; always ended by `finish`.
+class Running(ABC):
+    """A command that was started; always ended by `finish`."""
 
-    Args:
-        transport: asyncio's handle.
-        capture: its output.
-        stop: ends every process of the command and returns when they are gone; called after each end, normal or not.
-    """
-
-    def __init__(
-        self, transport: asyncio.SubprocessTransport, capture: Capture, stop: Callable[[], Awaitable[None]]
-    ) -> None:
-        self._transport = transport
-        self._capture = capture
-        self._stop = stop
+    def __init__(self) -> None:
         self._killed = False
-        self._stdin: asyncio.WriteTransport | None = None
-        self._feeding = _Feeding()
         self._began = asyncio.get_running_loop().time()
 
     @property
-    def pid(self) -> int:
-        """The process we started."""
-        return self._transport.get_pid()
+    @abstractmethod
+    def streams(self) -> Mapping[int, HeadTail]:
+        """What it printed so far: 1 and 2."""
 
     @property
-    def output(self) -> Capture:
-        """What it printed so far."""
-        return self._capture
+    @abstractmethod
+    def returncode(self) -> int | None:
+        """As the engine learned it; `Launched.exit_code` makes sense of it."""
 
-    async def feed(self, pipe: int, data: bytes) -> None:
-        """Write `data` to the pipe as the child reads it, then close it."""
-        loop = asyncio.get_running_loop()
-        self._stdin, _ = await loop.connect_write_pipe(lambda: self._feeding, os.fdopen(pipe, "wb", buffering=0))
-        self._stdin.write(data)
-        self._stdin.write_eof()
-
+    @abstractmethod
     async def until_exit(self) -> None:
         """Wait for the process we started, not for what it left behind."""
-        await asyncio.shield(self._capture.exited)
 
-    def kill_direct(self) -> None:
-        """Kill the process we started; its children are the engine's business."""
-        with contextlib.suppress(ProcessLookupError):
-            self._transport.kill()
+    @abstractmethod
+    async def stop(self) -> None:
+        """End every process of the command, and return when they are gone; called after each end, normal or not."""
+
+    @abstractmethod
+    async def last_words(self) -> None:
+        """Read what is left in its pipes, and close them; its processes are gone."""
 
     def marked_killed(self) -> None:
         """Somebody ends it from outside: its exit code means nothing."""
@@ -170,29 +154,88 @@ class Running:
             seconds = asyncio.get_running_loop().time() - self._began
             await _through(self.end())
         killed = timed_out or self._killed
-        code = None if killed else self._transport.get_returncode()
-        return Ended(returncode=code, timed_out=timed_out, killed=killed, seconds=seconds, capture=self._capture)
+        code = None if killed else self.returncode
+        return Ended(returncode=code, timed_out=timed_out, killed=killed, seconds=seconds, streams=self.streams)
 
     async def end(self) -> None:
         """Kill what is left of it, and wait until it is gone and its pipes are read; twice is as good as once."""
         try:
             async with asyncio.timeout(_KILL):
-                await self._stop()
+                await self.stop()
                 await self.until_exit()
         except TimeoutError as error:
             raise SandboxError(
-                f"the processes of command {self.pid} did not end within {_KILL:.0f} s of being killed",
+                f"the processes of a command did not end within {_KILL:.0f} s of being killed",
                 "look for processes in state D, or a kernel without free memory",
             ) from error
         finally:
-            # wait() cancels what it waits for only by our word; the pipes are closed then anyway
-            await asyncio.wait([self._capture.closed], timeout=_LAST_WORDS)
-            self._transport.close()
-            if self._stdin is not None and not self._feeding.over:
-                self._stdin.abort()
+            await self.last_words()
 
 
-async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> Running:
+class ChildRunning(Running):
+    """A child of this process.
+
+    Args:
+        transport: asyncio's handle.
+        capture: its output.
+        stop: ends every process of the command.
+    """
+
+    def __init__(
+        self, transport: asyncio.SubprocessTransport, capture: Capture, stop: Callable[[], Awaitable[None]]
+    ) -> None:
+        super().__init__()
+        self._transport = transport
+        self._capture = capture
+        self._stop = stop
+        self._stdin: asyncio.WriteTransport | None = None
+        self._feeding = _Feeding()
+
+    @property
+    def pid(self) -> int:
+        """The process we started."""
+        return self._transport.get_pid()
+
+    @property
+    def streams(self) -> Mapping[int, HeadTail]:
+        """See `Running`."""
+        return self._capture.streams
+
+    @property
+    def returncode(self) -> int | None:
+        """Negative for a signal."""
+        return self._transport.get_returncode()
+
+    async def feed(self, pipe: int, data: bytes) -> None:
+        """Write `data` to the pipe as the child reads it, then close it."""
+        loop = asyncio.get_running_loop()
+        self._stdin, _ = await loop.connect_write_pipe(lambda: self._feeding, os.fdopen(pipe, "wb", buffering=0))
+        self._stdin.write(data)
+        self._stdin.write_eof()
+
+    async def until_exit(self) -> None:
+        """See `Running`."""
+        await asyncio.shield(self._capture.exited)
+
+    async def stop(self) -> None:
+        """See `Running`."""
+        await self._stop()
+
+    def kill_direct(self) -> None:
+        """Kill the process we started; its children are the engine's business."""
+        with contextlib.suppress(ProcessLookupError):
+            self._transport.kill()
+
+    async def last_words(self) -> None:
+        """See `Running`."""
+        # wait() cancels what it waits for only by our word; the pipes are closed then anyway
+        await asyncio.wait([self._capture.closed], timeout=_LAST_WORDS)
+        self._transport.close()
+        if self._stdin is not None and not self._feeding.over:
+            self._stdin.abort()
+
+
+async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> ChildRunning:
     """Start a child in a session of its own, and begin to feed it.
 
     Raises:
@@ -223,7 +266,7 @@ async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> Running
     finally:
         os.close(near)
     _give_pipes(transport, far, child.uid)
-    running = Running(transport, capture, stop)
+    running = ChildRunning(transport, capture, stop)
     await running.feed(far, child.stdin)
     return running
 
@@ -265,6 +308,26 @@ async def _through(work: Awaitable[None]) -> None:
         raise
 
 
+def telling_cwd(argv: Sequence[str], descriptor: int) -> list[str]:
+    """`bash -c SCRIPT` with a trap on the script's first line, so that line numbers stay; others unchanged."""
+    words = list(argv)
+    if words and words[0].rsplit("/", 1)[-1] == "bash":
+        for index, word in enumerate(words[1:-1], start=1):
+            if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
+                words[index + 1] = f"trap 'pwd -P 2>/dev/null >&{descriptor}' EXIT; {words[index + 1]}"
+                break
+    return words
+
+
+def read_cwd(descriptor: int) -> str | None:
+    """What came through a pipe that does not block, if it can be a folder."""
+    try:
+        lines = os.read(descriptor, 65536).decode().splitlines()
+    except (BlockingIOError, UnicodeDecodeError):
+        return None
+    return lines[-1] if lines and lines[-1].startswith("/") else None
+
+
 class CwdPipe:
     """Learns where a shell ended: bash writes its last folder to a pipe of its own in an EXIT trap.
 
@@ -276,16 +339,6 @@ class CwdPipe:
         self.read_end, self.write_end = os.pipe()
         os.set_blocking(self.read_end, False)
 
-    def wrap(self, argv: Sequence[str]) -> list[str]:
-        """`bash -c SCRIPT` with the trap on the script's first line, so that line numbers stay; others unchanged."""
-        words = list(argv)
-        if words and words[0].rsplit("/", 1)[-1] == "bash":
-            for index, word in enumerate(words[1:-1], start=1):
-                if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
-                    words[index + 1] = f"trap 'pwd -P 2>/dev/null >&{self.write_end}' EXIT; {words[index + 1]}"
-                    break
-        return words
-
     def started(self) -> None:
         """The child has its end now."""
         if self.write_end >= 0:
@@ -294,11 +347,7 @@ class CwdPipe:
 
     def answer(self) -> str | None:
         """The last folder, if there was an answer."""
-        try:
-            lines = os.read(self.read_end, 65536).decode().splitlines()
-        except (BlockingIOError, UnicodeDecodeError):
-            return None
-        return lines[-1] if lines and lines[-1].startswith("/") else None
+        return read_cwd(self.read_end)
 
     def close(self) -> None:
         """Give back both ends."""
