@@ -13,15 +13,16 @@ work=$(mktemp -d)
 stop_docker() { :; }
 trap 'stop_docker; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-preparing=""
+preparing="" first="not alone"
 if [ "${CI:-}" = true ]; then
     (. scripts/docker.sh && docker build --quiet -f deploy/Dockerfile -t synth-bench:0.1.0 .) >"$work/docker.log" 2>&1 &
-    preparing=$!
+    preparing=$! first="not alone and not docker"
 fi
 workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(max(2, min(8, os.cpu_count() or 2)))')}
-.venv/bin/pytest -q -n "$workers" --dist loadscope -m "not alone"
+.venv/bin/pytest -q -n "$workers" --dist loadscope -m "$first"
 if [ -n "$preparing" ]; then
     stop_docker() { [ ! -f "$work/dockerd.pid" ] || kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true; }
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
+    .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone"
 fi
 .venv/bin/pytest -q -m alone

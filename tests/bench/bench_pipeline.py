@@ -2,8 +2,8 @@
 
 Both ask the same model of zero latency. mini-swe-agent runs in its batch mode, all tasks in one process, with its local
 environment (no sandbox, one folder for all, no verification), start-up left out as far as its own record allows; ours
-runs each in bubblewrap and verifies it in four fresh sandboxes. The floor is the same commands in the same number of
-raw sandboxes.
+runs each in bubblewrap (ENGINE=docker: in Docker) and verifies it in four fresh sandboxes. The floor is the same
+commands in the same number of raw sandboxes.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from synthbench.tasks.library import load_library_task
 from .report import QUICK, Report
 
 TASK = "simple-task-001"
+ENGINE = os.environ.get("ENGINE", "bubblewrap")
 FULL = os.environ.get("FULL") == "1"
 LONG = {1: [10, 100], 4: [10, 100, 1000], 8: [10, 100]}
 COUNTS = {1: [4], 4: [8]} if QUICK else LONG if FULL else {1: [10, 30], 4: [10, 100], 8: [100]}
@@ -53,7 +54,7 @@ def commands() -> list[str]:
 
 
 def main() -> None:
-    report = Report("pipeline")
+    report = Report("pipeline" if ENGINE == "bubblewrap" else f"pipeline-{ENGINE}")
     with tempfile.TemporaryDirectory(prefix="synthbench-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)
@@ -90,7 +91,7 @@ def upstream(folder: Path, name: str, script: list) -> Generator[str]:
 
 async def floor(report: Report, root: Path) -> None:
     """One trajectory's sandboxes and commands, and nothing else: one of the agent, two for each verification."""
-    engine = load_engine("bubblewrap", root=root)
+    engine = load_engine(ENGINE, root=root)
     await engine.probe()
     archive = load_library_task(TASK).workspace_archive()
     for _ in range(FLOOR_RUNS):
@@ -113,7 +114,8 @@ async def floor(report: Report, root: Path) -> None:
 def ours(report: Report, folder: Path, url: str, permits: int) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("SYNTHBENCH_")}
     env |= {
-        "SYNTHBENCH_DATA_DIR": str(folder), "SYNTHBENCH_PERMITS": str(permits), "SYNTHBENCH_READY_LIMIT": "16",
+        "SYNTHBENCH_DATA_DIR": str(folder), "SYNTHBENCH_ENGINES": ENGINE,
+        "SYNTHBENCH_PERMITS": str(permits), "SYNTHBENCH_READY_LIMIT": "16",
         "SYNTHBENCH_UPSTREAM_BASE_URL": url, "SYNTHBENCH_UPSTREAM_API_KEY": "none",
     }  # fmt: skip
     command = [sys.executable, "-m", "synthbench.cli"]

@@ -49,8 +49,7 @@ async def servers(folder: Path) -> None:
 
 def generate(folder: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("SYNTHBENCH_")}
+    env |= {"SYNTHBENCH_DATA_DIR": str(folder), "SYNTHBENCH_ENGINES": "bubblewrap"}
     command = [sys.executable, "-m", "synthbench.cli", "generate-trajectory", "--task", "simple-task-001"]
-    subprocess.run(
-        command, env={**env, "SYNTHBENCH_DATA_DIR": str(folder)}, check=True, timeout=120, stdout=subprocess.DEVNULL
-    )
+    subprocess.run(command, env=env, check=True, timeout=120, stdout=subprocess.DEVNULL)
     time.sleep(2)  # the stack ends by itself; the next round begins on a quiet machine

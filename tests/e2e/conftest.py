@@ -1,5 +1,6 @@
 """Whole stacks, started as a user starts them."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -7,13 +8,36 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from synthbench.cli.endpoints import Endpoints
+from synthbench.sandbox.engines import load_engine
+from synthbench.sandbox.errors import EngineUnavailable
 
 COMMAND = [sys.executable, "-m", "synthbench.cli"]
+
+
+@cache
+def engine_of_tests() -> str:
+    """What SYNTHBENCH_TEST_ENGINE names, else bubblewrap where it works, whatever else is installed here."""
+
+    async def probed(root: Path) -> str:
+        engine = load_engine("bubblewrap", root=root)
+        try:
+            return (await engine.probe()).engine
+        except EngineUnavailable:
+            return "process"
+        finally:
+            await engine.aclose()
+
+    if named := os.environ.get("SYNTHBENCH_TEST_ENGINE"):
+        return named
+    with tempfile.TemporaryDirectory(prefix="synthbench-e2e-") as folder:
+        Path(folder).chmod(0o711)
+        return asyncio.run(probed(Path(folder, "sandboxes")))
 
 
 class Stack:
@@ -24,7 +48,7 @@ class Stack:
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("SYNTHBENCH_")}
-        self.env |= {"SYNTHBENCH_DATA_DIR": str(folder), **settings}
+        self.env |= {"SYNTHBENCH_DATA_DIR": str(folder), "SYNTHBENCH_ENGINES": engine_of_tests(), **settings}
 
     def run(self, *arguments: str, timeout: float = 100, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

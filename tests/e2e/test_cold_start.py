@@ -68,7 +68,7 @@ def test_one_command_from_nothing_to_a_verified_trajectory(bare):
     while time.monotonic() < deadline and any(map(running, seen.values())):
         time.sleep(0.1)
     assert [name for name, pid in seen.items() if running(pid)] == []
-    assert [p for p in (bare.folder / "sandboxes").iterdir() if not p.name.startswith(".engine")] == []
+    assert [p for p in (bare.folder / "sandboxes").glob("*/*") if not p.name.startswith(".engine")] == []
 
 
 def test_two_commands_at_once_share_one_stack(bare):

@@ -32,7 +32,7 @@ async def usable(name: str, root: Path) -> SandboxEngine:
     return engine
 
 
-@pytest.fixture(params=["bubblewrap", "process"])
+@pytest.fixture(params=[pytest.param("docker", marks=pytest.mark.docker), "bubblewrap", "process"])
 async def engine(request: pytest.FixtureRequest, root: Path) -> AsyncGenerator[SandboxEngine]:
     found = await usable(request.param, root)
     yield found

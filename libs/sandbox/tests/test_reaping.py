@@ -52,8 +52,8 @@ async def test_what_a_killed_engine_left_is_taken_away(engine: SandboxEngine, ro
     holder.stderr.close()
     assert await engine.reap() == ["left-behind"]
     assert await engine.reap() == []
-    assert [path.name for path in root.iterdir() if not path.name.startswith(".")] == [mine.id]
-    assert len(list(root.glob(".engine-*"))) == 2  # our folder and its lock
+    assert [path.name for path in (root / engine.name).iterdir() if not path.name.startswith(".")] == [mine.id]
+    assert len(list((root / engine.name).glob(".engine-*"))) == 2  # our folder and its lock
     assert (await mine.run(["true"], timeout=10)).exit_code == 0
     await mine.close()
     deadline = time.monotonic() + 5
@@ -93,5 +93,5 @@ async def test_killed_before_or_after_the_folder_went_nothing_stays(engine: Sand
     ended = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, timeout=60)
     assert ended.returncode == -signal.SIGKILL
     await engine.reap()
-    assert [path.name for path in root.iterdir() if not path.name.startswith(".")] == []
+    assert [path.name for path in (root / engine.name).iterdir() if not path.name.startswith(".")] == []
     assert list(Path("/sys/fs/cgroup").rglob(f"synthbench-{ended.stdout.strip()}")) == []

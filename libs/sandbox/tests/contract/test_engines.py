@@ -306,7 +306,7 @@ async def test_close_leaves_nothing(engine: SandboxEngine, root: Path):
     await sandbox.close()
     await sandbox.close()
     assert (await running).exit_code is None
-    assert [path.name for path in root.iterdir() if not path.name.startswith(".engine")] == []
+    assert [path.name for path in (root / engine.name).iterdir() if not path.name.startswith(".engine")] == []
     left = [path for path in Path("/proc").iterdir() if path.name.isdigit() and b"sleep\x0061.5" in _cmdline(path)]
     assert left == []
     with pytest.raises(SandboxClosed):
@@ -340,6 +340,13 @@ async def test_limits_hold_or_the_record_says_so(engine: SandboxEngine):
     assert memory.exit_code != 0
     if "pids" not in lost:
         assert b"unavailable" in forks.stderr
+
+
+async def test_what_has_ended_does_not_count_against_the_limits(engine: SandboxEngine):
+    sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(pids=10)))
+    ended = [await sandbox.run(["true"], timeout=10) for _ in range(25)]
+    await sandbox.close()
+    assert [result.exit_code for result in ended] == [0] * 25
 
 
 async def test_a_cancelled_run_leaves_no_process(sandbox: Sandbox):
@@ -393,7 +400,7 @@ async def test_each_sandbox_has_a_uid_of_its_own(engine: SandboxEngine, root: Pa
     first, second = await engine.create(SandboxSpec(owner="a")), await engine.create(SandboxSpec(owner="b"))
     for sandbox in (first, second):
         await shell(sandbox, "touch mine")
-    owners = {(root / sandbox.id / "workspace" / "mine").stat().st_uid for sandbox in (first, second)}
+    owners = {(root / engine.name / sandbox.id / "workspace" / "mine").stat().st_uid for sandbox in (first, second)}
     await first.close()
     await second.close()
     assert len(owners) == 2

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, find_cgroups
+from synthbench.sandbox.host.children import adopt_orphans, reap_orphan
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.places import Places, make_places, make_root
 from synthbench.sandbox.host.processes import kill_all, naming, of_uid
@@ -93,6 +94,7 @@ class BubblewrapEngine:
 
     def _prepare(self) -> None:
         make_root(self._root)
+        adopt_orphans()
         self._folder = open_engine_folder(self._root)
         self._program = find_bubblewrap(self._folder.path)
         self._system = find_system(self._folder.path)
@@ -392,6 +394,8 @@ class _Launched:
             self.tracker.close()
         if self._gone is not None and not self._gone.is_set():
             self._ended()
+        if self._pid:
+            reap_orphan(self._pid)  # bwrap ends as soon as the command did, before the namespace's init
         for fd in (self._status_read, self._gate, self._child):
             if fd >= 0:
                 os.close(fd)

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
+from synthbench.sandbox.host.places import make_root
 from synthbench.sandbox.protocol import Isolation, SandboxEngine
 
 GROUP = "synthbench.sandboxes"
@@ -33,13 +34,14 @@ def load_engine(name: str, *, root: Path) -> SandboxEngine:
 
     Args:
         name: as in the entry points.
-        root: where its sandboxes keep their files.
+        root: where sandboxes keep their files; each engine has a folder there.
 
     Raises:
-        SandboxError: no such engine; with the names of those there are.
+        SandboxError: no such engine, with the names of those there are; or the folder cannot be used.
     """
+    make_root(root)
     for entry in entry_points(group=GROUP, name=name):
-        engine: SandboxEngine = entry.load()(root=root)
+        engine: SandboxEngine = entry.load()(root=root / name)
         return engine
     raise SandboxError(f"there is no sandbox engine {name!r}", f"take one of {', '.join(known_engines())}")
 

@@ -44,7 +44,7 @@ class Places:
 
 
 def make_root(root: Path) -> None:
-    """Make the folder that holds all sandboxes.
+    """Make a folder that holds sandboxes, which others may enter but not list.
 
     Raises:
         SandboxError: it cannot be written.

@@ -73,7 +73,7 @@ def abandoned(root: Path) -> Sequence[Abandoned]:
                 "unknown",
                 0,
             )  # half made or half removed, by one that lives or was killed meanwhile
-        if _alive(root / engine) if engine else _young(folder):
+        if is_alive(root / engine) if engine else _young(folder):
             continue
         found.append(Abandoned(folder.name, folder, owner, uid if uid not in (0, os.geteuid()) else None))
     return found
@@ -97,7 +97,7 @@ async def reap(root: Path, end: Callable[[Abandoned], Awaitable[None]]) -> list[
 
 def _tidy(root: Path) -> None:
     for folder in root.glob(".engine-*"):
-        if folder.suffix != _LOCK and not _alive(folder):
+        if folder.suffix != _LOCK and not is_alive(folder):
             remove(folder)
             _lock_of(folder).unlink(missing_ok=True)
 
@@ -113,7 +113,8 @@ def _lock_of(folder: Path) -> Path:
     return folder.with_name(folder.name + _LOCK)
 
 
-def _alive(folder: Path) -> bool:
+def is_alive(folder: Path) -> bool:
+    """Whether the process of an engine's folder still holds its lock."""
     try:
         with _lock_of(folder).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

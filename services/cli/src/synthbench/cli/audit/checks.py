@@ -142,7 +142,8 @@ def _machine(live: set[str], sandboxes: Path) -> Iterable[Finding]:
     left = [
         f"{name} of {owner}"
         for name, owner in folders.items()
-        if owner.removesuffix(".code").removesuffix(".tests") not in live and not owner.startswith("verification.")
+        if owner.removesuffix(".code").removesuffix(".tests") not in live
+        and not owner.startswith(("verification.", "warm"))
     ]
     strays = [f"process {pid} of uid {uid}" for pid, uid in processes if f"uid-{uid}" not in living]
     orphans = [str(path) for path in groups if _name(path) not in living]
@@ -157,7 +158,7 @@ def _machine(live: set[str], sandboxes: Path) -> Iterable[Finding]:
 
 def _folders(root: Path) -> dict[str, str]:
     folders: dict[str, str] = {}
-    for folder in root.iterdir() if root.is_dir() else ():
+    for folder in root.glob("*/*"):
         try:
             folders[folder.name] = (folder / "owner").read_text()
         except OSError:

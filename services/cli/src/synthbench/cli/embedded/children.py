@@ -14,10 +14,20 @@ _PR_SET_PDEATHSIG = 1
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a TCP port of the loopback interface that nobody listens on.
+
+    On Linux it stays ours until this process ends: bound, but not listening, so that a server with SO_REUSEADDR (all
+    have it) can take it again and again, while the kernel gives it to no outgoing connection. Source: socket(7).
+    """
+    holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port = int(holder.getsockname()[1])
+    if sys.platform == "linux":
+        holder.detach()
+    else:
+        holder.close()
+    return port
 
 
 def dies_with_parent(death_signal: signal.Signals, user: tuple[int, int] | None = None) -> Callable[[], None] | None:

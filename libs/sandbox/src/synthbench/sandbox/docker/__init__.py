@@ -1,0 +1,276 @@
+"""The Docker engine: one hardened container for each sandbox, its commands through one long-lived channel.
+
+The workspace, /tmp and the home are folders of the host that the container sees, so that files are read, written and
+compared without asking the engine. No network, no capability, no new privilege, the engine's seccomp profile, a root
+that cannot be written, and a uid that nobody else has where we are root.
+"""
+
+import asyncio
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from synthbench.sandbox.docker.api import ContainerPlan, DockerApi, Host
+from synthbench.sandbox.docker.container import SOCKETS, Container
+from synthbench.sandbox.docker.containers import ENGINE_LABEL, Containers
+from synthbench.sandbox.docker.pool import WarmPool
+from synthbench.sandbox.errors import EngineUnavailable, SandboxError
+from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
+from synthbench.sandbox.host.places import Places, make_places, make_root, remove
+from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, is_alive, open_engine_folder, reap
+from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
+from synthbench.sandbox.protocol import Isolation, Limits, SandboxSpec
+
+BASE_IMAGE = "python:3.11-slim-bookworm"
+_PROBE_SECONDS = 30.0
+_ROOT_LABEL = "synth-bench.root"
+_NAME_LABEL = "synth-bench.sandbox"
+_OWN_PROCESSES = 4  # PID 1 and the shells around a command
+_WARM_MOST = 4
+_WARM_OWNER = "warm"
+_ENVIRONMENT = {
+    "HOME": "/home/agent",
+    "USER": "agent",
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",  # noqa: S108 - inside
+    "TERM": "dumb",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What makes two sandboxes interchangeable before they are used."""
+
+    image: str
+    limits: Limits
+    workdir: str
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A sandbox without its owner."""
+
+    name: str
+    places: Places
+    lease: UidLease | None
+    container: Container
+
+
+class DockerEngine:
+    """Makes sandboxes with Docker.
+
+    Args:
+        root: folder for their files; the engine must see it at the same path.
+    """
+
+    name = "docker"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._sandboxes = OpenSandboxes()
+        self._folder: EngineFolder | None = None
+        self._api: DockerApi | None = None
+        self._host: Host | None = None
+        self._containers: Containers | None = None
+        self._isolation: Isolation | None = None
+        self._probing = asyncio.Lock()
+        self._pool = WarmPool(self._prepare, self._discard, _usable, most=_WARM_MOST)
+
+    async def probe(self) -> Isolation:
+        """Run `true` in a container.
+
+        Raises:
+            EngineUnavailable: it does not work here; with the reason and the mend.
+        """
+        async with self._probing:
+            if self._isolation is None:
+                self._isolation = await self._try()
+            return self._isolation
+
+    async def _try(self) -> Isolation:
+        try:
+            await asyncio.to_thread(self._connect)
+            isolation = await self._offered()
+            spec = SandboxSpec(owner="probe")
+            sandbox = self._wrap(await self._prepare(_kind(spec)), spec, isolation)
+            try:
+                result = await sandbox.run(["true"], timeout=_PROBE_SECONDS)
+            finally:
+                await sandbox.close()
+        except EngineUnavailable:
+            raise
+        except (SandboxError, OSError) as error:
+            mend = f"does the engine see {self._root}, at the same path?"
+            raise EngineUnavailable(f"docker: {error}", mend) from error
+        if result.exit_code != 0:
+            raise EngineUnavailable(
+                f"a container started, but `true` ended with {result.exit_code}: {result.stderr_text[:200]}"
+            )
+        return isolation
+
+    async def _offered(self) -> Isolation:
+        assert self._api is not None
+        assert self._host is not None
+        if not await asyncio.to_thread(self._api.has_image, BASE_IMAGE):
+            raise EngineUnavailable(f"the Docker engine has no image {BASE_IMAGE}", f"docker pull {BASE_IMAGE}")
+        unenforced = ["disk_mb: a folder of the host has no quota; only the size of single files is held"]
+        if not any("seccomp" in option for option in self._host.security):
+            unenforced.append("seccomp: the engine has no profile")
+        return Isolation("docker", self._host.version, isolated=True, unenforced=tuple(unenforced))
+
+    def _connect(self) -> None:
+        make_root(self._root)
+        self._api = DockerApi()
+        self._host = self._api.host()
+        self._folder = open_engine_folder(self._root)
+        self._containers = Containers(self._api, self._folder.path.name)
+
+    async def create(self, spec: SandboxSpec) -> LocalSandbox:
+        """Make a sandbox with an empty workspace.
+
+        Raises:
+            EngineUnavailable: Docker does not work here, or is ill.
+            SandboxError: no room, no free uid, or the engine refused.
+        """
+        isolation = await self.probe()
+        return self._wrap(await self._pool.take(_kind(spec)), spec, isolation)
+
+    def _wrap(self, prepared: _Prepared, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
+        (prepared.places.top / "owner").write_text(spec.owner)
+        prepared.container.sockets = spec.sockets
+        clamped = self._clamped(spec.limits)
+        sandbox = LocalSandbox(
+            id=prepared.name,
+            spec=spec,
+            isolation=replace(isolation, unenforced=isolation.unenforced + clamped) if clamped else isolation,
+            workdir=spec.workdir,
+            places=prepared.places,
+            launcher=prepared.container,
+            lease=prepared.lease,
+            sockets={name: f"{SOCKETS}/{name}.sock" for name in spec.sockets},
+            closed=self._sandboxes.forget,
+        )
+        self._sandboxes.add(sandbox)
+        return sandbox
+
+    def _clamped(self, limits: Limits) -> tuple[str, ...]:
+        assert self._host is not None
+        found: list[str] = []
+        if limits.cpus > self._host.cpus:
+            found.append(f"cpus: {limits.cpus:g} wanted, the engine has {self._host.cpus}")
+        if limits.memory_mb > self._host.memory_mb:
+            found.append(f"memory_mb: {limits.memory_mb} wanted, the engine has {self._host.memory_mb}")
+        return tuple(found)
+
+    async def _prepare(self, kind: _Kind) -> _Prepared:
+        """Start a container over new folders."""
+        assert self._folder is not None
+        assert self._containers is not None
+        assert self._host is not None
+        lease = lease_uid(self._root) if can_lease() else None
+        uid = lease.uid if lease else None
+        name = new_id()
+        try:
+            places = await asyncio.to_thread(make_places, self._root, name, _WARM_OWNER, uid, self._folder.path.name)
+            plan = self._plan(kind, name, places, uid, await asyncio.to_thread(_etc, places, uid))
+            container = Container(self._containers, plan, places, kind.limits, uid)
+            try:
+                await container.start()
+            except BaseException:
+                await container.aclose()
+                await asyncio.to_thread(remove, places.top)
+                raise
+        except BaseException:
+            if lease:
+                lease.release()
+            raise
+        return _Prepared(name, places, lease, container)
+
+    def _plan(
+        self, kind: _Kind, name: str, places: Places, uid: int | None, etc: list[tuple[str, str, str]]
+    ) -> ContainerPlan:
+        assert self._folder is not None
+        assert self._host is not None
+        user = os.geteuid() if uid is None else uid
+        sockets = places.top / "sockets"
+        binds = [
+            (str(places.workspace), kind.workdir, "rw"),
+            (str(places.tmp), "/tmp", "rw"),  # noqa: S108 - inside
+            (str(places.tmp), "/var/tmp", "rw"),  # noqa: S108 - inside
+            (str(places.home), "/home/agent", "rw"),
+            (str(sockets), SOCKETS, "ro"),
+            *etc,
+        ]
+        return ContainerPlan(
+            name=f"synthbench-{name}",
+            image=kind.image,
+            argv=(),
+            user=f"{user}:{user}" if uid is not None else f"{user}:{os.getegid()}",
+            env=_ENVIRONMENT,
+            binds=binds,
+            labels={ENGINE_LABEL: self._folder.path.name, _ROOT_LABEL: str(self._root), _NAME_LABEL: name},
+            memory_mb=min(kind.limits.memory_mb, self._host.memory_mb),
+            cpus=min(kind.limits.cpus, self._host.cpus),
+            pids=kind.limits.pids + _OWN_PROCESSES,
+        )
+
+    async def _discard(self, prepared: _Prepared) -> None:
+        await self._wrap(
+            prepared, SandboxSpec(owner=_WARM_OWNER), Isolation("docker", "", isolated=True, unenforced=())
+        ).close()
+
+    async def aclose(self) -> None:
+        """Close every sandbox, and remove what the engine needed."""
+        await self._pool.aclose()
+        await self._sandboxes.close()
+        if self._containers is not None:
+            await self._containers.aclose()
+            self._containers = None
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.close)
+            self._folder = None
+        if self._api is not None:
+            await asyncio.to_thread(self._api.close)
+            self._api = None
+
+    async def reap(self) -> list[str]:
+        """See the protocol. A container ends with its engine's process, unless PID 1 was not listening yet."""
+        await self.probe()
+        owners = await reap(self._root, self._end)
+        assert self._containers is not None
+        api = self._containers.api
+        for found in await asyncio.to_thread(api.containers, _ROOT_LABEL, str(self._root)):
+            if not is_alive(self._root / found.labels.get(ENGINE_LABEL, "")):
+                await self._containers.kill(found.name)
+        return [owner for owner in owners if owner != _WARM_OWNER]
+
+    async def _end(self, left: Abandoned) -> None:
+        assert self._containers is not None
+        api = self._containers.api
+        for found in await asyncio.to_thread(api.containers, _NAME_LABEL, left.name):
+            await self._containers.kill(found.name)
+
+
+def _kind(spec: SandboxSpec) -> _Kind:
+    return _Kind(BASE_IMAGE, spec.limits, spec.workdir)
+
+
+def _usable(prepared: _Prepared) -> bool:
+    return prepared.container.alive
+
+
+def _etc(places: Places, uid: int | None) -> list[tuple[str, str, str]]:
+    """Files that give the sandbox's user a name, and a place for its sockets."""
+    (places.top / "sockets").mkdir(mode=0o755)
+    user = os.geteuid() if uid is None else uid
+    etc = places.top / "etc"
+    etc.mkdir(mode=0o755)
+    texts = {
+        "passwd": "root:x:0:0::/root:/bin/sh\n"
+        f"agent:x:{user}:{user}::/home/agent:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
+        "group": f"root:x:0:\nagent:x:{user}:\nnogroup:x:65534:\n",
+    }
+    for name, text in texts.items():
+        (etc / name).write_text(text)
+    return [(str(etc / name), f"/etc/{name}", "ro") for name in texts]
