@@ -1,67 +1,211 @@
-"""The bubblewrap engine beside a bare `bwrap` of the same kind and a bare process."""
+"""Sandboxes: `docker exec` through the SDK, our channel into Docker, and bubblewrap, beside each other in one run.
+
+Without a Docker engine only bubblewrap is measured, and the report says so.
+"""
 
 import asyncio
+import io
+import statistics
 import subprocess
+import tarfile
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+from synthbench.sandbox.docker import BASE_IMAGE, DockerEngine
 from synthbench.sandbox.engines import load_engine
+from synthbench.sandbox.errors import EngineUnavailable
 from synthbench.sandbox.host.system import find_bubblewrap
-from synthbench.sandbox.protocol import SandboxSpec
+from synthbench.sandbox.protocol import Limits, Sandbox, SandboxEngine, SandboxSpec
 
 from .report import QUICK, Report
 
-ROUNDS = 20 if QUICK else 300
-CYCLES = 5 if QUICK else 50
+ROUNDS = 10 if QUICK else 200
+CYCLES = 3 if QUICK else 40
+BIG = 3 if QUICK else 20
+LIVE = (1, 4) if QUICK else (1, 8, 32, 64)
+FILES = 1000 if QUICK else 10_000
+PACE = 0.5  # seconds from one acquisition to the next: what agents on two cores ask for, sustained
 BARE = ["--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/usr", "/usr",
         "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
         "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # fmt: skip
+MEGABYTE = ["head", "-c", "1000000", "/dev/zero"]
+LIMITS = Limits(memory_mb=256, pids=64)
 
 
 def main() -> None:
     report = Report("sandbox")
     asyncio.run(measure(report))
-    report.target("noop_over_bare_bwrap", report.p50("no-op, our bubblewrap") / report.p50("no-op, bare bwrap"), "<= 3")
     report.finish(["synth-bench-sandbox"])
 
 
 async def measure(report: Report) -> None:
-    with tempfile.TemporaryDirectory(prefix="synthbench-bench-") as folder:
-        Path(folder).chmod(0o711)
-        engine = load_engine("bubblewrap", root=Path(folder, "boxes"))
-        report.facts["isolation"] = str(await engine.probe())
-        bwrap = find_bubblewrap(Path(folder, "bare")).path
-        sandbox = await engine.create(SandboxSpec(owner="bench"))
-        for _ in range(ROUNDS):  # interleaved: whatever else the machine does meets all of them
-            with timed(report, "no-op, bare process"):
-                await run("/bin/true")
-            with timed(report, "no-op, bare bwrap"):
-                await run(str(bwrap), *BARE, "/bin/true")
-            with timed(report, "no-op, our bubblewrap"):
-                result = await sandbox.run(["true"], timeout=10)
-            assert result.exit_code == 0
+    with tempfile.TemporaryDirectory(prefix="synthbench-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        bubblewrap = load_engine("bubblewrap", root=folder / "boxes")
+        report.facts["isolation, bubblewrap"] = str(await bubblewrap.probe())
+        bare = find_bubblewrap(folder / "bare").path
+        await commands(report, bubblewrap, "bubblewrap", floor=[str(bare), *BARE, "/bin/true"])
+        await cycles(report, bubblewrap, "bubblewrap")
+        await growth(report, bubblewrap, "bubblewrap")
+        await state(report, bubblewrap)
+        report.target("noop_over_bare_bwrap", report.p50("no-op, bubblewrap") / report.p50("no-op, floor"), "<= 3")
+        report.target("bubblewrap_cycle_ms", report.p50("cycle, bubblewrap"), "<= 30")
+        report.target("state_ms_in_10000_files", report.p50(f"state after a step, {FILES} files"), "<= 10")
+        await bubblewrap.aclose()
+        cold, warm = DockerEngine(folder / "cold", warm=0), DockerEngine(folder / "warm")
+        try:
+            report.facts["isolation, docker"] = str(await cold.probe())
+            await warm.probe()
+        except EngineUnavailable as error:
+            report.facts["docker was not measured"] = str(error)
+            await cold.aclose()
+            return
+        await docker(report, cold, warm)
+        await cold.aclose()
+        await warm.aclose()
+
+
+async def docker(report: Report, cold: DockerEngine, warm: DockerEngine) -> None:
+    with_sdk = Sdk()
+    await commands(report, cold, "channel", sdk=with_sdk)
+    await cycles(report, cold, "docker, cold")
+    await cycles(report, warm, "docker, warm")
+    for _ in range(CYCLES):
+        await report_time(report, "cycle, SDK", lambda: asyncio.to_thread(with_sdk.cycle))
+    await growth(report, warm, "docker")
+    await asyncio.to_thread(with_sdk.close)
+    ratio = report.p50("no-op, channel") / report.p50("no-op, SDK exec")
+    report.target("channel_noop_over_exec", ratio, "<= 0.1")
+    first = "to the first result, docker"
+    report.target("warm_over_cold", report.p50(f"{first}, warm") / report.p50(f"{first}, cold"), "<= 0.1")
+
+
+class Sdk:
+    """What the peers do: a container, and an exec for each command."""
+
+    def __init__(self) -> None:
+        import docker  # noqa: PLC0415 - only where there is an engine
+
+        self._client: Any = docker.from_env()
+        self._container: Any = self._start()
+
+    def _start(self) -> Any:
+        return self._client.containers.run(
+            BASE_IMAGE, ["sleep", "600"], detach=True, network_mode="none", cap_drop=["ALL"], mem_limit="256m",
+            security_opt=["no-new-privileges:true"], pids_limit=64, auto_remove=True, init=True,
+        )  # fmt: skip
+
+    def run(self, argv: list[str]) -> None:
+        code, output = self._container.exec_run(argv)
+        assert code == 0, output
+
+    def upload(self, archive: bytes) -> None:
+        assert self._container.put_archive("/root", archive)
+
+    def cycle(self) -> None:
+        container = self._start()
+        assert container.exec_run(["true"]).exit_code == 0
+        container.remove(force=True)
+
+    def close(self) -> None:
+        self._container.remove(force=True)
+        self._client.close()
+
+
+async def commands(
+    report: Report, engine: SandboxEngine, name: str, *, floor: list[str] | None = None, sdk: Sdk | None = None
+) -> None:
+    """Interleaved: whatever else the machine does meets all of them."""
+    sandbox = await engine.create(SandboxSpec(owner="bench", limits=LIMITS))
+    for _ in range(ROUNDS):
+        if floor:
+            await report_time(report, "no-op, floor", lambda: bare(floor))
+        if sdk:
+            await report_time(report, "no-op, SDK exec", lambda: asyncio.to_thread(sdk.run, ["true"]))
+        await report_time(report, f"no-op, {name}", lambda: ok(sandbox, ["true"]))
+    archive = ten_megabytes()
+    for _ in range(BIG):
+        if sdk:
+            await report_time(report, "1 MB output, SDK exec", lambda: asyncio.to_thread(sdk.run, MEGABYTE))
+            await report_time(report, "10 MB upload, SDK", lambda: asyncio.to_thread(sdk.upload, archive))
+        await report_time(report, f"1 MB output, {name}", lambda: ok(sandbox, MEGABYTE))
+        await report_time(report, f"10 MB upload, {name}", lambda: sandbox.upload(archive))
+    await sandbox.close()
+
+
+async def cycles(report: Report, engine: SandboxEngine, name: str) -> None:
+    """One after the other at a steady pace, as a running campaign takes them."""
+    for _ in range(CYCLES + 3):
+        began = time.perf_counter()
+        sandbox = await engine.create(SandboxSpec(owner="bench", limits=LIMITS))
+        await ok(sandbox, ["true"])
+        first = time.perf_counter() - began
         await sandbox.close()
-        for _ in range(CYCLES):
-            with timed(report, "create, first command, close"):
-                fresh = await engine.create(SandboxSpec(owner="bench"))
-                await fresh.run(["true"], timeout=10)
-                await fresh.close()
-        await engine.aclose()
+        whole = time.perf_counter() - began
+        if _ >= 3:  # by then a pool has seen the demand
+            report.add(f"to the first result, {name}", first * 1000)
+            report.add(f"cycle, {name}", whole * 1000)
+        await asyncio.sleep(max(0.0, PACE - whole) if name.startswith("docker") else 0)
 
 
-class timed:  # noqa: N801 - reads as a word
-    def __init__(self, report: Report, case: str) -> None:
-        self._report, self._case = report, case
+async def growth(report: Report, engine: SandboxEngine, name: str) -> None:
+    """More and more at once; each answers."""
+    live: list[Sandbox] = []
+    for count in LIVE:
+        spec = SandboxSpec(owner="bench", limits=LIMITS)
+        live += await asyncio.gather(*(engine.create(spec) for _ in range(count - len(live))))
+        times: list[float] = []
+        for sandbox in live:
+            began = time.perf_counter()
+            await ok(sandbox, ["true"])
+            times.append((time.perf_counter() - began) * 1000)
+        report.facts[f"no-op with {count} live, {name}, p50 ms"] = round(statistics.median(times), 2)
+        began = time.perf_counter()
+        await asyncio.gather(*(ok(sandbox, ["true"]) for sandbox in live))
+        report.facts[f"all {count} at once, {name}, ms each"] = round((time.perf_counter() - began) * 1000 / count, 2)
+    report.facts[f"live without an error, {name}"] = len(live)
+    await asyncio.gather(*(sandbox.close() for sandbox in live))
 
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
 
-    def __exit__(self, *_: object) -> None:
-        self._report.add(self._case, (time.perf_counter() - self._began) * 1000)
+async def state(report: Report, engine: SandboxEngine) -> None:
+    """What a step's state costs in a big workspace; it is read from the host for every engine."""
+    sandbox = await engine.create(SandboxSpec(owner="bench"))
+    await sandbox.run(["bash", "-c", f"mkdir d; cd d; for i in $(seq {FILES}); do echo $i >$i; done"], timeout=60)
+    base = await sandbox.snapshot()
+    for number in range(BIG):
+        await sandbox.write(f"d/{number + 1}", b"changed")
+        began = time.perf_counter()
+        changed, base = await sandbox.changes(base)
+        report.add(f"state after a step, {FILES} files", (time.perf_counter() - began) * 1000)
+        assert [one.path for one in changed] == [f"d/{number + 1}"]
+    await sandbox.close()
 
 
-async def run(*command: str) -> None:
-    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+async def report_time(report: Report, case: str, work: Callable[[], Awaitable[object]]) -> None:
+    began = time.perf_counter()
+    await work()
+    report.add(case, (time.perf_counter() - began) * 1000)
+
+
+async def ok(sandbox: Sandbox, argv: list[str]) -> None:
+    result = await sandbox.run(argv, timeout=30)
+    assert result.exit_code == 0, result.stderr_text
+
+
+async def bare(argv: list[str]) -> None:
+    process = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     await process.communicate()
-    assert process.returncode == 0, command
+    assert process.returncode == 0
+
+
+def ten_megabytes() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo("big.bin")
+        info.size = 10_000_000
+        archive.addfile(info, io.BytesIO(bytes(info.size)))
+    return buffer.getvalue()

@@ -342,6 +342,28 @@ async def test_limits_hold_or_the_record_says_so(engine: SandboxEngine):
         assert b"unavailable" in forks.stderr
 
 
+@pytest.mark.parametrize(
+    ("limit", "controller", "script"),
+    [
+        ("oom", "memory", "python3 -c 'x = bytearray(400_000_000)'; true"),
+        ("pids", "pids", "for i in $(seq 60); do sleep 5 & done; true"),
+        ("timeout", "", "sleep 30"),
+        ("disk", "", "for i in $(seq 200); do dd if=/dev/zero of=$i bs=1M count=8; sleep 0.1; done"),
+    ],
+)
+async def test_a_limit_that_was_hit_is_named(engine: SandboxEngine, limit: str, controller: str, script: str):
+    limits = Limits(memory_mb=64, pids=20, disk_mb=32)
+    sandbox = await engine.create(SandboxSpec(owner="t", limits=limits))
+    lost = [line.partition(":")[0] for line in sandbox.isolation.unenforced]
+    quiet = await shell(sandbox, "true")
+    result = await shell(sandbox, f"{{ {script}; }} 2>/dev/null", timeout=4 if limit == "timeout" else 20)
+    await sandbox.close()
+    assert quiet.hit == ()
+    told = engine.name != "process" and controller not in lost  # nobody counts for the process engine
+    assert result.hit == ((limit,) if told or not controller else ())
+    assert (result.exit_code is None) == (limit in {"timeout", "disk"})
+
+
 async def test_what_has_ended_does_not_count_against_the_limits(engine: SandboxEngine):
     sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(pids=10)))
     ended = [await sandbox.run(["true"], timeout=10) for _ in range(25)]

@@ -38,7 +38,7 @@ class Observation(Record):
     exit_code: int | None = None
     total_bytes: int = 0
     error: str | None = None
-    """Kind of failure: `timeout`, `bad_arguments`, `unknown_tool`, …"""
+    """Kind of failure: a limit that was hit (`timeout`, `oom`, `pids`, `disk`), `bad_arguments`, `unknown_tool`, …"""
     seconds: float = 0.0
 
 

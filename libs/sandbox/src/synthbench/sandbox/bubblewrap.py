@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
-from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, find_cgroups
+from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, Counts, find_cgroups
 from synthbench.sandbox.host.children import adopt_orphans, reap_orphan
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.places import Places, make_places, make_root
@@ -231,9 +231,9 @@ class _Bwrap:
             words += ["--seccomp", str(launched.hand_over(program))]
         return words
 
-    def oom_kills(self) -> int:
+    def counts(self) -> Counts:
         """From the cgroup."""
-        return self.cgroup.oom_kills() if self.cgroup else 0
+        return self.cgroup.counts() if self.cgroup else Counts()
 
     async def sweep(self) -> None:
         """Nothing outlives its command here: the namespace went with it."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
+from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.places import Places, make_places, make_root
 from synthbench.sandbox.host.processes import MARK, kill_all, marked
@@ -168,9 +169,9 @@ class _Processes:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def oom_kills(self) -> int:
+    def counts(self) -> Counts:
         """Nobody tells."""
-        return 0
+        return Counts()
 
     async def sweep(self) -> None:
         """Kill what is left, by uid or by mark, until nothing is found: what forks fast is met again."""

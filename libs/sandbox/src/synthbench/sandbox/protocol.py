@@ -15,6 +15,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 PathType = Literal["file", "symlink", "directory"]
 ChangeKind = Literal["added", "modified", "deleted"]
+LimitHit = Literal["disk", "oom", "timeout", "pids"]
+"""*disk*: killed for what it had written; *oom*: the kernel killed something in it for want of memory; *timeout*:
+killed because its time was over; *pids*: a fork was refused."""
 READ_CAP = 16 * 1024 * 1024  # bytes `read` returns unless told otherwise
 
 _SYSTEM = (
@@ -120,7 +123,7 @@ class RunResult:
         stdout_cut: where in `stdout` the missing bytes would be; None where nothing is missing.
         stderr_cut: the same of the other stream.
         timed_out: it was killed because its time was over.
-        oom: the kernel killed something in it for want of memory. False where no cgroup tells.
+        hit: the limits it ran into, worst first; the kernel's own are known only where a cgroup tells.
         seconds: wall time.
         cwd: the folder in which a shell ended, where `track_cwd` asked for it and the shell could say.
     """
@@ -132,7 +135,7 @@ class RunResult:
     stderr_total: int
     timed_out: bool
     seconds: float
-    oom: bool = False
+    hit: tuple[LimitHit, ...] = ()
     cwd: str | None = None
     stdout_cut: int | None = None
     stderr_cut: int | None = None

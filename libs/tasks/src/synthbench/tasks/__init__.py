@@ -2,7 +2,8 @@
 
 from synthbench.tasks.errors import ArchiveRefused, TaskError, UnknownTask
 from synthbench.tasks.library import library_tasks, load_library_task
-from synthbench.tasks.package import Changes, TaskLimits, TaskPackage, digest_of, load_package, pack, unpack
+from synthbench.tasks.limits import TaskLimits
+from synthbench.tasks.package import Changes, TaskPackage, digest_of, load_package, pack, unpack
 from synthbench.tasks.skeleton import init_package
 
 __all__ = [

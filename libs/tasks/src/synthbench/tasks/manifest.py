@@ -53,6 +53,8 @@ class SynthbenchSection(BaseModel):
     """A command by which the agent may check itself."""
     expected_steps: int = Field(default=8, ge=1)
     """Of a good solution; for people."""
+    pids: int | None = Field(default=None, ge=4)
+    """Processes and threads at once; by difficulty unless given."""
 
     @model_validator(mode="after")
     def _has_tests(self) -> "SynthbenchSection":
@@ -77,7 +79,8 @@ class Metadata(Section):
 class AgentSection(Section):
     """`[agent]`."""
 
-    timeout_sec: float = Field(default=900.0, gt=0, le=86_400)
+    timeout_sec: float | None = Field(default=None, gt=0, le=86_400)
+    """By difficulty unless given."""
 
 
 class VerifierSection(Section):
@@ -87,10 +90,10 @@ class VerifierSection(Section):
 
 
 class EnvironmentSection(Section):
-    """`[environment]`."""
+    """`[environment]`. What is not given goes by difficulty."""
 
-    cpus: float = Field(default=1.0, gt=0)
-    memory_mb: int = Field(default=1024, ge=16)
+    cpus: float | None = Field(default=None, gt=0)
+    memory_mb: int | None = Field(default=None, ge=16)
     storage_mb: int = Field(default=1024, ge=1)
 
 

@@ -13,6 +13,7 @@ from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import FieldError
 from synthbench.tasks.archive import Files, PackedFile, make_tar, read_folder, read_tar
 from synthbench.tasks.errors import TaskError, problem
+from synthbench.tasks.limits import TaskLimits, task_limits
 from synthbench.tasks.manifest import SynthbenchSection, TaskManifest, parse_manifest
 from synthbench.tasks.verify import DRIVER, driver_source
 
@@ -22,17 +23,6 @@ _DELETED = "deleted.txt"
 
 Changes = Mapping[str, bytes | None]
 """Path in the workspace -> new content, None where it is to be deleted."""
-
-
-@dataclass(frozen=True)
-class TaskLimits:
-    """What the task asks for."""
-
-    agent_timeout_sec: float
-    verifier_timeout_sec: float
-    cpus: float
-    memory_mb: int
-    storage_mb: int
 
 
 @dataclass(frozen=True)
@@ -92,14 +82,7 @@ class TaskPackage:
     @property
     def limits(self) -> TaskLimits:
         """What the task asks for."""
-        environment = self.manifest.environment
-        return TaskLimits(
-            agent_timeout_sec=self.manifest.agent.timeout_sec,
-            verifier_timeout_sec=self.manifest.verifier.timeout_sec,
-            cpus=environment.cpus,
-            memory_mb=environment.memory_mb,
-            storage_mb=environment.storage_mb,
-        )
+        return task_limits(self.manifest)
 
     def below(self, prefix: str) -> dict[str, PackedFile]:
         """Files below a folder, by their path in it."""

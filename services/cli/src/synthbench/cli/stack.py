@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -144,13 +145,22 @@ async def stop_stack(data: DataDir, *, now: bool) -> bool:
     if status is None:
         return False
     pid: int = status["supervisor"]
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGINT if now else signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
-    while stack_status(data) is not None:
-        if time.monotonic() > deadline:
-            raise CliError(f"the stack (process {pid}) still has work after {_STOP_SECONDS:g} s; `down --now` stops it")
-        await asyncio.sleep(0.1)
+    try:
+        supervisor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(supervisor, signal.SIGINT if now else signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while not select.select([supervisor], [], [], 0)[0]:  # the lock is given back a moment before the process ends
+            if time.monotonic() > deadline:
+                raise CliError(
+                    f"the stack (process {pid}) still has work after {_STOP_SECONDS:g} s; `down --now` stops it"
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+    finally:
+        os.close(supervisor)
     return True
 
 

@@ -28,6 +28,7 @@ def limits_of(package: TaskPackage, max_memory_mb: int) -> Limits:
     return Limits(
         memory_mb=min(wanted.memory_mb, max_memory_mb),
         cpus=min(wanted.cpus, float(os.cpu_count() or 1)),
+        pids=wanted.pids,
         disk_mb=wanted.storage_mb,
     )
 

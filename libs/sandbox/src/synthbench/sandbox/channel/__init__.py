@@ -14,6 +14,7 @@ from pathlib import Path
 
 from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.running import Running, read_cwd, telling_cwd
 from synthbench.sandbox.host.streams import OutputStream, read_stream, until_over
 
@@ -51,10 +52,8 @@ class Channel:
         self._commands: dict[int, ChannelRunning] = {}
         self._swept: dict[int, asyncio.Event] = {}
         self._last = 0
-        self.oom_kills = 0
-        """Of the kernel in this container, as PID 1 told it last."""
-        self.pids_hit = 0
-        """How often a fork was refused."""
+        self.counts = Counts()
+        """As PID 1 told them last."""
 
     def make(self) -> None:
         """Make the folder and its pipes, and open them; blocks for some system calls."""
@@ -117,7 +116,7 @@ class Channel:
             case ["exit", n, code] if command := self._command(n):
                 command.exited(int(code) if code.isdecimal() else None)
             case ["swept", n, ooms, pids] if (ooms + pids).isdecimal() and n.isdecimal():
-                self.oom_kills, self.pids_hit = int(ooms), int(pids)
+                self.counts = Counts(int(ooms), int(pids))
                 if swept := self._swept.get(int(n)):
                     swept.set()
             case _:

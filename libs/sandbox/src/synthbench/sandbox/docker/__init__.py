@@ -1,7 +1,7 @@
 """The Docker engine: one hardened container for each sandbox, its commands through one long-lived channel.
 
 The workspace, /tmp and the home are folders of the host that the container sees, so that files are read, written and
-compared without asking the engine. No network, no capability, no new privilege, the engine's seccomp profile, a root
+compared without asking the engine. No network, no capability, no new privilege, a seccomp profile of our own, a root
 that cannot be written, and a uid that nobody else has where we are root.
 """
 
@@ -10,9 +10,9 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthbench.sandbox.docker.api import ContainerPlan, DockerApi, Host
+from synthbench.sandbox.docker.api import ENGINE_LABEL, NAME_LABEL, ROOT_LABEL, ContainerPlan, DockerApi, Host
 from synthbench.sandbox.docker.container import SOCKETS, Container
-from synthbench.sandbox.docker.containers import ENGINE_LABEL, Containers
+from synthbench.sandbox.docker.containers import Containers
 from synthbench.sandbox.docker.pool import WarmPool
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
@@ -23,8 +23,6 @@ from synthbench.sandbox.protocol import Isolation, Limits, SandboxSpec
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
 _PROBE_SECONDS = 30.0
-_ROOT_LABEL = "synth-bench.root"
-_NAME_LABEL = "synth-bench.sandbox"
 _OWN_PROCESSES = 4  # PID 1 and the shells around a command
 _WARM_MOST = 4
 _WARM_OWNER = "warm"
@@ -62,11 +60,12 @@ class DockerEngine:
 
     Args:
         root: folder for their files; the engine must see it at the same path.
+        warm: how many sandboxes are kept ready at most; 0 for none.
     """
 
     name = "docker"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, warm: int = _WARM_MOST) -> None:
         self._root = root
         self._sandboxes = OpenSandboxes()
         self._folder: EngineFolder | None = None
@@ -75,7 +74,7 @@ class DockerEngine:
         self._containers: Containers | None = None
         self._isolation: Isolation | None = None
         self._probing = asyncio.Lock()
-        self._pool = WarmPool(self._prepare, self._discard, _usable, most=_WARM_MOST)
+        self._pool = WarmPool(self._prepare, self._discard, _usable, most=warm)
 
     async def probe(self) -> Isolation:
         """Run `true` in a container.
@@ -116,7 +115,7 @@ class DockerEngine:
             raise EngineUnavailable(f"the Docker engine has no image {BASE_IMAGE}", f"docker pull {BASE_IMAGE}")
         unenforced = ["disk_mb: a folder of the host has no quota; only the size of single files is held"]
         if not any("seccomp" in option for option in self._host.security):
-            unenforced.append("seccomp: the engine has no profile")
+            unenforced.append("seccomp: the engine was built without it")
         return Isolation("docker", self._host.version, isolated=True, unenforced=tuple(unenforced))
 
     def _connect(self) -> None:
@@ -209,7 +208,7 @@ class DockerEngine:
             user=f"{user}:{user}" if uid is not None else f"{user}:{os.getegid()}",
             env=_ENVIRONMENT,
             binds=binds,
-            labels={ENGINE_LABEL: self._folder.path.name, _ROOT_LABEL: str(self._root), _NAME_LABEL: name},
+            labels={ENGINE_LABEL: self._folder.path.name, ROOT_LABEL: str(self._root), NAME_LABEL: name},
             memory_mb=min(kind.limits.memory_mb, self._host.memory_mb),
             cpus=min(kind.limits.cpus, self._host.cpus),
             pids=kind.limits.pids + _OWN_PROCESSES,
@@ -240,7 +239,7 @@ class DockerEngine:
         owners = await reap(self._root, self._end)
         assert self._containers is not None
         api = self._containers.api
-        for found in await asyncio.to_thread(api.containers, _ROOT_LABEL, str(self._root)):
+        for found in await asyncio.to_thread(api.containers, ROOT_LABEL, str(self._root)):
             if not is_alive(self._root / found.labels.get(ENGINE_LABEL, "")):
                 await self._containers.kill(found.name)
         return [owner for owner in owners if owner != _WARM_OWNER]
@@ -248,7 +247,7 @@ class DockerEngine:
     async def _end(self, left: Abandoned) -> None:
         assert self._containers is not None
         api = self._containers.api
-        for found in await asyncio.to_thread(api.containers, _NAME_LABEL, left.name):
+        for found in await asyncio.to_thread(api.containers, NAME_LABEL, left.name):
             await self._containers.kill(found.name)
 
 

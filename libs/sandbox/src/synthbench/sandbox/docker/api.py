@@ -5,8 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from synthbench.sandbox.docker.seccomp import profile
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 
+ENGINE_LABEL = "synth-bench.engine"
+"""Folder of the engine's process below the root, whose lock tells whether that lives."""
+ROOT_LABEL = "synth-bench.root"
+"""Folder of all sandboxes."""
+NAME_LABEL = "synth-bench.sandbox"
+"""Which one."""
 _SECONDS = 60
 _POOL = 16
 
@@ -149,7 +156,7 @@ class DockerApi:
             network_mode=plan.network,
             read_only=True,
             cap_drop=["ALL"],
-            security_opt=["no-new-privileges:true"],
+            security_opt=["no-new-privileges:true", f"seccomp={profile()}"],
             mem_limit=memory,
             memswap_limit=memory,
             nano_cpus=round(plan.cpus * 1_000_000_000),

@@ -9,6 +9,7 @@ from pathlib import Path
 from synthbench.sandbox.channel import INIT, Channel, ChannelRunning
 from synthbench.sandbox.docker.api import ContainerPlan
 from synthbench.sandbox.docker.containers import Containers
+from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.local import Command
 from synthbench.sandbox.host.places import Places
 from synthbench.sandbox.host.running import Ended
@@ -42,7 +43,7 @@ class Container:
     sockets: Mapping[str, Path] = field(default_factory=dict[str, Path])
     _channel: Channel | None = None
     _incarnation: int = 0
-    _oom_kills: int = 0
+    _counted: Counts = field(default_factory=Counts)
     """Of containers that are gone."""
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -99,9 +100,9 @@ class Container:
         """Whether it runs, as far as we know."""
         return self._channel is not None and self._channel.alive
 
-    def oom_kills(self) -> int:
-        """As PID 1 counted."""
-        return self._oom_kills + (self._channel.oom_kills if self._channel else 0)
+    def counts(self) -> Counts:
+        """As PID 1 read them."""
+        return self._counted + (self._channel.counts if self._channel else Counts())
 
     async def sweep(self) -> None:
         """Through PID 1."""
@@ -116,7 +117,7 @@ class Container:
         channel, self._channel = self._channel, None
         if channel is None:
             return
-        self._oom_kills += channel.oom_kills
+        self._counted += channel.counts
         channel.close()
         if not await channel.until_gone(5):
             await self.containers.kill(f"{self.plan.name}-{self._incarnation}")

@@ -7,11 +7,10 @@ from typing import TypeVar
 
 import structlog
 
-from synthbench.sandbox.docker.api import ContainerPlan, DockerApi
+from synthbench.sandbox.docker.api import ENGINE_LABEL, ContainerPlan, DockerApi
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 
 T = TypeVar("T")
-ENGINE_LABEL = "synth-bench.engine"
 _ILL = 5  # failures one after the other
 _REST = 10.0  # seconds until an ill engine is asked again
 _LINGER = 5.0  # seconds a container may take to go away by itself

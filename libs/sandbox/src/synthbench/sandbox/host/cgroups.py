@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,18 @@ from synthbench.sandbox.protocol import Limits
 
 CONTROLLERS = ("memory", "cpu", "pids")
 _GONE = 5.0  # seconds until the kernel lets go of an empty group
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the kernel refused the processes of one sandbox, so far."""
+
+    oom_kills: int = 0
+    refused_forks: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """Of two groups that a sandbox had one after the other."""
+        return Counts(self.oom_kills + other.oom_kills, self.refused_forks + other.refused_forks)
 
 
 @dataclass(frozen=True)
@@ -32,17 +44,23 @@ class Cgroup:
             with open(f"{folder}/cgroup.procs", "wb", buffering=0) as file:  # noqa: PTH123 - pathlib costs as much as the kernel here
                 file.write(b"%d" % pid)
 
-    def oom_kills(self) -> int:
-        """How many processes the kernel killed in it for want of memory, so far."""
-        folder = self.folders.get("memory")
+    def counts(self) -> Counts:
+        """What the kernel refused so far."""
+        return Counts(
+            oom_kills=self._count("memory", ("memory.events", "memory.oom_control"), "oom_kill"),
+            refused_forks=self._count("pids", ("pids.events",), "max"),
+        )
+
+    def _count(self, controller: str, files: Sequence[str], field: str) -> int:
+        folder = self.folders.get(controller)
         if folder is None:
             return 0
-        for name in ("memory.events", "memory.oom_control"):
+        for name in files:
             try:
                 fields = dict(line.split(" ", 1) for line in (folder / name).read_text().splitlines())
             except FileNotFoundError:
                 continue
-            return int(fields.get("oom_kill", "0"))
+            return int(fields.get(field, "0"))
         return 0
 
     async def destroy(self) -> None:

@@ -9,10 +9,21 @@ from typing import Protocol, TypeVar
 
 from synthbench.sandbox.domain.paths import within
 from synthbench.sandbox.errors import PathRefused, SandboxClosed
+from synthbench.sandbox.host.cgroups import Counts
+from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.places import Places, remove
 from synthbench.sandbox.host.running import Ended, Running
 from synthbench.sandbox.host.uids import UidLease
-from synthbench.sandbox.protocol import READ_CAP, ChangedPath, Diff, Isolation, RunResult, SandboxSpec, Snapshot
+from synthbench.sandbox.protocol import (
+    READ_CAP,
+    ChangedPath,
+    Diff,
+    Isolation,
+    LimitHit,
+    RunResult,
+    SandboxSpec,
+    Snapshot,
+)
 from synthbench.sandbox.tree.beneath import Owner
 from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.workspace import Workspace
@@ -60,8 +71,8 @@ class Launcher(Protocol):
         """Start it."""
         ...
 
-    def oom_kills(self) -> int:
-        """How many processes the kernel killed for want of memory so far."""
+    def counts(self) -> Counts:
+        """What the kernel refused so far."""
         ...
 
     async def sweep(self) -> None:
@@ -116,6 +127,8 @@ class LocalSandbox:
             owner=Owner(self.lease.uid if self.lease else None),
             max_bytes=self.spec.limits.disk_mb * 1024 * 1024,
         )
+        written = (self.places.workspace, self.places.tmp, self.places.home)
+        self._disk = DiskWatch(written, self.spec.limits.disk_mb * 1024 * 1024, self._end)
 
     def socket_path(self, name: str) -> str:
         """See the protocol."""
@@ -140,17 +153,19 @@ class LocalSandbox:
             stdin=stdin,
             track_cwd=track_cwd,
         )
-        oom_kills, kills = self.launcher.oom_kills(), self._kills
+        before, kills = self.launcher.counts(), self._kills
         launched = await self.launcher.launch(command)
         self._running.add(launched.running)
+        self._disk.watch(launched.running)
         try:
             if self._kills != kills:  # everything was killed while this one was on its way
                 await self._end(launched.running)
             ended = await launched.running.finish(timeout=timeout)
-            return ended.result(
-                exit_code=launched.exit_code(ended), oom=self.launcher.oom_kills() > oom_kills, cwd=launched.cwd()
-            )
+            full = self._disk.forget(launched.running)
+            hit = _hit(ended, before, self.launcher.counts(), full=full)
+            return ended.result(exit_code=launched.exit_code(ended), hit=hit, cwd=launched.cwd())
         finally:
+            self._disk.forget(launched.running)
             self._running.discard(launched.running)
             launched.close()
 
@@ -223,6 +238,7 @@ class LocalSandbox:
         try:
             try:
                 await self.kill()
+                await self._disk.aclose()
             finally:
                 await self.launcher.aclose()
         finally:
@@ -231,6 +247,16 @@ class LocalSandbox:
             if self.lease:
                 self.lease.release()
             self.closed(self)
+
+
+def _hit(ended: Ended, before: Counts, after: Counts, *, full: bool) -> tuple[LimitHit, ...]:
+    found: dict[LimitHit, bool] = {
+        "disk": full,
+        "oom": after.oom_kills > before.oom_kills,
+        "timeout": ended.timed_out,
+        "pids": after.refused_forks > before.refused_forks,
+    }
+    return tuple(name for name, was in found.items() if was)
 
 
 class OpenSandboxes:

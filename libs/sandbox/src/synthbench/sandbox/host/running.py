@@ -14,7 +14,7 @@ from typing import Any
 from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.children import watch_children
-from synthbench.sandbox.protocol import RunResult
+from synthbench.sandbox.protocol import LimitHit, RunResult
 
 _LAST_WORDS = 5.0  # seconds after the end of the processes until their pipes must be at their end
 _KILL = 20.0  # seconds until killed processes must be gone
@@ -89,7 +89,7 @@ class Ended:
     seconds: float
     streams: Mapping[int, HeadTail] = field(repr=False)
 
-    def result(self, *, exit_code: int | None, oom: bool = False, cwd: str | None = None) -> RunResult:
+    def result(self, *, exit_code: int | None, hit: tuple[LimitHit, ...] = (), cwd: str | None = None) -> RunResult:
         """As the caller of `Sandbox.run` gets it."""
         out, err = self.streams[1], self.streams[2]
         (stdout, stdout_cut), (stderr, stderr_cut) = out.kept(), err.kept()
@@ -103,7 +103,7 @@ class Ended:
             stderr_cut=stderr_cut,
             timed_out=self.timed_out,
             seconds=self.seconds,
-            oom=oom,
+            hit=hit,
             cwd=cwd,
         )
 

@@ -1,6 +1,5 @@
 """The invariants, each as culprits: an empty list means that it is held."""
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,13 @@ from pydantic import ValidationError
 from synthbench.contracts.registry import Stream, durables
 from synthbench.contracts.steps import step_digest
 from synthbench.contracts.trajectory import Trajectory
-from synthbench.sandbox.host.claims import claimed
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.queries import Queries
 
 ALWAYS = Queries.load("synthbench.cli.audit")
 SETTLED = Queries.load("synthbench.cli.audit", "settled.sql")
-_CULPRITS = 20
-_SANDBOX_UIDS = range(200_000, 210_000)
+CULPRITS = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Finding:
 async def database(connection: psycopg.AsyncConnection[Any], queries: Queries) -> AsyncGenerator[Finding]:
     """Those that are one query each."""
     for name in queries:
-        rows = await (await connection.execute(queries[name])).fetchmany(_CULPRITS)
+        rows = await (await connection.execute(queries[name])).fetchmany(CULPRITS)
         yield Finding(name.replace("_", " "), [str(next(iter(row.values()))) for row in rows])
 
 
@@ -78,9 +75,9 @@ async def trajectories(connection: psycopg.AsyncConnection[Any], store: Artifact
             for step in found.steps
             if step.model_call and step.model_call.call_id and step.model_call.call_id not in known
         ]
-    yield Finding("every trajectory is whole and unaltered", broken[:_CULPRITS], f"{count} read")
-    yield Finding("every graded trajectory was verified", unexplained[:_CULPRITS])
-    yield Finding("every model call of a step is in the ledger", calls[:_CULPRITS])
+    yield Finding("every trajectory is whole and unaltered", broken[:CULPRITS], f"{count} read")
+    yield Finding("every graded trajectory was verified", unexplained[:CULPRITS])
+    yield Finding("every model call of a step is in the ledger", calls[:CULPRITS])
 
 
 def _step_problems(found: Trajectory) -> Iterable[str]:
@@ -96,7 +93,7 @@ async def journals(connection: psycopg.AsyncConnection[Any], store: ArtifactStor
     rows = await connection.execute("select rollout_id::text || '/' || attempt as attempt from catalogue.trajectories")
     stored = {row["attempt"] for row in await rows.fetchall()}
     left = [key async for key in store.list("journal/") if "/".join(key.split("/")[1:3]) in stored]
-    yield Finding("no journal of a stored attempt is left", left[:_CULPRITS])
+    yield Finding("no journal of a stored attempt is left", left[:CULPRITS])
 
 
 async def bus(js: JetStreamContext, *, settled: bool) -> AsyncGenerator[Finding]:
@@ -123,63 +120,6 @@ async def bus(js: JetStreamContext, *, settled: bool) -> AsyncGenerator[Finding]
     yield Finding("no event vanished: what could not be handled is a dead letter", note=f"{dead} dead letters")
 
 
-async def machine(connection: psycopg.AsyncConnection[Any], sandboxes: Path) -> AsyncGenerator[Finding]:
-    """No sandbox, process, mount or control group is left behind after its attempt."""
-    rows = await connection.execute(
-        "select rollout_id::text || '.' || attempt as owner from scheduler.attempts where closed_at is null"
-    )
-    live = {row["owner"] for row in await rows.fetchall()}
-    for finding in await asyncio.to_thread(_machine, live, sandboxes):
-        yield finding
-
-
-def _machine(live: set[str], sandboxes: Path) -> Iterable[Finding]:
-    folders = _folders(sandboxes)
-    living = claimed()  # also what another stack of this machine is at work with
-    groups = list(Path("/sys/fs/cgroup").rglob("synthbench-*"))
-    processes = [(pid, uid) for pid, uid in _processes() if uid in _SANDBOX_UIDS]
-    living |= claimed()
-    left = [
-        f"{name} of {owner}"
-        for name, owner in folders.items()
-        if owner.removesuffix(".code").removesuffix(".tests") not in live
-        and not owner.startswith(("verification.", "warm"))
-    ]
-    strays = [f"process {pid} of uid {uid}" for pid, uid in processes if f"uid-{uid}" not in living]
-    orphans = [str(path) for path in groups if _name(path) not in living]
-    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(sandboxes) in line]
-    return [
-        Finding("no sandbox outlives its attempt", left[:_CULPRITS], f"{len(folders)} there now"),
-        Finding("no control group is left behind", orphans[:_CULPRITS]),
-        Finding("no process of a sandbox is left behind", strays[:_CULPRITS]),
-        Finding("no mount is left behind", mounts[:_CULPRITS]),
-    ]
-
-
-def _folders(root: Path) -> dict[str, str]:
-    folders: dict[str, str] = {}
-    for folder in root.glob("*/*"):
-        try:
-            folders[folder.name] = (folder / "owner").read_text()
-        except OSError:
-            continue  # an engine's own folder, or one that is just being made or removed
-    return folders
-
-
-def _name(group: Path) -> str:
-    return group.name.removeprefix("synthbench-")
-
-
-def _processes() -> Iterable[tuple[int, int]]:
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                if b") Z" not in (path / "stat").read_bytes():
-                    yield int(path.name), path.stat().st_uid
-            except OSError:
-                continue
-
-
 def secrets(data: Path, values: Sequence[str]) -> Finding:
     """No secret of this stack stands in an artifact, a log or on the bus' disk."""
     found: list[str] = []
@@ -194,4 +134,4 @@ def secrets(data: Path, values: Sequence[str]) -> Finding:
                     continue
                 if any(value in content for value in wanted):
                     found.append(str(path.relative_to(data)))
-    return Finding("no secret is in an artifact, an event or a log", found[:_CULPRITS])
+    return Finding("no secret is in an artifact, an event or a log", found[:CULPRITS])

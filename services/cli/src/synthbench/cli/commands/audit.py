@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from synthbench.cli import console
 from synthbench.cli.audit import checks
+from synthbench.cli.audit.machine import machine
 from synthbench.cli.errors import CliError
 from synthbench.cli.operator import Operator, as_operator
 from synthbench.storage.database import place_of
@@ -63,7 +64,7 @@ async def _findings(
         checks.trajectories(connection, operator.store),
         checks.journals(connection, operator.store),
         checks.bus(operator.bus.js, settled=settled),
-        checks.machine(connection, operator.sandboxes),
+        machine(connection, operator.sandboxes),
     ]
     for part in parts:
         async for finding in part:

@@ -16,7 +16,7 @@ from synthbench.contracts.steps import Observation, ToolCall
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.observing import shown
 from synthbench.sandbox.errors import PathRefused
-from synthbench.sandbox.protocol import Sandbox
+from synthbench.sandbox.protocol import LimitHit, Sandbox
 
 _MATCHES = 200
 _SEARCH_SECONDS = 20.0
@@ -166,11 +166,11 @@ class Toolbox:
         parts = [result.stdout_text, f"[stderr]\n{result.stderr_text}" if result.stderr else ""]
         text = "\n".join(part.rstrip("\n") for part in parts if part)
         total = result.stdout_total + result.stderr_total
-        if result.timed_out:
-            return Answer(f"{text}\n[killed after {timeout:g} s]".lstrip(), None, total, "timeout")
-        if result.oom:
-            text += "\n[the kernel killed something for want of memory]"
-        return Answer(f"{text}\n[exit code {result.exit_code}]".lstrip(), result.exit_code, total)
+        for limit in result.hit:
+            text += f"\n[{_HIT[limit].format(seconds=timeout)}]"
+        if result.exit_code is not None:
+            text += f"\n[exit code {result.exit_code}]"
+        return Answer(text.lstrip(), result.exit_code, total, result.hit[0] if result.hit else None)
 
     async def _text(self, path: str) -> str:
         data = await self._sandbox.read(path, max_bytes=_FILE_BYTES)
@@ -215,6 +215,14 @@ class Toolbox:
     async def _submit(self, wanted: Submit) -> Answer:
         self.submitted = wanted.summary
         return Answer("handed in")
+
+
+_HIT: dict[LimitHit, str] = {
+    "disk": "killed: the files are more than this sandbox may hold",
+    "oom": "the kernel killed something for want of memory",
+    "timeout": "killed after {seconds:g} s",
+    "pids": "a process could not be started: there are too many",
+}
 
 
 def _schema(name: str, model: type[Arguments]) -> dict[str, Any]:

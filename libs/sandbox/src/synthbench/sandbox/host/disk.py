@@ -1,0 +1,87 @@
+"""A limit on all files together, where no quota holds it: who writes too much is met while it runs, and ended."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from synthbench.sandbox.host.running import Running
+
+_FIRST = 0.5  # seconds until a command is looked at; most have ended by then
+_BETWEEN = 1.0
+_UNSEEN = 20  # commands too short to be met, after which one is looked at from its start
+_ENTRIES = 200_000  # more than these is too much, whatever their size
+
+
+class DiskWatch:
+    """Looks at the folders of one sandbox while its commands run.
+
+    Args:
+        folders: what counts.
+        limit: bytes on disk.
+        end: ends a command.
+    """
+
+    def __init__(self, folders: Sequence[Path], limit: int, end: Callable[[Running], Awaitable[None]]) -> None:
+        self._folders = folders
+        self._limit = limit
+        self._end = end
+        self._watched: dict[Running, asyncio.Task[None]] = {}
+        self._full: set[Running] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._unseen = 0
+
+    def watch(self, running: Running) -> None:
+        """Look at it as long as it runs."""
+        self._unseen += 1
+        self._watched[running] = asyncio.create_task(self._watch(running))
+
+    async def _watch(self, running: Running) -> None:
+        await asyncio.sleep(0 if self._unseen > _UNSEEN else _FIRST)
+        while True:
+            self._unseen = 0
+            if await asyncio.to_thread(self.exceeded):
+                self._full.add(running)
+                if task := self._watched.pop(running, None):  # from here on nobody cancels it
+                    self._ending.add(task)
+                    task.add_done_callback(self._ending.discard)
+                await self._end(running)
+                return
+            await asyncio.sleep(_BETWEEN)
+
+    def forget(self, running: Running) -> bool:
+        """It ended; whether by us."""
+        if task := self._watched.pop(running, None):
+            task.cancel()
+        if running in self._full:
+            self._full.discard(running)
+            return True
+        return False
+
+    async def aclose(self) -> None:
+        """Stop looking."""
+        for task in self._watched.values():
+            task.cancel()
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def exceeded(self) -> bool:
+        """Count what is there; blocks."""
+        used, entries, folders = 0, 0, list(map(str, self._folders))
+        while folders:
+            try:
+                found = os.scandir(folders.pop())
+            except OSError:
+                continue  # closed to us, or gone meanwhile
+            with found:
+                for entry in found:
+                    try:
+                        used += entry.stat(follow_symlinks=False).st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(entry.path)
+                    except OSError:
+                        continue
+                    entries += 1
+                    if used > self._limit or entries > _ENTRIES:
+                        return True
+        return False
