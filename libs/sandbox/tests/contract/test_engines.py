@@ -360,7 +360,7 @@ async def test_a_limit_that_was_hit_is_named(engine: SandboxEngine, limit: str, 
     await sandbox.close()
     assert quiet.hit == ()
     told = engine.name != "process" and controller not in lost  # nobody counts for the process engine
-    assert result.hit == ((limit,) if told or not controller else ())
+    assert result.hit == ((limit,) if told or not controller else ()), result
     assert (result.exit_code is None) == (limit in {"timeout", "disk"})
 
 

@@ -1,5 +1,6 @@
 """One uid for each sandbox, taken by no other process of this machine."""
 
+import itertools
 import os
 import sys
 from collections.abc import Collection
@@ -10,6 +11,7 @@ from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.claims import Claim
 
 FIRST, COUNT = 200_000, 10_000
+_turns = itertools.count()
 
 
 @dataclass
@@ -32,7 +34,8 @@ def can_lease() -> bool:
 def lease_uid(root: Path) -> UidLease:
     """Take the next free uid.
 
-    Uids whose files still lie under `root` (their process was killed) are passed over until they are removed.
+    One that was just given back comes last: until its dead processes are reaped they count against its limits. Uids
+    whose files still lie under `root` (their process was killed) are passed over until they are removed.
 
     Args:
         root: the folder with a folder for each sandbox.
@@ -41,9 +44,8 @@ def lease_uid(root: Path) -> UidLease:
         SandboxError: all are taken.
     """
     used = _left_behind(root)
-    start = os.getpid() * 37 % COUNT  # processes begin apart, so they seldom try the same one
-    for step in range(COUNT):
-        uid = FIRST + (start + step) % COUNT
+    for _ in range(COUNT):
+        uid = FIRST + (os.getpid() * 37 + next(_turns)) % COUNT  # processes begin apart, and seldom try the same one
         if uid in used:
             continue
         try:
