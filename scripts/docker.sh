@@ -35,7 +35,7 @@ if ! docker compose version >/dev/null 2>&1; then
     docker compose version >/dev/null
 fi
 
-for image in python:3.11-slim-bookworm nats:2.12-alpine postgres:18-alpine chrislusf/seaweedfs:4.48 jaegertracing/jaeger:2.11.0; do
+for image in python:3.11-slim-bookworm nats:2.12-alpine postgres:18-alpine chrislusf/seaweedfs:4.48 jaegertracing/jaeger:2.11.0 docker:28-dind; do
     docker image inspect "$image" >/dev/null 2>&1 || timeout 120 docker pull --quiet "$image" >/dev/null 2>&1 || missing=$image
 done
 if [ -n "${missing:-}" ]; then

@@ -67,3 +67,20 @@ mkdir "$work/jaeger"
 cp tests/compose/otlp_sink.py "$work/jaeger/"
 printf 'FROM synth-bench-standin-base\nCOPY otlp_sink.py /otlp_sink.py\nENTRYPOINT ["python3", "/otlp_sink.py"]\n' >"$work/jaeger/Dockerfile"
 build jaegertracing/jaeger:2.11.0 "$work/jaeger"
+
+# Docker in Docker: this machine's engine, and the libraries that the base lacks.
+mkdir -p "$work/engine/bin" "$work/engine/lib"
+for program in dockerd containerd containerd-shim-runc-v2 runc docker docker-init; do
+    cp "$(readlink -f "$(command -v "$program")")" "$work/engine/bin/$program"
+    ldd "$work/engine/bin/$program" 2>/dev/null | awk '/libdevmapper|libseccomp/ {print $3}' | xargs -r cp -L -t "$work/engine/lib"
+done
+printf '#!/bin/sh\nexec "$@"\n' >"$work/engine/bin/dind"
+chmod 755 "$work/engine/bin/"*
+cat >"$work/engine/Dockerfile" <<'D'
+FROM synth-bench-standin-base
+COPY bin /usr/local/bin
+COPY lib /usr/lib
+RUN ldconfig
+CMD ["dockerd"]
+D
+build docker:28-dind "$work/engine"

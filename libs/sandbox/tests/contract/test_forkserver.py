@@ -33,7 +33,7 @@ PROGRAMS = {
 
 @pytest.fixture
 async def pair(engine: SandboxEngine) -> AsyncGenerator[tuple[Sandbox, ForkServer]]:
-    async with fork_server() as server:
+    async with fork_server(engine) as server:
         sandbox = await engine.create(SandboxSpec(owner="test", sockets={SOCKET: server.path}))
         await sandbox.write("inner/file", b"")
         await server.start(sandbox, output_bytes=LIMIT)
@@ -90,7 +90,7 @@ async def test_one_that_hangs_is_ended_and_the_next_works(pair: tuple[Sandbox, F
 
 @pytest.mark.parametrize("deed", ["os.kill(os.getppid(), 9)", "os.kill(os.getppid(), 19)"])
 async def test_one_that_attacks_the_server_harms_itself(bubblewrap: SandboxEngine, deed: str):
-    async with fork_server() as server:
+    async with fork_server(bubblewrap) as server:
         sandbox = await bubblewrap.create(SandboxSpec(owner="test", sockets={SOCKET: server.path}))
         await server.start(sandbox, output_bytes=LIMIT)
         result = await server.run(f"import os; {deed}", [], timeout=1)
@@ -100,7 +100,7 @@ async def test_one_that_attacks_the_server_harms_itself(bubblewrap: SandboxEngin
 
 
 async def test_nobody_inside_can_call_us(bubblewrap: SandboxEngine):
-    async with fork_server() as server:
+    async with fork_server(bubblewrap) as server:
         sandbox = await bubblewrap.create(SandboxSpec(owner="test", sockets={SOCKET: server.path}))
         await server.start(sandbox, output_bytes=LIMIT)
         path = sandbox.socket_path(SOCKET)
@@ -111,7 +111,7 @@ async def test_nobody_inside_can_call_us(bubblewrap: SandboxEngine):
 
 
 async def test_one_server_serves_many_without_leaving_descriptors(bubblewrap: SandboxEngine):
-    async with fork_server() as server:
+    async with fork_server(bubblewrap) as server:
         sandbox = await bubblewrap.create(SandboxSpec(owner="test", sockets={SOCKET: server.path}))
         await server.start(sandbox, output_bytes=LIMIT)
         await server.run("pass", [], timeout=20)
@@ -124,7 +124,7 @@ async def test_one_server_serves_many_without_leaving_descriptors(bubblewrap: Sa
 
 
 async def test_a_folder_that_is_not_there_is_the_commands_error(bubblewrap: SandboxEngine):
-    async with fork_server() as server:
+    async with fork_server(bubblewrap) as server:
         sandbox = await bubblewrap.create(SandboxSpec(owner="test", sockets={SOCKET: server.path}))
         await server.start(sandbox, output_bytes=LIMIT)
         result = await server.run("pass", [], cwd="nowhere", timeout=20)

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine
 from synthbench.sandbox.host.running import Child, ChildRunning, CwdPipe, Ended, start, telling_cwd
 from synthbench.sandbox.host.seccomp import filter_program
 from synthbench.sandbox.host.shell import limited
+from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.system import SANDBOX_PATH, BubblewrapProgram, SystemView, find_bubblewrap, find_system
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.protocol import Isolation, SandboxSpec
@@ -142,6 +144,11 @@ class BubblewrapEngine:
         except OSError as error:  # it worked at the probe; say in this record that it did not now
             lost = tuple(f"{controller}: {error.strerror}" for controller in self._cgroups.parents)
             return None, replace(isolation, unenforced=isolation.unenforced + lost)
+
+    def socket_place(self) -> AbstractContextManager[Path]:
+        """See the protocol."""
+        assert self._folder is not None
+        return socket_place(self._folder.path)
 
     async def aclose(self) -> None:
         """Close every sandbox, and remove what the engine needed."""

@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from synthbench.sandbox.host.processes import MARK, kill_all, marked
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
 from synthbench.sandbox.host.running import Child, ChildRunning, CwdPipe, Ended, start, telling_cwd
 from synthbench.sandbox.host.shell import limited
+from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.system import find_python
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.protocol import Isolation, SandboxSpec
@@ -101,6 +103,11 @@ class ProcessEngine:
         sandbox = LocalSandbox(name, spec, isolation, workdir, places, launcher, lease, sockets, self._sandboxes.forget)
         self._sandboxes.add(sandbox)
         return sandbox
+
+    def socket_place(self) -> AbstractContextManager[Path]:
+        """See the protocol."""
+        assert self._folder is not None
+        return socket_place(self._folder.path)
 
     async def aclose(self) -> None:
         """Close every sandbox, and remove what the engine needed."""

@@ -7,6 +7,7 @@ Errors are those of `synthbench.sandbox.errors`; a failing or hanging command is
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
@@ -356,6 +357,10 @@ class SandboxEngine(Protocol):
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
         """Make one sandbox with an empty workspace."""
+        ...
+
+    def socket_place(self) -> AbstractContextManager[Path]:
+        """A path for a socket that `SandboxSpec.sockets` may name; it goes with the context. Only after `probe`."""
         ...
 
     async def aclose(self) -> None:

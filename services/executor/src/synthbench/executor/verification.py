@@ -13,7 +13,6 @@ from synthbench.contracts.verification import VerificationResult
 from synthbench.executor.domain.endings import InfraFailure
 from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxError
 from synthbench.sandbox.forkserver import PYTHON, SOCKET, ForkServer, fork_server
-from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.protocol import Limits, RunResult, Sandbox, SandboxEngine, SandboxSpec
 from synthbench.tasks import TaskPackage
 from synthbench.tasks.verify import DRIVER, CtrfReport, VerificationBroken, grade, serve_verification
@@ -65,7 +64,7 @@ async def _verify(
     engine: SandboxEngine, package: TaskPackage, diff: bytes | None, owner: str, limits: Limits
 ) -> VerificationResult:
     async with AsyncExitStack() as stack:
-        python = await stack.enter_async_context(fork_server())
+        python = await stack.enter_async_context(fork_server(engine))
         spec = SandboxSpec(owner=f"{owner}.code", limits=limits, sockets={SOCKET: python.path})
         code = await _sandbox(stack, engine, spec)
         await code.upload(package.workspace_archive())
@@ -110,7 +109,7 @@ async def _run_tests(
         finally:
             writer.close()
 
-    path = await stack.enter_async_context(_listening(serve))
+    path = await stack.enter_async_context(_listening(engine, serve))
     spec = SandboxSpec(owner=f"{owner}.tests", sockets={"channel": path}, limits=Limits(memory_mb=512))
     tests = await _sandbox(stack, engine, spec)
     await tests.upload(package.tests_archive(), to="tests")
@@ -134,9 +133,9 @@ def _last_words(result: RunResult) -> str:
 
 
 @asynccontextmanager
-async def _listening(serve: object) -> AsyncGenerator[Path]:
+async def _listening(engine: SandboxEngine, serve: object) -> AsyncGenerator[Path]:
     """A Unix socket that sandboxes with a uid of their own can connect to, and that is gone afterwards."""
-    with socket_place() as path:
+    with engine.socket_place() as path:
         server = await asyncio.start_unix_server(serve, path, limit=MAX_LINE)  # pyright: ignore[reportArgumentType] - a coroutine function
         path.chmod(0o666)
         try:

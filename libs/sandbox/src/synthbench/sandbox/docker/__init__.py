@@ -7,6 +7,7 @@ that cannot be written, and a uid that nobody else has where we are root.
 
 import asyncio
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.places import Places, make_places, make_root, remove
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, is_alive, open_engine_folder, reap
+from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.protocol import Isolation, Limits, SandboxSpec
 
@@ -218,6 +220,11 @@ class DockerEngine:
         await self._wrap(
             prepared, SandboxSpec(owner=_WARM_OWNER), Isolation("docker", "", isolated=True, unenforced=())
         ).close()
+
+    def socket_place(self) -> AbstractContextManager[Path]:
+        """See the protocol."""
+        assert self._folder is not None
+        return socket_place(self._folder.path)
 
     async def aclose(self) -> None:
         """Close every sandbox, and remove what the engine needed."""

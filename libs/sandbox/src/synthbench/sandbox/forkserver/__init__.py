@@ -16,9 +16,8 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.streams import OutputStream, read_stream, until_over
-from synthbench.sandbox.protocol import RunResult, Sandbox
+from synthbench.sandbox.protocol import RunResult, Sandbox, SandboxEngine
 
 SOCKET = "python"
 """The name under which a sandbox that shall have a server gets its socket."""
@@ -125,9 +124,9 @@ class ForkServer:
 
 
 @asynccontextmanager
-async def fork_server() -> AsyncGenerator[ForkServer]:
-    """Make the place for one server; it ends with the context."""
-    with socket_place() as path:
+async def fork_server(engine: SandboxEngine) -> AsyncGenerator[ForkServer]:
+    """Make the place for one server in a sandbox of the engine; it ends with the context."""
+    with engine.socket_place() as path:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener.bind(str(path))
         path.chmod(0o666)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from synthbench.sandbox.host.places import remove
+from synthbench.sandbox.host.sockets import tidy_links
 
 ENGINE_FILE = "engine"
 _LOCK = ".lock"
@@ -100,6 +101,7 @@ def _tidy(root: Path) -> None:
         if folder.suffix != _LOCK and not is_alive(folder):
             remove(folder)
             _lock_of(folder).unlink(missing_ok=True)
+    tidy_links(root)
 
 
 def _young(folder: Path) -> bool:

@@ -6,16 +6,29 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+_PREFIX = "sb-"
+
 
 @contextmanager
-def socket_place() -> Generator[Path]:
-    """Name a socket that a sandbox with a uid of its own can reach; the folder goes with the context.
+def socket_place(folder: Path) -> Generator[Path]:
+    """Name a socket below an engine's folder, so that it lies where the engine's sandboxes do.
 
-    Who binds it gives the socket mode 0666. The path is short: a socket's address holds 107 bytes.
+    Who binds it gives the socket mode 0666. The path is a short one, through a link, because a socket's address holds
+    107 bytes; it goes with the context.
     """
-    folder = Path(tempfile.mkdtemp(prefix="sb-"))
+    real = Path(tempfile.mkdtemp(prefix="sockets-", dir=folder))
+    real.chmod(0o711)
+    link = Path(tempfile.gettempdir(), f"{_PREFIX}{real.name.removeprefix('sockets-')}")
     try:
-        folder.chmod(0o711)
-        yield folder / "c.sock"
+        link.symlink_to(real)
+        yield link / "c.sock"
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        link.unlink(missing_ok=True)
+        shutil.rmtree(real, ignore_errors=True)
+
+
+def tidy_links(root: Path) -> None:
+    """Remove links of engines that were killed; their folders are gone by now."""
+    for link in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if link.is_symlink() and not link.exists() and link.readlink().is_relative_to(root):
+            link.unlink(missing_ok=True)
