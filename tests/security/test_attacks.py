@@ -15,18 +15,15 @@ import sys
 import tempfile
 import textwrap
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import pytest_asyncio
 
 from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.sandbox.engines import load_engine
-from synthbench.sandbox.errors import EngineUnavailable
 from synthbench.sandbox.protocol import Limits, RunResult, Sandbox, SandboxEngine, SandboxSpec
 
 _spec = importlib.util.spec_from_file_location("attacks", Path(__file__).with_name("attacks.py"))
@@ -36,7 +33,6 @@ attacks = importlib.util.module_from_spec(_spec)
 sys.modules["attacks"] = attacks  # dataclasses look their module up
 _spec.loader.exec_module(attacks)
 
-ENGINES = [pytest.param("bubblewrap"), pytest.param("docker", marks=pytest.mark.docker)]
 LIMITS = Limits(memory_mb=192, pids=40, disk_mb=64, files=256, cpus=0.5)
 by_attack = pytest.mark.parametrize("attack", attacks.ALL, ids=lambda attack: attack.name.replace(" ", "-"))
 
@@ -175,21 +171,6 @@ def on_the_host(attack, targets: Targets, controls: dict[str, str]) -> str:
     return controls[attack.name]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
-async def engine(request: pytest.FixtureRequest) -> AsyncIterator[SandboxEngine]:
-    with tempfile.TemporaryDirectory(prefix="synthbench-attacks-") as folder:
-        Path(folder).chmod(0o711)
-        made = load_engine(request.param, root=Path(folder, "sandboxes"))
-        try:
-            await made.probe()
-        except EngineUnavailable as error:
-            if os.environ.get("CI") == "true":
-                raise
-            pytest.skip(str(error))
-        yield made
-        await made.aclose()
-
-
 async def attacked(attack, targets: Targets, sandbox: Sandbox) -> RunResult:
     result = await sandbox.run(["python3", "-I", *script(attack, targets)], timeout=30)
     if attack.name.startswith("a daemon"):
@@ -203,12 +184,12 @@ async def attacked(attack, targets: Targets, sandbox: Sandbox) -> RunResult:
 @by_attack
 @pytest.mark.asyncio(loop_scope="module")
 async def test_it_wins_on_the_bare_host_and_loses_inside(
-    attack, engine: SandboxEngine, targets: Targets, controls: dict[str, str]
+    attack, engine_of_module: SandboxEngine, targets: Targets, controls: dict[str, str]
 ):
     control = await asyncio.to_thread(on_the_host, attack, targets, controls)
     if "WON" not in control:
         pytest.skip(f"this host refuses it to root, too: {control.strip()[-200:]}")
-    sandbox = await engine.create(SandboxSpec(owner="attacker", limits=LIMITS))
+    sandbox = await engine_of_module.create(SandboxSpec(owner="attacker", limits=LIMITS))
     try:
         result = await attacked(attack, targets, sandbox)
     finally:

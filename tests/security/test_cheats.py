@@ -1,17 +1,12 @@
 """Cheats win against a verifier that trusts the agent's sandbox, and earn nothing from ours."""
 
 import importlib.util
-import os
 import platform
-import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from synthbench.executor.verification import verify
-from synthbench.sandbox.engines import load_engine
-from synthbench.sandbox.errors import EngineUnavailable
 from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
 from synthbench.tasks import TaskPackage, load_library_task
 from synthbench.tasks.cheats import CHEATS, Cheat
@@ -24,21 +19,6 @@ _spec.loader.exec_module(naive)
 
 PACKAGE = load_library_task("simple-task-001")
 by_cheat = pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.id)
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[SandboxEngine]:
-    with tempfile.TemporaryDirectory(prefix="synthbench-cheats-") as folder:
-        Path(folder).chmod(0o711)
-        made = load_engine("bubblewrap", root=Path(folder, "sandboxes"))
-        try:
-            await made.probe()
-        except EngineUnavailable as error:
-            if os.environ.get("CI") == "true":
-                raise
-            pytest.skip(str(error))
-        yield made
-        await made.aclose()
 
 
 async def played(engine: SandboxEngine, package: TaskPackage, *scripts: str) -> bytes:
