@@ -18,6 +18,7 @@ from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, Counts, find_cgroups
 from synthbench.sandbox.host.children import adopt_orphans, reap_orphan
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
+from synthbench.sandbox.host.metrics import creating
 from synthbench.sandbox.host.places import Places, make_places, make_root
 from synthbench.sandbox.host.processes import kill_all, naming, of_uid
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
@@ -109,7 +110,9 @@ class BubblewrapEngine:
             EngineUnavailable: bubblewrap does not work here.
             SandboxError: no room, no free uid.
         """
-        return await self._make(spec, await self.probe())
+        isolation = await self.probe()
+        with creating(self.name):
+            return await self._make(spec, isolation)
 
     async def _make(self, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
         assert self._folder is not None

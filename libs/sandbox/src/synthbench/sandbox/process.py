@@ -17,6 +17,7 @@ import structlog
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
+from synthbench.sandbox.host.metrics import creating
 from synthbench.sandbox.host.places import Places, make_places, make_root
 from synthbench.sandbox.host.processes import MARK, kill_all, marked
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
@@ -87,6 +88,10 @@ class ProcessEngine:
             EngineUnavailable, SandboxError: see `probe`; no room, no free uid.
         """
         isolation = await self.probe()
+        with creating(self.name):
+            return await self._make(spec, isolation)
+
+    async def _make(self, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
         assert self._folder is not None
         lease = lease_uid(self._root) if can_lease() else None
         uid = lease.uid if lease else None

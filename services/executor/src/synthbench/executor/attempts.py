@@ -175,7 +175,9 @@ class Attempt:
             owner=f"{rollout.rollout_id}.{self._grant.attempt}",
             limits=limits_of(package, services.settings.max_memory_mb),
         )
-        sandbox = await engine.create(spec)
+        with span("create_sandbox", attributes={"synthbench.sandbox.engine": engine.name}) as opened:
+            sandbox = await engine.create(spec)
+            opened.set_attribute("synthbench.sandbox.id", sandbox.id)
         try:
             await sandbox.upload(package.workspace_archive())
             recorder = Recorder(self._announcer, sandbox, await sandbox.snapshot(), self._clock)

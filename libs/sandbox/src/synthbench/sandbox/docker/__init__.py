@@ -17,6 +17,7 @@ from synthbench.sandbox.docker.containers import Containers
 from synthbench.sandbox.docker.pool import WarmPool
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
+from synthbench.sandbox.host.metrics import creating
 from synthbench.sandbox.host.places import Places, make_places, make_root, remove
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, is_alive, open_engine_folder, reap
 from synthbench.sandbox.host.sockets import socket_place
@@ -135,7 +136,8 @@ class DockerEngine:
             SandboxError: no room, no free uid, or the engine refused.
         """
         isolation = await self.probe()
-        return self._wrap(await self._pool.take(_kind(spec)), spec, isolation)
+        with creating(self.name):
+            return self._wrap(await self._pool.take(_kind(spec)), spec, isolation)
 
     def _wrap(self, prepared: _Prepared, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
         (prepared.places.top / "owner").write_text(spec.owner)

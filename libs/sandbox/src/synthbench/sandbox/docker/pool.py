@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.host.metrics import WARM
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -60,10 +61,12 @@ class WarmPool(Generic[K, V]):
             one = ready.popleft()
             if self._usable(one):
                 self.hits += 1
+                WARM.labels("yes").inc()
                 self._fill(kind)
                 return one
             self._background(self._discard(one))
         self.misses += 1
+        WARM.labels("no").inc()
         self._fill(kind)
         return await self._make(kind)
 

@@ -11,6 +11,7 @@ from synthbench.sandbox.domain.paths import within
 from synthbench.sandbox.errors import PathRefused, SandboxClosed
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.disk import DiskWatch
+from synthbench.sandbox.host.metrics import OPEN, count_command
 from synthbench.sandbox.host.places import Places, remove
 from synthbench.sandbox.host.running import Ended, Running
 from synthbench.sandbox.host.uids import UidLease
@@ -163,7 +164,9 @@ class LocalSandbox:
             ended = await launched.running.finish(timeout=timeout)
             full = self._disk.forget(launched.running)
             hit = _hit(ended, before, self.launcher.counts(), full=full)
-            return ended.result(exit_code=launched.exit_code(ended), hit=hit, cwd=launched.cwd())
+            result = ended.result(exit_code=launched.exit_code(ended), hit=hit, cwd=launched.cwd())
+            count_command(self.isolation.engine, result)
+            return result
         finally:
             self._disk.forget(launched.running)
             self._running.discard(launched.running)
@@ -268,10 +271,12 @@ class OpenSandboxes:
     def add(self, sandbox: LocalSandbox) -> None:
         """Remember it."""
         self._open[sandbox.id] = sandbox
+        OPEN.labels(sandbox.isolation.engine).inc()
 
     def forget(self, sandbox: LocalSandbox) -> None:
         """It closed."""
-        self._open.pop(sandbox.id, None)
+        if self._open.pop(sandbox.id, None):
+            OPEN.labels(sandbox.isolation.engine).dec()
 
     async def close(self) -> None:
         """Close all."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from synthbench.sandbox.host.metrics import REAPED
 from synthbench.sandbox.host.places import remove
 from synthbench.sandbox.host.sockets import tidy_links
 
@@ -92,6 +93,7 @@ async def reap(root: Path, end: Callable[[Abandoned], Awaitable[None]]) -> list[
         await end(one)
         remove(one.folder)
         taken.append(one.owner)
+        REAPED.labels(root.name).inc()
     _tidy(root)
     return taken
 

@@ -119,8 +119,12 @@ class Toolbox:
         with span(
             f"execute_tool {call.name}"[:80],
             attributes={genai.OPERATION: genai.EXECUTE_TOOL, genai.TOOL_NAME: call.name, genai.TOOL_CALL_ID: call.id},
-        ):
+        ) as opened:
             answer = await self._answer(call)
+            if answer.exit_code is not None:
+                opened.set_attribute("synthbench.tool.exit_code", answer.exit_code)
+            if answer.error:
+                opened.set_attribute("error.type", answer.error)
         return Observation(
             tool_call_id=call.id,
             content=answer.content,
