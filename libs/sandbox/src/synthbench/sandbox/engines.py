@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import MappingProxyType
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.places import make_root
@@ -29,25 +30,33 @@ def known_engines() -> Sequence[str]:
     return [name for name in PREFERRED if name in found] + sorted(found - set(PREFERRED))
 
 
-def load_engine(name: str, *, root: Path) -> SandboxEngine:
+def load_engine(name: str, *, root: Path, **options: str) -> SandboxEngine:
     """Return an engine.
 
     Args:
         name: as in the entry points.
         root: where sandboxes keep their files; each engine has a folder there.
+        options: of this engine, e.g. Docker's `image` and `runtime`.
 
     Raises:
         SandboxError: no such engine, with the names of those there are; or the folder cannot be used.
     """
     make_root(root)
     for entry in entry_points(group=GROUP, name=name):
-        engine: SandboxEngine = entry.load()(root=root / name)
+        engine: SandboxEngine = entry.load()(root=root / name, **options)
         return engine
     raise SandboxError(f"there is no sandbox engine {name!r}", f"take one of {', '.join(known_engines())}")
 
 
-async def choose_engine(preferred: str | None, *, root: Path) -> Choice:
+async def choose_engine(
+    preferred: str | None, *, root: Path, options: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+) -> Choice:
     """Return the engine that was asked for, or the first one that works.
+
+    Args:
+        preferred: its name; None for any.
+        root: as in `load_engine`.
+        options: of each engine, by its name.
 
     Raises:
         EngineUnavailable: it does not work, or none does; with every reason.
@@ -55,7 +64,7 @@ async def choose_engine(preferred: str | None, *, root: Path) -> Choice:
     """
     refused: dict[str, str] = {}
     for name in [preferred] if preferred else known_engines():
-        engine = load_engine(name, root=root)
+        engine = load_engine(name, root=root, **options.get(name, {}))
         try:
             return Choice(engine, await engine.probe(), refused)
         except EngineUnavailable as error:

@@ -126,7 +126,9 @@ class Supervisor:
         named = self._sandbox or os.environ.get("SYNTHBENCH_ENGINES")
         if named and "," in named:
             return [part.strip() for part in named.split(",")]
-        choice = await choose_engine(named, root=self._data.sub("sandboxes"))
+        given = {name: os.environ.get(f"SYNTHBENCH_SANDBOX_{name.upper()}", "") for name in ("image", "runtime")}
+        options = {"docker": {name: value for name, value in given.items() if value}}  # as the executor reads them
+        choice = await choose_engine(named, root=self._data.sub("sandboxes"), options=options)
         for name, reason in choice.refused.items():
             self._log.warning("sandbox engine not used", engine=name, reason=reason)
         await choice.engine.aclose()

@@ -61,6 +61,12 @@ async def _reap(chassis: Chassis, engines: Sequence[SandboxEngine]) -> None:
         await asyncio.sleep(_REAP_SECONDS)
 
 
+def _options(settings: ExecutorSettings, engine: str) -> dict[str, str]:
+    """What is set for this engine."""
+    options = {"image": settings.sandbox_image, "runtime": settings.sandbox_runtime} if engine == "docker" else {}
+    return {name: value for name, value in options.items() if value}
+
+
 async def _engines(settings: ExecutorSettings) -> dict[str, SandboxEngine]:
     """Load and try the engines.
 
@@ -72,7 +78,7 @@ async def _engines(settings: ExecutorSettings) -> dict[str, SandboxEngine]:
         if name not in POOLS:
             raise SettingsError(f"SYNTHBENCH_ENGINES: there is no pool for {name!r}; take of {', '.join(POOLS)}")
         try:
-            engine = load_engine(name, root=settings.sandbox_root)
+            engine = load_engine(name, root=settings.sandbox_root, **_options(settings, name))
             await engine.probe()
         except SandboxError as error:
             raise SettingsError(f"SYNTHBENCH_ENGINES: {name}: {error}") from error

@@ -19,6 +19,10 @@ class ExecutorSettings(Settings):
     """Verifications at once that others ask for, beside the attempts."""
     sandbox_root: Path = Path(tempfile.gettempdir()) / "synth-bench-sandboxes"
     """Where sandboxes keep their files; as root, other users must be able to enter it."""
+    sandbox_image: str = ""
+    """What Docker's sandboxes run from: an image that the engine has, with a POSIX sh; empty for our default."""
+    sandbox_runtime: str = ""
+    """OCI runtime of Docker's sandboxes, e.g. runsc; empty for the engine's default."""
     gateway_url: str = "http://127.0.0.1:8080"
     gateway_patience_seconds: float = Field(default=60.0, ge=0)
     """How long an unreachable or overloaded gateway is waited for, off the agent's clock."""

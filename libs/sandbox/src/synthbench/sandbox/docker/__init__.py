@@ -64,12 +64,18 @@ class DockerEngine:
     Args:
         root: folder for their files; the engine must see it at the same path.
         warm: how many sandboxes are kept ready at most; 0 for none.
+        image: what sandboxes run from, by name or digest; it has a POSIX sh, and what tasks need.
+        runtime: an OCI runtime that the engine knows (runsc, kata, …); None for its default.
     """
 
     name = "docker"
 
-    def __init__(self, root: Path, *, warm: int = _WARM_MOST) -> None:
+    def __init__(
+        self, root: Path, *, warm: int = _WARM_MOST, image: str = BASE_IMAGE, runtime: str | None = None
+    ) -> None:
         self._root = root
+        self._image = image
+        self._runtime = runtime
         self._sandboxes = OpenSandboxes()
         self._folder: EngineFolder | None = None
         self._api: DockerApi | None = None
@@ -95,7 +101,7 @@ class DockerEngine:
             await asyncio.to_thread(self._connect)
             isolation = await self._offered()
             spec = SandboxSpec(owner="probe")
-            sandbox = self._wrap(await self._prepare(_kind(spec)), spec, isolation)
+            sandbox = self._wrap(await self._prepare(self._kind(spec)), spec, isolation)
             try:
                 result = await sandbox.run(["true"], timeout=_PROBE_SECONDS)
             finally:
@@ -114,8 +120,11 @@ class DockerEngine:
     async def _offered(self) -> Isolation:
         assert self._api is not None
         assert self._host is not None
-        if not await asyncio.to_thread(self._api.has_image, BASE_IMAGE):
-            raise EngineUnavailable(f"the Docker engine has no image {BASE_IMAGE}", f"docker pull {BASE_IMAGE}")
+        if self._runtime and self._runtime not in self._host.runtimes:
+            known = ", ".join(self._host.runtimes)
+            raise EngineUnavailable(f"the Docker engine has no runtime {self._runtime!r}", f"take one of {known}")
+        if not await asyncio.to_thread(self._api.has_image, self._image):
+            raise EngineUnavailable(f"the Docker engine has no image {self._image}", f"docker pull {self._image}")
         unenforced = ["disk_mb: a folder of the host has no quota; only the size of single files is held"]
         if not any("seccomp" in option for option in self._host.security):
             unenforced.append("seccomp: the engine was built without it")
@@ -137,7 +146,7 @@ class DockerEngine:
         """
         isolation = await self.probe()
         with creating(self.name):
-            return self._wrap(await self._pool.take(_kind(spec)), spec, isolation)
+            return self._wrap(await self._pool.take(self._kind(spec)), spec, isolation)
 
     def _wrap(self, prepared: _Prepared, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
         (prepared.places.top / "owner").write_text(spec.owner)
@@ -190,6 +199,9 @@ class DockerEngine:
             raise
         return _Prepared(name, places, lease, container)
 
+    def _kind(self, spec: SandboxSpec) -> _Kind:
+        return _Kind(self._image, spec.limits, spec.workdir)
+
     def _plan(
         self, kind: _Kind, name: str, places: Places, uid: int | None, etc: list[tuple[str, str, str]]
     ) -> ContainerPlan:
@@ -216,6 +228,7 @@ class DockerEngine:
             memory_mb=min(kind.limits.memory_mb, self._host.memory_mb),
             cpus=min(kind.limits.cpus, self._host.cpus),
             pids=kind.limits.pids + _OWN_PROCESSES,
+            runtime=self._runtime,
         )
 
     async def _discard(self, prepared: _Prepared) -> None:
@@ -258,10 +271,6 @@ class DockerEngine:
         api = self._containers.api
         for found in await asyncio.to_thread(api.containers, NAME_LABEL, left.name):
             await self._containers.kill(found.name)
-
-
-def _kind(spec: SandboxSpec) -> _Kind:
-    return _Kind(BASE_IMAGE, spec.limits, spec.workdir)
 
 
 def _usable(prepared: _Prepared) -> bool:
