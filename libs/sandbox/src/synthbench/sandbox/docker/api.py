@@ -1,6 +1,8 @@
 """The few calls to a Docker engine that sandboxes need, typed; each blocks, and belongs into a thread."""
 
 import contextlib
+import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +95,7 @@ class DockerApi:
         self._missing = docker.errors.ImageNotFound
         self._not_found = docker.errors.NotFound
         try:
+            _knock()
             self._api: Any = docker.from_env(timeout=_SECONDS, max_pool_size=_POOL).api
             self._api.ping()
         except self._errors as error:
@@ -192,6 +195,19 @@ class DockerApi:
     def close(self) -> None:
         """Close its connections."""
         self._api.close()
+
+
+def _knock() -> None:
+    """See whether somebody listens on the engine's socket: docker-py leaks its own where nobody does."""
+    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if host.startswith("unix://"):
+        path = host.removeprefix("unix://")
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_SECONDS)
+            try:
+                probe.connect(path)
+            except OSError as error:
+                raise OSError(f"{path}: {error.strerror or error}") from error
 
 
 def _one_line(error: BaseException) -> str:
