@@ -47,8 +47,8 @@ async def measure(report: Report) -> None:
         folder.chmod(0o711)
         bubblewrap = load_engine("bubblewrap", root=folder / "boxes")
         report.facts["isolation, bubblewrap"] = str(await bubblewrap.probe())
-        bare = find_bubblewrap(folder / "bare").path
-        await commands(report, bubblewrap, "bubblewrap", floor=[str(bare), *BARE, "/bin/true"])
+        program = find_bubblewrap(folder / "bare").path
+        await commands(report, bubblewrap, "bubblewrap", floor=[str(program), *BARE, "/bin/true"])
         await cycles(report, bubblewrap, "bubblewrap")
         await growth(report, bubblewrap, "bubblewrap")
         await state(report, bubblewrap)
@@ -139,14 +139,14 @@ async def commands(
 
 async def cycles(report: Report, engine: SandboxEngine, name: str) -> None:
     """One after the other at a steady pace, as a running campaign takes them."""
-    for _ in range(CYCLES + 3):
+    for number in range(CYCLES + 3):
         began = time.perf_counter()
         sandbox = await engine.create(SandboxSpec(owner="bench", limits=LIMITS))
         await ok(sandbox, ["true"])
         first = time.perf_counter() - began
         await sandbox.close()
         whole = time.perf_counter() - began
-        if _ >= 3:  # by then a pool has seen the demand
+        if number >= 3:  # by then a pool has seen the demand
             report.add(f"to the first result, {name}", first * 1000)
             report.add(f"cycle, {name}", whole * 1000)
         await asyncio.sleep(max(0.0, PACE - whole) if name.startswith("docker") else 0)
