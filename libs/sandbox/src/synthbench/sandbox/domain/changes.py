@@ -14,7 +14,7 @@ def compare(old: Snapshot, new: Snapshot) -> tuple[ChangedPath, ...]:
     found = [
         _changed(path, "added" if before is None else "modified", entry)
         for path, entry in new.entries.items()
-        if (before := old.entries.get(path)) is None or _differs(before, entry)
+        if (before := old.entries.get(path)) is None or (before is not entry and _differs(before, entry))
     ]
     gone = [
         _changed(path, "deleted", entry)

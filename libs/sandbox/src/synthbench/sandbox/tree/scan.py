@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from synthbench.sandbox.domain.paths import DELETED, MAX_DEPTH, is_text, safe_target, shown
@@ -39,6 +40,11 @@ class Scan:
     _refused: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     _full: bool = False
 
+    def __post_init__(self) -> None:
+        """What was known, and how old a stamp has to be."""
+        self._known: Mapping[str, Entry] = self.known.entries if self.known else {}
+        self._trusted_ns = self.known.taken_ns - _YOUNG_NS if self.known else 0
+
     def take(self, root: int, sandbox: str) -> Snapshot:
         """Walk the folder `root` (an open descriptor)."""
         now = time.time_ns()
@@ -62,6 +68,12 @@ class Scan:
                 self._refuse(path, f"cannot be read ({error.strerror})")
 
     def _path(self, fd: int, name: str, path: str, depth: int) -> None:
+        before = self._known.get(path)
+        if before is not None and before.type == "file":
+            info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if before.digest and _unchanged(before, info, self._trusted_ns):  # with the same ctime it has the same mode
+                self._entries[path] = before
+                return
         if not is_text(name):
             self._refuse(path, "its name is not UTF-8")
             return
@@ -109,10 +121,6 @@ class Scan:
         if info.st_size > FILE_CAP:
             self._entries[path] = _entry("file", info, None, info.st_size)
             return
-        before = self.known.entries.get(path) if self.known else None
-        if self.known and before and before.digest and _unchanged(before, info, self.known.taken_ns):
-            self._entries[path] = _entry("file", info, before.digest, info.st_size)
-            return
         digest, size = self._read(fd, name, info.st_size)
         self._entries[path] = _entry("file", info, digest, size)
 
@@ -149,6 +157,6 @@ def _stamp(info: os.stat_result) -> tuple[int, int, int]:
     return info.st_mtime_ns, info.st_ctime_ns, info.st_ino
 
 
-def _unchanged(before: Entry, info: os.stat_result, taken_ns: int) -> bool:
-    same = before.type == "file" and before.size == info.st_size and before.stamp == _stamp(info)
-    return same and info.st_ctime_ns < taken_ns - _YOUNG_NS
+def _unchanged(before: Entry, info: os.stat_result, trusted_ns: int) -> bool:
+    same = stat.S_ISREG(info.st_mode) and before.size == info.st_size and before.stamp == _stamp(info)
+    return same and info.st_ctime_ns < trusted_ns
