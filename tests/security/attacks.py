@@ -1,6 +1,6 @@
 """What hostile code tries from inside. Each attack is a Python script that prints WON when it got what it wanted.
 
-All are bounded, and do no harm where they succeed: they run as root on the bare host, too, to show that they work.
+All are bounded, and do no harm where they succeed: they run in weakened sandboxes, too, to show that they work.
 The targets (`T`) are planted by the test: files, ports, processes. Sources: syscalls(2) and the man pages named there;
 the lists of Docker's default seccomp profile; published container escapes.
 """
@@ -154,6 +154,9 @@ FILES = [
     Attack("password hashes", "won(len(open('/etc/shadow').read()))"),
     Attack("write on the host", "open(T['canary'], 'a').write('x'); won()"),
     Attack("write to the system", "open('/usr/lib/planted', 'w').close(); os.remove('/usr/lib/planted'); won()"),
+    Attack("keys of the stack", "won(open(T['key']).read())"),
+    Attack("a task's hidden tests and solution", "won(len(open(T['package'], 'rb').read()))"),
+    Attack("another attempt's journal", "won(len(open(T['journal']).read()))"),
     Attack("another sandbox's files", "won(os.listdir(T['neighbour']))"),
     Attack("the executor's environment", """
         if T["mark"].encode() in open(f"/proc/{T['victim']}/environ", "rb").read():
@@ -193,9 +196,12 @@ PROCESSES = [
     Attack("signal a process of the host", "os.kill(T['victim'], 0); won()"),
     Attack("see the host's processes", """
         for pid in (name for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()):
-            with open(f"/proc/{pid}/cmdline", "rb") as line:
-                if line.read().endswith(T["mark"].encode() + bytes(1)):
-                    won(pid)
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as line:
+                    if line.read().endswith(T["mark"].encode() + bytes(1)):
+                        won(pid)
+            except OSError:
+                continue  # it ended meanwhile
     """),
     Attack("a daemon that outlives its command", """
         if os.fork() == 0:
@@ -243,6 +249,13 @@ BOMBS = [
             with open(f"part-{number}", "wb") as file:
                 file.write(os.urandom(1 << 20) * 8)
             time.sleep(0.1)
+        won()
+    """, "disk_mb"),
+    Attack("empty files", """
+        for part in range(40):
+            for number in range(1000):
+                open(f"empty-{part}-{number}", "w").close()
+            time.sleep(0.05)
         won()
     """, "disk_mb"),
     Attack("descriptors", """

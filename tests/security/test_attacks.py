@@ -1,7 +1,6 @@
-"""Every attack wins on the bare host, as root, and loses in each engine; the host is as it was.
+"""Every attack wins in a weakened sandbox of the same technology, and loses in ours; the host is as it was.
 
-The bare host is the control: the weakest sandbox there is. An attack that a kernel refuses to root, too, proves nothing
-there, and is skipped with the kernel's word.
+An attack that the host's kernel refuses there, too, proves nothing, and is skipped with the kernel's word.
 """
 
 import asyncio
@@ -19,19 +18,31 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
 
+from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.sandbox.protocol import Limits, RunResult, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.storage.artifacts.files import FilesStore
+from synthbench.tasks import load_library_task
+from synthbench.tasks.package import pack
 
-_spec = importlib.util.spec_from_file_location("attacks", Path(__file__).with_name("attacks.py"))
-assert _spec
-assert _spec.loader
-attacks = importlib.util.module_from_spec(_spec)
-sys.modules["attacks"] = attacks  # dataclasses look their module up
-_spec.loader.exec_module(attacks)
+
+def beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+attacks, controls_module = beside("attacks"), beside("weakened")
 
 LIMITS = Limits(memory_mb=192, pids=40, disk_mb=64, files=256, cpus=0.5)
 by_attack = pytest.mark.parametrize("attack", attacks.ALL, ids=lambda attack: attack.name.replace(" ", "-"))
@@ -106,6 +117,21 @@ def nats_port(background) -> Iterator[int]:
         background.run(server.stop())
 
 
+def stored(folder: Path) -> dict[str, object]:
+    """What a stack keeps from agents, where it keeps it: a key, a task package, a journalled step."""
+    data = DataDir(folder)
+    data.secret("nats-executor")
+    store = FilesStore(folder / "artifacts")
+    package = asyncio.run(store.put(pack(load_library_task("simple-task-001")), media_type="application/x-tar"))
+    asyncio.run(store.put_named("journal/rollout/1/000000", b"{}"))
+    journal = next(path for path in (folder / "artifacts").rglob("000000"))
+    return {
+        "key": str(data.sub("secrets") / "nats-executor"),
+        "package": str(store.local_path(package.uri)),
+        "journal": str(journal),
+    }
+
+
 @pytest.fixture(scope="module")
 def targets(nats_port: int, postgres_server) -> Iterator[Targets]:
     mark = f"victim-{secrets.token_hex(6)}"
@@ -138,6 +164,7 @@ def targets(nats_port: int, postgres_server) -> Iterator[Targets]:
             "nats": nats_port, "abstract": mark, "mark": mark,
             "postgres": urlsplit(postgres_server.dsn.get_secret_value()).port,
             "engine_socket": str(engine), "victim": victim.pid, "root_device": [os.major(device), os.minor(device)],
+            **stored(folder / "data"),
             "secret": str(folder / "secret"), "canary": str(folder / "canary"), "neighbour": str(folder / "neighbour"),
         }  # fmt: skip
         yield made
@@ -147,28 +174,29 @@ def script(attack, targets: Targets) -> list[str]:
     return ["-c", attacks.PRELUDE + textwrap.dedent(attack.script).strip() + "\n", json.dumps(targets.values)]
 
 
-@pytest.fixture(scope="module")
-def controls() -> dict[str, str]:
-    """What each attack printed on the bare host."""
-    return {}
+class Control:
+    """What each attack does in a weakened sandbox; each is run there once."""
 
+    def __init__(self, sandbox, targets: Targets) -> None:
+        self._sandbox = sandbox
+        self._targets = targets
 
-def on_the_host(attack, targets: Targets, controls: dict[str, str]) -> str:
-    """Run it with nothing around it but a time-out; once."""
-    if attack.name not in controls:
+    def printed(self, attack) -> str:
         with tempfile.TemporaryDirectory(prefix="synthbench-control-") as folder:
-            done = subprocess.run(
-                [sys.executable, "-I", *script(attack, targets)],
-                cwd=folder, capture_output=True, text=True, timeout=60, check=False, env={"PATH": os.environ["PATH"]},
-            )  # fmt: skip
+            said = self._sandbox.run(["-I", *script(attack, self._targets)], Path(folder))
             if attack.name.startswith("a daemon"):
                 threading.Event().wait(1.2)
-                done.stdout += "WON" if Path(folder, "daemon-was-here").exists() else ""
-        controls[attack.name] = done.stdout + done.stderr[-300:]
+                said += "WON" if Path(folder, "daemon-was-here").exists() else ""
         threading.Event().wait(0.1)  # whoever came is noticed by now
-        targets.reached.clear()
-        Path(str(targets.values["canary"])).write_text("sings")
-    return controls[attack.name]
+        self._targets.reached.clear()
+        Path(str(self._targets.values["canary"])).write_text("sings")
+        return said
+
+
+@pytest.fixture(scope="module")
+def control(engine_of_module: SandboxEngine, targets: Targets) -> Iterator[Control]:
+    with controls_module.weakened(engine_of_module.name) as sandbox:
+        yield Control(sandbox, targets)
 
 
 async def attacked(attack, targets: Targets, sandbox: Sandbox) -> RunResult:
@@ -183,12 +211,12 @@ async def attacked(attack, targets: Targets, sandbox: Sandbox) -> RunResult:
 @pytest.mark.timeout(150)
 @by_attack
 @pytest.mark.asyncio(loop_scope="module")
-async def test_it_wins_on_the_bare_host_and_loses_inside(
-    attack, engine_of_module: SandboxEngine, targets: Targets, controls: dict[str, str]
+async def test_it_wins_in_a_weakened_sandbox_and_loses_in_ours(
+    attack, engine_of_module: SandboxEngine, targets: Targets, control: Control
 ):
-    control = await asyncio.to_thread(on_the_host, attack, targets, controls)
-    if "WON" not in control:
-        pytest.skip(f"this host refuses it to root, too: {control.strip()[-200:]}")
+    said = await asyncio.to_thread(control.printed, attack)
+    if "WON" not in said:
+        pytest.skip(f"this host refuses it to root, too: {said.strip()[-200:]}")
     sandbox = await engine_of_module.create(SandboxSpec(owner="attacker", limits=LIMITS))
     try:
         result = await attacked(attack, targets, sandbox)

@@ -10,7 +10,7 @@ from synthbench.sandbox.host.running import Running
 _FIRST = 0.5  # seconds until a command is looked at; most have ended by then
 _BETWEEN = 1.0
 _UNSEEN = 20  # commands too short to be met, after which one is looked at from its start
-_ENTRIES = 200_000  # more than these is too much, whatever their size
+_LEAST = 4096  # bytes that an entry counts, however small: it takes an inode
 
 
 class DiskWatch:
@@ -67,7 +67,7 @@ class DiskWatch:
 
     def exceeded(self) -> bool:
         """Count what is there; blocks."""
-        used, entries, folders = 0, 0, list(map(str, self._folders))
+        used, folders = 0, list(map(str, self._folders))
         while folders:
             try:
                 found = os.scandir(folders.pop())
@@ -76,12 +76,11 @@ class DiskWatch:
             with found:
                 for entry in found:
                     try:
-                        used += entry.stat(follow_symlinks=False).st_blocks * 512
+                        used += max(_LEAST, entry.stat(follow_symlinks=False).st_blocks * 512)
                         if entry.is_dir(follow_symlinks=False):
                             folders.append(entry.path)
                     except OSError:
                         continue
-                    entries += 1
-                    if used > self._limit or entries > _ENTRIES:
+                    if used > self._limit:
                         return True
         return False
