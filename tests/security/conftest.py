@@ -38,6 +38,16 @@ async def engine(request: pytest.FixtureRequest) -> AsyncGenerator[SandboxEngine
         yield made
 
 
+@pytest_asyncio.fixture
+async def tests_engine(engine: SandboxEngine) -> AsyncGenerator[SandboxEngine | None]:
+    """What the executor takes for hidden tests beside code in a container."""
+    if engine.name != "docker":
+        yield None
+        return
+    async with usable("bubblewrap") as made:
+        yield made
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ENGINES)
 async def engine_of_module(request: pytest.FixtureRequest) -> AsyncGenerator[SandboxEngine]:
     async with usable(request.param) as made:

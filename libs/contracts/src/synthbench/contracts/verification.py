@@ -41,3 +41,5 @@ class VerificationResult(Record):
     error: str | None = None
     """Why no verdict could be reached (our failure); then the reward means nothing."""
     seconds: float = 0.0
+    engines: dict[str, str] = {}
+    """Which sandbox engine each side ran in: `code` and `tests`."""

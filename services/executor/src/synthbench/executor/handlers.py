@@ -59,6 +59,7 @@ class Handlers:
                 package,
                 diff,
                 owner=f"verification.{wanted.verification_id}",
+                tests_engine=services.tests_engines.get(wanted.pool),
                 max_memory_mb=services.settings.max_memory_mb,
             )
         except (InfraFailure, ArtifactNotFound, ArtifactCorrupt) as error:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -33,15 +34,23 @@ def limits_of(package: TaskPackage, max_memory_mb: int) -> Limits:
 
 
 async def verify(
-    engine: SandboxEngine, package: TaskPackage, diff: bytes | None, *, owner: str, max_memory_mb: int = 4096
+    engine: SandboxEngine,
+    package: TaskPackage,
+    diff: bytes | None,
+    *,
+    owner: str,
+    tests_engine: SandboxEngine | None = None,
+    max_memory_mb: int = 4096,
 ) -> VerificationResult:
     """Run the task's hidden tests against an agent's change.
 
     Args:
-        engine: makes both sandboxes.
+        engine: makes the sandbox of the code under test.
         package: the task.
         diff: archive of the change, as `Sandbox.diff` made it; None for no change.
         owner: for the sandboxes' records.
+        tests_engine: makes the sandbox of the hidden tests, where that is another one: they are the task author's,
+            need the standard library and one Unix socket, and share nothing with the code but that.
         max_memory_mb: upper bound of what the task may ask for.
 
     Returns:
@@ -52,21 +61,34 @@ async def verify(
             error=f"task {package.id} needs the {package.profile} profile, which needs a container"
         )
     began = monotonic()
+    engines = _Engines(engine, tests_engine or engine)
     with span("verify", attributes={"synthbench.task": package.id}):
         try:
-            result = await _verify(engine, package, diff, owner, limits_of(package, max_memory_mb))
+            result = await _verify(engines, package, diff, owner, limits_of(package, max_memory_mb))
         except (SandboxError, InfraFailure, OSError) as error:
             result = VerificationResult(error=one_line(error))
-    return result.model_copy(update={"seconds": monotonic() - began})
+    return result.model_copy(update={"seconds": monotonic() - began, "engines": engines.names()})
+
+
+@dataclass(frozen=True)
+class _Engines:
+    """Where each side runs."""
+
+    code: SandboxEngine
+    tests: SandboxEngine
+
+    def names(self) -> dict[str, str]:
+        """For the record."""
+        return {"code": self.code.name, "tests": self.tests.name}
 
 
 async def _verify(
-    engine: SandboxEngine, package: TaskPackage, diff: bytes | None, owner: str, limits: Limits
+    engines: _Engines, package: TaskPackage, diff: bytes | None, owner: str, limits: Limits
 ) -> VerificationResult:
     async with AsyncExitStack() as stack:
-        python = await stack.enter_async_context(fork_server(engine))
+        python = await stack.enter_async_context(fork_server(engines.code))
         spec = SandboxSpec(owner=f"{owner}.code", limits=limits, sockets={SOCKET: python.path})
-        code = await _sandbox(stack, engine, spec)
+        code = await _sandbox(stack, engines.code, spec)
         await code.upload(package.workspace_archive())
         left_out: tuple[str, ...] = ()
         if diff:
@@ -76,7 +98,7 @@ async def _verify(
                 left_out = (f"(the whole change) {error}",)
         await python.start(code, output_bytes=limits.output_bytes)
         side = _CodeSide(code, python)
-        report, words = await _run_tests(stack, engine, package, side, owner)
+        report, words = await _run_tests(stack, engines.tests, package, side, owner)
     if report is None and not side.timed_out:
         return VerificationResult(error=f"the tests ended without a report: {words}")
     graded = grade(report or CtrfReport(tests=[]), package.own.fail_to_pass, package.own.pass_to_pass)

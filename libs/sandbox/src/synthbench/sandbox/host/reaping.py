@@ -8,14 +8,16 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from synthbench.sandbox.host.metrics import REAPED
 from synthbench.sandbox.host.places import remove
 from synthbench.sandbox.host.sockets import tidy_links
+from synthbench.sandbox.host.uids import claim_uid
 
 ENGINE_FILE = "engine"
 _LOCK = ".lock"
@@ -90,12 +92,30 @@ async def reap(root: Path, end: Callable[[Abandoned], Awaitable[None]]) -> list[
     """
     taken: list[str] = []
     for one in abandoned(root):
-        await end(one)
+        with _alone(one) as its_own:
+            await end(its_own)
         remove(one.folder)
         taken.append(one.owner)
         REAPED.labels(root.name).inc()
     _tidy(root)
     return taken
+
+
+@contextmanager
+def _alone(left: Abandoned) -> Generator[Abandoned]:
+    """Keep its uid from others meanwhile. Where a living sandbox of another engine has it by now, it is not told."""
+    if left.uid is None:
+        yield left
+        return
+    try:
+        claim = claim_uid(left.uid)
+    except OSError:
+        yield replace(left, uid=None)
+        return
+    try:
+        yield left
+    finally:
+        claim.release()
 
 
 def _tidy(root: Path) -> None:

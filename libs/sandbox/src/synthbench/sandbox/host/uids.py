@@ -49,10 +49,19 @@ def lease_uid(root: Path) -> UidLease:
         if uid in used:
             continue
         try:
-            return UidLease(uid, Claim(f"uid-{uid}"))
+            return UidLease(uid, claim_uid(uid))
         except OSError:
             continue
     raise SandboxError(f"all {COUNT} sandbox uids are taken", f"remove left-over folders under {root}")
+
+
+def claim_uid(uid: int) -> Claim:
+    """Keep a uid from everybody else on this machine.
+
+    Raises:
+        OSError: somebody has it.
+    """
+    return Claim(f"uid-{uid}")
 
 
 def _left_behind(root: Path) -> Collection[int]:
