@@ -433,3 +433,14 @@ async def test_a_timeout_returns_in_time(sandbox: Sandbox):
     began = time.monotonic()
     await shell(sandbox, "trap '' TERM INT; sleep 60", timeout=0.3)
     assert time.monotonic() - began < 10
+
+
+async def test_a_command_that_is_ended_beside_another_leaves_nothing(sandbox: Sandbox):
+    beside = asyncio.create_task(shell(sandbox, "sleep 1.5; echo done"))
+    await asyncio.sleep(0.1)
+    ended = await shell(sandbox, "while :; do date +%N > beat; sleep 0.02; done & sleep 60", timeout=0.4)
+    assert ended.timed_out
+    await sandbox.write("beat", b"")
+    await asyncio.sleep(0.3)
+    assert await sandbox.read("beat") == b""
+    assert (await beside).stdout == b"done\n"

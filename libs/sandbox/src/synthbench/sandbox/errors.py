@@ -19,6 +19,10 @@ class EngineUnavailable(SandboxError):
     """This engine cannot run here."""
 
 
+class SpecRefused(SandboxError):
+    """This engine cannot offer what a spec asks for, anywhere."""
+
+
 class SandboxClosed(SandboxError):
     """The sandbox was closed before, or while, it was asked."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from synthbench.sandbox.errors import EngineUnavailable, SandboxError
+from synthbench.sandbox.errors import EngineUnavailable, SandboxError, SpecRefused
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
@@ -85,8 +85,13 @@ class ProcessEngine:
         """Make a folder with an empty workspace.
 
         Raises:
+            SpecRefused: a spec that lets processes live in the background.
             EngineUnavailable, SandboxError: see `probe`; no room, no free uid.
         """
+        if spec.background:
+            raise SpecRefused(
+                "the process engine ends everything with its command", "take docker for what starts a service"
+            )
         isolation = await self.probe()
         with creating(self.name):
             return await self._make(spec, isolation)

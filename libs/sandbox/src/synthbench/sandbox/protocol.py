@@ -1,7 +1,8 @@
 """What every sandbox engine offers, and the values that pass through it.
 
 A sandbox is one isolated place with a workspace. Commands run one at a time or side by side; each is alone with
-its children: **a process in the background ends with the command that started it**. Files stay until `close`.
+its children: **a process in the background ends with the command that started it**, unless the spec says otherwise
+(`SandboxSpec.background`). Files stay until `close`.
 Errors are those of `synthbench.sandbox.errors`; a failing or hanging command is a `RunResult`, not an error.
 """
 
@@ -97,6 +98,9 @@ class SandboxSpec(BaseModel):
             exist when a command runs. Where the sandbox has a uid of its own (engines started by root), its maker gives
             it mode 0666; for the process engine the folders above it need the x bit for others, too.
         env: variables for every command, over the engine's own (PATH, HOME, LANG, TMPDIR, …).
+        background: what a command leaves running when it ends (`server &`, a daemon) lives until `kill` or `close`, as
+            with `docker exec`; what it still prints is dropped. A command that is ended (timeout, cancel, `kill`, disk)
+            takes its process group with it. SpecRefused by engines that end everything with its command.
         workdir: where the workspace is seen inside; the process engine cannot offer it and uses a host path.
         owner: who it belongs to, e.g. "<rollout>.<attempt>"; written beside the files, for whoever cleans up.
     """
@@ -108,6 +112,7 @@ class SandboxSpec(BaseModel):
     network: Literal["none"] = "none"
     sockets: Annotated[Mapping[str, Path], AfterValidator(_names)] = {}
     env: Annotated[Mapping[str, str], AfterValidator(_variables)] = {}
+    background: bool = False
     workdir: Annotated[str, AfterValidator(_workdir)] = "/workspace"
 
 
@@ -356,7 +361,7 @@ class SandboxEngine(Protocol):
         ...
 
     async def create(self, spec: SandboxSpec) -> Sandbox:
-        """Make one sandbox with an empty workspace."""
+        """Make one sandbox with an empty workspace; SpecRefused where the engine cannot offer what is asked for."""
         ...
 
     def socket_place(self) -> AbstractContextManager[Path]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from synthbench.sandbox.bubblewrap.launcher import SOCKETS, Bwrap
-from synthbench.sandbox.errors import EngineUnavailable, SandboxError
+from synthbench.sandbox.errors import EngineUnavailable, SandboxError, SpecRefused
 from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, find_cgroups
 from synthbench.sandbox.host.children import adopt_orphans
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
@@ -99,8 +99,13 @@ class BubblewrapEngine:
 
         Raises:
             EngineUnavailable: bubblewrap does not work here.
+            SpecRefused: a spec that lets processes live in the background.
             SandboxError: no room, no free uid.
         """
+        if spec.background:
+            raise SpecRefused(
+                "the bubblewrap engine ends everything with its command", "take docker for what starts a service"
+            )
         isolation = await self.probe()
         with creating(self.name):
             return await self._make(spec, isolation)

@@ -6,8 +6,10 @@ they run as one user, and are one domain of trust. See init.sh.
 """
 
 import asyncio
+import contextlib
 import os
 import shlex
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +18,7 @@ from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.running import Running, read_cwd, telling_cwd
-from synthbench.sandbox.host.streams import OutputStream, read_stream, until_over
+from synthbench.sandbox.host.streams import OutputStream, until_over
 
 INIT = "init.sh"
 _LONGEST = 65536  # bytes without a line's end
@@ -24,6 +26,8 @@ _LAST_WORDS = 5.0
 _SWEEP = 5.0
 _LOOK = 1.0
 _CWD_DESCRIPTOR = 9
+_BEGIN = 2.0  # seconds until a command must have begun, to be killed without the others
+_LEFT = 128  # pipes of processes that outlived their command; more, and the oldest break
 
 
 class ChannelBroken(SandboxError):
@@ -50,6 +54,7 @@ class Channel:
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
         self._commands: dict[int, ChannelRunning] = {}
+        self._left: deque[OutputStream] = deque()
         self._swept: dict[int, asyncio.Event] = {}
         self._last = 0
         self.counts = Counts()
@@ -112,7 +117,7 @@ class Channel:
             case ["ready"]:
                 self._ready.set()
             case ["began", n, pid] if (command := self._command(n)) and pid.isdecimal():
-                command.pid = pid
+                command.began(pid)
             case ["exit", n, code] if command := self._command(n):
                 command.exited(int(code) if code.isdecimal() else None)
             case ["swept", n, ooms, pids] if (ooms + pids).isdecimal() and n.isdecimal():
@@ -148,7 +153,14 @@ class Channel:
             raise ChannelBroken("PID 1 of the container does not read any more") from None
 
     async def run(
-        self, argv: Sequence[str], lines: Sequence[str], stdin: bytes, limit: int, *, track_cwd: bool
+        self,
+        argv: Sequence[str],
+        lines: Sequence[str],
+        stdin: bytes,
+        limit: int,
+        *,
+        track_cwd: bool,
+        background: bool = False,
     ) -> "ChannelRunning":
         """Start a command.
 
@@ -158,10 +170,11 @@ class Channel:
             stdin: what it reads.
             limit: bytes kept of each stream.
             track_cwd: learn where a `bash -c SCRIPT` ends.
+            background: what it leaves running lives on.
         """
         self._last += 1
         n = self._last
-        command = ChannelRunning(self, n)
+        command = ChannelRunning(self, n, background=background)
         self._commands[n] = command
         try:
             if track_cwd:
@@ -175,11 +188,20 @@ class Channel:
             raise
         return command
 
-    async def end(self, n: int) -> None:
-        """Kill a command's processes: all that is inside, unless others run beside it."""
-        others = any(not command.ended for number, command in self._commands.items() if number != n)
-        command = self._commands.get(n)
-        await self._sweep(command.pid if command and others else "")
+    async def end(self, command: "ChannelRunning") -> None:
+        """Kill a command's processes: all that is inside, unless others run beside it or may stay."""
+        others = any(not other.ended for other in self._commands.values() if other is not command)
+        group = (others or command.background) and await command.until_begun(_BEGIN)
+        await self._sweep(command.pid if group else "")
+
+    def keep_reading(self, streams: Sequence[OutputStream]) -> None:
+        """Read what those print who outlive their command, and drop it."""
+        self._left = deque(stream for stream in self._left if not stream.over.done())
+        for stream in streams:
+            stream.let_go()
+            self._left.append(stream)
+        while len(self._left) > _LEFT:
+            self._left.popleft().close()
 
     async def sweep(self) -> None:
         """Kill everything inside but PID 1; it is gone when this returns."""
@@ -232,6 +254,8 @@ class Channel:
     def closed(self) -> None:
         """Give back the other end; nobody waits for PID 1 any more."""
         self.close()
+        while self._left:
+            self._left.popleft().close()
         if self._told >= 0:
             if not self._gone.is_set():
                 self._lost()
@@ -242,14 +266,17 @@ class Channel:
 class ChannelRunning(Running):
     """A command that PID 1 started."""
 
-    def __init__(self, channel: Channel, n: int) -> None:
+    def __init__(self, channel: Channel, n: int, *, background: bool) -> None:
         super().__init__()
         self.n = n
         self.pid = ""
+        self.background = background
         self.over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self.ended = False
         self._channel = channel
+        self._begun = asyncio.Event()
         self._outputs: tuple[OutputStream, ...] = ()
+        self._kept: dict[int, HeadTail] = {}
         self._cwd = -1
 
     async def prepare(self, script: str, stdin: bytes, limit: int, *, track_cwd: bool) -> None:
@@ -259,10 +286,10 @@ class ChannelRunning(Running):
             await asyncio.to_thread(self._put, "in", stdin)
         else:
             self._put("in", stdin)
-        outputs: list[OutputStream] = []
-        for name in ("out", "err"):
-            outputs.append(await read_stream(self._pipe(name), limit))
-            self._outputs = tuple(outputs)
+        for number, name in enumerate(("out", "err"), start=1):
+            output = OutputStream(self._pipe(name), limit)
+            self._outputs = (*self._outputs, output)
+            self._kept[number] = output.kept
         if track_cwd:
             self._cwd = self._pipe("cwd")
 
@@ -285,17 +312,35 @@ class ChannelRunning(Running):
     @property
     def streams(self) -> Mapping[int, HeadTail]:
         """See `Running`."""
-        return {number: stream.kept for number, stream in enumerate(self._outputs, start=1)}
+        return self._kept
 
     @property
     def returncode(self) -> int | None:
         """As PID 1's shell saw it; None where nobody could tell."""
         return self.over.result() if self.over.done() else None
 
+    def began(self, pid: str) -> None:
+        """PID 1 told which process it is."""
+        self.pid = pid
+        self._begun.set()
+
+    async def until_begun(self, seconds: float) -> bool:
+        """Wait until it can be killed alone; whether it can."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._begun.wait()
+        return bool(self.pid)
+
     def exited(self, code: int | None) -> None:
         """PID 1 told."""
         if not self.over.done():
             self.over.set_result(code)
+        self._begun.set()
+
+    @property
+    def _leaves(self) -> bool:
+        """Whether it ended by itself, and what it left may stay."""
+        return self.background and not self._killed and self.returncode is not None
 
     async def until_exit(self) -> None:
         """See `Running`."""
@@ -305,18 +350,20 @@ class ChannelRunning(Running):
         """See `Running`."""
         if self.ended:
             return
-        await self._channel.end(self.n)
+        if not self._leaves:
+            await self._channel.end(self)
         self.ended = True
         self.exited(None)
 
     async def last_words(self) -> None:
         """See `Running`."""
-        for name in ("out", "err"):  # a pipe that nobody ever opened has no end either
-            try:
-                os.close(os.open(self._path(name), os.O_WRONLY | os.O_NONBLOCK))
-            except OSError:
-                continue  # it is read to its end already
-        await until_over(self._outputs, _LAST_WORDS)
+        if not self._leaves:
+            await until_over(self._outputs, _LAST_WORDS)
+            return
+        for output in self._outputs:
+            output.drain()
+        self._channel.keep_reading(self._outputs)
+        self._outputs = ()
 
     def cwd(self) -> str | None:
         """Where it ended, if that was asked for and told."""

@@ -3,7 +3,7 @@
 # the host's process is dead, and so are we, with everything inside.
 #   run N          start N.command with the streams of N; told: `began N PID`, then `exit N CODE`
 #   look N         told: `exit N lost` where its keeper was killed
-#   end N PID      kill the group of PID; told: `swept N OOMS FORKS`, with what the kernel counted
+#   end N PID      kill PID and its group; told: `swept N OOMS FORKS`, with what the kernel counted
 #   sweep N        kill all but ourselves; told: the same
 cd "${0%/*}" || exit 1
 exec 3<ask 4>told
@@ -46,7 +46,8 @@ while read -r word n pid <&3; do
             [ "$state" = Z ] && echo "exit $n lost" >&4
             ;;
         end)
-            kill -9 -- "-$pid" 2>/dev/null
+            kill -9 "$pid" 2>/dev/null # first: it may not have its group yet
+            kill -s KILL -- "-$pid" 2>/dev/null # dash takes no -- behind -9
             tell_swept "$n"
             ;;
         sweep)

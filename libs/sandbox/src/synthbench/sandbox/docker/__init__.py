@@ -151,6 +151,7 @@ class DockerEngine:
     def _wrap(self, prepared: _Prepared, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
         (prepared.places.top / "owner").write_text(spec.owner)
         prepared.container.sockets = spec.sockets
+        prepared.container.background = spec.background
         clamped = self._clamped(spec.limits)
         sandbox = LocalSandbox(
             id=prepared.name,

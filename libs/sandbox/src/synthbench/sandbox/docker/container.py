@@ -33,6 +33,7 @@ class Container:
         limits: of its commands.
         uid: who runs in it, where that is not this process's own user.
         sockets: host path of each socket, by its name inside.
+        background: what a command leaves running lives on.
     """
 
     containers: Containers
@@ -41,6 +42,7 @@ class Container:
     limits: Limits
     uid: int | None
     sockets: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    background: bool = False
     _channel: Channel | None = None
     _incarnation: int = 0
     _counted: Counts = field(default_factory=Counts)
@@ -84,7 +86,12 @@ class Container:
         argv, exports = _environment(command.argv, {**command.env, "PWD": command.cwd})
         lines = [f"cd -- {shlex.quote(command.cwd)} || exit 127", *limit_lines(self.limits, memory=False, pids=False)]
         running = await channel.run(
-            argv, [*lines, *exports], command.stdin, self.limits.output_bytes, track_cwd=command.track_cwd
+            argv,
+            [*lines, *exports],
+            command.stdin,
+            self.limits.output_bytes,
+            track_cwd=command.track_cwd,
+            background=self.background,
         )
         return _Launched(running)
 

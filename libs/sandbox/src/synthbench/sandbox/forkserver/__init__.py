@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.host.streams import OutputStream, read_stream, until_over
+from synthbench.sandbox.host.streams import OutputStream, until_over
 from synthbench.sandbox.protocol import RunResult, Sandbox, SandboxEngine
 
 SOCKET = "python"
@@ -88,7 +88,8 @@ class ForkServer:
                 read, write = os.pipe()
                 given.callback(os.close, write)
                 os.fchmod(write, 0o666)  # so that /dev/stdout can be opened
-                streams.append(await read_stream(read, self._output_bytes))
+                os.set_blocking(read, False)
+                streams.append(OutputStream(read, self._output_bytes))
                 descriptors.append(write)
             answer, timed_out = b"", False
             try:

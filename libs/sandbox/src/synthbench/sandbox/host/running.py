@@ -149,13 +149,12 @@ class Running(ABC):
                 async with asyncio.timeout(timeout):
                     await self.until_exit()
             except TimeoutError:
-                timed_out = True
+                timed_out = self._killed = True
         finally:
             seconds = asyncio.get_running_loop().time() - self._began
             await _through(self.end())
-        killed = timed_out or self._killed
-        code = None if killed else self.returncode
-        return Ended(returncode=code, timed_out=timed_out, killed=killed, seconds=seconds, streams=self.streams)
+        code = None if self._killed else self.returncode
+        return Ended(returncode=code, timed_out=timed_out, killed=self._killed, seconds=seconds, streams=self.streams)
 
     async def end(self) -> None:
         """Kill what is left of it, and wait until it is gone and its pipes are read; twice is as good as once."""
