@@ -177,15 +177,3 @@ def wait(condition, seconds: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.1)
-
-
-def left_behind(folder: Path) -> list[str]:
-    """Processes and mounts that still name the stack's folder."""
-    found = [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(folder) in path.read_bytes().decode(errors="replace"):
-                found.append(path.read_text())
-        except OSError:
-            continue
-    return found

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from fire import SCHEMAS, Counter, Field, left_behind
+from fire import SCHEMAS, Counter, Field
+from remains import left_behind
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(280)]
 
