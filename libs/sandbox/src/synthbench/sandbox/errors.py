@@ -20,7 +20,7 @@ class EngineUnavailable(SandboxError):
 
 
 class SpecRefused(SandboxError):
-    """This engine cannot offer what a spec asks for, anywhere."""
+    """This engine does not offer what a spec asks for, and offers nothing in its place."""
 
 
 class SandboxClosed(SandboxError):
@@ -33,3 +33,7 @@ class PathRefused(SandboxError):
 
 class ArchiveRefused(SandboxError):
     """An archive holds something that may not enter a workspace; nothing of it was unpacked."""
+
+
+class ImageFailed(SandboxError):
+    """An image cannot be had: not pulled, or not built."""

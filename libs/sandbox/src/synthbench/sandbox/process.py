@@ -19,6 +19,7 @@ from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
 from synthbench.sandbox.host.places import Places, make_places, make_root
+from synthbench.sandbox.host.plain import refuse_foreign, refuse_images
 from synthbench.sandbox.host.processes import MARK, kill_all, marked
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
 from synthbench.sandbox.host.running import Child, ChildRunning, CwdPipe, Ended, start, telling_cwd
@@ -26,6 +27,7 @@ from synthbench.sandbox.host.shell import limited
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.system import find_python
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
+from synthbench.sandbox.image import Image, ImageSource
 from synthbench.sandbox.protocol import Isolation, SandboxSpec
 
 _UNENFORCED = (
@@ -81,17 +83,20 @@ class ProcessEngine:
             (folder / name).symlink_to(interpreter)
         return folder
 
+    async def image(self, source: ImageSource) -> Image:  # noqa: ARG002 - as in the protocol
+        """See the protocol."""
+        refuse_images(self.name)
+
     async def create(self, spec: SandboxSpec) -> LocalSandbox:
         """Make a folder with an empty workspace.
 
         Raises:
-            SpecRefused: a spec that lets processes live in the background.
+            SpecRefused: it asks for an image, root, mounts, or life in the background.
             EngineUnavailable, SandboxError: see `probe`; no room, no free uid.
         """
-        if spec.background:
-            raise SpecRefused(
-                "the process engine ends everything with its command", "take docker for what starts a service"
-            )
+        refuse_foreign(self.name, spec)
+        if spec.mounts:
+            raise SpecRefused("mounts: the process engine mounts nothing", "use the docker or the bubblewrap engine")
         isolation = await self.probe()
         with creating(self.name):
             return await self._make(spec, isolation)

@@ -11,10 +11,15 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from synthbench.sandbox.domain.paths import within
+from synthbench.sandbox.image import Image, ImageSource
+from synthbench.sandbox.inside import Mount, checked_workdir
+
+_T = TypeVar("_T")
 PathType = Literal["file", "symlink", "directory"]
 ChangeKind = Literal["added", "modified", "deleted"]
 LimitHit = Literal["disk", "oom", "timeout", "pids"]
@@ -22,38 +27,11 @@ LimitHit = Literal["disk", "oom", "timeout", "pids"]
 killed because its time was over; *pids*: a fork was refused."""
 READ_CAP = 16 * 1024 * 1024  # bytes `read` returns unless told otherwise
 
-_SYSTEM = (
-    "bin",
-    "boot",
-    "dev",
-    "etc",
-    "home",
-    "lib",
-    "lib32",
-    "lib64",
-    "libx32",
-    "proc",
-    "run",
-    "sbin",
-    "sys",
-    "tmp",
-    "usr",
-)
 
-
-def _workdir(value: str) -> str:
-    parts = value.split("/")
-    if not value.startswith("/") or any(part in {"", ".", ".."} for part in parts[1:]) or "\0" in value:
-        raise ValueError("a workdir is an absolute path without '.', '..' and empty parts")
-    if parts[1] in _SYSTEM:
-        raise ValueError(f"/{parts[1]} belongs to the system; take a workdir like /workspace or /app")
-    return value
-
-
-def _names(value: Mapping[str, Path]) -> Mapping[str, Path]:
+def _names(value: Mapping[str, _T]) -> Mapping[str, _T]:
     for name in value:
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
-            raise ValueError(f"the socket name {name!r} is not lower-case letters, digits, '-' and '_'")
+            raise ValueError(f"the name {name!r} is not lower-case letters, digits, '-' and '_'")
     return value
 
 
@@ -102,6 +80,11 @@ class SandboxSpec(BaseModel):
             with `docker exec`; what it still prints is dropped. A command that is ended (timeout, cancel, `kill`, disk)
             takes its process group with it. SpecRefused by engines that end everything with its command.
         workdir: where the workspace is seen inside; the process engine cannot offer it and uses a host path.
+        image: what it runs from, as `SandboxEngine.image` returned it; None for what the engine always takes.
+        root: "writable": everything inside may be changed, and goes with PID 1. The workspace then begins as the
+            image's folder at `workdir`; what is changed elsewhere is in no diff.
+        user: "root": commands run as root inside, with the few capabilities that installing and serving need.
+        mounts: name -> a folder of the host that can be read inside.
         owner: who it belongs to, e.g. "<rollout>.<attempt>"; written beside the files, for whoever cleans up.
     """
 
@@ -113,7 +96,21 @@ class SandboxSpec(BaseModel):
     sockets: Annotated[Mapping[str, Path], AfterValidator(_names)] = {}
     env: Annotated[Mapping[str, str], AfterValidator(_variables)] = {}
     background: bool = False
-    workdir: Annotated[str, AfterValidator(_workdir)] = "/workspace"
+    workdir: str = "/workspace"
+    image: str | None = None
+    root: Literal["read-only", "writable"] = "read-only"
+    user: Literal["agent", "root"] = "agent"
+    mounts: Annotated[Mapping[str, Mount], AfterValidator(_names)] = {}
+
+    @model_validator(mode="after")
+    def _places(self) -> "SandboxSpec":
+        checked_workdir(self.workdir, writable_root=self.root == "writable")
+        if self.root == "writable" and self.user != "root":
+            raise ValueError("a writable root is root's: ask for user root as well")
+        for mount in self.mounts.values():
+            if within(mount.target, self.workdir) is not None or within(self.workdir, mount.target) is not None:
+                raise ValueError(f"the mount at {mount.target} and the workspace at {self.workdir} overlap")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +262,11 @@ class Sandbox(Protocol):
         """Where commands inside find a socket of `SandboxSpec.sockets`."""
         ...
 
+    @property
+    def image(self) -> str | None:
+        """Digest of what it runs from; None where the engine has no images."""
+        ...
+
     async def run(
         self,
         argv: Sequence[str],
@@ -309,6 +311,17 @@ class Sandbox(Protocol):
 
     async def download(self, path: str = ".") -> bytes:
         """A file or folder as an uncompressed tar, names relative to it; without devices and links out."""
+        ...
+
+    async def put(self, archive: bytes, *, to: str) -> None:
+        """Unpack our own tar in a folder anywhere inside, as root; SpecRefused where the root cannot be written."""
+        ...
+
+    async def fetch(self, path: str, *, max_bytes: int = READ_CAP) -> bytes | None:
+        """A file or folder from anywhere inside as a tar, None where there is none; refused like `put`.
+
+        It is whatever is there: nothing in it is harmless. SandboxError where it is larger than `max_bytes`.
+        """
         ...
 
     async def snapshot(self) -> Snapshot:
@@ -360,8 +373,21 @@ class SandboxEngine(Protocol):
         """Take away what engines of killed processes left under the same root; return those sandboxes' owners."""
         ...
 
+    async def image(self, source: ImageSource) -> Image:
+        """Have an image: what is there, else pull or build it; the same source is the same image.
+
+        Raises:
+            SpecRefused: this engine has no images.
+            ImageFailed: it cannot be had; with the reason and the mend.
+        """
+        ...
+
     async def create(self, spec: SandboxSpec) -> Sandbox:
-        """Make one sandbox with an empty workspace; SpecRefused where the engine cannot offer what is asked for."""
+        """Make one sandbox with an empty workspace, or the image's where the root is writable.
+
+        Raises:
+            SpecRefused: it asks for what this engine does not offer.
+        """
         ...
 
     def socket_place(self) -> AbstractContextManager[Path]:

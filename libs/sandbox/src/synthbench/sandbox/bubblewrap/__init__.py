@@ -11,17 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from synthbench.sandbox.bubblewrap.launcher import SOCKETS, Bwrap
-from synthbench.sandbox.errors import EngineUnavailable, SandboxError, SpecRefused
+from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, find_cgroups
 from synthbench.sandbox.host.children import adopt_orphans
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
 from synthbench.sandbox.host.places import make_places, make_root
+from synthbench.sandbox.host.plain import refuse_foreign, refuse_images
 from synthbench.sandbox.host.processes import kill_all, naming, of_uid
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.system import BubblewrapProgram, SystemView, find_bubblewrap, find_system
 from synthbench.sandbox.host.uids import can_lease, lease_uid
+from synthbench.sandbox.image import Image, ImageSource
 from synthbench.sandbox.protocol import Isolation, SandboxSpec
 
 _PROBE_SECONDS = 15.0
@@ -94,18 +96,19 @@ class BubblewrapEngine:
         self._system = find_system(self._folder.path)
         self._cgroups = find_cgroups()
 
+    async def image(self, source: ImageSource) -> Image:  # noqa: ARG002 - as in the protocol
+        """See the protocol."""
+        refuse_images(self.name)
+
     async def create(self, spec: SandboxSpec) -> LocalSandbox:
         """Make a sandbox with an empty workspace.
 
         Raises:
             EngineUnavailable: bubblewrap does not work here.
-            SpecRefused: a spec that lets processes live in the background.
+            SpecRefused: it asks for an image, for root, or for life in the background.
             SandboxError: no room, no free uid.
         """
-        if spec.background:
-            raise SpecRefused(
-                "the bubblewrap engine ends everything with its command", "take docker for what starts a service"
-            )
+        refuse_foreign(self.name, spec)
         isolation = await self.probe()
         with creating(self.name):
             return await self._make(spec, isolation)

@@ -80,6 +80,8 @@ class Bwrap:
         words += self.system.arguments()
         words += ["--bind", str(self.places.tmp), "/tmp", "--bind", str(self.places.home), "/home/agent"]  # noqa: S108 - inside
         words += ["--bind", str(self.places.workspace), workdir, "--dir", SOCKETS]
+        for mount in self.spec.mounts.values():
+            words += ["--ro-bind", str(mount.source), mount.target]
         for name, socket in self.spec.sockets.items():
             words += ["--bind", str(socket), f"{SOCKETS}/{name}.sock"]
         words += ["--remount-ro", "/", "--chdir", command.cwd]

@@ -6,14 +6,16 @@ that cannot be written, and a uid that nobody else has where we are root.
 """
 
 import asyncio
-import os
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthbench.sandbox.docker.api import ENGINE_LABEL, NAME_LABEL, ROOT_LABEL, ContainerPlan, DockerApi, Host
+from synthbench.sandbox.docker.api import ENGINE_LABEL, NAME_LABEL, ROOT_LABEL, DockerApi, Host
 from synthbench.sandbox.docker.container import SOCKETS, Container
 from synthbench.sandbox.docker.containers import Containers
+from synthbench.sandbox.docker.images import BuildPolicy, Images
+from synthbench.sandbox.docker.plan import Kind, kind_of, plan_of, unenforced
 from synthbench.sandbox.docker.pool import WarmPool
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
@@ -22,30 +24,16 @@ from synthbench.sandbox.host.places import Places, make_places, make_root, remov
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, is_alive, open_engine_folder, reap
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
-from synthbench.sandbox.protocol import Isolation, Limits, SandboxSpec
+from synthbench.sandbox.image import Image, ImageSource
+from synthbench.sandbox.protocol import Isolation, SandboxSpec
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
 _PROBE_SECONDS = 30.0
-_OWN_PROCESSES = 4  # PID 1 and the shells around a command
 _WARM_MOST = 4
 _WARM_OWNER = "warm"
-_ENVIRONMENT = {
-    "HOME": "/home/agent",
-    "USER": "agent",
-    "LANG": "C.UTF-8",
-    "TMPDIR": "/tmp",  # noqa: S108 - inside
-    "TERM": "dumb",
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What makes two sandboxes interchangeable before they are used."""
-
-    image: str
-    limits: Limits
-    workdir: str
+_COLLECT_SECONDS = 600.0
+USED_FOLDER = ".images"
+"""Below the root: when each image was used last."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +42,7 @@ class _Prepared:
 
     name: str
     places: Places
+    kind: Kind
     lease: UidLease | None
     container: Container
 
@@ -66,20 +55,30 @@ class DockerEngine:
         warm: how many sandboxes are kept ready at most; 0 for none.
         image: what sandboxes run from, by name or digest; it has a POSIX sh, and what tasks need.
         runtime: an OCI runtime that the engine knows (runsc, kata, …); None for its default.
+        builds: what builds of images may, and how long they are kept.
     """
 
     name = "docker"
 
     def __init__(
-        self, root: Path, *, warm: int = _WARM_MOST, image: str = BASE_IMAGE, runtime: str | None = None
+        self,
+        root: Path,
+        *,
+        warm: int = _WARM_MOST,
+        image: str = BASE_IMAGE,
+        runtime: str | None = None,
+        builds: BuildPolicy | None = None,
     ) -> None:
         self._root = root
         self._image = image
         self._runtime = runtime
+        self._images = Images(builds or BuildPolicy(), root / USED_FOLDER)
+        self._collected = 0.0
         self._sandboxes = OpenSandboxes()
         self._folder: EngineFolder | None = None
         self._api: DockerApi | None = None
         self._host: Host | None = None
+        self._image_id: str | None = None
         self._containers: Containers | None = None
         self._isolation: Isolation | None = None
         self._probing = asyncio.Lock()
@@ -101,7 +100,7 @@ class DockerEngine:
             await asyncio.to_thread(self._connect)
             isolation = await self._offered()
             spec = SandboxSpec(owner="probe")
-            sandbox = self._wrap(await self._prepare(self._kind(spec)), spec, isolation)
+            sandbox = self._wrap(await self._prepare(kind_of(spec, self._image)), spec, isolation)
             try:
                 result = await sandbox.run(["true"], timeout=_PROBE_SECONDS)
             finally:
@@ -123,7 +122,8 @@ class DockerEngine:
         if self._runtime and self._runtime not in self._host.runtimes:
             known = ", ".join(self._host.runtimes)
             raise EngineUnavailable(f"the Docker engine has no runtime {self._runtime!r}", f"take one of {known}")
-        if not await asyncio.to_thread(self._api.has_image, self._image):
+        self._image_id = await asyncio.to_thread(self._api.image_id, self._image)
+        if self._image_id is None:
             raise EngineUnavailable(f"the Docker engine has no image {self._image}", f"docker pull {self._image}")
         unenforced = ["disk_mb: a folder of the host has no quota; only the size of single files is held"]
         if not any("seccomp" in option for option in self._host.security):
@@ -137,6 +137,11 @@ class DockerEngine:
         self._folder = open_engine_folder(self._root)
         self._containers = Containers(self._api, self._folder.path.name)
 
+    async def image(self, source: ImageSource) -> Image:
+        """See the protocol."""
+        await self.probe()
+        return await self._images.get(source)
+
     async def create(self, spec: SandboxSpec) -> LocalSandbox:
         """Make a sandbox with an empty workspace.
 
@@ -146,47 +151,44 @@ class DockerEngine:
         """
         isolation = await self.probe()
         with creating(self.name):
-            return self._wrap(await self._pool.take(self._kind(spec)), spec, isolation)
+            return self._wrap(await self._pool.take(kind_of(spec, self._image)), spec, isolation)
 
     def _wrap(self, prepared: _Prepared, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
+        assert self._host is not None
         (prepared.places.top / "owner").write_text(spec.owner)
         prepared.container.sockets = spec.sockets
         prepared.container.background = spec.background
-        clamped = self._clamped(spec.limits)
+        layer = prepared.container.layer
+        lost = unenforced(prepared.kind, self._host, layer)
         sandbox = LocalSandbox(
             id=prepared.name,
             spec=spec,
-            isolation=replace(isolation, unenforced=isolation.unenforced + clamped) if clamped else isolation,
+            isolation=replace(isolation, unenforced=isolation.unenforced + lost) if lost else isolation,
             workdir=spec.workdir,
             places=prepared.places,
             launcher=prepared.container,
             lease=prepared.lease,
             sockets={name: f"{SOCKETS}/{name}.sock" for name in spec.sockets},
             closed=self._sandboxes.forget,
+            image=spec.image or self._image_id,
+            outside=prepared.container,
+            written=[layer] if layer else [],
         )
         self._sandboxes.add(sandbox)
         return sandbox
 
-    def _clamped(self, limits: Limits) -> tuple[str, ...]:
-        assert self._host is not None
-        found: list[str] = []
-        if limits.cpus > self._host.cpus:
-            found.append(f"cpus: {limits.cpus:g} wanted, the engine has {self._host.cpus}")
-        if limits.memory_mb > self._host.memory_mb:
-            found.append(f"memory_mb: {limits.memory_mb} wanted, the engine has {self._host.memory_mb}")
-        return tuple(found)
-
-    async def _prepare(self, kind: _Kind) -> _Prepared:
+    async def _prepare(self, kind: Kind) -> _Prepared:
         """Start a container over new folders."""
         assert self._folder is not None
         assert self._containers is not None
         assert self._host is not None
-        lease = lease_uid(self._root) if can_lease() else None
+        lease = lease_uid(self._root) if can_lease() and not kind.as_root else None
         uid = lease.uid if lease else None
         name = new_id()
         try:
             places = await asyncio.to_thread(make_places, self._root, name, _WARM_OWNER, uid, self._folder.path.name)
-            plan = self._plan(kind, name, places, uid, await asyncio.to_thread(_etc, places, uid))
+            labels = {ENGINE_LABEL: self._folder.path.name, ROOT_LABEL: str(self._root), NAME_LABEL: name}
+            plan = await asyncio.to_thread(plan_of, kind, name, places, uid, self._host, labels, self._runtime)
             container = Container(self._containers, plan, places, kind.limits, uid)
             try:
                 await container.start()
@@ -198,39 +200,7 @@ class DockerEngine:
             if lease:
                 lease.release()
             raise
-        return _Prepared(name, places, lease, container)
-
-    def _kind(self, spec: SandboxSpec) -> _Kind:
-        return _Kind(self._image, spec.limits, spec.workdir)
-
-    def _plan(
-        self, kind: _Kind, name: str, places: Places, uid: int | None, etc: list[tuple[str, str, str]]
-    ) -> ContainerPlan:
-        assert self._folder is not None
-        assert self._host is not None
-        user = os.geteuid() if uid is None else uid
-        sockets = places.top / "sockets"
-        binds = [
-            (str(places.workspace), kind.workdir, "rw"),
-            (str(places.tmp), "/tmp", "rw"),  # noqa: S108 - inside
-            (str(places.tmp), "/var/tmp", "rw"),  # noqa: S108 - inside
-            (str(places.home), "/home/agent", "rw"),
-            (str(sockets), SOCKETS, "ro"),
-            *etc,
-        ]
-        return ContainerPlan(
-            name=f"synthbench-{name}",
-            image=kind.image,
-            argv=(),
-            user=f"{user}:{user}" if uid is not None else f"{user}:{os.getegid()}",
-            env=_ENVIRONMENT,
-            binds=binds,
-            labels={ENGINE_LABEL: self._folder.path.name, ROOT_LABEL: str(self._root), NAME_LABEL: name},
-            memory_mb=min(kind.limits.memory_mb, self._host.memory_mb),
-            cpus=min(kind.limits.cpus, self._host.cpus),
-            pids=kind.limits.pids + _OWN_PROCESSES,
-            runtime=self._runtime,
-        )
+        return _Prepared(name, places, kind, lease, container)
 
     async def _discard(self, prepared: _Prepared) -> None:
         await self._wrap(
@@ -244,6 +214,7 @@ class DockerEngine:
 
     async def aclose(self) -> None:
         """Close every sandbox, and remove what the engine needed."""
+        await self._images.aclose()
         await self._pool.aclose()
         await self._sandboxes.close()
         if self._containers is not None:
@@ -265,6 +236,9 @@ class DockerEngine:
         for found in await asyncio.to_thread(api.containers, ROOT_LABEL, str(self._root)):
             if not is_alive(self._root / found.labels.get(ENGINE_LABEL, "")):
                 await self._containers.kill(found.name)
+        if time.monotonic() - self._collected > _COLLECT_SECONDS:
+            self._collected = time.monotonic()
+            await asyncio.to_thread(self._images.collect)
         return [owner for owner in owners if owner != _WARM_OWNER]
 
     async def _end(self, left: Abandoned) -> None:
@@ -276,19 +250,3 @@ class DockerEngine:
 
 def _usable(prepared: _Prepared) -> bool:
     return prepared.container.alive
-
-
-def _etc(places: Places, uid: int | None) -> list[tuple[str, str, str]]:
-    """Files that give the sandbox's user a name, and a place for its sockets."""
-    (places.top / "sockets").mkdir(mode=0o755)
-    user = os.geteuid() if uid is None else uid
-    etc = places.top / "etc"
-    etc.mkdir(mode=0o755)
-    texts = {
-        "passwd": "root:x:0:0::/root:/bin/sh\n"
-        f"agent:x:{user}:{user}::/home/agent:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
-        "group": f"root:x:0:\nagent:x:{user}:\nnogroup:x:65534:\n",
-    }
-    for name, text in texts.items():
-        (etc / name).write_text(text)
-    return [(str(etc / name), f"/etc/{name}", "ro") for name in texts]

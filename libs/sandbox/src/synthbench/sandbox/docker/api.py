@@ -56,6 +56,9 @@ class ContainerPlan:
         pids: processes and threads.
         network: name of a network, or "none".
         runtime: OCI runtime, None for the engine's default.
+        capabilities: names of those that its root keeps.
+        writable: its root can be written.
+        filled: (path of the host, path inside) of a folder that begins as the image's, where it is empty.
     """
 
     name: str
@@ -70,6 +73,9 @@ class ContainerPlan:
     pids: int
     network: str = "none"
     runtime: str | None = None
+    capabilities: Sequence[str] = ()
+    writable: bool = False
+    filled: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,14 +121,13 @@ class DockerApi:
             runtimes=tuple(info.get("Runtimes") or ()),
         )
 
-    def has_image(self, image: str) -> bool:
-        """Whether it is there without pulling it."""
+    def image_id(self, image: str) -> str | None:
+        """Its digest, without pulling it; None where it is not there."""
         with self._telling(f"the image {image} cannot be looked at"):
             try:
-                self._api.inspect_image(image)
+                return str(self._api.inspect_image(image)["Id"])
             except self._missing:
-                return False
-        return True
+                return None
 
     def start(self, plan: ContainerPlan) -> str:
         """Create a container and start it; return its id. Nothing stays of one that cannot be started.
@@ -157,8 +162,10 @@ class DockerApi:
         return self._api.create_host_config(
             binds=[f"{host}:{inside}:{mode}" for host, inside, mode in plan.binds],
             network_mode=plan.network,
-            read_only=True,
+            mounts=[_filled(*plan.filled)] if plan.filled else None,
+            read_only=not plan.writable,
             cap_drop=["ALL"],
+            cap_add=list(plan.capabilities),
             security_opt=["no-new-privileges:true", f"seccomp={profile()}"],
             mem_limit=memory,
             memswap_limit=memory,
@@ -169,6 +176,38 @@ class DockerApi:
             oom_score_adj=500,
             runtime=plan.runtime,
         )
+
+    def layer(self, container: str) -> str | None:
+        """Where its own changes to its root lie on the engine's machine, if its storage driver has such a place."""
+        with self._telling("a container cannot be looked at"):
+            found: dict[str, Any] = self._api.inspect_container(container)
+        driver: dict[str, Any] = found.get("GraphDriver") or {}
+        data: dict[str, str] = driver.get("Data") or {}
+        return data.get("UpperDir")
+
+    def put(self, container: str, archive: bytes, to: str) -> None:
+        """Unpack a tar in a folder that is there, as root."""
+        with self._telling(f"files could not be put into {to}"):
+            self._api.put_archive(container, to, archive)
+
+    def fetch(self, container: str, path: str, max_bytes: int) -> bytes | None:
+        """A file or folder as a tar; None where there is none.
+
+        Raises:
+            SandboxError: it is larger, or the engine refused.
+        """
+        with self._telling(f"{path} could not be fetched"):
+            try:
+                chunks, _ = self._api.get_archive(container, path)
+            except self._not_found:
+                return None
+            parts: list[bytes] = []
+            with contextlib.closing(chunks):
+                for chunk in chunks:
+                    parts.append(chunk)
+                    if sum(map(len, parts)) > max_bytes:
+                        raise SandboxError(f"{path} is larger than {max_bytes} bytes")
+        return b"".join(parts)
 
     def remove(self, container: str) -> None:
         """Kill it and take it away; one that is gone, or going, is fine."""
@@ -195,6 +234,14 @@ class DockerApi:
     def close(self) -> None:
         """Close its connections."""
         self._api.close()
+
+
+def _filled(folder: str, inside: str) -> Any:
+    """An anonymous volume over a folder of the host: the engine copies the image's files, owners included."""
+    from docker.types import DriverConfig, Mount  # noqa: PLC0415 - as above
+
+    driver = DriverConfig("local", {"type": "none", "o": "bind", "device": folder})
+    return Mount(target=inside, source=None, type="volume", driver_config=driver)
 
 
 def _knock() -> None:

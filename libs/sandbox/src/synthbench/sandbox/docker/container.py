@@ -1,6 +1,7 @@
 """One container: how it is started, and how its commands are."""
 
 import asyncio
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from synthbench.sandbox.channel import INIT, Channel, ChannelRunning
 from synthbench.sandbox.docker.api import ContainerPlan
 from synthbench.sandbox.docker.containers import Containers
+from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.local import Command
 from synthbench.sandbox.host.places import Places
@@ -43,6 +45,8 @@ class Container:
     uid: int | None
     sockets: Mapping[str, Path] = field(default_factory=dict[str, Path])
     background: bool = False
+    layer: Path | None = None
+    """Where what is written to its root lies, if that can be written and we can see it."""
     _channel: Channel | None = None
     _incarnation: int = 0
     _counted: Counts = field(default_factory=Counts)
@@ -59,8 +63,10 @@ class Container:
             if self._channel is not None and self._channel.alive:
                 return self._channel
             await self._leave()
+            if self.plan.writable and self._incarnation:
+                raise SandboxError("the container ended, and with it what was changed in its root")
             self._incarnation += 1
-            name = f"{self.plan.name}-{self._incarnation}"
+            name = self._name
             folder = self.places.top / f"channel-{self._incarnation}"
             channel = Channel(folder, CHANNEL, self.uid, lambda: self.containers.kill(name))
             await asyncio.to_thread(channel.make)
@@ -68,6 +74,8 @@ class Container:
             try:
                 await self.containers.start(self._planned(name, folder))
                 await channel.ready(READY_SECONDS)
+                if self.plan.writable:
+                    self.layer = await self.containers.call(lambda: _visible(self.containers.api.layer(name)))
             except BaseException:
                 channel.closed()
                 self._channel = None
@@ -102,6 +110,20 @@ class Container:
             if not link.exists():
                 link.hardlink_to(socket)
 
+    async def put(self, archive: bytes, to: str) -> None:
+        """See `Outside`."""
+        await self.start()
+        await self.containers.call(lambda: self.containers.api.put(self._name, archive, to))
+
+    async def fetch(self, path: str, max_bytes: int) -> bytes | None:
+        """See `Outside`."""
+        await self.start()
+        return await self.containers.call(lambda: self.containers.api.fetch(self._name, path, max_bytes))
+
+    @property
+    def _name(self) -> str:
+        return f"{self.plan.name}-{self._incarnation}"
+
     @property
     def alive(self) -> bool:
         """Whether it runs, as far as we know."""
@@ -127,10 +149,15 @@ class Container:
         self._counted += channel.counts
         channel.close()
         if not await channel.until_gone(5):
-            await self.containers.kill(f"{self.plan.name}-{self._incarnation}")
+            await self.containers.kill(self._name)
             await channel.until_gone(5)
         channel.closed()
-        self.containers.leaves(f"{self.plan.name}-{self._incarnation}")
+        self.containers.leaves(self._name)
+
+
+def _visible(layer: str | None) -> Path | None:
+    """A folder of the engine's machine, where that is this one and we may look."""
+    return Path(layer) if layer and os.access(layer, os.R_OK | os.X_OK) else None
 
 
 def _environment(argv: Sequence[str], env: Mapping[str, str]) -> tuple[Sequence[str], list[str]]:

@@ -5,13 +5,15 @@ import contextlib
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from synthbench.sandbox.domain.paths import within
-from synthbench.sandbox.errors import PathRefused, SandboxClosed
+from synthbench.sandbox.errors import PathRefused, SandboxClosed, SpecRefused
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.metrics import OPEN, count_command
+from synthbench.sandbox.host.outside import Outside
 from synthbench.sandbox.host.places import Places, remove
 from synthbench.sandbox.host.running import Ended, Running
 from synthbench.sandbox.host.uids import UidLease
@@ -104,6 +106,9 @@ class LocalSandbox:
         lease: on the uid that owns the files, where we are root.
         sockets: where commands find the sockets, by name.
         closed: told when it is gone.
+        image: digest of what it runs from, where there are images.
+        outside: reaches what is not in the workspace, where the engine can.
+        written: folders that count as its disk, beside its own.
     """
 
     id: str
@@ -115,6 +120,9 @@ class LocalSandbox:
     lease: UidLease | None
     sockets: Mapping[str, str]
     closed: Callable[["LocalSandbox"], None]
+    image: str | None = None
+    outside: Outside | None = None
+    written: Sequence[Path] = ()
     _running: set[Running] = field(default_factory=set[Running])
     _kills: int = 0
     _gone: bool = False
@@ -128,7 +136,7 @@ class LocalSandbox:
             owner=Owner(self.lease.uid if self.lease else None),
             max_bytes=self.spec.limits.disk_mb * 1024 * 1024,
         )
-        written = (self.places.workspace, self.places.tmp, self.places.home)
+        written = (self.places.workspace, self.places.tmp, self.places.home, *self.written)
         self._disk = DiskWatch(written, self.spec.limits.disk_mb * 1024 * 1024, self._end)
 
     def socket_path(self, name: str) -> str:
@@ -197,6 +205,21 @@ class LocalSandbox:
     async def download(self, path: str = ".") -> bytes:
         """See the protocol."""
         return await self._do(lambda: self._workspace.download(path))
+
+    async def put(self, archive: bytes, *, to: str) -> None:
+        """See the protocol."""
+        self._open()
+        await self._outside().put(archive, to)
+
+    async def fetch(self, path: str, *, max_bytes: int = READ_CAP) -> bytes | None:
+        """See the protocol."""
+        self._open()
+        return await self._outside().fetch(path, max_bytes)
+
+    def _outside(self) -> Outside:
+        if self.outside is None or self.spec.root != "writable":
+            raise SpecRefused("files outside of the workspace are the system's in this sandbox")
+        return self.outside
 
     async def snapshot(self) -> Snapshot:
         """See the protocol."""

@@ -1,0 +1,126 @@
+"""From a spec to a container: what is mounted where, who it runs as, and what it may."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthbench.sandbox.docker.api import ContainerPlan, Host
+from synthbench.sandbox.docker.container import SOCKETS
+from synthbench.sandbox.errors import SpecRefused
+from synthbench.sandbox.host.places import Places
+from synthbench.sandbox.host.uids import can_lease
+from synthbench.sandbox.protocol import Limits, SandboxSpec
+
+_OWN_PROCESSES = 4  # PID 1 and the shells around a command
+_AGENT = {
+    "HOME": "/home/agent",
+    "USER": "agent",
+    "LANG": "C.UTF-8",
+    "TMPDIR": "/tmp",  # noqa: S108 - inside
+    "TERM": "dumb",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+_ROOT = {"HOME": "/root", "USER": "root", "TERM": "dumb"}
+_ROOT_MAY = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID")
+"""What package managers and services need, and nothing of the kernel, of devices or of the network."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What makes two sandboxes interchangeable before they are used."""
+
+    image: str
+    limits: Limits
+    workdir: str
+    writable: bool
+    as_root: bool
+    mounts: tuple[tuple[str, str], ...]
+
+
+def kind_of(spec: SandboxSpec, default_image: str) -> Kind:
+    """Return the kind of a spec.
+
+    Raises:
+        SpecRefused: root inside, and we could not remove what it leaves.
+    """
+    if spec.user == "root" and not can_lease():
+        raise SpecRefused("user root: files of root could not be removed", "run the executor as root")
+    return Kind(
+        image=spec.image or default_image,
+        limits=spec.limits,
+        workdir=spec.workdir,
+        writable=spec.root == "writable",
+        as_root=spec.user == "root",
+        mounts=tuple(sorted((str(mount.source), mount.target) for mount in spec.mounts.values())),
+    )
+
+
+def unenforced(kind: Kind, host: Host, layer: Path | None) -> tuple[str, ...]:
+    """What of a kind is not held up by this engine, one line each."""
+    found: list[str] = []
+    if kind.limits.cpus > host.cpus:
+        found.append(f"cpus: {kind.limits.cpus:g} wanted, the engine has {host.cpus}")
+    if kind.limits.memory_mb > host.memory_mb:
+        found.append(f"memory_mb: {kind.limits.memory_mb} wanted, the engine has {host.memory_mb}")
+    if kind.writable and layer is None:
+        found.append("disk_mb: what is written outside of the workspace is not watched on this engine")
+    if kind.as_root:
+        found.append("user: root inside is root's number outside, with few capabilities and in namespaces of its own")
+    return tuple(found)
+
+
+def plan_of(
+    kind: Kind, name: str, places: Places, uid: int | None, host: Host, labels: Mapping[str, str], runtime: str | None
+) -> ContainerPlan:
+    """Plan the container of a sandbox; makes its small files.
+
+    Args:
+        kind: what to run.
+        name: of the sandbox.
+        places: its folders.
+        uid: who runs in it, where that is not this process's own user.
+        host: the engine's machine.
+        labels: by which it is found again.
+        runtime: OCI runtime.
+    """
+    sockets = places.top / "sockets"
+    sockets.mkdir(mode=0o755)
+    binds = [(str(sockets), SOCKETS, "ro"), *((source, target, "ro") for source, target in kind.mounts)]
+    workspace = (str(places.workspace), kind.workdir)
+    if not kind.writable:
+        binds += [(*workspace, "rw"), (str(places.tmp), "/tmp", "rw"), (str(places.tmp), "/var/tmp", "rw")]  # noqa: S108 - inside
+    if not kind.as_root:
+        binds += [(str(places.home), "/home/agent", "rw"), *_etc(places, uid)]
+    user = os.geteuid() if uid is None else uid
+    return ContainerPlan(
+        name=f"synthbench-{name}",
+        image=kind.image,
+        argv=(),
+        user=f"{user}:{os.getegid() if uid is None else uid}",
+        env=_ROOT if kind.as_root else _AGENT,
+        binds=binds,
+        labels=labels,
+        memory_mb=min(kind.limits.memory_mb, host.memory_mb),
+        cpus=min(kind.limits.cpus, host.cpus),
+        pids=kind.limits.pids + _OWN_PROCESSES,
+        runtime=runtime,
+        capabilities=_ROOT_MAY if kind.as_root else (),
+        writable=kind.writable,
+        filled=workspace if kind.writable else None,
+    )
+
+
+def _etc(places: Places, uid: int | None) -> Sequence[tuple[str, str, str]]:
+    """Files that give the sandbox's user a name."""
+    user = os.geteuid() if uid is None else uid
+    etc = places.top / "etc"
+    etc.mkdir(mode=0o755)
+    texts = {
+        "passwd": "root:x:0:0::/root:/bin/sh\n"
+        f"agent:x:{user}:{user}::/home/agent:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
+        "group": f"root:x:0:\nagent:x:{user}:\nnogroup:x:65534:\n",
+    }
+    for name, text in texts.items():
+        (etc / name).write_text(text)
+    return [(str(etc / name), f"/etc/{name}", "ro") for name in texts]
