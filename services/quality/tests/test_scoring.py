@@ -109,3 +109,13 @@ def test_the_aggregate_is_a_gated_geometric_mean():
     assert decide(Policy(), scores(1, 0.49, 1), forgeable=False).verdict is Verdict.REJECT
     flaky = [Score(check="correctness", version="1", score=0.49, finding="flaky: t")]
     assert decide(Policy(), flaky, forgeable=False).verdict is Verdict.REVIEW
+
+
+@pytest.mark.parametrize(("reward", "score", "verdict"), [(1.0, 1.0, Verdict.REVIEW), (0.5, 0.49, Verdict.REJECT)])
+def test_what_ran_where_the_agent_worked_is_not_confirmed_and_goes_to_people(
+    reward: float, score: float, verdict: Verdict
+):
+    once = VerificationResult(reward=reward, forgeable=True, in_place=True)
+    result = Correctness().run(Evidence(trajectory(verification=once), None))
+    assert (result.score, result.finding[:13]) == (score, "verified once")
+    assert decide(Policy(), [result], forgeable=True).verdict is verdict

@@ -55,6 +55,17 @@ class ArtifactRef(Record):
     media_type: str = "application/octet-stream"
 
 
+class KeptFile(Record):
+    """A file or folder that a task wants kept of what was made in its sandbox."""
+
+    path: str
+    """As the task names it."""
+    artifact: ArtifactRef | None = None
+    """A tar of it; None where there is none, or it could not be kept."""
+    problem: str = ""
+    """Why it could not be kept."""
+
+
 class FieldError(Record):
     """One thing that is wrong in what somebody sent."""
 

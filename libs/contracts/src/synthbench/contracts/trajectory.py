@@ -5,7 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import ArtifactRef, Outcome, Rollout, Timing, Usage
+from synthbench.contracts.records import ArtifactRef, KeptFile, Outcome, Rollout, Timing, Usage
 from synthbench.contracts.steps import Step
 from synthbench.contracts.verification import VerificationResult
 
@@ -62,6 +62,8 @@ class Trajectory(Record):
     timing: Timing = Timing()
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    kept: list[KeptFile] = []
+    """What the task wants kept of what was made in its sandbox."""
 
 
 class TrajectorySummary(Record):

@@ -36,6 +36,8 @@ class VerificationResult(Record):
     tests: list[TestResult] = []
     forgeable: bool = False
     """Whether code under test could have written this result (foreign packages under the harbor profile)."""
+    in_place: bool = False
+    """Whether the tests ran in the agent's own sandbox, beside what it left running: no second run is possible."""
     left_out: list[str] = []
     """Paths of the agent's diff that were not applied: protected or unsafe."""
     error: str | None = None

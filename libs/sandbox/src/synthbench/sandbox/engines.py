@@ -30,13 +30,13 @@ def known_engines() -> Sequence[str]:
     return [name for name in PREFERRED if name in found] + sorted(found - set(PREFERRED))
 
 
-def load_engine(name: str, *, root: Path, **options: str) -> SandboxEngine:
+def load_engine(name: str, *, root: Path, **options: object) -> SandboxEngine:
     """Return an engine.
 
     Args:
         name: as in the entry points.
         root: where sandboxes keep their files; each engine has a folder there.
-        options: of this engine, e.g. Docker's `image` and `runtime`.
+        options: of this engine, e.g. Docker's `image`, `runtime` and `builds`.
 
     Raises:
         SandboxError: no such engine, with the names of those there are; or the folder cannot be used.
@@ -49,7 +49,7 @@ def load_engine(name: str, *, root: Path, **options: str) -> SandboxEngine:
 
 
 async def choose_engine(
-    preferred: str | None, *, root: Path, options: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    preferred: str | None, *, root: Path, options: Mapping[str, Mapping[str, object]] = MappingProxyType({})
 ) -> Choice:
     """Return the engine that was asked for, or the first one that works.
 

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import FieldError
 from synthbench.tasks.archive import Files, PackedFile, make_tar, read_folder, read_tar
 from synthbench.tasks.errors import TaskError, problem
+from synthbench.tasks.foreign import environment_problems, harbor_problems
 from synthbench.tasks.limits import TaskLimits, task_limits
-from synthbench.tasks.manifest import SynthbenchSection, TaskManifest, parse_manifest
+from synthbench.tasks.manifest import NetworkMode, SynthbenchSection, TaskManifest, parse_manifest
 from synthbench.tasks.verify import DRIVER, driver_source
 
 _WORKSPACE = "environment/workspace/"
@@ -23,6 +25,14 @@ _DELETED = "deleted.txt"
 
 Changes = Mapping[str, bytes | None]
 """Path in the workspace -> new content, None where it is to be deleted."""
+
+
+class NetworkWanted(NamedTuple):
+    """What a task wants to reach."""
+
+    mode: NetworkMode
+    hosts: tuple[str, ...] = ()
+    """Where the mode is `allowlist`."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +87,44 @@ class TaskPackage:
     @property
     def engines(self) -> list[str]:
         """Sandbox engines that can run it."""
-        return list(self.own.engines)
+        return ["docker"] if self.profile == "harbor" else list(self.own.engines)
 
     @property
     def limits(self) -> TaskLimits:
         """What the task asks for."""
         return task_limits(self.manifest)
+
+    @property
+    def network(self) -> NetworkWanted:
+        """What the agent may reach; a foreign package that says nothing wants all, as in Harbor."""
+        agent, environment = self.manifest.agent, self.manifest.environment
+        mode = agent.network_mode or environment.network_mode
+        hosts = agent.allowed_hosts if agent.network_mode else environment.allowed_hosts
+        return NetworkWanted(mode or ("public" if self.profile == "harbor" else "no-network"), tuple(hosts))
+
+    @property
+    def verified_in_place(self) -> bool:
+        """Whether its tests run in the agent's own sandbox."""
+        return self.profile == "harbor" and self.manifest.verifier.environment_mode == "shared"
+
+    @property
+    def builds_image(self) -> bool:
+        """Whether it runs from its own Dockerfile."""
+        return (self.profile == "harbor" or self.own.runtime == "dockerfile") and not self.image_name
+
+    @property
+    def image_name(self) -> str:
+        """The image that a foreign package runs from, where it names one; else empty."""
+        return (self.manifest.environment.docker_image or "") if self.profile == "harbor" else ""
+
+    def environment_archive(self) -> bytes:
+        """The folder that its image is built from, as a tar."""
+        return make_tar(self.below("environment/"))
+
+    def foreign_archive(self, folder: Literal["tests", "solution"]) -> bytes:
+        """A folder of a foreign package as it lies at the top of its container, as a tar; scripts can be run."""
+        files = self.below(f"{folder}/")
+        return make_tar({f"{folder}/{name}": file._replace(executable=True) for name, file in files.items()})
 
     def below(self, prefix: str) -> dict[str, PackedFile]:
         """Files below a folder, by their path in it."""
@@ -175,6 +217,10 @@ def _package(files: dict[str, PackedFile], where: str) -> TaskPackage:
     if own is not None and own.profile == "strict":
         files[f"tests/{DRIVER}"] = PackedFile(driver_source())
         problems += _strict_problems(files, own)
+        if own.runtime == "dockerfile":
+            problems += environment_problems(manifest, files)
+    else:
+        problems += harbor_problems(manifest, files)
     if problems:
         raise TaskError(where, problems)
     return TaskPackage(manifest, instruction, files)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import httpx
@@ -16,7 +16,7 @@ from synthbench.chassis.failpoints import failpoint_soon
 from synthbench.chassis.tasks import cancel_all
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.events import AttemptFinished, AttemptStarted
-from synthbench.contracts.records import ArtifactRef, Outcome, Rollout
+from synthbench.contracts.records import ArtifactRef, KeptFile, Outcome, Rollout
 from synthbench.contracts.rpc import HEARTBEAT, RELEASE, ClaimReply, Heartbeat, HeartbeatReply, Release, Released
 from synthbench.contracts.trajectory import AttemptContext, SandboxInfo
 from synthbench.contracts.verification import VerificationResult
@@ -24,13 +24,17 @@ from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import Draining, Ending, InfraFailure, Stopped, final_outcome
+from synthbench.executor.environment import outfit, spec_of
+from synthbench.executor.harbor import verify_in_place
+from synthbench.executor.keeping import keep
 from synthbench.executor.recorder import Announcer, Recent, Recorder, Scope
 from synthbench.executor.scaffold import Briefing, Scaffold, World, load_scaffold
 from synthbench.executor.settings import ExecutorSettings
-from synthbench.executor.verification import limits_of, verify
+from synthbench.executor.verification import verify
 from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.protocol import Diff, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Diff, Sandbox, SandboxEngine
 from synthbench.storage.artifacts import ArtifactStore
+from synthbench.tasks import TaskPackage
 
 VERSION = "0.1.0"
 _BEATS_A_LEASE = 3
@@ -67,6 +71,7 @@ class _Result:
     verification: VerificationResult | None = None
     diff: ArtifactRef | None = None
     patch: ArtifactRef | None = None
+    kept: list[KeptFile] = field(default_factory=list[KeptFile])
 
 
 class Attempt:
@@ -173,15 +178,13 @@ class Attempt:
         scaffold = load_scaffold(rollout.scaffold)
         package = await services.packages.get(rollout.task.digest)
         engine = services.engines[rollout.pool]
-        spec = SandboxSpec(
-            owner=f"{rollout.rollout_id}.{self._grant.attempt}",
-            limits=limits_of(package, services.settings.max_memory_mb),
-        )
+        owner = f"{rollout.rollout_id}.{self._grant.attempt}"
+        spec = await spec_of(engine, package, owner, services.settings.max_memory_mb)
         with span("create_sandbox", attributes={"synthbench.sandbox.engine": engine.name}) as opened:
             sandbox = await engine.create(spec)
             opened.set_attribute("synthbench.sandbox.id", sandbox.id)
         try:
-            await sandbox.upload(package.workspace_archive())
+            await outfit(sandbox, package)
             recorder = Recorder(self._announcer, sandbox, await sandbox.snapshot(), self._clock)
             self._recorder = recorder
             model = GatewayModel(
@@ -194,23 +197,27 @@ class Attempt:
             world = World(rollout, package, sandbox, model, recorder, self._clock, services.settings, services.log)
             await self._announce_start(scaffold, world)
             ending = await self._play(scaffold, world)
-            diff = await self._taken(sandbox, recorder)
+            result = _Result(ending.outcome, ending.detail)
+            diff = await self._taken(sandbox, recorder, package)
+            if package.verified_in_place:
+                result.verification = await verify_in_place(sandbox, package)
+            result.kept = await keep(sandbox, package, services.store)
         finally:
             await asyncio.shield(sandbox.close())
-        result = _Result(ending.outcome, ending.detail)
         if diff.changes:
             result.diff = await services.store.put(diff.archive, media_type="application/x-tar")
             result.patch = await services.store.put(diff.patch.encode(), media_type="text/x-diff")
         archive = diff.archive if diff.changes else None
         failpoint_soon("executor.mid_verification")
-        result.verification = await verify(
-            engine,
-            package,
-            archive,
-            owner=spec.owner,
-            tests_engine=services.tests_engines.get(rollout.pool),
-            max_memory_mb=services.settings.max_memory_mb,
-        )
+        if result.verification is None:
+            result.verification = await verify(
+                engine,
+                package,
+                archive,
+                owner=spec.owner,
+                tests_engine=services.tests_engines.get(rollout.pool),
+                max_memory_mb=services.settings.max_memory_mb,
+            )
         if result.verification.error is not None:
             raise InfraFailure(f"verification: {result.verification.error}")
         result.outcome = final_outcome(ending, result.verification.reward)
@@ -231,6 +238,7 @@ class Attempt:
                     version=isolation.version,
                     isolated=isolation.isolated,
                     unenforced=list(isolation.unenforced),
+                    image_digest=world.sandbox.image,
                 ),
             }
         )
@@ -251,9 +259,10 @@ class Attempt:
             return ending
         raise InfraFailure(f"scaffold {self._rollout.scaffold} returned without an ending")
 
-    async def _taken(self, sandbox: Sandbox, recorder: Recorder) -> Diff:
-        """Kill what the agent left running, then take its change."""
-        await sandbox.kill()
+    async def _taken(self, sandbox: Sandbox, recorder: Recorder, package: TaskPackage) -> Diff:
+        """Kill what the agent left running, unless the tests need it, then take its change."""
+        if not package.verified_in_place:
+            await sandbox.kill()
         return await sandbox.diff(recorder.baseline)
 
     async def _report(self, result: _Result) -> None:
@@ -267,6 +276,7 @@ class Attempt:
                 "verification": result.verification,
                 "diff": result.diff,
                 "patch": result.patch,
+                "kept": result.kept,
                 "usage": self._clock.usage,
                 "timing": self._clock.timing,
                 "started_at": self._started,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import httpx
 
@@ -15,6 +16,8 @@ from synthbench.executor.attempts import Services
 from synthbench.executor.handlers import Handlers
 from synthbench.executor.recorder import Recent
 from synthbench.executor.settings import ExecutorSettings
+from synthbench.sandbox.docker.images import BuildPolicy
+from synthbench.sandbox.domain.images import Keeping
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.protocol import SandboxEngine
@@ -65,10 +68,14 @@ async def _reap(chassis: Chassis, engines: Sequence[SandboxEngine]) -> None:
         await asyncio.sleep(_REAP_SECONDS)
 
 
-def _options(settings: ExecutorSettings, engine: str) -> dict[str, str]:
+def _options(settings: ExecutorSettings, engine: str) -> dict[str, Any]:
     """What is set for this engine."""
-    options = {"image": settings.sandbox_image, "runtime": settings.sandbox_runtime} if engine == "docker" else {}
-    return {name: value for name, value in options.items() if value}
+    if engine != "docker":
+        return {}
+    keeping = Keeping(seconds=settings.image_days * 86_400, total_bytes=round(settings.image_gb * 1e9))
+    builds = BuildPolicy(network=settings.build_network, memory_mb=settings.build_memory_mb, keeping=keeping)
+    named = {"image": settings.sandbox_image, "runtime": settings.sandbox_runtime}
+    return {"builds": builds} | {name: value for name, value in named.items() if value}
 
 
 async def _engines(settings: ExecutorSettings) -> dict[str, SandboxEngine]:

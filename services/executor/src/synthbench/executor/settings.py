@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -23,6 +24,14 @@ class ExecutorSettings(Settings):
     """What Docker's sandboxes run from: an image that the engine has, with a POSIX sh; empty for our default."""
     sandbox_runtime: str = ""
     """OCI runtime of Docker's sandboxes, e.g. runsc; empty for the engine's default."""
+    build_network: Literal["none", "default"] = "none"
+    """What the steps of a task's Dockerfile reach: nothing, or what Docker's default network does."""
+    build_memory_mb: int = Field(default=2048, ge=64)
+    """Of each of those steps."""
+    image_days: float = Field(default=14.0, gt=0)
+    """An image that was built for a task goes when it was not used for so long."""
+    image_gb: float = Field(default=20.0, gt=0)
+    """The longest unused go when all together are more."""
     gateway_url: str = "http://127.0.0.1:8080"
     gateway_patience_seconds: float = Field(default=60.0, ge=0)
     """How long an unreachable or overloaded gateway is waited for, off the agent's clock."""

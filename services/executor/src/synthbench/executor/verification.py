@@ -1,7 +1,6 @@
 """The verdict: two fresh sandboxes that the agent never touched, one with its change, one with the tests."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from time import monotonic
 from synthbench.chassis.errors import one_line
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.verification import VerificationResult
+from synthbench.executor import harbor
 from synthbench.executor.domain.endings import InfraFailure
+from synthbench.executor.environment import spec_of
 from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxError
 from synthbench.sandbox.forkserver import PYTHON, SOCKET, ForkServer, fork_server
 from synthbench.sandbox.protocol import Limits, RunResult, Sandbox, SandboxEngine, SandboxSpec
@@ -20,17 +21,6 @@ from synthbench.tasks.verify import DRIVER, CtrfReport, VerificationBroken, grad
 from synthbench.tasks.verify.server import MAX_LINE, RemoteRun
 
 _OPERATION_OUTPUT = 8 * 1024 * 1024
-
-
-def limits_of(package: TaskPackage, max_memory_mb: int) -> Limits:
-    """Sandbox limits that a task asks for, within what this executor allows and this machine has."""
-    wanted = package.limits
-    return Limits(
-        memory_mb=min(wanted.memory_mb, max_memory_mb),
-        cpus=min(wanted.cpus, float(os.cpu_count() or 1)),
-        pids=wanted.pids,
-        disk_mb=wanted.storage_mb,
-    )
 
 
 async def verify(
@@ -56,15 +46,16 @@ async def verify(
     Returns:
         The result; with `error` where no verdict could be reached, which is our failure.
     """
-    if package.profile != "strict":
-        return VerificationResult(
-            error=f"task {package.id} needs the {package.profile} profile, which needs a container"
-        )
     began = monotonic()
     engines = _Engines(engine, tests_engine or engine)
-    with span("verify", attributes={"synthbench.task": package.id}):
+    with span("verify", attributes={"synthbench.task": package.id, "synthbench.profile": package.profile}):
         try:
-            result = await _verify(engines, package, diff, owner, limits_of(package, max_memory_mb))
+            spec = await spec_of(engine, package, f"{owner}.code", max_memory_mb)
+            if package.profile == "harbor":
+                engines = _Engines(engine, engine)
+                result = await harbor.verify_apart(engine, package, diff, spec)
+            else:
+                result = await _verify(engines, package, diff, spec, owner)
         except (SandboxError, InfraFailure, OSError) as error:
             result = VerificationResult(error=one_line(error))
     return result.model_copy(update={"seconds": monotonic() - began, "engines": engines.names()})
@@ -83,12 +74,11 @@ class _Engines:
 
 
 async def _verify(
-    engines: _Engines, package: TaskPackage, diff: bytes | None, owner: str, limits: Limits
+    engines: _Engines, package: TaskPackage, diff: bytes | None, spec: SandboxSpec, owner: str
 ) -> VerificationResult:
     async with AsyncExitStack() as stack:
         python = await stack.enter_async_context(fork_server(engines.code))
-        spec = SandboxSpec(owner=f"{owner}.code", limits=limits, sockets={SOCKET: python.path})
-        code = await _sandbox(stack, engines.code, spec)
+        code = await _sandbox(stack, engines.code, spec.model_copy(update={"sockets": {SOCKET: python.path}}))
         await code.upload(package.workspace_archive())
         left_out: tuple[str, ...] = ()
         if diff:
@@ -96,7 +86,7 @@ async def _verify(
                 left_out = await code.apply(diff, protected=package.own.protected)
             except (ArchiveRefused, PathRefused) as error:
                 left_out = (f"(the whole change) {error}",)
-        await python.start(code, output_bytes=limits.output_bytes)
+        await python.start(code, output_bytes=spec.limits.output_bytes)
         side = _CodeSide(code, python)
         report, words = await _run_tests(stack, engines.tests, package, side, owner)
     if report is None and not side.timed_out:

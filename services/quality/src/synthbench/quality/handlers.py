@@ -56,9 +56,17 @@ class Handlers:
         async with self._database.transaction() as connection:
             values = {"trajectory_id": done.trajectory_id, "body": done.model_dump_json()}
             if await (await connection.execute(SQL["add_scoring"], values)).fetchone():
-                await self._ask(connection, done, number=1)
+                if done.summary.forgeable and await self._ran_in_place(done):
+                    await self._score(connection, done, None)
+                else:
+                    await self._ask(connection, done, number=1)
             else:
                 await self._answer_again(connection, done)
+
+    async def _ran_in_place(self, done: TrajectoryDone) -> bool:
+        """Whether nobody can verify it a second time: the tests needed what ran in the agent's own sandbox."""
+        verification = (await self._read(done)).verification
+        return verification is not None and verification.in_place
 
     async def _answer_again(self, connection: Connection, done: TrajectoryDone) -> None:
         """Somebody asks a second time, long after: what we said then, or wanted to know, was lost."""
@@ -113,7 +121,7 @@ class Handlers:
                 return
             await self._score(connection, done, finished.result)
 
-    async def _score(self, connection: Connection, done: TrajectoryDone, second: VerificationResult) -> None:
+    async def _score(self, connection: Connection, done: TrajectoryDone, second: VerificationResult | None) -> None:
         evidence = Evidence(await self._read(done), second)
         scores = [check.run(evidence) for check in self._checks]
         decision = decide(self._policy, scores, forgeable=done.summary.forgeable)

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from synthbench.contracts.events.scope import AttemptEvent
-from synthbench.contracts.records import ArtifactRef, Digest, Outcome, Rollout, Timing, Usage
+from synthbench.contracts.records import ArtifactRef, Digest, KeptFile, Outcome, Rollout, Timing, Usage
 from synthbench.contracts.steps import Step
 from synthbench.contracts.trajectory import AttemptContext
 from synthbench.contracts.verification import VerificationResult
@@ -38,6 +38,8 @@ class AttemptFinished(AttemptEvent):
     timing: Timing = Timing()
     started_at: datetime
     finished_at: datetime
+    kept: list[KeptFile] = []
+    """What the task wants kept, in its order."""
 
 
 class AttemptClosed(AttemptEvent):

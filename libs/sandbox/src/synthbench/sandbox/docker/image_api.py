@@ -6,6 +6,7 @@ asks for. Source: Docker Engine API, /build and /images.
 
 import contextlib
 import json
+import re
 import socket
 import threading
 from collections.abc import Generator, Iterator, Mapping
@@ -23,6 +24,7 @@ REPOSITORY = "synth-bench/task"
 _CONNECT = 30.0
 _PERIOD = 100_000  # microseconds, in which CPU time is given out
 _LINE = 400
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass
@@ -121,7 +123,7 @@ class ImageApi(DockerApi):
         for said in self._stream("/build", options, plan.context, deadline, "the image could not be built"):
             told: dict[str, str] = said.get("aux") or {}
             digest = told.get("ID", digest)
-            if line := str(said.get("stream") or "").strip():
+            if line := _COLOURS.sub("", str(said.get("stream") or "")).strip():
                 yield line[:_LINE]
         if not digest:
             raise ImageFailed("the engine built an image and did not tell which")

@@ -73,6 +73,7 @@ def build(closed: AttemptClosed, started: AttemptStarted | None, assembly: Assem
         timing=report.timing if report else sum_timing(assembly.steps),
         started_at=report.started_at if report else started.started_at if started else None,
         finished_at=report.finished_at if report else None,
+        kept=report.kept if report else [],
     )
 
 

@@ -4,6 +4,7 @@ import json
 import shlex
 
 from synthbench.executor.domain.endings import InfraFailure, Submitted
+from synthbench.executor.harbor import bring
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.scaffolds.native.agent import play
 from synthbench.executor.scaffolds.native.tools import SCHEMAS_JSON, Toolbox
@@ -23,9 +24,9 @@ class _Played:
     async def run(self, world: World) -> None:
         """Play, then submit."""
         settings = world.settings
-        tools = Toolbox(
-            world.sandbox, world.clock, timeout=settings.tool_timeout_seconds, shown_bytes=settings.shown_bytes
-        )
+        installs = world.package.profile == "harbor"  # and may take all the time that there is
+        timeout = world.clock.remaining if installs else settings.tool_timeout_seconds
+        tools = Toolbox(world.sandbox, world.clock, timeout=timeout, shown_bytes=settings.shown_bytes)
         await self.play(world, tools)
         await play(world, tools, "submit", "{}")
         raise Submitted
@@ -46,6 +47,11 @@ class OracleScaffold(_Played):
         changes = world.package.solution_changes()
         if changes:
             await _apply(world, tools, changes)
+        elif world.package.profile == "harbor" and world.package.solve_script():
+            await bring(world.sandbox, world.package.foreign_archive("solution"))
+            env = {"DEBIAN_FRONTEND": "noninteractive", **world.package.manifest.solution.env}
+            words = ["env", *(f"{name}={value}" for name, value in env.items()), "/solution/solve.sh"]
+            await play(world, tools, "bash", json.dumps({"command": shlex.join(words)}))
         elif script := world.package.solve_script():
             await play(world, tools, "bash", json.dumps({"command": script}))
         else:

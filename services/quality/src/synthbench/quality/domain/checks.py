@@ -90,6 +90,8 @@ class Correctness:
         first, second = evidence.trajectory.verification, evidence.second
         if first is None:
             return self._score(0.0, "it was never verified")
+        if first.in_place:
+            return self._score(_worth(first), "verified once, where the agent worked, by tests that it could forge")
         if second is None or second.error is not None:
             return self._score(
                 min(_worth(first), _UNSOLVED_CAP), "unconfirmed: the second verification gave no verdict"
@@ -108,6 +110,8 @@ class Correctness:
 def _worth(result: VerificationResult) -> float:
     if result.reward == 1.0:
         return 1.0
+    if result.forgeable:  # one number of the package's own
+        return min(_UNSOLVED_CAP, max(0.0, result.reward))
     parts = result.reward_parts
     return min(_UNSOLVED_CAP, parts.get("fail_to_pass", 0.0) * parts.get("pass_to_pass", 0.0))
 

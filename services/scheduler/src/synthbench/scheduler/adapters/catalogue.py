@@ -64,6 +64,7 @@ def _facts(package: TaskPackage, digest: str, *, from_library: bool) -> TaskFact
     return TaskFacts(
         info=info,
         engines=tuple(package.engines),
+        why_engines="it needs its own image, and root in it" if package.profile == "harbor" else "",
         from_library=from_library,
         max_seconds=package.limits.agent_timeout_sec,
     )

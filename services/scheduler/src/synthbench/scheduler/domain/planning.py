@@ -22,6 +22,8 @@ class TaskFacts:
     engines: tuple[str, ...]
     """Engines that can run it, the task's own preference."""
     from_library: bool
+    why_engines: str = ""
+    """Why it runs on these only."""
     max_seconds: float | None = None
     """The task's own limit for the agent."""
 
@@ -99,7 +101,8 @@ def _choose_pool(wanted: TaskSubmitted, task: TaskFacts, policy: Policy) -> tupl
         candidates = [pool for pool in served if pool == wanted.engine]
     if not candidates:
         needs, offered = ", ".join(task.engines), wanted.engine or ", ".join(policy.pools) or "none"
-        return "", FieldError(field="engine", message=f"{task.info.name} runs on {needs}; offered: {offered}")
+        why = f" ({task.why_engines})" if task.why_engines else ""
+        return "", FieldError(field="engine", message=f"{task.info.name} runs on {needs}{why}; offered: {offered}")
     pool = candidates[0]
     trusted = task.from_library and is_simulated(wanted.scaffold, wanted.route)
     if pool == UNISOLATED_POOL and not trusted and not policy.allow_process:

@@ -1,0 +1,79 @@
+"""What a task runs in: its image, its limits, and what the agent finds there."""
+
+import os
+
+from pydantic import ValidationError
+
+from synthbench.chassis.telemetry import span
+from synthbench.executor.harbor import make_logs
+from synthbench.sandbox.errors import SpecRefused
+from synthbench.sandbox.image import Image, ImageSource
+from synthbench.sandbox.protocol import Limits, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.tasks import TaskPackage
+
+_WORKDIR = "/workspace"
+"""Where an image that names no folder is worked in."""
+
+
+def limits_of(package: TaskPackage, max_memory_mb: int) -> Limits:
+    """Sandbox limits that a task asks for, within what this executor allows and this machine has."""
+    wanted = package.limits
+    return Limits(
+        memory_mb=min(wanted.memory_mb, max_memory_mb),
+        cpus=min(wanted.cpus, float(os.cpu_count() or 1)),
+        pids=wanted.pids,
+        disk_mb=wanted.storage_mb,
+    )
+
+
+async def spec_of(engine: SandboxEngine, package: TaskPackage, owner: str, max_memory_mb: int) -> SandboxSpec:
+    """Describe the sandbox of a task's code; has its image made first, where there is one.
+
+    Raises:
+        SpecRefused: this engine or this executor does not offer what the task asks for.
+        ImageFailed: the image cannot be had.
+    """
+    limits = limits_of(package, max_memory_mb)
+    if not (package.builds_image or package.image_name):
+        return SandboxSpec(owner=owner, limits=limits)
+    image = await _image(engine, package)
+    if package.profile == "strict":
+        return SandboxSpec(owner=owner, limits=limits, image=image.id, env=package.manifest.environment.env)
+    if package.network.mode != "no-network":
+        raise SpecRefused(
+            f"task {package.id} wants the network {package.network.mode!r}, which this executor does not give",
+            'write network_mode = "no-network" in [environment] where the task can do without',
+        )
+    workdir = package.manifest.environment.workdir or image.workdir.rstrip("/") or _WORKDIR
+    try:
+        return SandboxSpec(
+            owner=owner,
+            limits=limits,
+            image=image.id,
+            root="writable",
+            user="root",
+            background=True,
+            env=package.manifest.environment.env,
+            workdir=workdir,
+        )
+    except ValidationError as error:
+        said = "; ".join(str(one["msg"]) for one in error.errors(include_url=False))
+        cause = f"task {package.id} cannot work in {workdir!r} ({said})"
+        raise SpecRefused(cause, "give another [environment] workdir") from error
+
+
+async def _image(engine: SandboxEngine, package: TaskPackage) -> Image:
+    seconds = package.manifest.environment.build_timeout_sec
+    context = package.environment_archive() if package.builds_image else b""
+    with span("have_image", attributes={"synthbench.task": package.id}) as opened:
+        image = await engine.image(ImageSource(name=package.image_name, context=context, seconds=seconds))
+        opened.set_attribute("synthbench.sandbox.image", image.id)
+    return image
+
+
+async def outfit(sandbox: Sandbox, package: TaskPackage) -> None:
+    """Put in what the agent starts with; a foreign package's files are in its image."""
+    if package.profile == "harbor":
+        await make_logs(sandbox)
+    else:
+        await sandbox.upload(package.workspace_archive())
