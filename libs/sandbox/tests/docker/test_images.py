@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import pytest
 
-from synthbench.sandbox.docker import BASE_IMAGE, USED_FOLDER, DockerEngine
+from synthbench.sandbox.docker import BASE_IMAGE, DockerEngine
 from synthbench.sandbox.docker.image_api import ImageApi
-from synthbench.sandbox.docker.images import BuildPolicy, Images
+from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
 from synthbench.sandbox.domain.images import Keeping
 from synthbench.sandbox.errors import ImageFailed
 from synthbench.sandbox.image import ImageSource

@@ -36,6 +36,7 @@ _COMMANDS = {
     "tasks": ("tasks:app", "The task library, and packages of your own."),
     "trajectories": ("trajectories:app", "What was recorded."),
     "sandboxes": ("sandboxes:app", "Sandboxes of this machine: list, look into, clean up."),
+    "images": ("images:app", "Images that Docker built for tasks: list, clean up."),
     "dead": ("dead:app", "Messages that no consumer could handle."),
     "audit": ("audit:audit", "Check every promise against bus, database, artifacts and this machine."),
     "rebuild": ("rebuild:rebuild", "Make a lost bus again, from Postgres and the journal."),

@@ -14,7 +14,7 @@ from pathlib import Path
 from synthbench.sandbox.docker.api import ENGINE_LABEL, NAME_LABEL, ROOT_LABEL, DockerApi, Host
 from synthbench.sandbox.docker.container import SOCKETS, Container
 from synthbench.sandbox.docker.containers import Containers
-from synthbench.sandbox.docker.images import BuildPolicy, Images
+from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
 from synthbench.sandbox.docker.plan import Kind, kind_of, plan_of, unenforced
 from synthbench.sandbox.docker.pool import WarmPool
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
@@ -32,8 +32,6 @@ _PROBE_SECONDS = 30.0
 _WARM_MOST = 4
 _WARM_OWNER = "warm"
 _COLLECT_SECONDS = 600.0
-USED_FOLDER = ".images"
-"""Below the root: when each image was used last."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from synthbench.sandbox.errors import ImageFailed
 from synthbench.sandbox.host.claims import Claim
 from synthbench.sandbox.image import Image, ImageSource
 
+USED_FOLDER = ".images"
+"""Below the engine's root: when each image was used last."""
 _DOCKERFILE = "Dockerfile"
 _TAG = 24  # hex digits
 _WAIT = 0.2
@@ -84,7 +86,7 @@ class Images:
         return Image(str(found["Id"]), config.get("WorkingDir") or "")
 
     def _connected(self) -> ImageApi:
-        self._used.mkdir(exist_ok=True)
+        self._used.mkdir(parents=True, exist_ok=True)
         self._api = self._api or ImageApi()
         return self._api
 

@@ -32,7 +32,7 @@ class Listed:
     seconds: int
 
 
-def _root() -> Path:
+def sandbox_root() -> Path:
     """Where sandboxes keep their files: as the executors are told, else in the embedded stack's data folder."""
     named = os.environ.get("SYNTHBENCH_SANDBOX_ROOT")
     return Path(named) if named else DataDir().sub("sandboxes")
@@ -58,7 +58,7 @@ def list_sandboxes(*, json: Annotated[bool, Parameter(negative="")] = False) -> 
     Args:
         json: Print them as JSON.
     """
-    found = _listed(_root())
+    found = _listed(sandbox_root())
     if json:
         console.show_json([asdict(one) for one in found])
         return
@@ -73,10 +73,10 @@ def shell(name: str, /) -> int:
     Args:
         name: Id, from `sandboxes list`.
     """
-    found = [one for one in _listed(_root()) if one.id == name]
+    found = [one for one in _listed(sandbox_root()) if one.id == name]
     if not found:
         raise CliError(f"there is no sandbox {name!r}; see `synth-bench sandboxes list`")
-    folder = _root() / found[0].engine / name
+    folder = sandbox_root() / found[0].engine / name
     if found[0].engine != "docker":
         console.say(f"a shell of this host, as you, in the files of {name}; the sandbox's walls are not around it")
         return subprocess.run([os.environ.get("SHELL", "/bin/sh")], cwd=folder / "workspace", check=False).returncode  # noqa: S603 - the person's own shell
@@ -94,9 +94,9 @@ def shell(name: str, /) -> int:
 async def reap() -> None:
     """Take away what killed executors of this machine left, as executors do by themselves; nothing that lives."""
     for name in known_engines():
-        if not (_root() / name).is_dir():
+        if not (sandbox_root() / name).is_dir():
             continue
-        engine = load_engine(name, root=_root())
+        engine = load_engine(name, root=sandbox_root())
         try:
             for owner in await asyncio.wait_for(engine.reap(), 120):
                 console.say(f"took away a sandbox of {owner}")
