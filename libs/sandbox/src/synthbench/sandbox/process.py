@@ -94,6 +94,8 @@ class ProcessEngine:
             SpecRefused: it asks for an image, root, mounts, or life in the background.
             EngineUnavailable, SandboxError: see `probe`; no room, no free uid.
         """
+        if spec.background:
+            raise SpecRefused("background: the process engine ends everything with its command", "use another engine")
         refuse_foreign(self.name, spec)
         if spec.mounts:
             raise SpecRefused("mounts: the process engine mounts nothing", "use the docker or the bubblewrap engine")

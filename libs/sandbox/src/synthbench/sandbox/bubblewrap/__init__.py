@@ -1,4 +1,4 @@
-"""The bubblewrap engine: each command is a fresh set of namespaces (about 5 ms) over the sandbox's own folders.
+"""The bubblewrap engine: one set of namespaces for each sandbox over its own folders, commands through one channel.
 
 Nothing but the loopback of its own network namespace, no capability, no new privilege, a seccomp filter, a system that
 is read-only, and a uid that nobody else has where we are root. Source: bwrap(1).
@@ -10,21 +10,22 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from synthbench.sandbox.bubblewrap.launcher import SOCKETS, Bwrap
+from synthbench.sandbox.bubblewrap.launcher import Bwrap
+from synthbench.sandbox.channel.launcher import OWN_PROCESSES, SOCKETS, ChannelLauncher
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, find_cgroups
-from synthbench.sandbox.host.children import adopt_orphans
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
 from synthbench.sandbox.host.places import make_places, make_root
 from synthbench.sandbox.host.plain import refuse_foreign, refuse_images
 from synthbench.sandbox.host.processes import kill_all, naming, of_uid
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
+from synthbench.sandbox.host.shell import limit_lines
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.system import BubblewrapProgram, SystemView, find_bubblewrap, find_system
 from synthbench.sandbox.host.uids import can_lease, lease_uid
 from synthbench.sandbox.image import Image, ImageSource
-from synthbench.sandbox.protocol import Isolation, SandboxSpec
+from synthbench.sandbox.protocol import Isolation, Limits, SandboxSpec
 
 _PROBE_SECONDS = 15.0
 
@@ -90,7 +91,6 @@ class BubblewrapEngine:
 
     def _prepare(self) -> None:
         make_root(self._root)
-        adopt_orphans()
         self._folder = open_engine_folder(self._root)
         self._program = find_bubblewrap(self._folder.path)
         self._system = find_system(self._folder.path)
@@ -105,7 +105,7 @@ class BubblewrapEngine:
 
         Raises:
             EngineUnavailable: bubblewrap does not work here.
-            SpecRefused: it asks for an image, for root, or for life in the background.
+            SpecRefused: it asks for an image, or for root.
             SandboxError: no room, no free uid.
         """
         refuse_foreign(self.name, spec)
@@ -129,7 +129,18 @@ class BubblewrapEngine:
             raise
         cgroup, isolation = self._group(name, spec, isolation)
         held = frozenset(self._cgroups.parents) if cgroup else frozenset[str]()
-        launcher = Bwrap(self._program, self._system, spec, places, lease, cgroup, held)
+        lines = limit_lines(
+            _with_ours(spec.limits), memory="memory" not in held, pids="pids" not in held and lease is not None
+        )
+        launcher = ChannelLauncher(
+            house=Bwrap(self._program, self._system, spec, places, lease, cgroup),
+            places=places,
+            limits=lines,
+            output_bytes=spec.limits.output_bytes,
+            uid=uid,
+            sockets=spec.sockets,
+            background=spec.background,
+        )
         sockets = {socket: f"{SOCKETS}/{socket}.sock" for socket in spec.sockets}
         sandbox = LocalSandbox(
             name, spec, isolation, spec.workdir, places, launcher, lease, sockets, self._sandboxes.forget
@@ -142,7 +153,7 @@ class BubblewrapEngine:
         if not self._cgroups.parents:
             return None, isolation
         try:
-            return self._cgroups.create(name, spec.limits), isolation
+            return self._cgroups.create(name, _with_ours(spec.limits)), isolation
         except OSError as error:  # it worked at the probe; say in this record that it did not now
             lost = tuple(f"{controller}: {error.strerror}" for controller in self._cgroups.parents)
             return None, replace(isolation, unenforced=isolation.unenforced + lost)
@@ -171,3 +182,8 @@ class BubblewrapEngine:
             uid = left.uid
             await kill_all(lambda: of_uid(uid))
         await self._cgroups.existing(left.name).destroy()
+
+
+def _with_ours(limits: Limits) -> Limits:
+    """Room for processes that are not the sandbox's own."""
+    return limits.model_copy(update={"pids": limits.pids + OWN_PROCESSES})

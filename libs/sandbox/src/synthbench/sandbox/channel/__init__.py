@@ -1,6 +1,6 @@
-"""The host's end of the channel: one long-lived connection to PID 1 of a container, instead of an exec a command.
+"""The host's end of the channel: one long-lived connection to PID 1 of a sandbox, instead of a start a command.
 
-Words go through two named pipes in a folder that the container sees read-only; each command has pipes of its own for
+Words go through two named pipes in a folder that the sandbox sees read-only; each command has pipes of its own for
 its output, which the host opens first. Whoever is inside can at most spoil the results of commands of the same sandbox:
 they run as one user, and are one domain of trust. See init.sh.
 """
@@ -10,24 +10,28 @@ import contextlib
 import os
 import shlex
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from synthbench.sandbox.domain.output import HeadTail
+from synthbench.sandbox.channel.command import ChannelRunning
+from synthbench.sandbox.channel.slot import Slot
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Counts
-from synthbench.sandbox.host.running import Running, read_cwd, telling_cwd
-from synthbench.sandbox.host.streams import OutputStream, until_over
+from synthbench.sandbox.host.running import telling_cwd
+from synthbench.sandbox.host.streams import OutputStream
 
 INIT = "init.sh"
+_INIT = files(__name__).joinpath(INIT).read_bytes()
 _LONGEST = 65536  # bytes without a line's end
-_LAST_WORDS = 5.0
+_BEAT = 5.0  # seconds between two signs of life; PID 1 looks each 15 s, and ends at the second look without one
 _SWEEP = 5.0
 _LOOK = 1.0
 _CWD_DESCRIPTOR = 9
 _BEGIN = 2.0  # seconds until a command must have begun, to be killed without the others
 _LEFT = 128  # pipes of processes that outlived their command; more, and the oldest break
+_BIG = 1 << 20  # bytes of input that are written in a thread
+_SILENT = "this process said nothing for half a minute, and the sandbox ended itself"
 
 
 class ChannelBroken(SandboxError):
@@ -35,13 +39,13 @@ class ChannelBroken(SandboxError):
 
 
 class Channel:
-    """The words between this process and PID 1 of one container.
+    """The words between this process and PID 1 of one sandbox.
 
     Args:
-        folder: made here, and shown to the container at `inside`.
+        folder: made here, and shown inside at `inside`.
         inside: its path there.
-        uid: whom the container runs as, where that is not this process's own user.
-        harder: kills the container where PID 1 does not answer.
+        uid: whom the sandbox runs as, where that is not this process's own user.
+        harder: kills PID 1 where it does not answer.
     """
 
     def __init__(self, folder: Path, inside: str, uid: int | None, harder: Callable[[], Awaitable[None]]) -> None:
@@ -53,28 +57,27 @@ class Channel:
         self._said = b""
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
+        self._silent = False
         self._commands: dict[int, ChannelRunning] = {}
+        self._slots: list[Slot] = []
         self._left: deque[OutputStream] = deque()
         self._swept: dict[int, asyncio.Event] = {}
-        self._last = 0
+        self._beating: asyncio.TimerHandle | None = None
+        self._last = self._last_slot = 0
         self.counts = Counts()
         """As PID 1 told them last."""
 
     def make(self) -> None:
         """Make the folder and its pipes, and open them; blocks for some system calls."""
         self.folder.mkdir(mode=0o755)
-        (self.folder / INIT).write_bytes(files(__name__).joinpath(INIT).read_bytes())
+        (self.folder / INIT).write_bytes(_INIT)
         for name in ("ask", "told"):
             os.mkfifo(self.folder / name, 0o600)
-            self.give(self.folder / name)
+            if self._uid is not None:
+                os.chown(self.folder / name, self._uid, self._uid)
         # both ends: a write never waits, and nobody's end is the pipe's end before ours
         self._ask = os.open(self.folder / "ask", os.O_RDWR | os.O_NONBLOCK)
         self._told = os.open(self.folder / "told", os.O_RDONLY | os.O_NONBLOCK)
-
-    def give(self, path: Path) -> None:
-        """Make the container's user its owner."""
-        if self._uid is not None:
-            os.chown(path, self._uid, self._uid)
 
     async def ready(self, seconds: float) -> None:
         """Wait for PID 1's first word; then nobody inside can open the two pipes any more.
@@ -87,13 +90,21 @@ class Channel:
             async with asyncio.timeout(seconds):
                 await self._ready.wait()
         except TimeoutError:
-            raise ChannelBroken(f"PID 1 of the container said nothing for {seconds:g} s") from None
+            raise ChannelBroken(f"PID 1 of the sandbox said nothing for {seconds:g} s") from None
         if self._gone.is_set():
-            raise ChannelBroken("PID 1 of the container ended at once")
+            raise ChannelBroken("PID 1 of the sandbox ended at once")
         for name in ("ask", "told"):
             (self.folder / name).chmod(0)
             if self._uid is not None:
                 os.chown(self.folder / name, 0, 0)
+        self._beat()
+
+    def _beat(self) -> None:
+        """Tell PID 1 now and then that we live: where we hang, or are stopped, it ends by itself."""
+        if not self._gone.is_set() and self._ask >= 0:
+            with contextlib.suppress(BlockingIOError):  # it hangs itself; whoever wants something of it will be told
+                os.write(self._ask, b"beat\n")
+            self._beating = asyncio.get_running_loop().call_later(_BEAT, self._beat)
 
     @property
     def alive(self) -> bool:
@@ -116,25 +127,33 @@ class Channel:
         match words:
             case ["ready"]:
                 self._ready.set()
+            case ["silent"]:
+                self._silent = True
             case ["began", n, pid] if (command := self._command(n)) and pid.isdecimal():
                 command.began(pid)
-            case ["exit", n, code] if command := self._command(n):
-                command.exited(int(code) if code.isdecimal() else None)
-            case ["swept", n, ooms, pids] if (ooms + pids).isdecimal() and n.isdecimal():
-                self.counts = Counts(int(ooms), int(pids))
+            case ["exit", n, "lost"] if command := self._command(n):
+                command.exited(None)
+            case ["exit", n, code, strays, ooms, forks] if (command := self._command(n)) and _numbers(
+                code, ooms, forks
+            ):
+                self.counts = Counts(int(ooms), int(forks))
+                command.exited(int(code), clean=strays == "0")
+            case ["swept", n, ooms, forks] if _numbers(n, ooms, forks):
+                self.counts = Counts(int(ooms), int(forks))
                 if swept := self._swept.get(int(n)):
                     swept.set()
             case _:
                 pass
 
-    def _command(self, n: str) -> "ChannelRunning | None":
-        return self._commands.get(int(n)) if n.isdecimal() and len(n) < 12 else None
+    def _command(self, n: str) -> ChannelRunning | None:
+        return self._commands.get(int(n)) if _numbers(n) else None
 
     def _lost(self) -> None:
         asyncio.get_running_loop().remove_reader(self._told)
         self._gone.set()
         self._ready.set()
         for command in self._commands.values():
+            command.lost = _SILENT if self._silent else ""
             command.exited(None)
         for swept in self._swept.values():
             swept.set()
@@ -145,12 +164,12 @@ class Channel:
         Raises:
             ChannelBroken: it is gone, or has not read for long.
         """
-        if self._gone.is_set():
-            raise ChannelBroken("the container has ended")
+        if self._gone.is_set() or self._ask < 0:
+            raise ChannelBroken("the sandbox's PID 1 has ended")
         try:
             os.write(self._ask, f"{words}\n".encode())
         except BlockingIOError:
-            raise ChannelBroken("PID 1 of the container does not read any more") from None
+            raise ChannelBroken("PID 1 of the sandbox does not read any more") from None
 
     async def run(
         self,
@@ -161,7 +180,7 @@ class Channel:
         *,
         track_cwd: bool,
         background: bool = False,
-    ) -> "ChannelRunning":
+    ) -> ChannelRunning:
         """Start a command.
 
         Args:
@@ -172,36 +191,34 @@ class Channel:
             track_cwd: learn where a `bash -c SCRIPT` ends.
             background: what it leaves running lives on.
         """
-        self._last += 1
-        n = self._last
-        command = ChannelRunning(self, n, background=background)
-        self._commands[n] = command
+        slot = self._slots.pop() if self._slots else self._new_slot()
         try:
             if track_cwd:
+                slot.cwd_pipe()
                 argv = telling_cwd(argv, _CWD_DESCRIPTOR)
-                lines = [*lines, f"exec {_CWD_DESCRIPTOR}>{self.inside}/{n}.cwd"]
-            script = "\n".join([*lines, f"exec $own {shlex.join(argv)}", ""])
-            await command.prepare(script, stdin, limit, track_cwd=track_cwd)
-            self.say(f"run {n}")
+                lines = [*lines, f"exec {_CWD_DESCRIPTOR}>{self.inside}/{slot.number}.cwd"]
+            slot.begin("\n".join([*lines, f"exec $own {shlex.join(argv)}", ""]), limit)
+            given = await asyncio.to_thread(slot.feed, stdin) if len(stdin) > _BIG else slot.feed(stdin)
+            self._last += 1
+            self.say(f"run {self._last} {slot.number} {given}")
         except BaseException:
-            command.close()
+            slot.close()
             raise
+        command = self._commands[self._last] = ChannelRunning(self, self._last, slot, background=background)
         return command
 
-    async def end(self, command: "ChannelRunning") -> None:
+    def _new_slot(self) -> Slot:
+        self._last_slot += 1
+        return Slot(self.folder, self._last_slot, self._uid)
+
+    async def end(self, command: ChannelRunning) -> None:
         """Kill a command's processes: all that is inside, unless others run beside it or may stay."""
         others = any(not other.ended for other in self._commands.values() if other is not command)
-        group = (others or command.background) and await command.until_begun(_BEGIN)
-        await self._sweep(command.pid if group else "")
-
-    def keep_reading(self, streams: Sequence[OutputStream]) -> None:
-        """Read what those print who outlive their command, and drop it."""
-        self._left = deque(stream for stream in self._left if not stream.over.done())
-        for stream in streams:
-            stream.let_go()
-            self._left.append(stream)
-        while len(self._left) > _LEFT:
-            self._left.popleft().close()
+        if (others or command.background) and await command.until_begun(_BEGIN):
+            await self._sweep(command.pid)
+            return
+        await self._sweep("")
+        command.clean = True
 
     async def sweep(self) -> None:
         """Kill everything inside but PID 1; it is gone when this returns."""
@@ -221,20 +238,36 @@ class Channel:
         except (TimeoutError, ChannelBroken):
             await self._harder()
             if not await self.until_gone(_SWEEP):
-                raise ChannelBroken("a container that was killed has not ended") from None
+                raise ChannelBroken("a sandbox that was killed has not ended") from None
         finally:
             del self._swept[n]
 
-    async def look_after(self, command: "ChannelRunning") -> None:
+    async def look_after(self, command: ChannelRunning) -> None:
         """Wait for its exit; ask now and then, since somebody inside may kill who would tell."""
         while not command.over.done():
             await asyncio.wait([command.over], timeout=_LOOK)
             if not command.over.done() and not self._gone.is_set():
-                self.say(f"look {command.n}")
+                self.say(f"look {command.n} {command.slot.number}")
 
-    def forget(self, n: int) -> None:
-        """Its pipes are closed."""
-        self._commands.pop(n, None)
+    def forget(self, command: ChannelRunning) -> None:
+        """Take its files back; where somebody may still hold them, they are of no use to another command."""
+        if self._commands.pop(command.n, None) is None:
+            return
+        slot = command.slot
+        if command.clean and self.alive and self._told >= 0:
+            self._slots.append(slot)
+            return
+        slot.close(reading=command.leaves)
+        if command.leaves:
+            self._keep_reading(slot.outputs)
+
+    def _keep_reading(self, streams: Sequence[OutputStream]) -> None:
+        """Read what those print who outlive their command, and drop it."""
+        for stream in streams:
+            stream.begin(0)
+            self._left.append(stream)
+        while len(self._left) > _LEFT:
+            self._left.popleft().close()
 
     async def until_gone(self, seconds: float) -> bool:
         """Wait for PID 1's end."""
@@ -247,6 +280,8 @@ class Channel:
 
     def close(self) -> None:
         """Hang up: PID 1 ends by that, and everything inside with it."""
+        if self._beating is not None:
+            self._beating.cancel()
         if self._ask >= 0:
             os.close(self._ask)
             self._ask = -1
@@ -256,6 +291,8 @@ class Channel:
         self.close()
         while self._left:
             self._left.popleft().close()
+        while self._slots:
+            self._slots.pop().close()
         if self._told >= 0:
             if not self._gone.is_set():
                 self._lost()
@@ -263,119 +300,5 @@ class Channel:
             self._told = -1
 
 
-class ChannelRunning(Running):
-    """A command that PID 1 started."""
-
-    def __init__(self, channel: Channel, n: int, *, background: bool) -> None:
-        super().__init__()
-        self.n = n
-        self.pid = ""
-        self.background = background
-        self.over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        self.ended = False
-        self._channel = channel
-        self._begun = asyncio.Event()
-        self._outputs: tuple[OutputStream, ...] = ()
-        self._kept: dict[int, HeadTail] = {}
-        self._cwd = -1
-
-    async def prepare(self, script: str, stdin: bytes, limit: int, *, track_cwd: bool) -> None:
-        """Put its script, its input and its pipes in place."""
-        self._put("command", script.encode())
-        if len(stdin) > 1 << 20:
-            await asyncio.to_thread(self._put, "in", stdin)
-        else:
-            self._put("in", stdin)
-        for number, name in enumerate(("out", "err"), start=1):
-            output = OutputStream(self._pipe(name), limit)
-            self._outputs = (*self._outputs, output)
-            self._kept[number] = output.kept
-        if track_cwd:
-            self._cwd = self._pipe("cwd")
-
-    def _path(self, name: str) -> Path:
-        return self._channel.folder / f"{self.n}.{name}"
-
-    def _put(self, name: str, data: bytes) -> None:
-        path = self._path(name)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            file.write(data)
-        self._channel.give(path)
-
-    def _pipe(self, name: str) -> int:
-        path = self._path(name)
-        os.mkfifo(path, 0o600)
-        self._channel.give(path)
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-
-    @property
-    def streams(self) -> Mapping[int, HeadTail]:
-        """See `Running`."""
-        return self._kept
-
-    @property
-    def returncode(self) -> int | None:
-        """As PID 1's shell saw it; None where nobody could tell."""
-        return self.over.result() if self.over.done() else None
-
-    def began(self, pid: str) -> None:
-        """PID 1 told which process it is."""
-        self.pid = pid
-        self._begun.set()
-
-    async def until_begun(self, seconds: float) -> bool:
-        """Wait until it can be killed alone; whether it can."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._begun.wait()
-        return bool(self.pid)
-
-    def exited(self, code: int | None) -> None:
-        """PID 1 told."""
-        if not self.over.done():
-            self.over.set_result(code)
-        self._begun.set()
-
-    @property
-    def _leaves(self) -> bool:
-        """Whether it ended by itself, and what it left may stay."""
-        return self.background and not self._killed and self.returncode is not None
-
-    async def until_exit(self) -> None:
-        """See `Running`."""
-        await self._channel.look_after(self)
-
-    async def stop(self) -> None:
-        """See `Running`."""
-        if self.ended:
-            return
-        if not self._leaves:
-            await self._channel.end(self)
-        self.ended = True
-        self.exited(None)
-
-    async def last_words(self) -> None:
-        """See `Running`."""
-        if not self._leaves:
-            await until_over(self._outputs, _LAST_WORDS)
-            return
-        for output in self._outputs:
-            output.drain()
-        self._channel.keep_reading(self._outputs)
-        self._outputs = ()
-
-    def cwd(self) -> str | None:
-        """Where it ended, if that was asked for and told."""
-        return read_cwd(self._cwd) if self._cwd >= 0 else None
-
-    def close(self) -> None:
-        """Remove its pipes."""
-        for output in self._outputs:
-            output.close()
-        if self._cwd >= 0:
-            os.close(self._cwd)
-            self._cwd = -1
-        for name in ("command", "in", "out", "err", "cwd"):
-            self._path(name).unlink(missing_ok=True)
-        self._channel.forget(self.n)
+def _numbers(*words: str) -> bool:
+    return all(word.isdecimal() and len(word) < 18 for word in words)

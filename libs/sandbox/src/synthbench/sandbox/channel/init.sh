@@ -1,59 +1,94 @@
-# PID 1 of a container: starts commands that the host asks for, by `/bin/sh init.sh`. POSIX sh, nothing else needed.
-# Its folder holds two pipes: `ask` (words from the host, a line each) and `told` (ours). Nobody writes to `ask` any more:
-# the host's process is dead, and so are we, with everything inside.
-#   run N          start N.command with the streams of N; told: `began N PID`, then `exit N CODE`
-#   look N         told: `exit N lost` where its keeper was killed
-#   end N PID      kill PID and its group; told: `swept N OOMS FORKS`, with what the kernel counted
+# PID 1 of a sandbox: starts commands that the host asks for, by `/bin/sh init.sh`. POSIX sh, nothing else needed.
+# Its folder holds two pipes: `ask` (words from the host, a line each) and `told` (ours). Nobody writes to `ask` any more,
+# or says nothing for two looks: the host's process is dead or hangs, and so we end, and everything inside with us.
+#   run N SLOT IN  start SLOT.command with the streams of SLOT; told: `began N PID`, then
+#                  `exit N CODE STRAYS OOMS FORKS`: how many others are still there, what the kernel counted
+#   look N SLOT    told: `exit N lost` where its keeper was killed
+#   end N PID      kill PID and its group; told: `swept N OOMS FORKS`
 #   sweep N        kill all but ourselves; told: the same
+#   beat           nothing but a sign of life
 cd "${0%/*}" || exit 1
 exec 3<ask 4>told
-own=
+own='' beaten=1 silent=0 woken='' watch='' looked=0
 command -v setsid >/dev/null 2>&1 && own=setsid
-groups=/sys/fs/cgroup
+for group in /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events; do [ -r $group ] && memory=$group; done
+for group in /sys/fs/cgroup/pids/pids.events /sys/fs/cgroup/pids.events; do [ -r $group ] && pids=$group; done
 count() { # of the word $1 in a file that the kernel keeps for our group
     while read -r name value; do [ "$name" = "$1" ] && counted=$value && return; done
     counted=0
 }
-tell_swept() {
-    counted=0 ooms=0
-    for file in $groups/memory/memory.oom_control $groups/memory.events; do
-        [ -r $file ] && count oom_kill <$file && ooms=$counted
-    done
+count_all() {
     counted=0
-    for file in $groups/pids/pids.events $groups/pids.events; do [ -r $file ] && count max <$file; done
-    echo "swept $1 $ooms $counted" >&4
+    [ "$memory" ] && count oom_kill <"$memory"
+    ooms=$counted counted=0
+    [ "$pids" ] && count max <"$pids"
 }
+now() { read -r time _ </proc/uptime && time=${time%.*}; }
+watch() { # a child by whose end we look whether the host still speaks: not every sh reads with a timeout
+    now
+    looked=$time
+    sleep 15 3<&- 4>&- &
+    watch=$!
+}
+look() {
+    woken=
+    jobs >/dev/null # the dead of those whose parents died are ours to bury
+    [ -z "$watch" ] || kill -0 "$watch" 2>/dev/null && return
+    now
+    if [ $((time - looked)) -ge 14 ]; then
+        [ "$beaten" ] && silent=0 || silent=$((silent + 1))
+        beaten=
+        [ $silent -ge 2 ] && echo silent >&4 && exit 0
+    fi
+    watch
+}
+trap 'woken=1' CHLD
+command -v sleep >/dev/null 2>&1 && watch
 echo ready >&4
-while read -r word n pid <&3; do
+while :; do
+    [ "$woken" ] && look
+    if ! read -r word n more in <&3; then
+        [ "$woken" ] && continue
+        exit 0
+    fi
     case $word in
         run)
             (
                 exec 3<&-
                 (
                     exec 4>&-
-                    . "./$n.command"
-                ) <"$n.in" >"$n.out" 2>"$n.err" &
+                    . "./$more.command"
+                ) <"$in" >"$more.out" 2>"$more.err" &
                 echo "began $n $!" >&4
                 wait $!
-                echo "exit $n $?" >&4
+                code=$?
+                kill -0 "$watch" 2>/dev/null && ours=3 || ours=2
+                set -- /proc/[0-9]*
+                count_all
+                echo "exit $n $code $(($# - ours)) $ooms $counted" >&4
             ) &
-            eval "keeper$n=$!"
+            eval "keeper$more=$!"
             ;;
         look)
-            eval "pid=\$keeper$n"
+            eval "pid=\$keeper$more"
             state=Z
             [ -r "/proc/$pid/stat" ] && read -r line <"/proc/$pid/stat" && state=${line##*) } && state=${state%% *}
             [ "$state" = Z ] && echo "exit $n lost" >&4
             ;;
         end)
-            kill -9 "$pid" 2>/dev/null # first: it may not have its group yet
-            kill -s KILL -- "-$pid" 2>/dev/null # dash takes no -- behind -9
-            tell_swept "$n"
+            kill -9 "$more" 2>/dev/null # first: it may not have its group yet
+            kill -s KILL -- "-$more" 2>/dev/null # dash takes no -- behind -9
+            tries=0
+            while [ $tries -lt 200 ] && kill -s 0 -- "-$more" 2>/dev/null; do jobs >/dev/null && tries=$((tries + 1)); done
+            count_all
+            echo "swept $n $ooms $counted" >&4
             ;;
         sweep)
             kill -9 -1 2>/dev/null
-            wait
-            tell_swept "$n"
+            until wait; do :; done # a death interrupts it
+            count_all
+            echo "swept $n $ooms $counted" >&4
             ;;
+        beat) beaten=1 ;;
     esac
 done

@@ -11,8 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synthbench.sandbox.channel.launcher import SOCKETS, ChannelLauncher
 from synthbench.sandbox.docker.api import ENGINE_LABEL, NAME_LABEL, ROOT_LABEL, DockerApi, Host
-from synthbench.sandbox.docker.container import SOCKETS, Container
+from synthbench.sandbox.docker.container import Container, ContainerFiles
 from synthbench.sandbox.docker.containers import Containers
 from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
 from synthbench.sandbox.docker.plan import Kind, kind_of, plan_of, unenforced
@@ -22,6 +23,7 @@ from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
 from synthbench.sandbox.host.places import Places, make_places, make_root, remove
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, is_alive, open_engine_folder, reap
+from synthbench.sandbox.host.shell import limit_lines
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.image import Image, ImageSource
@@ -42,6 +44,7 @@ class _Prepared:
     places: Places
     kind: Kind
     lease: UidLease | None
+    launcher: ChannelLauncher
     container: Container
 
 
@@ -154,8 +157,8 @@ class DockerEngine:
     def _wrap(self, prepared: _Prepared, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
         assert self._host is not None
         (prepared.places.top / "owner").write_text(spec.owner)
-        prepared.container.sockets = spec.sockets
-        prepared.container.background = spec.background
+        prepared.launcher.sockets = spec.sockets
+        prepared.launcher.background = spec.background
         layer = prepared.container.layer
         lost = unenforced(prepared.kind, self._host, layer)
         sandbox = LocalSandbox(
@@ -164,12 +167,12 @@ class DockerEngine:
             isolation=replace(isolation, unenforced=isolation.unenforced + lost) if lost else isolation,
             workdir=spec.workdir,
             places=prepared.places,
-            launcher=prepared.container,
+            launcher=prepared.launcher,
             lease=prepared.lease,
             sockets={name: f"{SOCKETS}/{name}.sock" for name in spec.sockets},
             closed=self._sandboxes.forget,
             image=spec.image or self._image_id,
-            outside=prepared.container,
+            outside=ContainerFiles(prepared.launcher, prepared.container),
             written=[layer] if layer else [],
         )
         self._sandboxes.add(sandbox)
@@ -187,18 +190,20 @@ class DockerEngine:
             places = await asyncio.to_thread(make_places, self._root, name, _WARM_OWNER, uid, self._folder.path.name)
             labels = {ENGINE_LABEL: self._folder.path.name, ROOT_LABEL: str(self._root), NAME_LABEL: name}
             plan = await asyncio.to_thread(plan_of, kind, name, places, uid, self._host, labels, self._runtime)
-            container = Container(self._containers, plan, places, kind.limits, uid)
+            container = Container(self._containers, plan)
+            lines = limit_lines(kind.limits, memory=False, pids=False)
+            launcher = ChannelLauncher(container, places, lines, kind.limits.output_bytes, uid)
             try:
-                await container.start()
+                await launcher.start()
             except BaseException:
-                await container.aclose()
+                await launcher.aclose()
                 await asyncio.to_thread(remove, places.top)
                 raise
         except BaseException:
             if lease:
                 lease.release()
             raise
-        return _Prepared(name, places, kind, lease, container)
+        return _Prepared(name, places, kind, lease, launcher, container)
 
     async def _discard(self, prepared: _Prepared) -> None:
         await self._wrap(
@@ -247,4 +252,4 @@ class DockerEngine:
 
 
 def _usable(prepared: _Prepared) -> bool:
-    return prepared.container.alive
+    return prepared.launcher.alive

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthbench.sandbox.channel.launcher import OWN_PROCESSES, SOCKETS
 from synthbench.sandbox.docker.api import ContainerPlan, Host
-from synthbench.sandbox.docker.container import SOCKETS
 from synthbench.sandbox.errors import SpecRefused
 from synthbench.sandbox.host.places import Places
 from synthbench.sandbox.host.uids import can_lease
 from synthbench.sandbox.protocol import Limits, SandboxSpec
 
-_OWN_PROCESSES = 4  # PID 1 and the shells around a command
 _AGENT = {
     "HOME": "/home/agent",
     "USER": "agent",
@@ -84,9 +83,7 @@ def plan_of(
         labels: by which it is found again.
         runtime: OCI runtime.
     """
-    sockets = places.top / "sockets"
-    sockets.mkdir(mode=0o755)
-    binds = [(str(sockets), SOCKETS, "ro"), *((source, target, "ro") for source, target in kind.mounts)]
+    binds = [(str(places.top / "sockets"), SOCKETS, "ro"), *((source, target, "ro") for source, target in kind.mounts)]
     workspace = (str(places.workspace), kind.workdir)
     if not kind.writable:
         binds += [(*workspace, "rw"), (str(places.tmp), "/tmp", "rw"), (str(places.tmp), "/var/tmp", "rw")]  # noqa: S108 - inside
@@ -103,7 +100,7 @@ def plan_of(
         labels=labels,
         memory_mb=min(kind.limits.memory_mb, host.memory_mb),
         cpus=min(kind.limits.cpus, host.cpus),
-        pids=kind.limits.pids + _OWN_PROCESSES,
+        pids=kind.limits.pids + OWN_PROCESSES,
         runtime=runtime,
         capabilities=_ROOT_MAY if kind.as_root else (),
         writable=kind.writable,

@@ -4,16 +4,12 @@ Python 3.11 has a thread wait for each child unless told otherwise; from 3.12 it
 """
 
 import asyncio
-import contextlib
-import ctypes
 import os
 import sys
 from collections.abc import Callable
 from functools import cache
 from types import TracebackType
 from typing import Any, Self
-
-_PR_SET_CHILD_SUBREAPER = 36
 
 if sys.version_info < (3, 12):
 
@@ -65,20 +61,3 @@ def watch_children() -> None:
     except OSError:
         return
     asyncio.set_child_watcher(_Watcher())  # pyright: ignore[reportDeprecated] - only where it is not yet
-
-
-@cache
-def adopt_orphans() -> None:
-    """Become the parent of what our children leave behind, instead of the machine's init: it may be slow to reap.
-
-    Until somebody reaps a dead process, it counts in its control group. Whoever leaves one has to call `reap_orphan`.
-    Source: PR_SET_CHILD_SUBREAPER(2const).
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def reap_orphan(pid: int) -> None:
-    """Let the kernel forget a dead process, if it is ours by now."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)

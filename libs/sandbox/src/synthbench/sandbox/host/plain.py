@@ -21,10 +21,6 @@ def refuse_foreign(engine: str, spec: SandboxSpec) -> None:
     Raises:
         SpecRefused: names the field.
     """
-    if spec.background:
-        raise SpecRefused(
-            f"the {engine} engine ends everything with its command", "take docker for what starts a service"
-        )
     if spec.image is not None:
         refuse_images(engine)
     if spec.root == "writable":

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from synthbench.sandbox.domain.output import HeadTail
 
 _CHUNK = 262_144
-_UNKEPT = 8  # bytes of what nobody asks for
+_LEAST = 8  # bytes kept of what nobody asks for
 _PIPE = 1 << 20  # bytes a busy pipe may hold: fewer wake-ups for whoever writes much
 
 
@@ -23,11 +23,15 @@ class OutputStream:
 
     def __init__(self, descriptor: int, limit: int) -> None:
         self._loop = asyncio.get_running_loop()
-        self.kept = HeadTail(limit)
         self.over: asyncio.Future[None] = self._loop.create_future()
         self._descriptor = descriptor
         self._wide = False
+        self.begin(limit)
         self._loop.add_reader(descriptor, self._read)
+
+    def begin(self, limit: int) -> None:
+        """Keep what comes from now on; 0 drops it: a writer that lives on shall not break on a closed pipe."""
+        self.kept = HeadTail(max(limit, _LEAST))
 
     def _read(self) -> bool:
         """Take what is there; whether there may be more."""
@@ -50,10 +54,6 @@ class OutputStream:
         for _ in range(16):
             if self.over.done() or not self._read():
                 return
-
-    def let_go(self) -> None:
-        """Drop what comes from now on, but keep reading: a writer that lives on shall not break on a closed pipe."""
-        self.kept = HeadTail(_UNKEPT)
 
     def close(self) -> None:
         """Read no more."""

@@ -1,0 +1,113 @@
+"""A command that PID 1 started."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Protocol
+
+from synthbench.sandbox.channel.slot import Slot
+from synthbench.sandbox.domain.output import HeadTail
+from synthbench.sandbox.host.running import Running
+
+
+class Line(Protocol):
+    """What a command needs of its channel."""
+
+    async def look_after(self, command: "ChannelRunning") -> None:
+        """Wait for its exit."""
+        ...
+
+    async def end(self, command: "ChannelRunning") -> None:
+        """Kill its processes; they are gone when this returns."""
+        ...
+
+    def forget(self, command: "ChannelRunning") -> None:
+        """It is closed."""
+        ...
+
+
+class ChannelRunning(Running):
+    """A command that PID 1 started.
+
+    Args:
+        channel: through which.
+        n: how it is called there.
+        slot: its files; they go back to the channel at its end.
+        background: what it leaves running lives on.
+    """
+
+    def __init__(self, channel: Line, n: int, slot: Slot, *, background: bool) -> None:
+        super().__init__()
+        self.n = n
+        self.slot = slot
+        self.background = background
+        self.pid = ""
+        self.over: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self.ended = False
+        self.clean = False
+        """Nobody is left who could write to its pipes."""
+        self.lost = ""
+        """Why it was lost by our own failure, if it was."""
+        self._channel = channel
+        self._begun = asyncio.Event()
+        self._kept = {number: output.kept for number, output in enumerate(slot.outputs, start=1)}
+
+    @property
+    def streams(self) -> Mapping[int, HeadTail]:
+        """See `Running`."""
+        return self._kept
+
+    @property
+    def returncode(self) -> int | None:
+        """As PID 1's shell saw it; None where nobody could tell."""
+        return self.over.result() if self.over.done() else None
+
+    def began(self, pid: str) -> None:
+        """PID 1 told which process it is."""
+        self.pid = pid
+        self._begun.set()
+
+    async def until_begun(self, seconds: float) -> bool:
+        """Wait until it can be killed alone; whether it can."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._begun.wait()
+        return bool(self.pid)
+
+    def exited(self, code: int | None, *, clean: bool = False) -> None:
+        """PID 1 told."""
+        if not self.over.done():
+            self.clean = clean
+            self.over.set_result(code)
+        self._begun.set()
+
+    async def until_exit(self) -> None:
+        """See `Running`."""
+        await self._channel.look_after(self)
+
+    @property
+    def leaves(self) -> bool:
+        """Whether it ended by itself, and what it left may stay."""
+        return self.clean or (self.background and not self._killed and self.returncode is not None)
+
+    async def stop(self) -> None:
+        """See `Running`."""
+        if self.ended:
+            return
+        if not self.leaves:
+            await self._channel.end(self)
+        self.ended = True
+        self.exited(None)
+
+    async def last_words(self) -> None:
+        """See `Running`."""
+        for output in self.slot.outputs:
+            output.drain()
+
+    def cwd(self) -> str | None:
+        """Where it ended, if that was asked for and told."""
+        return self.slot.cwd()
+
+    def close(self) -> None:
+        """Give its files back."""
+        self._channel.forget(self)
