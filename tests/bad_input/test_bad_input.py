@@ -230,12 +230,12 @@ async def test_archives_of_agents(name: str, sandbox: Sandbox):
         await sandbox.upload(ARCHIVES[name])
     except SandboxArchiveRefused as refused:
         said(f"workspace archive: {name}", str(refused))
-        changes, _ = await sandbox.changes(before)
-        assert [change.path for change in changes if change.type != "dir"] == []
+        diff, _ = await sandbox.step(before)
+        assert [change.path for change in diff.changes if change.type != "dir"] == []
     else:
         # What is not refused has to be harmless: everything that it made lies in the workspace.
         said(f"workspace archive: {name}", "taken: " + ", ".join(
-            f"{change.type} {change.path[-40:]}" for change in (await sandbox.changes(before))[0]))  # fmt: skip
+            f"{change.type} {change.path[-40:]}" for change in (await sandbox.step(before))[0].changes))  # fmt: skip
 
 
 SETTINGS: dict[str, tuple[dict[str, str], str]] = {

@@ -179,9 +179,9 @@ async def state(report: Report, engine: SandboxEngine) -> None:
     for number in range(BIG):
         await sandbox.write(f"d/{number + 1}", b"changed")
         began = time.perf_counter()
-        changed, base = await sandbox.changes(base)
+        diff, base = await sandbox.step(base)
         report.add(f"state after a step, {FILES} files", (time.perf_counter() - began) * 1000)
-        assert [one.path for one in changed] == [f"d/{number + 1}"]
+        assert [one.path for one in diff.changes] == [f"d/{number + 1}"]
     await sandbox.close()
 
 

@@ -237,14 +237,17 @@ async def test_the_same_changes_have_the_same_digest(engine: SandboxEngine):
     assert len(digests) == 1
 
 
-async def test_changes_moves_the_baseline(sandbox: Sandbox):
+async def test_a_step_moves_the_baseline(sandbox: Sandbox):
     base = await sandbox.snapshot()
-    await sandbox.write("a", b"1")
-    changes, base = await sandbox.changes(base)
-    assert [(change.path, change.kind) for change in changes] == [("a", "added")]
-    assert (await sandbox.changes(base))[0] == ()
+    await sandbox.write("a", b"1\n")
+    diff, base = await sandbox.step(base)
+    assert [(change.path, change.kind) for change in diff.changes] == [("a", "added")]
+    diff, base = await sandbox.step(base)
+    assert (diff.changes, diff.patch) == ((), "")
     await shell(sandbox, "echo 2 > a")
-    assert [change.kind for change in (await sandbox.changes(base))[0]] == ["modified"]
+    diff, _ = await sandbox.step(base)
+    assert [change.kind for change in diff.changes] == ["modified"]
+    assert "-1\n+2\n" in diff.patch
 
 
 async def test_what_is_protected_stays(engine: SandboxEngine):

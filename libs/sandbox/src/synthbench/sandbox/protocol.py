@@ -332,8 +332,12 @@ class Sandbox(Protocol):
         """Everything that changed since. Kill the processes first: a file in motion is caught at some moment."""
         ...
 
-    async def changes(self, since: Snapshot) -> tuple[tuple[ChangedPath, ...], Snapshot]:
-        """What changed, without contents, and the new baseline; reads only what looks touched."""
+    async def step(self, since: Snapshot) -> tuple[Diff, Snapshot]:
+        """What changed since the baseline of the step before, and the new baseline.
+
+        While nothing in the sandbox runs, it costs what the changes are worth, however big the workspace is. The
+        archives of all steps, applied in their order to what the first baseline was taken of, make the same tree.
+        """
         ...
 
     async def apply(self, diff_archive: bytes, *, protected: Collection[str] = ()) -> tuple[str, ...]:

@@ -129,9 +129,7 @@ class Recorder:
     async def record(self, turn: Turn) -> Step:
         """Seal, journal and publish one step; return it when it is safe."""
         began = monotonic()
-        changes, now = await self._sandbox.changes(self._last)
-        patch = (await self._sandbox.diff(self._last)).patch if changes else ""
-        self._last = now
+        diff, self._last = await self._sandbox.step(self._last)
         codes = [observation.exit_code for observation in turn.observations if observation.exit_code is not None]
         step = Step(
             index=len(self.digests),
@@ -143,9 +141,10 @@ class Recorder:
                 cwd=turn.cwd or self._sandbox.workdir,
                 exit_code=codes[-1] if codes else None,
                 changed=[
-                    ChangedPath(path=c.path, kind=c.kind, type=c.type, digest=c.digest, size=c.size) for c in changes
+                    ChangedPath(path=c.path, kind=c.kind, type=c.type, digest=c.digest, size=c.size)
+                    for c in diff.changes
                 ],
-                patch=patch,
+                patch=diff.patch,
             ),
             usage=turn.usage,
             timing=turn.timing,

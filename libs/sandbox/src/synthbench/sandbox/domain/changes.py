@@ -1,27 +1,38 @@
 """Comparing two snapshots."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+from synthbench.sandbox.domain.known import is_below
 from synthbench.sandbox.protocol import ChangedPath, ChangeKind, Entry, Snapshot
 
 
-def compare(old: Snapshot, new: Snapshot) -> tuple[ChangedPath, ...]:
+def compare(old: Snapshot, new: Snapshot, paths: Collection[str] | None = None) -> tuple[ChangedPath, ...]:
     """What differs, sorted by path.
 
     A path that is there but could not be taken in (`new.refused`) is neither deleted nor changed: it is refused.
+
+    Args:
+        old: the baseline.
+        new: how it is now.
+        paths: the only ones that can differ, where that is known.
     """
     unknown = {path for path, _ in new.refused}
+    before, after = _only(old.entries, paths), _only(new.entries, paths)
     found = [
-        _changed(path, "added" if before is None else "modified", entry)
-        for path, entry in new.entries.items()
-        if (before := old.entries.get(path)) is None or (before is not entry and _differs(before, entry))
+        _changed(path, "added" if was is None else "modified", entry)
+        for path, entry in after.items()
+        if (was := before.get(path)) is None or (was is not entry and _differs(was, entry))
     ]
     gone = [
         _changed(path, "deleted", entry)
-        for path, entry in old.entries.items()
-        if path not in new.entries and not _below(path, unknown)
+        for path, entry in before.items()
+        if path not in after and not is_below(path, unknown)
     ]
     return tuple(sorted([*found, *gone], key=lambda change: change.path))
+
+
+def _only(entries: Mapping[str, Entry], paths: Collection[str] | None) -> Mapping[str, Entry]:
+    return entries if paths is None else {path: entries[path] for path in paths if path in entries}
 
 
 def _differs(a: Entry, b: Entry) -> bool:
@@ -32,15 +43,6 @@ def _differs(a: Entry, b: Entry) -> bool:
     if a.digest is None or b.digest is None:  # too big to read: the stamp is all we know
         return (a.size, a.stamp) != (b.size, b.stamp)
     return a.digest != b.digest
-
-
-def _below(path: str, folders: Collection[str]) -> bool:
-    if not folders:
-        return False
-    if path in folders or "." in folders:
-        return True
-    parts = path.split("/")
-    return any("/".join(parts[:end]) in folders for end in range(1, len(parts)))
 
 
 def _changed(path: str, kind: ChangeKind, entry: Entry) -> ChangedPath:

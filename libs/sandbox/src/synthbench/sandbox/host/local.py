@@ -19,7 +19,6 @@ from synthbench.sandbox.host.running import Ended, Running
 from synthbench.sandbox.host.uids import UidLease
 from synthbench.sandbox.protocol import (
     READ_CAP,
-    ChangedPath,
     Diff,
     Isolation,
     LimitHit,
@@ -29,6 +28,7 @@ from synthbench.sandbox.protocol import (
 )
 from synthbench.sandbox.tree.beneath import Owner
 from synthbench.sandbox.tree.contents import Contents
+from synthbench.sandbox.tree.notices import Notices
 from synthbench.sandbox.tree.workspace import Workspace
 
 T = TypeVar("T")
@@ -135,6 +135,8 @@ class LocalSandbox:
             contents=Contents(self.places.side / "texts"),
             owner=Owner(self.lease.uid if self.lease else None),
             max_bytes=self.spec.limits.disk_mb * 1024 * 1024,
+            # what is not isolated can write our files by names outside, of which nobody is told
+            notices=Notices() if self.isolation.isolated else None,
         )
         written = (self.places.workspace, self.places.tmp, self.places.home, *self.written)
         self._disk = DiskWatch(written, self.spec.limits.disk_mb * 1024 * 1024, self._end)
@@ -229,9 +231,15 @@ class LocalSandbox:
         """See the protocol."""
         return await self._do(lambda: self._workspace.diff(since))
 
-    async def changes(self, since: Snapshot) -> tuple[tuple[ChangedPath, ...], Snapshot]:
+    async def step(self, since: Snapshot) -> tuple[Diff, Snapshot]:
         """See the protocol."""
-        return await self._do(lambda: self._workspace.changes(since))
+        busy = self._busy
+        return await self._do(lambda: self._workspace.step(since, busy=busy))
+
+    @property
+    def _busy(self) -> bool:
+        """Whether anything inside may be alive: a command, and whatever else an engine lets outlive its command."""
+        return bool(self._running)
 
     async def apply(self, diff_archive: bytes, *, protected: Collection[str] = ()) -> tuple[str, ...]:
         """See the protocol."""
@@ -269,10 +277,14 @@ class LocalSandbox:
                 await self.launcher.aclose()
         finally:
             with contextlib.suppress(OSError):
-                await asyncio.to_thread(remove, self.places.top)
+                await asyncio.to_thread(self._removed)
             if self.lease:
                 self.lease.release()
             self.closed(self)
+
+    def _removed(self) -> None:
+        self._workspace.close()
+        remove(self.places.top)
 
 
 def _hit(ended: Ended, before: Counts, after: Counts, *, full: bool) -> tuple[LimitHit, ...]:

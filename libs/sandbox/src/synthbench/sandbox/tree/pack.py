@@ -2,10 +2,9 @@
 
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from synthbench.sandbox.domain.changes import compare
 from synthbench.sandbox.domain.patch import Side, file_patch
 from synthbench.sandbox.domain.paths import safe_target
 from synthbench.sandbox.errors import PathRefused
@@ -34,11 +33,11 @@ class DiffBuilder:
     _size: int = 0
     _refused: dict[str, str] = field(default_factory=dict[str, str])
 
-    def build(self) -> Diff:
+    def build(self, changes: Sequence[ChangedPath]) -> Diff:
         """Read what changed, and pack it."""
-        known = set(self.old.refused)
-        self._refused = dict(refusal for refusal in self.new.refused if refusal not in known)
-        changes = compare(self.old, self.new)
+        if self.new.refused is not self.old.refused:
+            known = set(self.old.refused)
+            self._refused = dict(refusal for refusal in self.new.refused if refusal not in known)
         # as the deletions stand first, whoever reads the archive as a stream knows them before anything else
         self._packer.add_deletions([change.path for change in changes if change.kind == "deleted"])
         final = tuple(self._take(change) for change in changes)

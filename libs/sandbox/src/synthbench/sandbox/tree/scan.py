@@ -1,15 +1,16 @@
-"""Taking a snapshot: one walk over the workspace that reads only what looks touched."""
+"""Looking at a workspace, or at a part of it: a walk that reads only what looks touched."""
 
 import hashlib
 import os
 import stat
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
+from synthbench.sandbox.domain.known import Found
 from synthbench.sandbox.domain.paths import DELETED, MAX_DEPTH, is_text, safe_target, shown
 from synthbench.sandbox.protocol import Entry, PathType, Snapshot
-from synthbench.sandbox.tree.beneath import open_folder, open_regular
+from synthbench.sandbox.tree.beneath import held_for_writing, open_folder, open_regular
 from synthbench.sandbox.tree.contents import TEXT_CAP, Contents
 
 FILE_CAP = 64 * 1024 * 1024  # bytes of a file up to which it is read, hashed and archived
@@ -23,22 +24,26 @@ _SPECIAL = stat.S_ISUID | stat.S_ISGID
 
 @dataclass
 class Scan:
-    """One walk.
+    """One walk; what it finds is in `found`.
 
     Args:
         workdir: how links inside name the workspace.
         contents: takes the texts.
         owner: the sandbox's uid; a hard link to a file of somebody else is refused. None: not looked at.
         known: the last snapshot; what is unchanged since is not read again.
+        room: paths that may still be taken in.
+        entered: told of each folder (a descriptor, its path, "" for the top) before it is listed.
+        busy: something in the sandbox runs; whether it holds a file open for writing is asked of each that is read.
     """
 
     workdir: str
     contents: Contents
     owner: int | None
     known: Snapshot | None = None
-    _entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
-    _refused: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    _full: bool = False
+    room: int = MAX_ENTRIES
+    entered: Callable[[int, str], None] | None = None
+    busy: bool = False
+    found: Found = field(default_factory=Found)
 
     def __post_init__(self) -> None:
         """What was known, and how old a stamp has to be."""
@@ -48,31 +53,40 @@ class Scan:
     def take(self, root: int, sandbox: str) -> Snapshot:
         """Walk the folder `root` (an open descriptor)."""
         now = time.time_ns()
-        self._folder(root, "", 0)
-        return Snapshot(sandbox=sandbox, taken_ns=now, entries=self._entries, refused=tuple(sorted(self._refused)))
+        self._folder(root, "")
+        return Snapshot(sandbox=sandbox, taken_ns=now, entries=self.found.entries, refused=listed(self.found.refused))
 
-    def _folder(self, fd: int, prefix: str, depth: int) -> None:
-        for name in sorted(os.listdir(fd)):
-            path = prefix + name
-            if self._full:
-                return
-            if len(self._entries) >= MAX_ENTRIES:
-                self._full = True
-                self._refused.append((".", f"has more than {MAX_ENTRIES} paths; the rest was not looked at"))
-                return
-            try:
-                self._path(fd, name, path, depth)
-            except FileNotFoundError:
-                continue  # it went while we looked: then it is not there
-            except OSError as error:
-                self._refuse(path, f"cannot be read ({error.strerror})")
+    def look(self, fd: int, name: str, path: str) -> None:
+        """Look at the one name in the open folder `fd`, and at everything below it; gone is not found."""
+        try:
+            self._path(fd, name, path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._refuse(path, f"cannot be read ({error.strerror})")
+            self.found.doubtful.add(path)  # who opens it again may do so where nobody is told
 
-    def _path(self, fd: int, name: str, path: str, depth: int) -> None:
+    def _folder(self, fd: int, prefix: str) -> None:
+        if self.entered:
+            self.entered(fd, prefix.rstrip("/"))
+        names = os.listdir(fd)
+        self.found.folders[prefix.rstrip("/")] = names
+        for name in sorted(names):
+            if self.found.full:
+                return
+            if len(self.found.entries) >= self.room:
+                self.found.full = True
+                self.found.refused["."] = f"has more than {MAX_ENTRIES} paths; the rest was not looked at"
+                return
+            self.look(fd, name, prefix + name)
+
+    def _path(self, fd: int, name: str, path: str) -> None:
         before = self._known.get(path)
         if before is not None and before.type == "file":
             info = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if before.digest and _unchanged(before, info, self._trusted_ns):  # with the same ctime it has the same mode
-                self._entries[path] = before
+                self.found.entries[path] = before
+                self._doubt(path, info)
                 return
         if not is_text(name):
             self._refuse(path, "its name is not UTF-8")
@@ -82,7 +96,7 @@ class Scan:
             return
         info = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if stat.S_ISDIR(info.st_mode):
-            self._subfolder(fd, name, path, depth, info)
+            self._subfolder(fd, name, path, info)
         elif stat.S_ISLNK(info.st_mode):
             self._link(fd, name, path, info)
         elif stat.S_ISREG(info.st_mode):
@@ -90,14 +104,18 @@ class Scan:
         else:
             self._refuse(path, "is a device, a FIFO or a socket")
 
-    def _subfolder(self, fd: int, name: str, path: str, depth: int, info: os.stat_result) -> None:
-        if depth + 1 >= MAX_DEPTH:
+    def _doubt(self, path: str, info: os.stat_result) -> None:
+        if info.st_nlink > 1:
+            self.found.doubtful.add(path)  # it can be written under its other name
+
+    def _subfolder(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
+        if path.count("/") + 1 >= MAX_DEPTH:
             self._refuse(path, f"is deeper than {MAX_DEPTH} folders")
             return
         child = open_folder(fd, name)
         try:
-            self._entries[path] = _entry("directory", info, None, 0)
-            self._folder(child, path + "/", depth + 1)
+            self.found.entries[path] = _entry("directory", info, None, 0)
+            self._folder(child, path + "/")
         finally:
             os.close(child)
 
@@ -109,24 +127,31 @@ class Scan:
         data = target.encode()
         digest = digest_of(data)
         self.contents.keep(digest, data)
-        self._entries[path] = _entry("symlink", info, digest, len(data))
+        self.found.entries[path] = _entry("symlink", info, digest, len(data))
 
     def _file(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
         if info.st_mode & _SPECIAL:
             self._refuse(path, "is setuid or setgid")
+            self.found.doubtful.add(path)  # the bits can go under another name of it
             return
         if self.owner is not None and info.st_nlink > 1 and info.st_uid != self.owner:
             self._refuse(path, "is a hard link to a file of somebody else")
             return
         if info.st_size > FILE_CAP:
-            self._entries[path] = _entry("file", info, None, info.st_size)
+            self.found.entries[path] = _entry("file", info, None, info.st_size)
             return
-        digest, size = self._read(fd, name, info.st_size)
-        self._entries[path] = _entry("file", info, digest, size)
+        digest, size, open_elsewhere = self._read(fd, name, info.st_size)
+        entry = _entry("file", info, digest, size)
+        self.found.entries[path] = unstamped(entry) if open_elsewhere else entry
+        if open_elsewhere:
+            self.found.doubtful.add(path)
+        self._doubt(path, info)
 
-    def _read(self, fd: int, name: str, expected: int) -> tuple[str, int]:
+    def _read(self, fd: int, name: str, expected: int) -> tuple[str, int, bool]:
         file = open_regular(fd, name)
         try:
+            # asked before it is read: whoever comes later changes the stamp
+            open_elsewhere = self.busy and held_for_writing(file)
             first = os.read(file, min(expected, TEXT_CAP) + 1)
             total, size = hashlib.sha256(first), len(first)
             while size <= FILE_CAP and (chunk := os.read(file, _CHUNK)):
@@ -137,15 +162,25 @@ class Scan:
         digest = f"sha256:{total.hexdigest()}"
         if size == len(first):
             self.contents.keep(digest, first)
-        return digest, size
+        return digest, size, open_elsewhere
 
     def _refuse(self, path: str, reason: str) -> None:
-        self._refused.append((shown(path), reason))
+        self.found.refused[path] = reason
+
+
+def listed(refused: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Refusals as they stand in snapshots and diffs."""
+    return tuple(sorted((shown(path), reason) for path, reason in refused.items()))
 
 
 def digest_of(data: bytes) -> str:
     """The digest as it stands in entries and records."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def unstamped(entry: Entry) -> Entry:
+    """Of a file that has to be read again, whatever its stamp: it may be written without changing that."""
+    return replace(entry, stamp=(0, 0, entry.stamp[2]))
 
 
 def _entry(kind: PathType, info: os.stat_result, digest: str | None, size: int) -> Entry:

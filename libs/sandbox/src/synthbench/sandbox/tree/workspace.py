@@ -3,7 +3,7 @@
 import os
 import posixpath
 import stat
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,13 @@ from synthbench.sandbox.tree.archive import check_archive
 from synthbench.sandbox.tree.beneath import Owner, located, open_folder, opened_root
 from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.install import apply, put_file, unpack
+from synthbench.sandbox.tree.notices import Notices
 from synthbench.sandbox.tree.pack import DiffBuilder, pack_below, read_capped
 from synthbench.sandbox.tree.scan import Scan
+from synthbench.sandbox.tree.tracker import Tracker
 
 
-@dataclass(frozen=True)
+@dataclass
 class Workspace:
     """A folder of the host that belongs to one sandbox.
 
@@ -31,6 +33,7 @@ class Workspace:
         contents: old texts, for patches.
         owner: who gets what is written.
         max_bytes: what one upload may bring.
+        notices: tell what is touched, where they tell everything; None: each step walks.
     """
 
     sandbox: str
@@ -39,6 +42,11 @@ class Workspace:
     contents: Contents
     owner: Owner
     max_bytes: int
+    notices: Notices | None = None
+
+    def __post_init__(self) -> None:
+        """What is known of it."""
+        self._tracker = Tracker(self.sandbox, self._new_scan, self.notices)
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """See `Sandbox.read`."""
@@ -87,22 +95,25 @@ class Workspace:
 
     def snapshot(self) -> Snapshot:
         """See `Sandbox.snapshot`."""
-        with self._failures("."), opened_root(self.root) as root:
-            return self._scan(root, None)
+        with self._failures("."), opened_root(self.root) as root, self._tracker.lock:
+            return self._tracker.begin(root)
 
-    def changes(self, since: Snapshot) -> tuple[tuple[ChangedPath, ...], Snapshot]:
-        """See `Sandbox.changes`."""
+    def step(self, since: Snapshot, *, busy: bool) -> tuple[Diff, Snapshot]:
+        """See `Sandbox.step`; `busy` says that something in the sandbox runs."""
         self._own(since)
-        with self._failures("."), opened_root(self.root) as root:
-            now = self._scan(root, since)
-        return compare(since, now), now
+        with self._failures("."), opened_root(self.root) as root, self._tracker.lock:
+            seen = self._tracker.step(root, busy=busy)
+            changes = compare(since, seen.now, seen.touched if since is seen.before else None)
+            diff = self._packed(root, since, seen.now, changes)
+            unread = {path for path, _ in diff.refused}
+            return diff, self._tracker.settle(since, diff.changes, unread)
 
     def diff(self, since: Snapshot) -> Diff:
         """See `Sandbox.diff`."""
         self._own(since)
         with self._failures("."), opened_root(self.root) as root:
             now = self._scan(root, since)
-            return DiffBuilder(root, self.workdir, self.contents, since, now).build()
+            return self._packed(root, since, now, compare(since, now))
 
     def apply(self, archive: bytes, protected: Collection[str]) -> tuple[str, ...]:
         """See `Sandbox.apply`."""
@@ -111,8 +122,19 @@ class Workspace:
         with self._failures("."), opened_root(self.root) as root:
             return apply(root, checked, owner=self.owner, protected=kept)
 
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if self.notices:
+            self.notices.close()
+
     def _scan(self, root: int, known: Snapshot | None) -> Snapshot:
-        return Scan(self.workdir, self.contents, self.owner.uid, known).take(root, self.sandbox)
+        return self._new_scan(known).take(root, self.sandbox)
+
+    def _new_scan(self, known: Snapshot | None) -> Scan:
+        return Scan(self.workdir, self.contents, self.owner.uid, known)
+
+    def _packed(self, root: int, since: Snapshot, now: Snapshot, changes: Sequence[ChangedPath]) -> Diff:
+        return DiffBuilder(root, self.workdir, self.contents, since, now).build(changes)
 
     def _own(self, snapshot: Snapshot) -> None:
         if snapshot.sandbox != self.sandbox:

@@ -1,0 +1,108 @@
+"""What is known of a tree of files, and how a new look at some of its paths changes that."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from synthbench.sandbox.protocol import Entry
+
+
+@dataclass
+class Found:
+    """What a walk met.
+
+    Attributes:
+        entries: what may be taken in, by path.
+        refused: why not, by path ("." for the whole), the path as the file system names it.
+        doubtful: paths that may change although nobody who watches their folders is told.
+        folders: the names in each folder that was listed; "" is the top.
+        full: there was more than may be taken in.
+    """
+
+    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+    doubtful: set[str] = field(default_factory=set[str])
+    folders: dict[str, Collection[str]] = field(default_factory=dict[str, Collection[str]])
+    full: bool = False
+
+
+class KnownTree:
+    """Entries by path, and the names in each folder, so that a part is replaced at the cost of that part.
+
+    A path that was known and is refused by now keeps its entry: nobody can say how it is, and who replays the changes
+    of all steps has to be told when it goes.
+
+    Args:
+        found: a walk over everything.
+        before: entries of the walk before.
+    """
+
+    def __init__(self, found: Found, before: dict[str, Entry]) -> None:
+        self.entries = found.entries
+        self.refused = found.refused
+        self.doubtful = found.doubtful
+        self._names = {folder: set(names) for folder, names in found.folders.items()}
+        if found.refused and not found.full:
+            for path, entry in before.items():
+                if path not in self.entries and is_below(path, found.refused):
+                    self.entries[path] = entry
+                    self._name(path)
+
+    def below(self, path: str) -> Iterator[str]:
+        """The path and everything known below it, whether it was taken in or not."""
+        yield path
+        for name in self._names.get(path, ()):
+            yield from self.below(f"{path}/{name}")
+
+    def replace(self, looked: Collection[str], found: Found) -> set[str]:
+        """Put in what a look at these paths, and at everything below them, has found; returns what may differ.
+
+        `entries` is a new mapping afterwards: the old one stays as it was.
+        """
+        old = {path for top in looked for path in self.below(top)}
+        self.entries = dict(self.entries)
+        kept: list[str] = []
+        for path in old:
+            self.refused.pop(path, None)
+            self.doubtful.discard(path)
+            self._names.pop(path, None)
+            if path in self.entries and path not in found.entries:
+                if is_below(path, found.refused):
+                    kept.append(path)
+                else:
+                    del self.entries[path]
+        self.entries.update(found.entries)
+        self.refused.update(found.refused)
+        self.doubtful |= found.doubtful
+        self._names.update({folder: set(names) for folder, names in found.folders.items()})
+        self._rename(looked)
+        self._rename(kept)
+        return old.union(found.entries)
+
+    def _rename(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self._name(path, there=path in self.entries or path in self.refused)
+
+    def _name(self, path: str, *, there: bool = True) -> None:
+        folder, _, name = path.rpartition("/")
+        names = self._names.setdefault(folder, set())
+        if there:
+            names.add(name)
+        else:
+            names.discard(name)
+
+
+def is_below(path: str, folders: Collection[str]) -> bool:
+    """Whether a path, or a folder above it, is among these ("." stands for everything)."""
+    if not folders:
+        return False
+    if path in folders or "." in folders:
+        return True
+    return any(folder in folders for folder in above(path))
+
+
+def above(path: str) -> Iterator[str]:
+    """The folders above a path, the lowest first, without the top."""
+    end = path.rfind("/")
+    while end > 0:
+        yield path[:end]
+        end = path.rfind("/", 0, end)
