@@ -9,17 +9,22 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 def write(path: str, text: str = "text") -> None:
-    make_parent(path)
-    with open(path, "w") as file:
-        file.write(text)
+    put(within_folder(path), text, os.O_CREAT | os.O_TRUNC)
 
 
 def append(path: str, text: str = "more") -> None:
-    with open(path, "a") as file:
-        file.write(text)
+    put(Path(path), text, os.O_CREAT | os.O_APPEND)
+
+
+def put(path: Path, text: str, flags: int) -> None:
+    # not blocking: a FIFO without a reader is an error then
+    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | flags, 0o644)
+    os.write(fd, text.encode())
+    os.close(fd)
 
 
 def truncate(path: str, size: int = 2) -> None:
@@ -27,12 +32,12 @@ def truncate(path: str, size: int = 2) -> None:
 
 
 def map_and_write(path: str, byte: int = 65) -> None:
-    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+    with Path(path).open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
         mapped[0] = byte
 
 
 def chmod(path: str, mode: int = 0o755) -> None:
-    os.chmod(path, mode, follow_symlinks=True)
+    Path(path).chmod(mode)
 
 
 def touch(path: str) -> None:
@@ -40,26 +45,24 @@ def touch(path: str) -> None:
 
 
 def rename(path: str, to: str) -> None:
-    make_parent(to)
-    os.rename(path, to)
+    Path(path).rename(within_folder(to))
 
 
 def remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
+    if Path(path).is_dir() and not Path(path).is_symlink():
         shutil.rmtree(path)
     else:
-        os.unlink(path)
+        Path(path).unlink()
 
 
 def link(path: str, to: str) -> None:
-    make_parent(to)
-    os.link(path, to, follow_symlinks=False)
+    os.link(path, within_folder(to), follow_symlinks=False)
 
 
 def swap_link(path: str, target: str) -> None:
-    make_parent(path)
-    os.symlink(target, path + ".new")
-    os.rename(path + ".new", path)
+    draft = within_folder(path + ".new")
+    draft.symlink_to(target)
+    draft.rename(path)
 
 
 def become_folder(path: str) -> None:
@@ -68,22 +71,20 @@ def become_folder(path: str) -> None:
 
 
 def make_folder(path: str) -> None:
-    os.makedirs(path)
+    Path(path).mkdir(parents=True)
 
 
 def fifo(path: str) -> None:
-    make_parent(path)
-    os.mkfifo(path)
+    os.mkfifo(within_folder(path))
 
 
 def draft_and_rename(path: str, text: str = "whole") -> None:
     write(path + ".lock", text)
-    os.rename(path + ".lock", path)
+    Path(path + ".lock").rename(path)
 
 
 def nameless_then_linked(path: str, text: str = "nameless") -> None:
-    make_parent(path)
-    fd = os.open(os.path.dirname(path) or ".", os.O_TMPFILE | os.O_WRONLY, 0o644)
+    fd = os.open(within_folder(path).parent, os.O_TMPFILE | os.O_WRONLY, 0o644)
     os.write(fd, text.encode())
     os.link(f"/proc/self/fd/{fd}", path, follow_symlinks=True)
     os.write(fd, b", and later")
@@ -104,12 +105,13 @@ def flood(path: str, count: int = 9000) -> None:
     """More events than the kernel's queue holds."""
     for number in range(count):
         write(f"{path}.flood-{number % 2}", str(number))
-        os.unlink(f"{path}.flood-{number % 2}")
+        remove(f"{path}.flood-{number % 2}")
 
 
-def make_parent(path: str) -> None:
-    if folder := os.path.dirname(path):
-        os.makedirs(folder, exist_ok=True)
+def within_folder(path: str) -> Path:
+    """The path, in a folder that is there."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return Path(path)
 
 
 OPERATIONS: dict[str, Callable[..., None]] = {

@@ -1,5 +1,6 @@
 """How steps are judged: by a fresh walk, and by a second tree that gets nothing but their archives."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from hypothesis import strategies as st
@@ -47,7 +48,7 @@ def judge(
     ]
 
 
-def bare(snapshot: Snapshot, *, without: set[str] = frozenset()) -> dict[str, Entry | tuple[object, ...]]:
+def bare(snapshot: Snapshot, *, without: Collection[str] = ()) -> dict[str, Entry | tuple[object, ...]]:
     """Entries without stamps."""
     return {
         path: (entry.type, entry.mode, entry.digest, entry.size)

@@ -9,11 +9,11 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import file_operations
 import pytest
 from hypothesis import given, settings
-from steps import STEPS, bare, judge, second
 
+import file_operations
+from steps import STEPS, bare, judge, second
 from synthbench.sandbox.protocol import ChangedPath, Diff, Snapshot
 from synthbench.sandbox.tree import tracker
 from synthbench.sandbox.tree.beneath import Owner
@@ -112,6 +112,7 @@ def test_a_flooded_queue_costs_one_walk(monkeypatch: pytest.MonkeyPatch):
 
 def test_more_folders_than_one_may_watch_are_walked_for_a_while(monkeypatch: pytest.MonkeyPatch):
     with a_tree() as tree:
+        assert tree.workspace.notices
         tree.workspace.notices._most = 20
         tree.do(*(["make_folder", f"f{number}"] for number in range(30)), ["write", "f3/x", "1"])
         assert "f3/x" in tree.step()

@@ -238,8 +238,8 @@ class LocalSandbox:
 
     @property
     def _busy(self) -> bool:
-        """Whether anything inside may be alive: a command, and whatever else an engine lets outlive its command."""
-        return bool(self._running)
+        """Whether anything inside may be alive: a command, or what commands may leave running."""
+        return bool(self._running) or self.spec.background
 
     async def apply(self, diff_archive: bytes, *, protected: Collection[str] = ()) -> tuple[str, ...]:
         """See the protocol."""
