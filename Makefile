@@ -46,6 +46,9 @@ test-containers: setup-dev ## the suites that need servers, against containers
 compose-env: setup ## write .env with fresh secrets for docker compose
 	@$(BIN)/python scripts/compose_files.py --env
 
+images: ## build the base images of sandboxes (ARGS="python node" for some)
+	@scripts/images.sh $(ARGS)
+
 lock: setup-dev ## pin the dependencies anew (ARGS=--upgrade for newer ones)
 	@$(BIN)/python scripts/lock.py $(ARGS)
 
@@ -62,4 +65,4 @@ clean: ## remove what was built and installed here (the data folder stays)
 	@rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: test-kills test-compose compose-env help setup setup-dev demo test check fmt bench docs lock proto-baseline up down clean
+.PHONY: images test-kills test-compose compose-env help setup setup-dev demo test check fmt bench docs lock proto-baseline up down clean

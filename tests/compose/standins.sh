@@ -1,7 +1,7 @@
 #!/bin/sh
 # Local stand-ins for the public images that docker-compose.yml and deploy/Dockerfile name, for machines without an image
 # registry. Each holds only the program that the public image has, from the wheels and packages of this machine.
-# usage: tests/compose/standins.sh         (root, Debian, Docker engine running, .venv set up)
+# usage: tests/compose/standins.sh [node]  (root, Debian, Docker engine running, .venv set up; node is for `make images`)
 set -eu
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
@@ -36,6 +36,16 @@ RUN ln -sf python3 /usr/bin/python
 CMD ["python3"]
 D
 build python:3.11-slim-bookworm "$work/python"
+
+if [ "${1:-}" = node ]; then # Debian's own, older than the public image's
+    mkdir "$work/node"
+    cat >"$work/node/Dockerfile" <<'D'
+FROM python:3.11-slim-bookworm
+RUN apt-get update && apt-get install -y --no-install-recommends nodejs && cp /usr/bin/node /usr/local/bin/node
+CMD ["node"]
+D
+    build node:22-bookworm-slim "$work/node"
+fi
 
 mkdir "$work/nats"
 cp .venv/bin/nats-server "$work/nats/"

@@ -165,7 +165,7 @@ async def test_when_it_ends_by_itself_nothing_begins_anew_in_silence(engine: San
     assert folder.exists()
     container = f"synthbench-{sandbox.id}-1"
     await asyncio.to_thread(subprocess.run, ["docker", "kill", container], capture_output=True, check=True)
-    while sandbox.outside.alive:  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess] - a Container
+    while sandbox.launcher.alive:  # pyright: ignore[reportAttributeAccessIssue] - a ChannelLauncher
         await asyncio.sleep(0.05)
     with pytest.raises(SandboxError, match="what was changed in its root"):
         await sandbox.run(["ls", "/installed"], timeout=20)
