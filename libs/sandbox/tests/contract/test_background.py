@@ -33,8 +33,11 @@ async def beats(sandbox: Sandbox, name: str) -> bool:
         before = await sandbox.read(name)
     except PathRefused:
         before = b""
-    await asyncio.sleep(0.3)
-    return await sandbox.read(name) != before
+    for _ in range(10):  # on a busy machine a beat takes its time
+        await asyncio.sleep(0.1)
+        if await sandbox.read(name) != before:
+            return True
+    return False
 
 
 @offered

@@ -16,6 +16,7 @@ import structlog
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError, SpecRefused
 from synthbench.sandbox.host.cgroups import Counts
+from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
 from synthbench.sandbox.host.places import Places, make_places, make_root
@@ -28,7 +29,7 @@ from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.system import find_python
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.image import Image, ImageSource
-from synthbench.sandbox.protocol import Isolation, SandboxSpec
+from synthbench.sandbox.protocol import Isolation, SandboxSpec, Shell
 
 _UNENFORCED = (
     "isolation: commands run on the host itself; they see its files, processes and network",
@@ -192,6 +193,14 @@ class _Processes:
             "TERM": "dumb",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+
+    def shell(self, command: Command, disk: DiskWatch) -> Shell:  # noqa: ARG002 - as in the protocol
+        """See `Launcher`.
+
+        Raises:
+            SpecRefused: always.
+        """
+        raise SpecRefused("shell: the process engine has no channel to keep one", "use docker or bubblewrap")
 
     def counts(self) -> Counts:
         """Nobody tells."""

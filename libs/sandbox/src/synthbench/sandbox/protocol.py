@@ -129,6 +129,7 @@ class RunResult:
         hit: the limits it ran into, worst first; the kernel's own are known only where a cgroup tells.
         seconds: wall time.
         cwd: the folder in which a shell ended, where `track_cwd` asked for it and the shell could say.
+        restarted: the `Shell` ended with this script; the next begins in a new one, in the folder `cwd`.
     """
 
     exit_code: int | None
@@ -142,6 +143,7 @@ class RunResult:
     cwd: str | None = None
     stdout_cut: int | None = None
     stderr_cut: int | None = None
+    restarted: bool = False
 
     @property
     def stdout_text(self) -> str:
@@ -240,6 +242,27 @@ class Isolation:
     unenforced: tuple[str, ...]
 
 
+class Shell(Protocol):
+    """A shell that stays: bash where there is one, else sh. Its scripts run one after the other, with no input."""
+
+    async def run(self, script: str, *, timeout: float) -> RunResult:  # noqa: ASYNC109 (as in `Sandbox.run`)
+        """Run a script in the shell: folder, variables, functions and background jobs stay for the next one.
+
+        What background jobs print belongs to the script during which it comes; what comes between two, to the later.
+        After `timeout` seconds what the script started is killed, and the script is left; a shell that goes on all the
+        same, or that the script ended (`exit`, `set -e`, `kill`), is replaced: see `RunResult.restarted`.
+
+        Raises:
+            SandboxError: it could not be started, which is our failure.
+            SandboxClosed: it, or the sandbox, was closed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End it with all its jobs. Twice is as good as once."""
+        ...
+
+
 class Sandbox(Protocol):
     """One sandbox. Every path is relative to the workdir, or absolute and inside it; links are followed inside only."""
 
@@ -291,6 +314,13 @@ class Sandbox(Protocol):
             PathRefused: no such cwd.
             SandboxError: the command could not be started, which is our failure.
             SandboxClosed: there is no sandbox any more.
+        """
+        ...
+
+    async def shell(self, *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Shell:
+        """A shell that stays, until `close` or the sandbox's; commands may run beside it. PathRefused: no such cwd.
+
+        SpecRefused where the engine has none.
         """
         ...
 

@@ -15,14 +15,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from synthbench.sandbox.channel.command import ChannelRunning
-from synthbench.sandbox.channel.slot import Slot
+from synthbench.sandbox.channel.slot import EMPTY, Slot
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.running import telling_cwd
 from synthbench.sandbox.host.streams import OutputStream
 
 INIT = "init.sh"
-_INIT = files(__name__).joinpath(INIT).read_bytes()
+SHELL = "shell.sh"
+_SCRIPTS = {name: files(__name__).joinpath(name).read_bytes() for name in (INIT, SHELL)}
 _LONGEST = 65536  # bytes without a line's end
 _BEAT = 5.0  # seconds between two signs of life; PID 1 looks each 15 s, and ends at the second look without one
 _SWEEP = 5.0
@@ -31,6 +32,7 @@ _CWD_DESCRIPTOR = 9
 _BEGIN = 2.0  # seconds until a command must have begun, to be killed without the others
 _LEFT = 128  # pipes of processes that outlived their command; more, and the oldest break
 _BIG = 1 << 20  # bytes of input that are written in a thread
+_STAYING = 'command -v bash >/dev/null 2>&1 && exec bash "$0" "$@"; exec sh "$0" "$@"'
 _SILENT = "this process said nothing for half a minute, and the sandbox ended itself"
 
 
@@ -70,7 +72,8 @@ class Channel:
     def make(self) -> None:
         """Make the folder and its pipes, and open them; blocks for some system calls."""
         self.folder.mkdir(mode=0o755)
-        (self.folder / INIT).write_bytes(_INIT)
+        for name, text in _SCRIPTS.items():
+            (self.folder / name).write_bytes(text)
         for name in ("ask", "told"):
             os.mkfifo(self.folder / name, 0o600)
             if self._uid is not None:
@@ -197,19 +200,41 @@ class Channel:
                 slot.cwd_pipe()
                 argv = telling_cwd(argv, _CWD_DESCRIPTOR)
                 lines = [*lines, f"exec {_CWD_DESCRIPTOR}>{self.inside}/{slot.number}.cwd"]
-            slot.begin("\n".join([*lines, f"exec $own {shlex.join(argv)}", ""]), limit)
             given = await asyncio.to_thread(slot.feed, stdin) if len(stdin) > _BIG else slot.feed(stdin)
-            self._last += 1
-            self.say(f"run {self._last} {slot.number} {given}")
+            return self._begin(slot, argv, lines, limit, given, background=background)
         except BaseException:
             slot.close()
             raise
+
+    def _begin(
+        self, slot: Slot, argv: Sequence[str], lines: Sequence[str], limit: int, given: str, *, background: bool
+    ) -> ChannelRunning:
+        slot.begin("\n".join([*lines, f"exec $own {shlex.join(argv)}", ""]), limit)
+        self._last += 1
+        self.say(f"run {self._last} {slot.number} {given}")
         command = self._commands[self._last] = ChannelRunning(self, self._last, slot, background=background)
         return command
 
+    def shell(self, lines: Sequence[str], limit: int) -> ChannelRunning:
+        """Start a shell that stays, bash where there is one; see shell.sh.
+
+        Args:
+            lines: of shell, before it: its folder, environment and limits.
+            limit: bytes kept of each stream of each script.
+        """
+        slot = self._new_slot()
+        try:
+            slot.cwd_pipe()
+            slot.words_pipe()
+            where = [f"{self.inside}/{SHELL}", f"{self.inside}/{slot.number}"]
+            return self._begin(slot, ["sh", "-c", _STAYING, *where], lines, limit, EMPTY, background=False)
+        except BaseException:
+            slot.close()
+            raise
+
     def _new_slot(self) -> Slot:
         self._last_slot += 1
-        return Slot(self.folder, self._last_slot, self._uid)
+        return Slot(self.folder, self._last_slot, self._uid, self.inside)
 
     async def end(self, command: ChannelRunning) -> None:
         """Kill a command's processes: all that is inside, unless others run beside it or may stay."""

@@ -5,6 +5,7 @@
 #                  `exit N CODE STRAYS OOMS FORKS`: how many others are still there, what the kernel counted
 #   look N SLOT    told: `exit N lost` where its keeper was killed
 #   end N PID      kill PID and its group; told: `swept N OOMS FORKS`
+#   stop N PID JOB…  tell a shell that its script's time is over, and kill its children but those jobs
 #   sweep N        kill all but ourselves; told: the same
 #   beat           nothing but a sign of life
 cd "${0%/*}" || exit 1
@@ -82,6 +83,19 @@ while :; do
             while [ $tries -lt 200 ] && kill -s 0 -- "-$more" 2>/dev/null; do jobs >/dev/null && tries=$((tries + 1)); done
             count_all
             echo "swept $n $ooms $counted" >&4
+            ;;
+        stop)
+            kill -USR1 "$more" 2>/dev/null
+            for stat in /proc/[0-9]*/stat; do
+                read -r line 2>/dev/null <"$stat" || continue
+                child=${line%% *}
+                line=${line##*) }
+                line=${line#* }
+                [ "${line%% *}" = "$more" ] || continue
+                case " $in " in *" $child "*) continue ;; esac
+                kill -s KILL -- "-$child" 2>/dev/null
+                kill -9 "$child" 2>/dev/null
+            done
             ;;
         sweep)
             kill -9 -1 2>/dev/null

@@ -9,11 +9,14 @@ from typing import Protocol
 
 from synthbench.sandbox.channel import INIT, Channel
 from synthbench.sandbox.channel.command import ChannelRunning
+from synthbench.sandbox.channel.shell import ChannelShell
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Counts
+from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.local import Command
 from synthbench.sandbox.host.places import Places
 from synthbench.sandbox.host.running import Ended
+from synthbench.sandbox.protocol import Shell
 
 CHANNEL = "/run/synthbench/channel"
 SOCKETS = "/run/synthbench/sockets"
@@ -109,11 +112,8 @@ class ChannelLauncher:
 
     async def launch(self, command: Command) -> "_Launched":
         """Start a command through the channel."""
-        channel = await self.start()
-        if self.sockets.keys() - self._brought:
-            await asyncio.to_thread(self._bring_sockets)
-        argv, exports = _environment(command.argv, {**command.env, "PWD": command.cwd})
-        lines = [f"cd -- {shlex.quote(command.cwd)} || exit 127", *self.limits, *exports]
+        channel = await self._reached()
+        argv, lines = self._prepared(command.argv, {**command.env, "PWD": command.cwd}, command.cwd)
         running = await channel.run(
             argv,
             lines,
@@ -123,6 +123,26 @@ class ChannelLauncher:
             background=self.background,
         )
         return _Launched(running)
+
+    async def begin_shell(self, command: Command, cwd: str) -> tuple[Channel, ChannelRunning]:
+        """Start a shell that stays."""
+        channel = await self._reached()
+        _, lines = self._prepared([], {**command.env, "PWD": cwd}, cwd)
+        return channel, channel.shell(lines, self.output_bytes)
+
+    def shell(self, command: Command, disk: DiskWatch) -> Shell:
+        """See `Launcher`."""
+        return ChannelShell(self, command, disk)
+
+    def _prepared(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> tuple[Sequence[str], Sequence[str]]:
+        argv, exports = _environment(argv, env)
+        return argv, [f"cd -- {shlex.quote(cwd)} || exit 127", *self.limits, *exports]
+
+    async def _reached(self) -> Channel:
+        channel = await self.start()
+        if self.sockets.keys() - self._brought:
+            await asyncio.to_thread(self._bring_sockets)
+        return channel
 
     def _bring_sockets(self) -> None:
         """Show the sockets inside: a second name of each, in a folder that is seen there."""

@@ -1,9 +1,12 @@
 """The files through which a command runs: its script, its input, and a pipe for each of its outputs."""
 
+import asyncio
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.host.running import read_cwd
 from synthbench.sandbox.host.streams import OutputStream
 
@@ -20,13 +23,15 @@ class Slot:
         folder: of the channel.
         number: begins their names.
         uid: whom the pipes are given to, where that is not this process's own user.
+        inside: the folder as the sandbox sees it.
     """
 
-    def __init__(self, folder: Path, number: int, uid: int | None) -> None:
+    def __init__(self, folder: Path, number: int, uid: int | None, inside: str) -> None:
         self.number = number
+        self.inside = inside
         self._start = f"{folder}/{number}."
         self._uid = uid
-        self._cwd = -1
+        self._cwd = self._words = -1
         self._made: list[str] = []
         self.outputs: tuple[OutputStream, ...] = ()
         try:
@@ -79,14 +84,47 @@ class Slot:
         """What was told, if it can be a folder."""
         return read_cwd(self._cwd) if self._cwd >= 0 else None
 
+    def words_pipe(self) -> None:
+        """Let a shell read names of scripts, through `NUMBER.words`."""
+        self._words = self._pipe("words")
+
+    def ask(self, script: str) -> None:
+        """Give a shell its next script."""
+        self._put("run", script.encode() + b"\n")
+        os.write(self._words, f"{self.inside}/{self.number}.run\n".encode())
+
+    def take(self, limit: int) -> Sequence[HeadTail]:
+        """What was printed since the last time."""
+        kept = [output.kept for output in self.outputs]
+        for output in self.outputs:
+            output.begin(limit)
+        return kept
+
+    async def until_told(self) -> Sequence[str]:
+        """Lines that a shell tells, up to a dot; the dot is left out."""
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(self._cwd, readable.set)
+        told = b""
+        try:
+            while not told.endswith(b"\n.\n"):
+                await readable.wait()
+                readable.clear()
+                with contextlib.suppress(BlockingIOError):
+                    told = (told + os.read(self._cwd, 65536))[-65536:]
+        finally:
+            loop.remove_reader(self._cwd)
+        return told.decode(errors="replace").splitlines()[:-1]
+
     def close(self, *, reading: bool = False) -> None:
         """Remove the files; `reading` leaves the outputs to somebody else."""
         if not reading:
             for output in self.outputs:
                 output.close()
-        if self._cwd >= 0:
-            os.close(self._cwd)
-            self._cwd = -1
+        for descriptor in (self._cwd, self._words):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._cwd = self._words = -1
         self._unlink()
 
     def _unlink(self) -> None:

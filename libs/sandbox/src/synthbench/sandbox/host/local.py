@@ -12,6 +12,7 @@ from synthbench.sandbox.domain.paths import within
 from synthbench.sandbox.errors import PathRefused, SandboxClosed, SpecRefused
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.disk import DiskWatch
+from synthbench.sandbox.host.hits import hits
 from synthbench.sandbox.host.metrics import OPEN, count_command
 from synthbench.sandbox.host.outside import Outside
 from synthbench.sandbox.host.places import Places, remove
@@ -21,9 +22,9 @@ from synthbench.sandbox.protocol import (
     READ_CAP,
     Diff,
     Isolation,
-    LimitHit,
     RunResult,
     SandboxSpec,
+    Shell,
     Snapshot,
 )
 from synthbench.sandbox.tree.beneath import Owner
@@ -72,6 +73,10 @@ class Launcher(Protocol):
 
     async def launch(self, command: Command) -> Launched:
         """Start it."""
+        ...
+
+    def shell(self, command: Command, disk: DiskWatch) -> Shell:
+        """A shell that stays, not started yet; SpecRefused where the engine has none."""
         ...
 
     def counts(self) -> Counts:
@@ -124,6 +129,7 @@ class LocalSandbox:
     outside: Outside | None = None
     written: Sequence[Path] = ()
     _running: set[Running] = field(default_factory=set[Running])
+    _shells: list[Shell] = field(default_factory=list[Shell])
     _kills: int = 0
     _gone: bool = False
 
@@ -173,7 +179,7 @@ class LocalSandbox:
                 await self._end(launched.running)
             ended = await launched.running.finish(timeout=timeout)
             full = self._disk.forget(launched.running)
-            hit = _hit(ended, before, self.launcher.counts(), full=full)
+            hit = hits(before, self.launcher.counts(), timed_out=ended.timed_out, full=full)
             result = ended.result(exit_code=launched.exit_code(ended), hit=hit, cwd=launched.cwd())
             count_command(self.isolation.engine, result)
             return result
@@ -181,6 +187,14 @@ class LocalSandbox:
             self._disk.forget(launched.running)
             self._running.discard(launched.running)
             launched.close()
+
+    async def shell(self, *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Shell:
+        """See the protocol."""
+        self._open()
+        command = Command(argv=[], cwd=await self._cwd(cwd), env={**self.spec.env, **(env or {})}, stdin=b"")
+        made = self.launcher.shell(command, self._disk)
+        self._shells.append(made)
+        return made
 
     async def _cwd(self, cwd: str | None) -> str:
         """Where to start: a folder of the workspace is looked up, any other is the engine's business."""
@@ -271,6 +285,8 @@ class LocalSandbox:
         self._gone = True
         try:
             try:
+                for shell in self._shells:
+                    await shell.close()
                 await self.kill()
                 await self._disk.aclose()
             finally:
@@ -285,16 +301,6 @@ class LocalSandbox:
     def _removed(self) -> None:
         self._workspace.close()
         remove(self.places.top)
-
-
-def _hit(ended: Ended, before: Counts, after: Counts, *, full: bool) -> tuple[LimitHit, ...]:
-    found: dict[LimitHit, bool] = {
-        "disk": full,
-        "oom": after.oom_kills > before.oom_kills,
-        "timeout": ended.timed_out,
-        "pids": after.refused_forks > before.refused_forks,
-    }
-    return tuple(name for name, was in found.items() if was)
 
 
 class OpenSandboxes:
