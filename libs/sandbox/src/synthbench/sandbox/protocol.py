@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Protocol, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from synthbench.sandbox.domain.paths import within
+from synthbench.sandbox.domain.reach import parse_allowed
 from synthbench.sandbox.image import Image, ImageSource
 from synthbench.sandbox.inside import Mount, checked_workdir
 
@@ -25,6 +26,8 @@ ChangeKind = Literal["added", "modified", "deleted"]
 LimitHit = Literal["disk", "oom", "timeout", "pids"]
 """*disk*: killed for what it had written; *oom*: the kernel killed something in it for want of memory; *timeout*:
 killed because its time was over; *pids*: a fork was refused."""
+Network = Literal["none", "allowlist", "public"]
+HOSTS_MOST = 100
 READ_CAP = 16 * 1024 * 1024  # bytes `read` returns unless told otherwise
 
 
@@ -33,6 +36,12 @@ def _names(value: Mapping[str, _T]) -> Mapping[str, _T]:
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
             raise ValueError(f"the name {name!r} is not lower-case letters, digits, '-' and '_'")
     return value
+
+
+def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(value) > HOSTS_MOST:
+        raise ValueError(f"at most {HOSTS_MOST} hosts can be allowed")
+    return tuple(dict.fromkeys(str(parse_allowed(host)) for host in value))
 
 
 def _variables(value: Mapping[str, str]) -> Mapping[str, str]:
@@ -71,7 +80,10 @@ class SandboxSpec(BaseModel):
 
     Attributes:
         limits: see `Limits`.
-        network: only "none" so far: a loopback of its own and nothing else.
+        network: "none": a loopback of its own and nothing else. "allowlist": the same, and a proxy on it that leads
+            to `allowed_hosts`; commands find it by the usual variables. "public": to every public address, at the ports
+            80 and 443. SpecRefused where the engine or its operator does not offer it.
+        allowed_hosts: "example.org", "*.example.org" for every name below it (ports 80 and 443), or with a ":port".
         sockets: name -> Unix socket on the host; the only way out. Inside it is `Sandbox.socket_path(name)`. It must
             exist when a command runs. Where the sandbox has a uid of its own (engines started by root), its maker gives
             it mode 0666; for the process engine the folders above it need the x bit for others, too.
@@ -92,7 +104,8 @@ class SandboxSpec(BaseModel):
 
     owner: str = Field(min_length=1, max_length=200)
     limits: Limits = Limits()
-    network: Literal["none"] = "none"
+    network: Network = "none"
+    allowed_hosts: Annotated[tuple[str, ...], AfterValidator(_hosts)] = ()
     sockets: Annotated[Mapping[str, Path], AfterValidator(_names)] = {}
     env: Annotated[Mapping[str, str], AfterValidator(_variables)] = {}
     background: bool = False
@@ -107,6 +120,8 @@ class SandboxSpec(BaseModel):
         checked_workdir(self.workdir, writable_root=self.root == "writable")
         if self.root == "writable" and self.user != "root":
             raise ValueError("a writable root is root's: ask for user root as well")
+        if bool(self.allowed_hosts) != (self.network == "allowlist"):
+            raise ValueError("allowed hosts go with the network allowlist, and it with them")
         for mount in self.mounts.values():
             if within(mount.target, self.workdir) is not None or within(self.workdir, mount.target) is not None:
                 raise ValueError(f"the mount at {mount.target} and the workspace at {self.workdir} overlap")
@@ -234,12 +249,14 @@ class Isolation:
         version: of the technology.
         isolated: code inside cannot reach the host, its network or another sandbox.
         unenforced: one line for each thing asked for by a spec that is not held up, with the reason.
+        network: the most that a spec may ask for here.
     """
 
     engine: str
     version: str
     isolated: bool
     unenforced: tuple[str, ...]
+    network: Network = "none"
 
 
 class Shell(Protocol):
@@ -274,6 +291,11 @@ class Sandbox(Protocol):
     @property
     def isolation(self) -> Isolation:
         """What is held up."""
+        ...
+
+    @property
+    def refused(self) -> Sequence[str]:
+        """Hosts it asked for by its network and may not reach, as "name:port"; each once, at most 50."""
         ...
 
     @property

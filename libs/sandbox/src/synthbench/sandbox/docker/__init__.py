@@ -15,9 +15,11 @@ from synthbench.sandbox.channel.launcher import SOCKETS, ChannelLauncher
 from synthbench.sandbox.docker.api import ENGINE_LABEL, NAME_LABEL, ROOT_LABEL, DockerApi, Host
 from synthbench.sandbox.docker.container import Container, ContainerFiles
 from synthbench.sandbox.docker.containers import Containers
+from synthbench.sandbox.docker.gate import Gate
 from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
 from synthbench.sandbox.docker.plan import Kind, kind_of, plan_of, unenforced
 from synthbench.sandbox.docker.pool import WarmPool
+from synthbench.sandbox.egress import ENVIRONMENT, Egress, check_network
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
@@ -27,7 +29,7 @@ from synthbench.sandbox.host.shell import limit_lines
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.image import Image, ImageSource
-from synthbench.sandbox.protocol import Isolation, SandboxSpec
+from synthbench.sandbox.protocol import Isolation, Network, SandboxSpec
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
 _PROBE_SECONDS = 30.0
@@ -57,6 +59,11 @@ class DockerEngine:
         image: what sandboxes run from, by name or digest; it has a POSIX sh, and what tasks need.
         runtime: an OCI runtime that the engine knows (runsc, kata, …); None for its default.
         builds: what builds of images may, and how long they are kept.
+        network: the most that a spec may ask for.
+        known_hosts: names that may stand for addresses that are not public, like "mirror.example=10.0.0.7".
+
+    Raises:
+        SandboxError: `known_hosts` is not like that.
     """
 
     name = "docker"
@@ -69,11 +76,18 @@ class DockerEngine:
         image: str = BASE_IMAGE,
         runtime: str | None = None,
         builds: BuildPolicy | None = None,
+        network: Network = "none",
+        known_hosts: str = "",
     ) -> None:
         self._root = root
         self._image = image
         self._runtime = runtime
         self._images = Images(builds or BuildPolicy(), root / USED_FOLDER)
+        self._network: Network = network
+        try:
+            self._egress = Egress(known_hosts)
+        except ValueError as error:
+            raise SandboxError(f"known hosts: {error}") from error
         self._collected = 0.0
         self._sandboxes = OpenSandboxes()
         self._folder: EngineFolder | None = None
@@ -129,7 +143,9 @@ class DockerEngine:
         unenforced = ["disk_mb: a folder of the host has no quota; only the size of single files is held"]
         if not any("seccomp" in option for option in self._host.security):
             unenforced.append("seccomp: the engine was built without it")
-        return Isolation("docker", self._host.version, isolated=True, unenforced=tuple(unenforced))
+        return Isolation(
+            "docker", self._host.version, isolated=True, unenforced=tuple(unenforced), network=self._network
+        )
 
     def _connect(self) -> None:
         make_root(self._root)
@@ -148,11 +164,30 @@ class DockerEngine:
 
         Raises:
             EngineUnavailable: Docker does not work here, or is ill.
+            SpecRefused: it asks for more network than is allowed here.
             SandboxError: no room, no free uid, or the engine refused.
         """
         isolation = await self.probe()
+        check_network(spec.network, isolation.network)
         with creating(self.name):
-            return self._wrap(await self._pool.take(kind_of(spec, self._image)), spec, isolation)
+            prepared = await self._pool.take(kind_of(spec, self._image))
+            if spec.network != "none":
+                spec = await self._let_out(prepared, spec)
+            return self._wrap(prepared, spec, isolation)
+
+    async def _let_out(self, prepared: _Prepared, spec: SandboxSpec) -> SandboxSpec:
+        """Open the way to the proxy; return the spec with the variables that name it."""
+        assert self._containers is not None
+        assert self._folder is not None
+        hosts = spec.allowed_hosts if spec.network == "allowlist" else None
+        labels = {ENGINE_LABEL: self._folder.path.name, ROOT_LABEL: str(self._root)}
+        gate = Gate(self._containers, self._egress, self._image, self._folder.path, labels, hosts)
+        try:
+            await prepared.container.open_gate(gate)
+        except BaseException:
+            await asyncio.shield(self._discard(prepared))
+            raise
+        return spec.model_copy(update={"env": {**ENVIRONMENT, **spec.env}})
 
     def _wrap(self, prepared: _Prepared, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
         assert self._host is not None
@@ -174,6 +209,7 @@ class DockerEngine:
             image=spec.image or self._image_id,
             outside=ContainerFiles(prepared.launcher, prepared.container),
             written=[layer] if layer else [],
+            refused=prepared.container.gate.refused if prepared.container.gate else (),
         )
         self._sandboxes.add(sandbox)
         return sandbox
@@ -220,6 +256,7 @@ class DockerEngine:
         await self._images.aclose()
         await self._pool.aclose()
         await self._sandboxes.close()
+        await self._egress.aclose()
         if self._containers is not None:
             await self._containers.aclose()
             self._containers = None

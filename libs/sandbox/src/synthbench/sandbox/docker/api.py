@@ -54,7 +54,7 @@ class ContainerPlan:
         memory_mb: without swap.
         cpus: CPU seconds a second.
         pids: processes and threads.
-        network: name of a network, or "none".
+        network: "none", or "container:NAME" for the namespace of that container.
         runtime: OCI runtime, None for the engine's default.
         capabilities: names of those that its root keeps.
         writable: its root can be written.
@@ -142,11 +142,11 @@ class DockerApi:
                 command=list(plan.argv[1:]),
                 name=plan.name,
                 user=plan.user,
-                hostname="sandbox",
+                hostname="sandbox" if plan.network == "none" else None,
                 environment=dict(plan.env),
                 working_dir="/",
                 labels=dict(plan.labels),
-                network_disabled=plan.network == "none",
+                network_disabled=plan.network == "none",  # halves a start: libnetwork's hook is not run at all
                 host_config=self._host_config(plan),
             )
             container = str(made["Id"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from synthbench.sandbox.channel.launcher import CHANNEL, FIRST, ChannelLauncher
 from synthbench.sandbox.docker.api import ContainerPlan
 from synthbench.sandbox.docker.containers import Containers
+from synthbench.sandbox.docker.gate import Gate
 from synthbench.sandbox.errors import SandboxError
 
 
@@ -21,6 +22,8 @@ class Container:
 
     containers: Containers
     plan: ContainerPlan
+    gate: Gate | None = None
+    """Its way out, if it has one."""
     layer: Path | None = None
     """Where what is written to its root lies, if that can be written and we can see it."""
     name: str = ""
@@ -33,8 +36,19 @@ class Container:
         self.name = name = f"{self.plan.name}-{number}"
         binds = [*self.plan.binds, (str(folder), CHANNEL, "ro")]
         await self.containers.start(replace(self.plan, name=name, argv=FIRST, binds=binds))
+        if self.gate is not None:
+            await self.gate.open(name)
         if self.plan.writable:
             self.layer = await self.containers.call(lambda: _visible(self.containers.api.layer(name)))
+
+    async def open_gate(self, gate: Gate) -> None:
+        """Give it a way out, before its first command.
+
+        Raises:
+            SandboxError: it cannot have one.
+        """
+        self.gate = gate
+        await gate.open(self.name)
 
     async def kill(self) -> None:
         """See `House`."""
@@ -42,6 +56,8 @@ class Container:
 
     async def left(self) -> None:
         """The engine takes the container away."""
+        if self.gate is not None:
+            self.gate.close()
         self.containers.leaves(self.name)
 
     def counts(self) -> None:

@@ -114,6 +114,7 @@ class LocalSandbox:
         image: digest of what it runs from, where there are images.
         outside: reaches what is not in the workspace, where the engine can.
         written: folders that count as its disk, beside its own.
+        refused: hosts that it asked for and may not reach; grows.
     """
 
     id: str
@@ -128,6 +129,7 @@ class LocalSandbox:
     image: str | None = None
     outside: Outside | None = None
     written: Sequence[Path] = ()
+    refused: Sequence[str] = ()
     _running: set[Running] = field(default_factory=set[Running])
     _shells: list[Shell] = field(default_factory=list[Shell])
     _kills: int = 0

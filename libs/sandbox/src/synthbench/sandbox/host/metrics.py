@@ -19,6 +19,9 @@ COMMAND_SECONDS = Histogram(
 )
 LIMITS_HIT = Counter("synthbench_sandbox_limits_hit_total", "Commands that met a limit", ["engine", "limit"])
 WARM = Counter("synthbench_sandboxes_warm_total", "Sandboxes taken from a pool, or made because it had none", ["found"])
+EGRESS_CONNECTIONS = Counter("synthbench_egress_connections_total", "Connections out of sandboxes that were closed")
+EGRESS_BYTES = Counter("synthbench_egress_bytes_total", "Bytes through the egress proxy, of sandboxes that were closed")
+EGRESS_REFUSED = Counter("synthbench_egress_refused_total", "Hosts that sandboxes asked for and may not reach")
 REAPED = Counter("synthbench_sandboxes_reaped_total", "Sandboxes of dead processes that were taken away", ["engine"])
 
 

@@ -21,6 +21,8 @@ def refuse_foreign(engine: str, spec: SandboxSpec) -> None:
     Raises:
         SpecRefused: names the field.
     """
+    if spec.network != "none":
+        raise SpecRefused(f"network: the {engine} engine has no way out for a sandbox", _MEND)
     if spec.image is not None:
         refuse_images(engine)
     if spec.root == "writable":

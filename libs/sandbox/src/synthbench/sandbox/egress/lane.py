@@ -1,0 +1,138 @@
+"""What one sandbox may do through the proxy, and what it has done; the checks that every connection passes."""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from synthbench.sandbox.domain.reach import Address, Allowed, Network, allows, not_public
+
+CONNECTIONS = 64
+"""At once; others wait until one ends."""
+BYTES = 8 * 1024**3
+"""Both ways together, as long as the sandbox lives."""
+_LOOKUPS = 2
+_LOOKUP_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
+_REFUSED_MOST = 50
+
+
+class Refused(Exception):
+    """The sandbox may not do this.
+
+    Args:
+        host: "name:port" as it was asked for.
+        why: in words for whoever is inside.
+    """
+
+    def __init__(self, host: str, why: str) -> None:
+        self.host = host
+        self.why = why
+        super().__init__(f"{host}: {why}")
+
+
+class Unreachable(Exception):
+    """Allowed, but not there."""
+
+
+class Spent(Exception):
+    """The sandbox has moved all the bytes that it may."""
+
+
+@dataclass
+class Lane:
+    """One sandbox's way out.
+
+    Attributes:
+        rules: where it leads.
+        known: names whose addresses the operator vouches for.
+        refused: told of each new refusal, up to a bound.
+        bytes_left: both ways.
+        connections: bounds how many are served at once.
+    """
+
+    rules: Sequence[Allowed]
+    known: Mapping[str, Network]
+    refused: Callable[[Refused], None]
+    bytes_left: int = BYTES
+    connections: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS))
+    _lookups: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKUPS))
+    _seen: set[str] = field(default_factory=set[str])
+
+    def spend(self, count: int) -> None:
+        """Count bytes that passed.
+
+        Raises:
+            Spent: there were too many.
+        """
+        self.bytes_left -= count
+        if self.bytes_left < 0:
+            raise Spent
+
+    def refuse(self, refused: Refused) -> None:
+        """Take note of a refusal."""
+        if refused.host not in self._seen and len(self._seen) < _REFUSED_MOST:
+            self._seen.add(refused.host)
+            self.refused(refused)
+
+    def check(self, host: str, port: int) -> None:
+        """See whether a name is allowed.
+
+        Raises:
+            Refused: it is not.
+        """
+        if not allows(self.rules, host, port):
+            allowed = ", ".join(map(str, self.rules)) or "none"
+            raise Refused(f"{host}:{port}", f"this sandbox may not reach it (allowed: {allowed})")
+
+    async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to an allowed name, by the very address that was checked.
+
+        Raises:
+            Refused: not allowed, or it stands for an address that is not.
+            Unreachable: it has no address, or nobody answers there.
+        """
+        self.check(host, port)
+        for address in await self._addresses(host, port):
+            with suppress(OSError):
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    return await asyncio.open_connection(str(address), port)
+        raise Unreachable(f"{host}:{port} does not answer")
+
+    async def _addresses(self, host: str, port: int) -> Sequence[Address]:
+        known = self.known.get(host)
+        if known is not None and known.num_addresses == 1:
+            return [known.network_address]
+        found = await self._resolve(host, port)
+        if known is not None:
+            fine = [address for address in found if address in known]
+            reasons = [f"not in {known}"]
+        else:
+            told = [(address, not_public(address) or _ours(address)) for address in found]
+            fine = [address for address, reason in told if reason is None]
+            reasons = sorted({reason for _, reason in told if reason is not None})
+        if not fine:
+            raise Refused(f"{host}:{port}", f"its address is {', '.join(reasons)}")
+        return fine
+
+    async def _resolve(self, host: str, port: int) -> Sequence[Address]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with self._lookups, asyncio.timeout(_LOOKUP_SECONDS):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise Unreachable(f"{host} has no address") from error
+        return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+
+
+def _ours(address: Address) -> str | None:
+    """Whether it is this machine's: only those can be bound."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return None
+    return "this machine's own"

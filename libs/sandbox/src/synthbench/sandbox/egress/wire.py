@@ -1,0 +1,65 @@
+"""One HTTP/1.1 connection: h11 speaks, these streams carry; every wait has its end, every byte is counted."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import h11
+
+CHUNK = 65536
+HEAD_SECONDS = 15.0
+"""Until a request's head is whole."""
+IDLE_SECONDS = 120.0
+"""Without a byte in either direction."""
+_HEAD_BYTES = 65536
+_LINGER_SECONDS = 5.0
+
+
+class Wire:
+    """A peer, client or server.
+
+    Args:
+        role: ours: `h11.SERVER` towards the client.
+        streams: of the connection.
+        count: told of all bytes that are read and written.
+    """
+
+    def __init__(
+        self, role: Any, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], count: Callable[[int], None]
+    ) -> None:
+        self.http = h11.Connection(role, max_incomplete_event_size=_HEAD_BYTES)
+        self.reader, self.writer = streams
+        self._count = count
+
+    async def event(self, seconds: float = IDLE_SECONDS) -> Any:
+        """The next thing that the peer says.
+
+        Raises:
+            h11.RemoteProtocolError: it does not speak HTTP.
+            TimeoutError: it says nothing for so long.
+            OSError: the connection broke.
+        """
+        async with asyncio.timeout(seconds):
+            while (event := self.http.next_event()) is h11.NEED_DATA:
+                data = await self.reader.read(CHUNK)
+                self._count(len(data))
+                self.http.receive_data(data)
+        return event
+
+    async def say(self, event: Any) -> None:
+        """Say something, as soon as the peer takes it."""
+        if data := cast("bytes | None", self.http.send(event)):
+            await self.put(data)
+
+    async def put(self, data: bytes) -> None:
+        """Bytes as they are."""
+        self._count(len(data))
+        self.writer.write(data)
+        async with asyncio.timeout(IDLE_SECONDS):
+            await self.writer.drain()
+
+    def close(self) -> None:
+        """Send what is left, but not for long."""
+        if not self.writer.is_closing():
+            self.writer.close()
+            asyncio.get_running_loop().call_later(_LINGER_SECONDS, self.writer.transport.abort)
