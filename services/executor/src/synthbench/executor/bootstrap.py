@@ -75,7 +75,8 @@ def _options(settings: ExecutorSettings, engine: str) -> dict[str, Any]:
     keeping = Keeping(seconds=settings.image_days * 86_400, total_bytes=round(settings.image_gb * 1e9))
     builds = BuildPolicy(network=settings.build_network, memory_mb=settings.build_memory_mb, keeping=keeping)
     named = {"image": settings.sandbox_image, "runtime": settings.sandbox_runtime}
-    return {"builds": builds} | {name: value for name, value in named.items() if value}
+    network = {"network": settings.allow_network, "known_hosts": settings.egress_hosts}
+    return {"builds": builds} | network | {name: value for name, value in named.items() if value}
 
 
 async def _engines(settings: ExecutorSettings) -> dict[str, SandboxEngine]:

@@ -1,11 +1,14 @@
 """What a task runs in: its image, its limits, and what the agent finds there."""
 
 import os
+from typing import Any
 
 from pydantic import ValidationError
 
 from synthbench.chassis.telemetry import span
 from synthbench.executor.harbor import make_logs
+from synthbench.sandbox.domain.reach import parse_allowed
+from synthbench.sandbox.egress import check_network
 from synthbench.sandbox.errors import SpecRefused
 from synthbench.sandbox.image import Image, ImageSource
 from synthbench.sandbox.protocol import Limits, Sandbox, SandboxEngine, SandboxSpec
@@ -26,24 +29,29 @@ def limits_of(package: TaskPackage, max_memory_mb: int) -> Limits:
     )
 
 
-async def spec_of(engine: SandboxEngine, package: TaskPackage, owner: str, max_memory_mb: int) -> SandboxSpec:
+async def spec_of(
+    engine: SandboxEngine, package: TaskPackage, owner: str, max_memory_mb: int, *, verified: bool = False
+) -> SandboxSpec:
     """Describe the sandbox of a task's code; has its image made first, where there is one.
+
+    Args:
+        engine: makes it.
+        package: the task.
+        owner: of the sandbox.
+        max_memory_mb: upper bound of what the task may ask for.
+        verified: it is for verification, where strict tasks have no network.
 
     Raises:
         SpecRefused: this engine or this executor does not offer what the task asks for.
         ImageFailed: the image cannot be had.
     """
     limits = limits_of(package, max_memory_mb)
+    network = {} if verified and package.profile == "strict" else await _network(engine, package)
     if not (package.builds_image or package.image_name):
-        return SandboxSpec(owner=owner, limits=limits)
+        return SandboxSpec(owner=owner, limits=limits, **network)
     image = await _image(engine, package)
     if package.profile == "strict":
-        return SandboxSpec(owner=owner, limits=limits, image=image.id, env=package.manifest.environment.env)
-    if package.network.mode != "no-network":
-        raise SpecRefused(
-            f"task {package.id} wants the network {package.network.mode!r}, which this executor does not give",
-            'write network_mode = "no-network" in [environment] where the task can do without',
-        )
+        return SandboxSpec(owner=owner, limits=limits, image=image.id, env=package.manifest.environment.env, **network)
     workdir = package.manifest.environment.workdir or image.workdir.rstrip("/") or _WORKDIR
     try:
         return SandboxSpec(
@@ -55,11 +63,30 @@ async def spec_of(engine: SandboxEngine, package: TaskPackage, owner: str, max_m
             background=True,
             env=package.manifest.environment.env,
             workdir=workdir,
+            **network,
         )
     except ValidationError as error:
         said = "; ".join(str(one["msg"]) for one in error.errors(include_url=False))
         cause = f"task {package.id} cannot work in {workdir!r} ({said})"
         raise SpecRefused(cause, "give another [environment] workdir") from error
+
+
+async def _network(engine: SandboxEngine, package: TaskPackage) -> dict[str, Any]:
+    """What of a spec says where a task may reach to; refused before anything is made.
+
+    Raises:
+        SpecRefused: more than is allowed here, or a host that is none.
+    """
+    wanted = package.network
+    if wanted.mode == "no-network":
+        return {}
+    check_network(wanted.mode, (await engine.probe()).network, f"task {package.id}")
+    if wanted.mode == "public":
+        return {"network": "public"}
+    try:
+        return {"network": "allowlist", "allowed_hosts": tuple(str(parse_allowed(host)) for host in wanted.hosts)}
+    except ValueError as error:
+        raise SpecRefused(f"task {package.id}: {error}", "mend its allowed_hosts") from error
 
 
 async def _image(engine: SandboxEngine, package: TaskPackage) -> Image:

@@ -24,6 +24,10 @@ class ExecutorSettings(Settings):
     """What Docker's sandboxes run from: an image that the engine has, with a POSIX sh; empty for our default."""
     sandbox_runtime: str = ""
     """OCI runtime of Docker's sandboxes, e.g. runsc; empty for the engine's default."""
+    allow_network: Literal["none", "allowlist", "public"] = "none"
+    """The most network that a task's sandbox gets: none, the hosts that the task names, or every public address."""
+    egress_hosts: str = ""
+    """Names that may stand for addresses that are not public: "mirror.example=10.0.0.7, git.example=10.1.0.0/16"."""
     build_network: Literal["none", "default"] = "none"
     """What the steps of a task's Dockerfile reach: nothing, or what Docker's default network does."""
     build_memory_mb: int = Field(default=2048, ge=64)

@@ -50,7 +50,7 @@ async def verify(
     engines = _Engines(engine, tests_engine or engine)
     with span("verify", attributes={"synthbench.task": package.id, "synthbench.profile": package.profile}):
         try:
-            spec = await spec_of(engine, package, f"{owner}.code", max_memory_mb)
+            spec = await spec_of(engine, package, f"{owner}.code", max_memory_mb, verified=True)
             if package.profile == "harbor":
                 engines = _Engines(engine, engine)
                 result = await harbor.verify_apart(engine, package, diff, spec)
