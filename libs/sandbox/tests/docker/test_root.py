@@ -1,14 +1,19 @@
 """A root that can be written, and root inside; see tests/security for what that does not give."""
 
+import asyncio
 import io
 import os
+import subprocess
 import sys
 import tarfile
 from collections.abc import AsyncGenerator
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from synthbench.sandbox.docker import BASE_IMAGE
+from synthbench.sandbox.docker.api import ROOT_LABEL
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.image import ImageSource
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine, SandboxSpec
@@ -32,6 +37,11 @@ def tar(**files: str) -> bytes:
 
 def spec(**given) -> SandboxSpec:
     return SandboxSpec(owner="t", root="writable", user="root", **given)
+
+
+async def docker(*words: str) -> list[str]:
+    run = partial(subprocess.run, ["docker", *words], capture_output=True, text=True, check=True)
+    return (await asyncio.to_thread(run)).stdout.split()
 
 
 @pytest.fixture
@@ -105,3 +115,17 @@ async def test_the_record_says_what_it_ran_from(engine: SandboxEngine, sandbox: 
     image = await engine.image(ImageSource(name=BASE_IMAGE))
     assert sandbox.image == image.id
     assert any(line.startswith("user:") for line in sandbox.isolation.unenforced)
+
+
+async def test_no_volume_stays(engine: SandboxEngine, root: Path):
+    """The workspace is filled through one; what an engine left of them is taken away with the rest."""
+    sandbox = await engine.create(spec())
+    label = ["--filter", f"label={ROOT_LABEL}={root / 'docker'}", "--quiet"]
+    assert len(await docker("volume", "ls", *label)) == 1
+    await docker("volume", "create", "--label", f"{ROOT_LABEL}={root / 'docker'}")
+    await engine.reap()
+    assert len(await docker("volume", "ls", *label)) == 1
+    assert (await sandbox.run(["true"], timeout=20)).exit_code == 0
+    await sandbox.close()
+    await engine.aclose()
+    assert await docker("volume", "ls", *label) == []

@@ -276,6 +276,7 @@ class DockerEngine:
         for found in await asyncio.to_thread(api.containers, ROOT_LABEL, str(self._root)):
             if not is_alive(self._root / found.labels.get(ENGINE_LABEL, "")):
                 await self._containers.kill(found.name)
+        await asyncio.to_thread(api.remove_volumes, ROOT_LABEL, str(self._root))
         if time.monotonic() - self._collected > _COLLECT_SECONDS:
             self._collected = time.monotonic()
             await asyncio.to_thread(self._images.collect)

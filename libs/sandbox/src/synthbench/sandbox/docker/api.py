@@ -162,7 +162,7 @@ class DockerApi:
         return self._api.create_host_config(
             binds=[f"{host}:{inside}:{mode}" for host, inside, mode in plan.binds],
             network_mode=plan.network,
-            mounts=[_filled(*plan.filled)] if plan.filled else None,
+            mounts=[_filled(*plan.filled, plan.labels)] if plan.filled else None,
             read_only=not plan.writable,
             cap_drop=["ALL"],
             cap_add=list(plan.capabilities),
@@ -224,6 +224,15 @@ class DockerApi:
             found = self._api.containers(all=True, filters={"label": f"{label}={value}"})
         return [Found(str(one["Names"][0]).removeprefix("/"), dict(one.get("Labels") or {})) for one in found]
 
+    def remove_volumes(self, label: str, value: str) -> None:
+        """Remove those with a label that no container has any more: the engine's own end may leave them."""
+        with self._telling("volumes could not be removed"):
+            filters = {"label": f"{label}={value}", "dangling": "true"}
+            found: list[dict[str, str]] = self._api.volumes(filters=filters)["Volumes"] or []
+            for one in found:
+                with contextlib.suppress(self._not_found):
+                    self._api.remove_volume(one["Name"])
+
     @contextlib.contextmanager
     def _telling(self, what: str) -> Any:
         try:
@@ -236,12 +245,12 @@ class DockerApi:
         self._api.close()
 
 
-def _filled(folder: str, inside: str) -> Any:
+def _filled(folder: str, inside: str, labels: Mapping[str, str]) -> Any:
     """An anonymous volume over a folder of the host: the engine copies the image's files, owners included."""
     from docker.types import DriverConfig, Mount  # noqa: PLC0415 - as above
 
     driver = DriverConfig("local", {"type": "none", "o": "bind", "device": folder})
-    return Mount(target=inside, source=None, type="volume", driver_config=driver)
+    return Mount(target=inside, source=None, type="volume", driver_config=driver, labels=dict(labels))
 
 
 def _knock() -> None:
