@@ -75,3 +75,14 @@ def test_what_would_hide_the_system_or_the_workspace_is_no_spec(asked: dict):
 def test_with_a_root_of_its_own_the_workspace_may_lie_deeper():
     spec = SandboxSpec(owner="t", workdir="/usr/src/app", root="writable", user="root")
     assert spec.workdir == "/usr/src/app"
+
+
+@walled
+async def test_a_command_that_kills_all_others_goes_on(engine: SandboxEngine):
+    """Even who would tell of its end: the fork server does so after each run, and was taken for dead a second later."""
+    sandbox = await engine.create(SandboxSpec(owner="t"))
+    program = "import os, time; os.kill(-1, 9); time.sleep(2.5); print('still here')"
+    result = await sandbox.run(["python3", "-c", program], timeout=20)
+    await sandbox.close()
+    assert result.stdout == b"still here\n"
+    assert 2.5 <= result.seconds < 6

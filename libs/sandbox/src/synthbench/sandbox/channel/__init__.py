@@ -272,7 +272,7 @@ class Channel:
         while not command.over.done():
             await asyncio.wait([command.over], timeout=_LOOK)
             if not command.over.done() and not self._gone.is_set():
-                self.say(f"look {command.n} {command.slot.number}")
+                self.say(f"look {command.n} {command.slot.number} {command.pid}")
 
     def forget(self, command: ChannelRunning) -> None:
         """Take its files back; where somebody may still hold them, they are of no use to another command."""

@@ -3,7 +3,7 @@
 # or says nothing for two looks: the host's process is dead or hangs, and so we end, and everything inside with us.
 #   run N SLOT IN  start SLOT.command with the streams of SLOT; told: `began N PID`, then
 #                  `exit N CODE STRAYS OOMS FORKS`: how many others are still there, what the kernel counted
-#   look N SLOT    told: `exit N lost` where its keeper was killed
+#   look N SLOT PID  told: `exit N lost` where its keeper was killed, and it has ended, too
 #   end N PID      kill PID and its group; told: `swept N OOMS FORKS`
 #   stop N PID JOB…  tell a shell that its script's time is over, and kill its children but those jobs
 #   sweep N        kill all but ourselves; told: the same
@@ -74,7 +74,8 @@ while :; do
             eval "pid=\$keeper$more"
             state=Z
             [ -r "/proc/$pid/stat" ] && read -r line <"/proc/$pid/stat" && state=${line##*) } && state=${state%% *}
-            [ "$state" = Z ] && echo "exit $n lost" >&4
+            # a command that kills all others, as a fork server does, kills its keeper, and lives
+            [ "$state" = Z ] && ! kill -0 "$in" 2>/dev/null && echo "exit $n lost" >&4
             ;;
         end)
             kill -9 "$more" 2>/dev/null # first: it may not have its group yet
