@@ -180,6 +180,21 @@ async def test_it_wins_against_a_naive_proxy_and_loses_against_ours(
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_around_the_proxy_there_is_nothing(sandbox: Sandbox, targets: dict[str, object]):
+    """Straight to what the host serves on its loopback and elsewhere; `attacks.NETWORK` shows that it wins outside."""
+    code = (
+        "import socket, sys\n"
+        "for host in ('127.0.0.1', '127.77.0.1', '127.77.0.2', '172.17.0.1', '169.254.169.254', '::1'):\n"
+        "    for port in map(int, sys.argv[1:]):\n"
+        "        try: socket.create_connection((host, port), 2); print('WON', host, port)\n"
+        "        except OSError: pass\n"
+        "print('over')\n"
+    )
+    ports = [str(targets["good"]), str(targets["secret"]), "443", "80", "53"]
+    assert (await sandbox.run(["python3", "-c", code, *ports], timeout=60)).stdout == b"over\n"
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_allowed_works_through_the_same_way(sandbox: Sandbox, targets: dict[str, object]):
     context = "c = ssl.create_default_context(); c.check_hostname, c.verify_mode = False, ssl.CERT_NONE"
     code = (

@@ -83,6 +83,8 @@ async def _network(engine: SandboxEngine, package: TaskPackage) -> dict[str, Any
     check_network(wanted.mode, (await engine.probe()).network, f"task {package.id}")
     if wanted.mode == "public":
         return {"network": "public"}
+    if not wanted.hosts:
+        raise SpecRefused(f"task {package.id} wants an allowlist without a host", "give it allowed_hosts")
     try:
         return {"network": "allowlist", "allowed_hosts": tuple(str(parse_allowed(host)) for host in wanted.hosts)}
     except ValueError as error:

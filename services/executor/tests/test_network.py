@@ -1,0 +1,57 @@
+"""What network a task's sandbox gets: what the task asks for, where this executor allows it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from synthbench.executor.environment import spec_of
+from synthbench.sandbox.errors import SpecRefused
+from synthbench.sandbox.protocol import Isolation, Network, SandboxEngine
+from synthbench.tasks import TaskPackage, load_library_task
+
+
+class Engine:
+    """Knows what it would allow."""
+
+    def __init__(self, network: Network) -> None:
+        self._network: Network = network
+
+    async def probe(self) -> Isolation:
+        return Isolation("docker", "0", isolated=True, unenforced=(), network=self._network)
+
+
+def engine(network: Network) -> SandboxEngine:
+    return cast("SandboxEngine", Engine(network))
+
+
+def task(mode: Any, hosts: Sequence[str] = ()) -> TaskPackage:
+    package = load_library_task("simple-task-001")
+    environment = package.manifest.environment.model_copy(update={"network_mode": mode, "allowed_hosts": list(hosts)})
+    return replace(package, manifest=package.manifest.model_copy(update={"environment": environment}))
+
+
+async def test_a_task_gets_what_it_asks_for_and_its_verification_does_not():
+    package = task("allowlist", ["PyPI.org", "*.pythonhosted.org"])
+    spec = await spec_of(engine("allowlist"), package, "t", 4096)
+    assert (spec.network, spec.allowed_hosts) == ("allowlist", ("pypi.org", "*.pythonhosted.org"))
+    verified = await spec_of(engine("allowlist"), package, "t", 4096, verified=True)
+    assert (verified.network, verified.allowed_hosts) == ("none", ())
+    assert (await spec_of(engine("public"), task("public"), "t", 4096)).network == "public"
+    assert (await spec_of(engine("public"), task(None), "t", 4096)).network == "none"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "package", "said"),
+    [
+        ("none", task("allowlist", ["pypi.org"]), "SYNTHBENCH_ALLOW_NETWORK=allowlist"),
+        ("allowlist", task("public"), "SYNTHBENCH_ALLOW_NETWORK=public"),
+        ("public", task("allowlist", ["10.0.0.1"]), "'10.0.0.1' is not a host name"),
+        ("public", task("allowlist"), "allowed_hosts"),
+    ],
+)
+async def test_the_rest_is_refused_in_one_line(allowed: Network, package: TaskPackage, said: str):
+    with pytest.raises(SpecRefused, match=said) as caught:
+        await spec_of(engine(allowed), package, "t", 4096)
+    assert "\n" not in str(caught.value)
