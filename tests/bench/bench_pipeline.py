@@ -1,9 +1,9 @@
-"""Six-step trajectories through the whole product (stored, verified twice, scored, deduplicated), and a peer.
+"""Six-step trajectories through the whole product (stored, verified twice, scored, deduplicated), and the peers.
 
-Both ask the same model of zero latency. mini-swe-agent runs in its batch mode, all tasks in one process, with its local
-environment (no sandbox, one folder for all, no verification), start-up left out as far as its own record allows; ours
-runs each in bubblewrap (ENGINE=docker: in Docker) and verifies it in four fresh sandboxes. The floor is the same
-commands in the same number of raw sandboxes.
+All ask the same model of zero latency. In bubblewrap (the default) beside mini-swe-agent with its local environment (no
+sandbox, one folder for all, no verification); the floor is the same commands in the same number of raw sandboxes.
+ENGINE=docker: beside mini-swe-agent and Harbor, both in containers, four at a time; the floor is the SDK, with as
+many containers and an exec for each command.
 """
 
 import asyncio
@@ -15,9 +15,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import nats
 import psycopg
 
@@ -27,18 +29,22 @@ from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.protocol import SandboxSpec
 from synthbench.tasks.library import load_library_task
 
+from . import peers
 from .report import QUICK, Report
+from .sdk import Sdk
 
 TASK = "simple-task-001"
 ENGINE = os.environ.get("ENGINE", "bubblewrap")
 FULL = os.environ.get("FULL") == "1"
+IN_DOCKER = ENGINE == "docker"
 LONG = {1: [10, 100], 4: [10, 100, 1000], 8: [10, 100]}
-COUNTS = {1: [4], 4: [8]} if QUICK else LONG if FULL else {1: [10, 30], 4: [10, 100], 8: [100]}
+ALONE = {1: [4], 4: [8]} if QUICK else LONG if FULL else {1: [10, 30], 4: [10, 100], 8: [100]}
+COUNTS = ALONE if not IN_DOCKER else {4: [8]} if QUICK else {4: [100]}
+WORKERS = 4
 PEER_RUNS = 60
+HARBOR_RUNS = {True: 8, False: 16}
+"""With its ten seconds of grace for each container, and without."""
 FLOOR_RUNS = 3 if QUICK else 40
-PEER = "mini-swe-agent==2.4.6"
-# A plain install fails once tools are passed: this litellm is the newest that works with it.
-PEER_PINS = [PEER, "litellm==1.105.3", "datasets"]
 STEPS = 6
 
 
@@ -58,17 +64,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="synthbench-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)
-        asyncio.run(floor(report, folder / "floor"))
+        if not IN_DOCKER:
+            asyncio.run(floor(report, folder / "floor"))
         with upstream(folder, "ours", [[["bash", {"command": one}]] for one in commands()] + [[["submit", {}]]]) as url:
             for permits in COUNTS:
                 ours(report, folder / f"data-{permits}", url, permits)
-        done = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
-        if not QUICK:  # installing the peer takes longer than everything else
-            with upstream(folder, "peer", [[["bash", {"command": one}]] for one in [*commands(), done]]) as url:
-                peer(report, folder, url)
-    best = max(value for case, value in report.facts.items() if case.startswith(("rate, 4", "rate, 8")))
-    report.target("trajectories_per_second", best, ">= 3")
+        if IN_DOCKER:
+            raw_floor(report)
+        if not QUICK:  # installing the peers takes longer than everything else
+            in_containers(report, folder) if IN_DOCKER else local(report, folder)
+    if not IN_DOCKER:
+        report.target("trajectories_per_second", best(report), ">= 3")
     report.finish(["synth-bench-executor"])
+
+
+def best(report: Report) -> float:
+    return max(value for case, value in report.facts.items() if case.startswith(("rate, 4", "rate, 8")))
 
 
 @contextmanager
@@ -111,6 +122,28 @@ async def floor(report: Report, root: Path) -> None:
     await engine.aclose()
 
 
+def raw_floor(report: Report) -> None:
+    """As many containers as a trajectory of ours took, four at a time, with and without the commands."""
+    taken = report.facts["containers a trajectory, ours"]
+    clients = [Sdk() for _ in range(WORKERS)]
+    for with_commands in (True, False):
+        began = time.perf_counter()
+        with ThreadPoolExecutor(WORKERS) as pool:
+            runs = [
+                pool.submit(clients[number % WORKERS].trajectory, commands(), round(taken) - 1, commands=with_commands)
+                for number in range(FLOOR_RUNS)
+            ]
+            for run in runs:
+                run.result()
+        each = (time.perf_counter() - began) / FLOOR_RUNS
+        case = "with its commands" if with_commands else "without any command"
+        report.facts[f"floor: seconds a trajectory's containers, SDK, {case}"] = round(each, 3)
+        if with_commands:
+            report.target("over_raw_floor", 1 / best(report) / each, "<= 1.15")
+    for client in clients:
+        client.close()
+
+
 def ours(report: Report, folder: Path, url: str, permits: int) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("SYNTHBENCH_")}
     env |= {
@@ -132,6 +165,7 @@ def ours(report: Report, folder: Path, url: str, permits: int) -> None:
             total = 2
             for count in COUNTS[permits]:
                 cpu, busy, began = cpu_seconds(status), busy_seconds(), time.perf_counter()
+                taken = containers_taken(status)
                 asyncio.run(submit(endpoints, count))
                 total += count
                 wait(connection, total)
@@ -145,6 +179,8 @@ def ours(report: Report, folder: Path, url: str, permits: int) -> None:
                     (cpu_seconds(status) - cpu) * 1000 / count
                 )
                 report.facts[f"memory MB of all processes, {case}"] = memory_mb(status)
+                if IN_DOCKER:
+                    report.facts["containers a trajectory, ours"] = (containers_taken(status) - taken) / count
             if permits == 1:
                 over_floor(report, connection)
             row = connection.execute(
@@ -196,6 +232,17 @@ def wait(connection: psycopg.Connection, total: int) -> None:
         time.sleep(0.05)
 
 
+def containers_taken(status: dict) -> float:
+    """As the executor counts them."""
+    text = httpx.get(f"{status['urls']['executor']}/metrics", timeout=10, trust_env=False).text
+    lines = [
+        line
+        for line in text.splitlines()
+        if line.startswith('synthbench_sandbox_create_seconds_count{engine="docker"}')
+    ]
+    return float(lines[0].split()[-1]) if lines else 0.0
+
+
 def _each(status: dict, read: Callable[[Path], float]) -> float:
     total = 0.0
     for pid in status["processes"].values():
@@ -230,56 +277,44 @@ def memory_mb(status: dict) -> int:
     return round(_each(status, read))
 
 
-def peer(report: Report, folder: Path, url: str) -> None:
-    """Its batch mode, with one and four workers; the model's turns end with its word for the end."""
-    place = folder / "peer"
-    uv = Path(sys.executable).with_name("uv")
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, place], check=True, timeout=120)
-    install = [uv, "pip", "install", "-q", "--python", place / "bin/python", *PEER_PINS]
-    made = subprocess.run(install, env={"UV_SYSTEM_CERTS": "true", **os.environ}, check=False, timeout=400)
-    if made.returncode != 0:
-        report.facts["mini-swe-agent"] = "could not be installed here"
-        return
-    workspace, instances = place / "workspace", place / "instances"
+def local(report: Report, folder: Path) -> None:
+    """mini-swe-agent without containers; the model's turns end with its word for the end."""
+    workspace = folder / "workspace"
     workspace.mkdir()
-    instances.mkdir()
     subprocess.run(["tar", "x"], input=load_library_task(TASK).workspace_archive(), cwd=workspace, check=True)
-    lines = [json.dumps({"instance_id": f"one-{n}", "problem_statement": "Mend it."}) for n in range(PEER_RUNS)]
-    (instances / "test.jsonl").write_text("\n".join(lines) + "\n")
-    config = place / "bench.yaml"
-    config.write_text(
-        f"model:\n  model_name: openai/bench\n  cost_tracking: ignore_errors\n"
-        f"  model_kwargs: {{api_base: '{url}', drop_params: true}}\n"
-        f"environment:\n  cwd: {workspace}\n  env: {{BASH_ENV: ''}}\n"
-    )
-    env = {
-        "PATH": os.environ["PATH"], "HOME": str(place), "MSWEA_CONFIGURED": "true", "OPENAI_API_KEY": "x",
-        "MSWEA_COST_TRACKING": "ignore_errors", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1",
-    }  # fmt: skip
-    for workers in (1, 4):
-        output = place / f"out-{workers}"
-        command = [place / "bin/mini-extra", "swebench", "--subset", instances, "--split", "test", "-w", str(workers),
-                   "-c", "swebench.yaml", "-c", config, "--environment-class", "local", "-o", output]  # fmt: skip
-        began, cpu = time.time(), children_seconds()
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
-        ended = time.time()
-        said = done.stdout[-800:] + done.stderr[-800:]
-        finished = [json.loads(path.read_text())["info"] for path in output.glob("*/*.traj.json")]
-        assert [info["exit_status"] for info in finished] == ["Submitted"] * PEER_RUNS, said
-        case = f"mini-swe-agent, local, {workers} at a time"
-        report.facts[f"trajectories/s, {case}, with its start-up"] = round(PEER_RUNS / (ended - began), 2)
-        report.facts[f"CPU ms a trajectory, {case}"] = round((children_seconds() - cpu) * 1000 / PEER_RUNS, 1)
-        report.facts[f"trajectories/s, {case}"] = round(PEER_RUNS / (ended - first_words(output)), 2)
+    try:
+        with upstream(folder, "mini", mini_turns()) as url:
+            mini = peers.Mini(folder / "mini", url, environment="local", cwd=str(workspace))
+            for workers in (1, WORKERS):
+                mini.run(workers, PEER_RUNS).tell(report)
+    except peers.Absent as error:
+        report.facts["mini-swe-agent was not measured"] = str(error)
 
 
-def first_words(output: Path) -> float:
-    """When the batch began its first instance, by the clock of its log."""
-    for line in (output / "minisweagent.log").read_text().splitlines():
-        if "Running on" in line:
-            return time.mktime(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S"))
-    raise AssertionError("the log says no start")
+def in_containers(report: Report, folder: Path) -> None:
+    """Both peers, as many at a time as ours."""
+    report.facts["each trajectory of ours is"] = "stored, verified twice in fresh sandboxes, scored, deduplicated"
+    report.facts["each of mini-swe-agent is"] = "kept as a file with its patch; nothing is verified"
+    report.facts["each of harbor is"] = "verified once, in the container of the agent"
+    try:
+        peers.image(TASK, folder / "image")
+        with upstream(folder, "mini", mini_turns()) as url:
+            batch = peers.Mini(folder / "mini", url, environment="docker", cwd="/testbed").run(WORKERS, PEER_RUNS)
+            report.target("over_mini_swe_agent", best(report) / batch.tell(report), ">= 1.5")
+            report.facts["over mini-swe-agent, its start-up left out"] = round(
+                best(report) / batch.without_start_up(), 2
+            )
+        with upstream(folder, "harbor", peers.harbor_turns(commands())) as url:
+            harbor = peers.Harbor(folder / "harbor")
+            rates = {
+                grace: harbor.run(url, WORKERS, HARBOR_RUNS[grace], grace=grace).tell(report) for grace in (True, False)
+            }
+            report.target("over_harbor", best(report) / rates[True], ">= 8")
+            report.facts["over harbor, its grace left out"] = round(best(report) / rates[False], 1)
+    except peers.Absent as error:
+        report.facts["a peer was not measured"] = str(error)
 
 
-def children_seconds() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+def mini_turns() -> list:
+    done = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+    return [[["bash", {"command": one}]] for one in [*commands(), done]]

@@ -12,15 +12,15 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-from synthbench.sandbox.docker import BASE_IMAGE, DockerEngine
+from synthbench.sandbox.docker import DockerEngine
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable
 from synthbench.sandbox.host.system import find_bubblewrap
 from synthbench.sandbox.protocol import Limits, Sandbox, SandboxEngine, SandboxSpec
 
 from .report import QUICK, Report
+from .sdk import Sdk
 
 ROUNDS = 10 if QUICK else 200
 CYCLES = 3 if QUICK else 40
@@ -85,38 +85,6 @@ async def docker(report: Report, cold: DockerEngine, warm: DockerEngine) -> None
     report.target("channel_noop_over_exec", ratio, "<= 0.1")
     first = "to the first result, docker"
     report.target("warm_over_cold", report.p50(f"{first}, warm") / report.p50(f"{first}, cold"), "<= 0.1")
-
-
-class Sdk:
-    """What the peers do: a container, and an exec for each command."""
-
-    def __init__(self) -> None:
-        import docker  # noqa: PLC0415 - only where there is an engine
-
-        self._client: Any = docker.from_env()
-        self._container: Any = self._start()
-
-    def _start(self) -> Any:
-        return self._client.containers.run(
-            BASE_IMAGE, ["sleep", "600"], detach=True, network_mode="none", cap_drop=["ALL"], mem_limit="256m",
-            security_opt=["no-new-privileges:true"], pids_limit=64, auto_remove=True, init=True,
-        )  # fmt: skip
-
-    def run(self, argv: list[str]) -> None:
-        code, output = self._container.exec_run(argv)
-        assert code == 0, output
-
-    def upload(self, archive: bytes) -> None:
-        assert self._container.put_archive("/root", archive)
-
-    def cycle(self) -> None:
-        container = self._start()
-        assert container.exec_run(["true"]).exit_code == 0
-        container.remove(force=True)
-
-    def close(self) -> None:
-        self._container.remove(force=True)
-        self._client.close()
 
 
 async def commands(

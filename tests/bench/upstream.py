@@ -1,6 +1,7 @@
 """A model of zero latency: an OpenAI-compatible server that walks a script; the turn is the number of answers so far.
 
-`python upstream.py PORT SCRIPT.json`: a list of turns, each a list of [tool, arguments]. Run as a process of its own.
+`python upstream.py PORT SCRIPT.json`: a list of turns, each a list of [tool, arguments], or a text. Run as a process of
+its own.
 """
 
 import asyncio
@@ -13,14 +14,18 @@ from aiohttp import web
 
 def answer(script: list, body: dict) -> dict:
     turn = sum(message.get("role") == "assistant" for message in body["messages"])
-    calls = script[min(turn, len(script) - 1)]
+    said = script[min(turn, len(script) - 1)]
+    text, calls = (said, []) if isinstance(said, str) else (f"Step {turn}.", said)
+    message: dict = {"role": "assistant", "content": text}
+    if calls:
+        message["tool_calls"] = [
+            {"id": f"call_{turn}_{number}", "type": "function",
+             "function": {"name": name, "arguments": json.dumps(arguments)}}
+            for number, (name, arguments) in enumerate(calls)
+        ]  # fmt: skip
     return {
         "id": f"chat-{turn}", "object": "chat.completion", "created": 0, "model": body["model"],
-        "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
-            "role": "assistant", "content": f"Step {turn}.", "tool_calls": [
-                {"id": f"call_{turn}_{number}", "type": "function",
-                 "function": {"name": name, "arguments": json.dumps(arguments)}}
-                for number, (name, arguments) in enumerate(calls)]}}],
+        "choices": [{"index": 0, "finish_reason": "tool_calls" if calls else "stop", "message": message}],
         "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
     }  # fmt: skip
 
