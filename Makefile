@@ -36,7 +36,7 @@ docs: setup-dev ## write docs/asyncapi.json and deploy/compose/nats.conf from th
 	@$(BIN)/python scripts/compose_files.py
 
 test-kills: setup-dev ## kill everything at every point, one by one (half an hour; ENGINE=docker for containers)
-	@FULL=1 SYNTHBENCH_TEST_ENGINE=$(ENGINE) $(BIN)/pytest -v tests/e2e/test_kills.py tests/e2e/test_outages.py
+	@FULL=1 SYNTHBENCH_TEST_ENGINE=$(ENGINE) $(BIN)/pytest -v tests/e2e/test_kills.py tests/e2e/test_outages.py tests/e2e/test_resume.py
 
 test-compose: setup-dev ## docker-compose.yml, up to a curated trajectory and down again
 	@scripts/test_compose.sh

@@ -121,6 +121,16 @@ class TaskInfo(Record):
     licence: str = ""
 
 
+class ForkPoint(Record):
+    """Where a rollout branches off a stored trajectory: it keeps the steps 0..`step`, and goes on from there."""
+
+    trajectory_id: UUID
+    artifact: Digest
+    """Of the stored trajectory, as the catalogue names it."""
+    step: int = Field(ge=0)
+    """Index of the last step that is kept."""
+
+
 class Rollout(Record):
     """One planned sample: this task, this scaffold, this model route. Exactly one result of it counts."""
 
@@ -142,6 +152,8 @@ class Rollout(Record):
     allow_unknown_price: bool = False
     simulated: bool = False
     """Made by `sim/*` or by a scaffold without a model; never exported unless asked for by name."""
+    forked_from: ForkPoint | None = None
+    """The trajectory whose first steps every attempt of this rollout begins with."""
 
 
 class Timing(Record):

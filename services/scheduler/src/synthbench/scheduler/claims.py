@@ -70,6 +70,7 @@ class Claims:
             )
             await transaction.execute("rollout_running", rollout_id=rollout.rollout_id, attempt=attempt)
         deadline: datetime = rows[0]["deadline"]
+        given_back = await transaction.execute("given_back", rollout_id=rollout.rollout_id)
         return ClaimReply(
             status="granted",
             attempt=attempt,
@@ -77,6 +78,7 @@ class Claims:
             attempt_key=self._key(locked, attempt, deadline),
             lease_seconds=lease,
             deadline=deadline,
+            given_back=[row["attempt"] for row in given_back],
         )
 
     def _key(self, locked: LockedRollout, attempt: int, deadline: datetime) -> SecretStr:

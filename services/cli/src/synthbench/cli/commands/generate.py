@@ -99,7 +99,7 @@ def show_progress(envelope: Envelope) -> None:
     match envelope.body:
         case AttemptStarted():
             console.started(envelope.body)
-        case StepRecorded():
+        case StepRecorded() if envelope.body.step.copied_from is None:
             console.recorded(envelope.body)
         case AttemptClosed() if not envelope.body.outcome.gradable:
             reason = envelope.body.reason
