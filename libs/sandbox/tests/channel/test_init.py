@@ -99,6 +99,7 @@ async def test_it_ends_at_once_when_the_host_is_killed(engine: SandboxEngine, ro
     while sleeping(mark):
         assert time.monotonic() - began < 5
         await asyncio.sleep(0.1)
+    assert await engine.reap() == ["held"]
 
 
 @pytest.mark.parametrize("engine", ENGINES if os.environ.get("FULL") else ENGINES[:1], indirect=True)
