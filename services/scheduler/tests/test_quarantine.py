@@ -1,5 +1,6 @@
 """On a real Postgres: a task that only ever fails is set aside, a failing machine is not, and drains do not count."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -147,3 +148,25 @@ async def test_overdue_ones_are_announced_again(desk: Desk):
     assert await desk.state(stuck.rollout_id) == "planned"
     assert await desk.handlers.feed() == 1
     assert await desk.handlers.reconcile() == 0
+
+
+async def test_a_submission_ends_though_its_last_two_rollouts_end_at_the_same_time(desk: Desk):
+    first = await desk.rollout(GOOD, state="closed")
+    second = first.model_copy(update={"rollout_id": uuid4()})
+    async with desk.store._database.connection() as connection:
+        await connection.execute(
+            "insert into rollouts (rollout_id, submission_id, campaign, body, pool, priority, state) "
+            "values (%s, %s, 'c', %s, 'bubblewrap', 1, 'closed')",
+            [second.rollout_id, second.submission_id, Jsonb(second.to_dict())])  # fmt: skip
+    both_curated = asyncio.Barrier(2)
+
+    async def curate(rollout: Rollout) -> None:
+        async with desk.store.transaction() as transaction:
+            await transaction.execute("curated", rollout_id=rollout.rollout_id)
+            await both_curated.wait()
+            await transaction.finish_submission(rollout.submission_id)
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(curate(first), curate(second))
+    (found,) = await desk.store.rows("find_submission", submission_id=first.submission_id)
+    assert found["state"] == "done"

@@ -100,8 +100,8 @@ class Handlers:
                 submission_id=wanted.submission_id,
                 campaign=wanted.campaign,
             )
-            for submission_id in {row["submission_id"] for row in rows}:
-                await transaction.execute("finish_submission", submission_id=submission_id)
+            for submission_id in sorted({row["submission_id"] for row in rows}):
+                await transaction.finish_submission(submission_id)
 
     async def on_started(self, delivery: Delivery) -> None:
         """Note when the agent began."""
@@ -129,7 +129,7 @@ class Handlers:
         assert isinstance(body, TrajectoryCurated)
         async with self._store.transaction() as transaction:
             for row in await transaction.execute("curated", rollout_id=body.rollout_id):
-                await transaction.execute("finish_submission", submission_id=row["submission_id"])
+                await transaction.finish_submission(row["submission_id"])
 
     async def close(
         self,
@@ -180,8 +180,8 @@ class Handlers:
         why = f"{found['failures']} failures in a row over {found['rollouts']} rollouts, the last: {reason}"
         if await transaction.execute("quarantine", digest=digest, name=rollout.task.name, reason=why):
             rows = await transaction.execute("fail_waiting_of_task", digest=digest)
-            for submission_id in {row["submission_id"] for row in rows}:
-                await transaction.execute("finish_submission", submission_id=submission_id)
+            for submission_id in sorted({row["submission_id"] for row in rows}):
+                await transaction.finish_submission(submission_id)
 
     async def reconcile(self) -> int:
         """Announce again what is overdue; whoever answered long ago will answer again. Return how much was."""
@@ -212,7 +212,7 @@ class Handlers:
             state=decision.state,
             retry_after=decision.retry_after or 0.0,
         )
-        await transaction.execute("finish_submission", submission_id=rollout.submission_id)
+        await transaction.finish_submission(rollout.submission_id)
 
     async def feed(self) -> int:
         """Move what may run now from Postgres onto the ready queues, up to their bound; return how many."""

@@ -64,6 +64,9 @@ update rollouts set state = %(state)s, changed_at = now(),
                     not_before = now() + %(retry_after)s * interval '1 second'
 where rollout_id = %(rollout_id)s;
 
+-- name: lock_submission
+select submission_id from submissions where submission_id = %(submission_id)s for update;
+
 -- name: finish_submission
 -- A submission is over when nothing of it can still move.
 update submissions s

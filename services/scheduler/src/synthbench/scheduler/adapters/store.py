@@ -118,6 +118,14 @@ class SchedulerTransaction:
             )
         return True
 
+    async def finish_submission(self, submission_id: UUID) -> None:
+        """End a submission, if nothing of it can still move.
+
+        One after the other: of two that end its last two rollouts at the same time neither would see the other's.
+        """
+        await self.execute("lock_submission", submission_id=submission_id)
+        await self.execute("finish_submission", submission_id=submission_id)
+
     async def lock_rollout(self, rollout_id: UUID) -> LockedRollout | None:
         """Lock a rollout and its open attempt, if there is one."""
         rows = await self.execute("lock_rollout", rollout_id=rollout_id)
