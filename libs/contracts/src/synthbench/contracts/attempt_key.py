@@ -23,3 +23,6 @@ class AttemptClaims(Record):
     submission_cost_microusd: int
     """Cap over all attempts of the submission."""
     allow_unknown_price: bool = False
+    category: str = ""
+    """The task's; capability routes choose by it."""
+    difficulty: str = ""

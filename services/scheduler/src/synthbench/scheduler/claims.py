@@ -92,6 +92,8 @@ class Claims:
             max_cost_microusd=rollout.limits.max_cost_microusd,
             submission_cost_microusd=locked.submission_cost_microusd,
             allow_unknown_price=rollout.allow_unknown_price,
+            category=rollout.task.category,
+            difficulty=rollout.task.difficulty,
         )
         payload = {
             **claims.to_dict(),
