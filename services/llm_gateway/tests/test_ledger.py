@@ -16,7 +16,7 @@ from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.records import Usage
 from synthbench.contracts.registry import Service
-from synthbench.llm_gateway.adapters.ledger import Ledger
+from synthbench.llm_gateway.adapters.ledger import PostgresLedger
 from synthbench.llm_gateway.domain.pricing import Price, Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.usage import read_usage
@@ -40,7 +40,7 @@ async def ledger(make_chassis, migrated):
     database = Database(dsn, "ledger")
     await database.open()
     async with make_chassis(Service.LLM_GATEWAY) as chassis:
-        yield Ledger(database, Outbox(chassis, database), reservation_seconds=600), database
+        yield PostgresLedger(database, Outbox(chassis, database), reservation_seconds=600), database
     await database.close()
 
 
@@ -60,12 +60,12 @@ async def test_fifty_calls_at_once_never_pass_the_cap(ledger):
     async def call() -> bool:
         call_id = uuid7()
         try:
-            await book.admit(key, call_id, 100)
+            reserved = await book.admit(key, call_id, 100)
         except Refusal as refusal:
             refusals.add((refusal.status, refusal.code))
             return False
         await asyncio.sleep(0.01)
-        await book.settle(key, called(key, call_id, 90))
+        await book.settle(reserved, called(key, call_id, 90))
         return True
 
     made = sum(await asyncio.gather(*(call() for _ in range(50))))

@@ -24,5 +24,13 @@ class AttemptClaims(Record):
     """Cap over all attempts of the submission."""
     allow_unknown_price: bool = False
     category: str = ""
-    """The task's; capability routes choose by it."""
     difficulty: str = ""
+    """Of the task: what capability routes choose by, and what costs are added up by."""
+    sample: int = 0
+    """With the seed, it tells repeated samples of one task apart in recordings."""
+    recording: str = ""
+    """The campaign's recording mode; empty for the deployment's."""
+    campaign_cost_microusd: int | None = None
+    """Cap over everything that the campaign spends; None for no cap."""
+    campaign_epoch: int = 0
+    """Grows whenever the campaign's cap is set anew: the ledger takes the cap of the greatest epoch that it saw."""

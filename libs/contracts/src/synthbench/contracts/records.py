@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -14,6 +14,14 @@ Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}$")]
 """A name that people choose: campaigns, tasks, scaffolds, routes."""
+
+
+Recording = Literal["", "off", "on", "read-only", "write-only"]
+"""What the llm-gateway does with recordings of model calls; empty leaves it to the deployment's setting.
+
+`on` answers from a recording where there is one, and records else; `read-only` answers from recordings alone;
+`write-only` records and never answers from one.
+"""
 
 
 class Outcome(StrEnum):
@@ -142,6 +150,7 @@ class Rollout(Record):
     allow_unknown_price: bool = False
     simulated: bool = False
     """Made by `sim/*` or by a scaffold without a model; never exported unless asked for by name."""
+    recording: Recording = ""
 
 
 class Timing(Record):

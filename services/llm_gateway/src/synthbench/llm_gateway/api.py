@@ -23,7 +23,7 @@ from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_count, as_list, as_object, parse_object
 from synthbench.contracts.records import Usage
-from synthbench.llm_gateway.adapters.ledger import Ledger
+from synthbench.llm_gateway.domain.money import Ledger, Reservation
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.usage import estimate_tokens, read_usage
@@ -114,7 +114,7 @@ class Gateway:
         route = str(request["model"])
         provider = self._provider(route)
         call = Call(claims, uuid7(), provider, request, body.decode("utf-8", errors="replace"), datetime.now(UTC))
-        await self._ledger.admit(claims, call.call_id, self._estimate(call))
+        reservation = await self._ledger.admit(claims, call.call_id, self._estimate(call))
         failpoint("gateway.admitted")
         attributes = {genai.OPERATION: genai.CHAT, genai.PROVIDER: provider.name, genai.REQUEST_MODEL: route}
         began = monotonic()
@@ -124,13 +124,15 @@ class Gateway:
                 usage = self._usage(call, answer)
             except Refusal as refusal:
                 # A try that failed is written down as well; its reservation goes back.
-                await self._settle(call, route, refusal.code, refusal.status, Usage(calls=1), monotonic() - began)
+                await self._settle(
+                    call, reservation, route, refusal.code, refusal.status, Usage(calls=1), monotonic() - began
+                )
                 raise
             opened.set_attribute(genai.RESPONSE_MODEL, answer.model)
             opened.set_attribute(genai.INPUT_TOKENS, usage.input_tokens)
             opened.set_attribute(genai.OUTPUT_TOKENS, usage.output_tokens)
         failpoint("gateway.answered")
-        await self._settle(call, answer.model, "ok", 200, usage, monotonic() - began)
+        await self._settle(call, reservation, answer.model, "ok", 200, usage, monotonic() - began)
         failpoint("gateway.settled")
         return Response(answer.body, media_type="application/json", headers=_headers(call, answer, usage))
 
@@ -188,7 +190,9 @@ class Gateway:
         known = cost is not None and counted is not None
         return usage.model_copy(update={"cost_microusd": cost or 0, "cost_known": known})
 
-    async def _settle(self, call: Call, model: str, outcome: str, status: int, usage: Usage, seconds: float) -> None:
+    async def _settle(
+        self, call: Call, reservation: Reservation, model: str, outcome: str, status: int, usage: Usage, seconds: float
+    ) -> None:
         claims = call.claims
         event = LlmCalled(
             submission_id=claims.submission_id,
@@ -204,8 +208,9 @@ class Gateway:
             usage=usage,
             latency_seconds=seconds,
             started_at=call.started_at,
+            category=claims.category,
         )
-        await self._ledger.settle(claims, event)
+        await self._ledger.settle(reservation, event)
         CALLS.labels(call.provider.name, outcome).inc()
         TOKENS.labels(call.provider.name, "input").inc(usage.input_tokens)
         TOKENS.labels(call.provider.name, "output").inc(usage.output_tokens)

@@ -6,7 +6,7 @@ from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
-from synthbench.llm_gateway.adapters.ledger import Ledger
+from synthbench.llm_gateway.adapters.ledger import PostgresLedger
 from synthbench.llm_gateway.api import Gateway
 from synthbench.llm_gateway.domain.pricing import load_prices
 from synthbench.llm_gateway.providers import load_providers
@@ -31,7 +31,7 @@ async def bootstrap(chassis: Chassis) -> None:
     store = open_store(settings.artifacts_url)
     chassis.bus.use_payload_store(store)
     outbox = Outbox(chassis, database)
-    ledger = Ledger(database, outbox, reservation_seconds=settings.upstream_timeout_seconds + _GRACE_SECONDS)
+    ledger = PostgresLedger(database, outbox, reservation_seconds=settings.upstream_timeout_seconds + _GRACE_SECONDS)
 
     providers = load_providers(settings, store)
     for provider in providers.values():

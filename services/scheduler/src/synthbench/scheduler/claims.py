@@ -94,6 +94,8 @@ class Claims:
             allow_unknown_price=rollout.allow_unknown_price,
             category=rollout.task.category,
             difficulty=rollout.task.difficulty,
+            sample=rollout.sample,
+            recording=rollout.recording,
         )
         payload = {
             **claims.to_dict(),

@@ -7,6 +7,7 @@ from psycopg.types.json import Jsonb
 from synthbench.chassis.outbox import Outbox
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.contracts.events import LlmCalled
+from synthbench.llm_gateway.domain.money import Reservation
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.storage.database import Connection, Database
 from synthbench.storage.queries import Queries
@@ -14,7 +15,7 @@ from synthbench.storage.queries import Queries
 SQL = Queries.load("synthbench.llm_gateway.adapters")
 
 
-class Ledger:
+class PostgresLedger:
     """Schema `ledger`."""
 
     def __init__(self, database: Database, outbox: Outbox, *, reservation_seconds: float) -> None:
@@ -22,12 +23,8 @@ class Ledger:
         self._outbox = outbox
         self._seconds = reservation_seconds
 
-    async def admit(self, claims: AttemptClaims, call_id: UUID, cost_microusd: int) -> None:
-        """Check that the attempt is the newest and open, and set the money aside that the call may cost.
-
-        Raises:
-            Refusal: the attempt is over, or the call could pass its cap or the submission's.
-        """
+    async def admit(self, claims: AttemptClaims, call_id: UUID, estimate_microusd: int) -> Reservation:
+        """See `Ledger`."""
         async with self._database.transaction() as connection:
             scope = {"rollout_id": claims.rollout_id, "attempt": claims.attempt}
             row = await (await connection.execute(SQL["see_attempt"], scope)).fetchone()
@@ -36,8 +33,9 @@ class Ledger:
                 raise Refusal(403, "attempt_closed", f"attempt {claims.attempt} is closed")
             if row["attempt"] > claims.attempt:
                 raise Refusal(403, "attempt_closed", f"attempt {claims.attempt} was followed by {row['attempt']}")
-            if cost_microusd:
-                await self._reserve(connection, claims, call_id, cost_microusd)
+            if estimate_microusd:
+                await self._reserve(connection, claims, call_id, estimate_microusd)
+        return Reservation(call_id, claims, estimate_microusd)
 
     async def _reserve(self, connection: Connection, claims: AttemptClaims, call_id: UUID, cost: int) -> None:
         submission, attempt = scopes(claims)
@@ -62,8 +60,14 @@ class Ledger:
         values = {**names, "call_id": call_id, "cost": cost, "seconds": self._seconds}
         await connection.execute(SQL["reserve"], values)
 
-    async def settle(self, claims: AttemptClaims, event: LlmCalled) -> None:
-        """Write the call down, count its cost, give the reservation back, and announce it."""
+    async def release(self, reservation: Reservation) -> None:
+        """See `Ledger`."""
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL["release"], {"call_id": reservation.call_id})
+
+    async def settle(self, reservation: Reservation, called: LlmCalled) -> None:
+        """See `Ledger`."""
+        claims, event = reservation.claims, called
         row = {
             **event.model_dump(include={"call_id", "submission_id", "campaign", "rollout_id", "attempt", "route"}),
             **event.model_dump(include={"provider", "model", "outcome", "status", "started_at"}),
