@@ -17,6 +17,7 @@ from synthbench.contracts.ids import uuid7
 from synthbench.contracts.records import Usage
 from synthbench.contracts.registry import Service
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
+from synthbench.llm_gateway.domain.accounts import Caps
 from synthbench.llm_gateway.domain.pricing import Price, Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.usage import read_usage
@@ -40,7 +41,10 @@ async def ledger(make_chassis, migrated):
     database = Database(dsn, "ledger")
     await database.open()
     async with make_chassis(Service.LLM_GATEWAY) as chassis:
-        yield PostgresLedger(database, Outbox(chassis, database), reservation_seconds=600), database
+        made = PostgresLedger(chassis, database, Outbox(chassis, database), Caps())
+        await made.start()
+        yield made, database
+        await made.close()
     await database.close()
 
 
@@ -62,6 +66,8 @@ async def test_fifty_calls_at_once_never_pass_the_cap(ledger):
         try:
             reserved = await book.admit(key, call_id, 100)
         except Refusal as refusal:
+            if refusal.code == "budget_tied_up":
+                return await call()
             refusals.add((refusal.status, refusal.code))
             return False
         await asyncio.sleep(0.01)
@@ -74,21 +80,28 @@ async def test_fifty_calls_at_once_never_pass_the_cap(ledger):
         row = await (
             await connection.execute("select sum(cost_microusd)::int as spent, count(*)::int as calls from calls")
         ).fetchone()
-        scopes = await (await connection.execute("select cost_microusd from spend")).fetchall()
-        left = await (await connection.execute("select count(*)::int as left from reservations")).fetchone()
+        accounts = await (await connection.execute("select scope, spent_microusd as spent from accounts")).fetchall()
     assert row == {"spent": 90 * made, "calls": made}
-    assert 0 < row["spent"] <= 1000
-    assert [scope["cost_microusd"] for scope in scopes] == [row["spent"]] * 2
+    assert 900 < row["spent"] <= 1000
+    assert [account["spent"] for account in accounts] == [row["spent"]] * 5
+    await book.close()
+    async with database.connection() as connection:
+        left = await (await connection.execute("select sum(leased_microusd)::int as left from accounts")).fetchone()
     assert left == {"left": 0}
 
 
 async def test_the_submissions_cap_holds_over_its_attempts(ledger):
     book, _ = ledger
     submission = uuid4()
-    keys = [claims(submission_id=submission, max_cost_microusd=800) for _ in range(2)]
-    await book.admit(keys[0], uuid7(), 700)
-    with pytest.raises(Refusal, match="submission's cap"):
+    keys = [claims(submission_id=submission, max_cost_microusd=800) for _ in range(3)]
+    first = await book.admit(keys[0], call := uuid7(), 700)
+    with pytest.raises(Refusal, match="set aside for calls on their way") as tied:
         await book.admit(keys[1], uuid7(), 700)
+    assert (tied.value.status, tied.value.code) == (429, "budget_tied_up")
+    await book.settle(first, called(keys[0], call, 400))
+    with pytest.raises(Refusal, match="submission's cap") as used:
+        await book.admit(keys[2], uuid7(), 700)
+    assert (used.value.status, used.value.code) == (402, "cost_limit")
 
 
 async def test_closed_and_older_attempts_are_refused(ledger):
@@ -97,12 +110,12 @@ async def test_closed_and_older_attempts_are_refused(ledger):
     first, second = (claims(rollout_id=rollout, attempt=number) for number in (1, 2))
     await book.admit(first, uuid7(), 0)
     await book.admit(second, uuid7(), 0)
-    with pytest.raises(Refusal, match="followed by 2"):
+    with pytest.raises(Refusal, match="a later one was begun"):
         await book.admit(first, uuid7(), 0)
-    await book.close(rollout, 2)
-    with pytest.raises(Refusal, match="is closed"):
+    await book.close_attempt(rollout, 2)
+    with pytest.raises(Refusal, match="attempt 2 is closed"):
         await book.admit(second, uuid7(), 0)
-    await book.close(rollout, 1)  # an old word, late: it changes nothing
+    await book.close_attempt(rollout, 1)  # an old word, late: it changes nothing
     await book.admit(claims(rollout_id=rollout, attempt=3), uuid7(), 0)
 
 

@@ -8,6 +8,7 @@ from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
 from synthbench.llm_gateway.api import Gateway
+from synthbench.llm_gateway.domain.accounts import Caps
 from synthbench.llm_gateway.domain.pricing import load_prices
 from synthbench.llm_gateway.providers import load_providers
 from synthbench.llm_gateway.settings import GatewaySettings
@@ -15,7 +16,7 @@ from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
 
 SCHEMA = "ledger"
-_GRACE_SECONDS = 60.0
+_MICRO = 1_000_000
 
 
 async def bootstrap(chassis: Chassis) -> None:
@@ -27,11 +28,13 @@ async def bootstrap(chassis: Chassis) -> None:
     prices = load_prices(settings.prices_file)
     database = Database(settings.postgres_dsn, SCHEMA)
     await database.open()
-    chassis.on_drain(database.close)
     store = open_store(settings.artifacts_url)
     chassis.bus.use_payload_store(store)
     outbox = Outbox(chassis, database)
-    ledger = PostgresLedger(database, outbox, reservation_seconds=settings.upstream_timeout_seconds + _GRACE_SECONDS)
+    ledger = PostgresLedger(chassis, database, outbox, caps(settings))
+    await ledger.start()
+    chassis.on_drain(ledger.close)
+    chassis.on_drain(database.close)
 
     providers = load_providers(settings, store)
     for provider in providers.values():
@@ -48,9 +51,15 @@ async def bootstrap(chassis: Chassis) -> None:
     async def on_closed(delivery: Delivery) -> None:
         body = delivery.envelope.body
         assert isinstance(body, AttemptClosed)
-        await ledger.close(body.rollout_id, body.attempt)
+        await ledger.close_attempt(body.rollout_id, body.attempt)
 
     await outbox.start()
     Consumer(chassis, durable(Service.LLM_GATEWAY, "attempt.closed"), on_closed).start()
     chassis.health.check("postgres", database.ping)
     chassis.health.mount("/", gateway.app(), guarded=False)  # it has keys of its own: the attempts'
+
+
+def caps(settings: GatewaySettings) -> Caps:
+    """The deployment's budgets in millionths of a dollar."""
+    day, month = settings.day_budget_usd, settings.month_budget_usd
+    return Caps(None if day is None else round(day * _MICRO), None if month is None else round(month * _MICRO))

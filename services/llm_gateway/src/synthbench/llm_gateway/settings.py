@@ -22,3 +22,7 @@ class GatewaySettings(Settings):
     sim_latency_ms: float = Field(default=0.0, ge=0)
     """Added to each answer of `sim/*`."""
     max_body_mb: int = Field(default=32, ge=1)
+    day_budget_usd: float | None = Field(default=None, ge=0)
+    """What all calls of a day (UTC) may cost together; every replica must be told the same. Without it, no limit."""
+    month_budget_usd: float | None = Field(default=None, ge=0)
+    """The same of a month."""
