@@ -18,9 +18,10 @@ from synthbench.contracts.records import Usage
 from synthbench.contracts.registry import Service
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
 from synthbench.llm_gateway.domain.accounts import Caps
-from synthbench.llm_gateway.domain.pricing import Price, Prices
+from synthbench.llm_gateway.domain.catalogue import Model, Price
+from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.domain.usage import read_usage
+from synthbench.llm_gateway.domain.usage import anthropic_usage, openai_usage
 from synthbench.llm_gateway.keys import read_key
 from synthbench.storage.database import Database
 
@@ -153,19 +154,37 @@ def test_bad_keys_are_refused(header: str, code: str):
     assert (caught.value.status, caught.value.code) == (401, code)
 
 
+def prices(**models: Model) -> Prices:
+    return Prices(lambda name: models.get(name, Model()))
+
+
 def test_prices_the_own_table_first_and_unknown_is_unknown():
-    prices = Prices({"gpt-4o-mini": Price(Decimal(1000), Decimal(0))})
+    own = prices(**{"gpt-4o-mini": Model(prices=Price(input=Decimal(1000), output=Decimal(0)))})
     usage = Usage(input_tokens=1000, output_tokens=1000)
-    assert prices.cost("gpt-4o-mini", usage) == 1_000_000
-    built_in = Prices({}).cost("gpt-4o-mini", usage)
-    assert built_in is not None
-    assert Prices({}).cost("openai/gpt-4o-mini", usage) == built_in
-    assert Prices({}).cost("never/heard-of-it", usage) is None
+    assert own.cost("gpt-4o-mini", usage) == 1_000_000
+    built_in = prices().cost("gpt-4o-mini", usage)
+    assert built_in == 750
+    assert prices().cost("openai/gpt-4o-mini", usage) == built_in
+    assert prices(**{"mine/fast": Model(name="gpt-4o-mini")}).cost("mine/fast", usage) == built_in
+    assert prices().cost("never/heard-of-it", usage) is None
+
+
+def test_cached_written_and_reasoning_tokens_have_prices_of_their_own():
+    usage = Usage(input_tokens=1000, cached_tokens=400, cache_write_tokens=100, output_tokens=300, reasoning_tokens=200)
+    plain = Price(input=Decimal(10), output=Decimal(100))
+    full = plain.model_copy(update={"cached": Decimal(1), "cache_write": Decimal(20), "reasoning": Decimal(50)})
+    assert prices(m=Model(prices=plain)).cost("m", usage) == 1000 * 10 + 300 * 100
+    assert prices(m=Model(prices=full)).cost("m", usage) == 500 * 10 + 400 * 1 + 100 * 20 + 100 * 100 + 200 * 50
 
 
 def test_usage_that_cannot_be_believed_is_none():
-    assert read_usage({"usage": {"prompt_tokens": -5, "completion_tokens": 1}}) is None
-    assert read_usage({"usage": {"prompt_tokens": True, "completion_tokens": 1}}) is None
-    assert read_usage({"usage": None}) is None
+    assert openai_usage({"prompt_tokens": -5, "completion_tokens": 1}) is None
+    assert openai_usage({"prompt_tokens": True, "completion_tokens": 1}) is None
+    assert openai_usage({}) is None
     details = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}
-    assert read_usage({"usage": details}) == Usage(calls=1, input_tokens=9, cached_tokens=3, output_tokens=4)
+    assert openai_usage(details) == Usage(calls=1, input_tokens=9, cached_tokens=3, output_tokens=4)
+    claude = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 4}
+    assert anthropic_usage(claude) == Usage(
+        calls=1, input_tokens=10, cached_tokens=3, cache_write_tokens=2, output_tokens=4
+    )
+    assert anthropic_usage({**claude, "output_tokens": -4}) is None

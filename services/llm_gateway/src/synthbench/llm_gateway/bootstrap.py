@@ -1,5 +1,8 @@
 """The only wiring of the llm-gateway."""
 
+import asyncio
+import signal
+
 from synthbench.chassis.consumer import Consumer, Delivery
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.outbox import Outbox
@@ -7,11 +10,15 @@ from synthbench.chassis.process import Chassis
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
+from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.api import Gateway
+from synthbench.llm_gateway.calls import Calls
 from synthbench.llm_gateway.domain.accounts import Caps
-from synthbench.llm_gateway.domain.pricing import load_prices
-from synthbench.llm_gateway.providers import load_providers
+from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.settings import GatewaySettings
+from synthbench.llm_gateway.tries import Tries
+from synthbench.llm_gateway.wires.anthropic import AnthropicWire
+from synthbench.llm_gateway.wires.openai import OpenAIWire
 from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
 
@@ -25,7 +32,6 @@ async def bootstrap(chassis: Chassis) -> None:
     assert isinstance(settings, GatewaySettings)
     if settings.attempt_key_secret is None:
         raise SettingsError("SYNTHBENCH_ATTEMPT_KEY_SECRET is missing: scheduler and llm-gateway share it")
-    prices = load_prices(settings.prices_file)
     database = Database(settings.postgres_dsn, SCHEMA)
     await database.open()
     store = open_store(settings.artifacts_url)
@@ -36,16 +42,28 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.on_drain(ledger.close)
     chassis.on_drain(database.close)
 
-    providers = load_providers(settings, store)
-    for provider in providers.values():
-        chassis.on_drain(provider.aclose)
+    models = Models(settings, store, chassis.log)
+    await models.load()
+    chassis.on_drain(models.aclose)
+    prices = Prices(models.known)
+    wires = {wire.name: wire for wire in (OpenAIWire(), AnthropicWire())}
+    megabyte = 1024 * 1024
+    tries = Tries(
+        ledger,
+        models,
+        prices,
+        wires,
+        idle_seconds=settings.upstream_idle_seconds,
+        max_event=settings.max_answer_mb * megabyte,
+    )
+    calls = Calls(tries, models, prices, seconds=settings.upstream_timeout_seconds, max_tries=settings.upstream_tries)
     gateway = Gateway(
         settings.attempt_key_secret,
-        ledger,
-        prices,
-        providers,
+        calls,
+        models,
         chassis.log,
-        max_body=settings.max_body_mb * 1024 * 1024,
+        max_body=settings.max_body_mb * megabyte,
+        max_inflight=settings.max_inflight,
     )
 
     async def on_closed(delivery: Delivery) -> None:
@@ -55,8 +73,12 @@ async def bootstrap(chassis: Chassis) -> None:
 
     await outbox.start()
     Consumer(chassis, durable(Service.LLM_GATEWAY, "attempt.closed"), on_closed).start()
+    if settings.models_file is not None:
+        chassis.task("models.toml", models.watch())
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: chassis.task("models.toml again", models.reload()))
     chassis.health.check("postgres", database.ping)
-    chassis.health.mount("/", gateway.app(), guarded=False)  # it has keys of its own: the attempts'
+    chassis.health.mount("/", gateway, guarded=False)  # it has keys of its own: the attempts'
 
 
 def caps(settings: GatewaySettings) -> Caps:
