@@ -149,6 +149,7 @@ class Upstream:
         if fault == "hang":
             await asyncio.sleep(30)
         if fault == "garbage":
+            await asyncio.sleep(0.1)  # what came before is out by then
             await response.write(b"data: {half a jso\n\n")
         return response
 
@@ -351,3 +352,29 @@ def pieces_of(text: str) -> list[str]:
 
 def sse(body: dict) -> bytes:
     return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+PRICES = "prices = { input = 1.0, cached = 0.5, output = 10.0 }"
+
+
+def two_wires(url: str, more: str = "") -> str:
+    """A models.toml with a provider on each wire, both of them the server at `url`."""
+    return f"""
+[providers.chat]
+kind = "openai"
+base_url = "{url}"
+api_key_env = "UPSTREAM_KEY"
+
+[providers.claude]
+kind = "anthropic"
+base_url = "{url}"
+api_key_env = "UPSTREAM_KEY"
+
+[models."chat/small"]
+{PRICES}
+
+[models."claude/small"]
+{PRICES}
+max_output = 500
+{more}
+"""

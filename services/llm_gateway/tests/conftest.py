@@ -16,7 +16,7 @@ import openai
 import pytest
 from pydantic import SecretStr
 
-from model_upstream import KEY, Upstream
+from model_upstream import KEY, Upstream, two_wires
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
 from synthbench.contracts.registry import Service
 from synthbench.llm_gateway.bootstrap import bootstrap
@@ -112,28 +112,3 @@ async def gateway(start_gateway, upstream, monkeypatch) -> AsyncGenerator[Runnin
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
     async with start_gateway(two_wires(upstream.url)) as running:
         yield running
-
-
-PRICES = "prices = { input = 1.0, cached = 0.5, output = 10.0 }"
-
-
-def two_wires(url: str, more: str = "") -> str:
-    return f"""
-[providers.chat]
-kind = "openai"
-base_url = "{url}"
-api_key_env = "UPSTREAM_KEY"
-
-[providers.claude]
-kind = "anthropic"
-base_url = "{url}"
-api_key_env = "UPSTREAM_KEY"
-
-[models."chat/small"]
-{PRICES}
-
-[models."claude/small"]
-{PRICES}
-max_output = 500
-{more}
-"""
