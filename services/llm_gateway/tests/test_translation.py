@@ -172,7 +172,7 @@ def call_turn(**more: Any) -> dict:
     return {"messages": [{"role": "assistant", "content": None, "tool_calls": [call], **more}]}
 
 
-FUNCTION = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
+FUNCTION: dict[str, Any] = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
 FROM_OPENAI: dict[str, dict] = {
     "messages.system": {"messages": [{"role": "system", "content": "S"}]},
     "messages.developer": {"messages": [{"role": "developer", "content": "S"}]},

@@ -62,7 +62,7 @@ class Caller:
             await self.write(wire.stream_error(refusal))
             await self.end()
             return
-        headers = {"x-synthbench-code": refusal.code}
+        headers = {"x-synthbench-code": refusal.code, "x-synthbench-waited-seconds": f"{refusal.waited:.3f}"}
         if refusal.retry_after is not None:
             headers["retry-after"] = f"{max(1, round(refusal.retry_after))}"
         await self.answer(refusal.status, orjson.dumps(wire.refusal(refusal)), headers)

@@ -79,6 +79,7 @@ class Calls:
                 return model
             if call.caller.started:  # half an answer is out: nobody may pass another one off as its end
                 raise failure.refusal
+            failure.refusal.waited = call.waited
             decision = decide(
                 failure,
                 choice,
@@ -94,7 +95,6 @@ class Calls:
                 raise failure.refusal
             if decision.action == "again":
                 await asyncio.sleep(decision.pause)
-                call.waited += decision.pause
             else:
                 place, tries, failed = place + 1, 0, decision.reason
 

@@ -46,8 +46,9 @@ class Call:
     route: str
     deadline: float
     """Of the monotonic clock."""
+    began: float = field(default_factory=monotonic)
     waited: float = 0.0
-    """Seconds of our own waits so far."""
+    """Seconds before the newest try: pauses, rate limits, tries that failed. Not the model's doing."""
     tries: int = 0
 
 
@@ -111,6 +112,7 @@ class Tries:
         provider, name = self._models.find(model)
         prepared = prepare(call.asked, provider.wire, name, self._models.known(model))
         call.tries += 1
+        call.waited = monotonic() - call.began if call.tries > 1 else 0.0
         wire = self._wires[provider.wire]
         this = Try(call, call.tries, uuid7(), provider, wire, name, model, why, prepared)
         this.dropped += prepared.dropped

@@ -30,7 +30,7 @@ class LlmCalled(AttemptEvent):
     """1, 2, … within what the caller sees as one call."""
     first_token_seconds: float | None = None
     waited_seconds: float = 0.0
-    """Our own waits before this try: rate limits and pauses. Not on the agent's clock."""
+    """Between the call's beginning and this try: pauses and tries that failed. Not on the agent's clock."""
     choice: str = ""
     """Why this model: strategy, place among the candidates, what failed before."""
     dropped: list[str] = []

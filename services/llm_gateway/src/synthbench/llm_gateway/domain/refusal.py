@@ -16,3 +16,5 @@ class Refusal(Exception):
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.waited = 0.0
+        """Seconds of our own waits before it."""
