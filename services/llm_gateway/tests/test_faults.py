@@ -20,7 +20,8 @@ FAULTS = [
 UNKNOWN = {
     "upstream_reset", "upstream_timeout", "upstream_garbage", "broken_stream",
 }  # fmt: skip
-DEADLINE = 4.0
+DEADLINE, SLACK = 4.0, 8.0
+"""Seconds. What hangs hangs for 30; the slack is for a busy machine."""
 
 
 async def ask(gateway, wire: str, route: str, *, stream: bool, seconds: float = DEADLINE) -> str:
@@ -74,11 +75,11 @@ async def test_random_mixes(faulty, upstream, seed):
         route = chance.choice(["chat/small", "claude/small", "both"])
         began = monotonic()
         found = await ask(faulty, chance.choice(["openai", "anthropic"]), route, stream=chance.random() < 0.5)
-        assert monotonic() - began < DEADLINE + 2.0
+        assert monotonic() - began < DEADLINE + SLACK
         return found
 
-    found = Counter(await asyncio.gather(*(one(number) for number in range(40))))
-    assert found["ok"] > 10, found
+    found = Counter(await asyncio.gather(*(one(number) for number in range(24))))
+    assert found["ok"] > 5, found
     assert set(found) <= {"ok", *UNKNOWN, "upstream_status", "upstream_rate_limit", "circuit_open"}, found
     calls = await faulty.calls()
     assert len(calls) == len(upstream.seen)
@@ -88,8 +89,8 @@ async def test_random_mixes(faulty, upstream, seed):
     negative = sum(seen.served == "negative" for seen in upstream.seen if not seen.body.get("stream"))
     assert sum(not c["usage"]["cost_known"] for c in calls if c["outcome"] == "ok") == negative
     resets = sum(seen.served == "reset" for seen in upstream.seen)
-    broken = [call for call in calls if call["outcome"] in UNKNOWN]
-    assert len(broken) >= resets
+    assert sum(call["outcome"] == "upstream_reset" for call in calls) >= resets
+    assert not any(call["outcome"] == "upstream_unreachable" for call in calls)
 
 
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])

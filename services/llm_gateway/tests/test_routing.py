@@ -130,7 +130,14 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def after(failure: Any, **more: Any) -> tuple[str, float]:
-    given: dict[str, Any] = {"place": 0, "tries": 1, "max_tries": 3, "seconds_left": 60.0, "budget": RetryBudget(), "chance": 0.5}
+    given: dict[str, Any] = {
+        "place": 0,
+        "tries": 1,
+        "max_tries": 3,
+        "seconds_left": 60.0,
+        "budget": RetryBudget(),
+        "chance": 0.5,
+    }
     decision = decide(failure, CHOICE, **(given | more))
     return decision.action, decision.pause
 

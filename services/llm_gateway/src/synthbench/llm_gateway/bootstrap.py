@@ -73,6 +73,7 @@ async def bootstrap(chassis: Chassis) -> None:
 
     await outbox.start()
     Consumer(chassis, durable(Service.LLM_GATEWAY, "attempt.closed"), on_closed).start()
+    chassis.task("providers", models.probe())
     if settings.models_file is not None:
         chassis.task("models.toml", models.watch())
         loop = asyncio.get_running_loop()

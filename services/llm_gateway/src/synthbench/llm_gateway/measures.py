@@ -14,5 +14,6 @@ FIRST_TOKEN = Histogram(
 WAITED = Histogram("synthbench_llm_waited_seconds", "Our own waits before a try", ["provider"], buckets=_SECONDS)
 RETRIES = Counter("synthbench_llm_retries_total", "Tries after a failed one", ["action"])
 OPENED = Counter("synthbench_llm_breaker_opened_total", "Circuit breakers that opened", ["provider"])
+READY = Gauge("synthbench_llm_provider_ready", "1 where the provider answered when last asked", ["provider"])
 SHED = Counter("synthbench_llm_shed_total", "Calls refused because too many were on their way")
 INFLIGHT = Gauge("synthbench_llm_inflight", "Calls on their way")

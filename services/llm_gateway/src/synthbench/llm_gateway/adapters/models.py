@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import SecretStr
 from structlog.stdlib import BoundLogger
 
-from synthbench.chassis.errors import SettingsError
+from synthbench.chassis.errors import SettingsError, one_line
 from synthbench.chassis.logging import redact
+from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.domain.catalogue import Catalogue, CatalogueError, Model, ProviderSpec, read_catalogue
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Provider, ProviderConfig, factories
@@ -21,6 +22,7 @@ from synthbench.storage.artifacts import ArtifactStore
 UPSTREAM = "upstream"
 """The provider of every model that names no other."""
 _WATCH_SECONDS = 1.0
+_PROBE_SECONDS = 30.0
 _OFFERED = ("openai", "anthropic", "openrouter", "google")
 
 
@@ -96,6 +98,18 @@ class Models:
             if _stamp(path) != self._stamp:
                 await self.reload()
 
+    async def probe(self) -> None:
+        """Ask every provider from time to time whether it is there: a metric, and a line when it changes."""
+        known: dict[str, bool] = {}
+        while True:
+            for name, provider in list(self.providers.items()):
+                problem = await _problem(provider)
+                measures.READY.labels(name).set(0 if problem else 1)
+                if known.get(name, True) != (not problem):
+                    self._log.warning("provider", name=name, ready=not problem, problem=problem)
+                known[name] = not problem
+            await asyncio.sleep(_PROBE_SECONDS)
+
     async def reload(self) -> None:
         """Read the file again now."""
         try:
@@ -141,6 +155,14 @@ class Models:
         """Close all providers."""
         for provider in self.providers.values():
             await provider.aclose()
+
+
+async def _problem(provider: Provider) -> str:
+    try:
+        await provider.check()
+    except Exception as error:  # noqa: BLE001 - whatever a check raises is the finding
+        return one_line(error)
+    return ""
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

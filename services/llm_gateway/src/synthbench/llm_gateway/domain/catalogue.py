@@ -54,16 +54,6 @@ class Price(Entry):
     """The output's price where it is not named."""
 
 
-class Limits(Entry):
-    """What all replicas together may ask of a model."""
-
-    rpm: int | None = Field(default=None, ge=1)
-    """Requests a minute."""
-    tpm: int | None = Field(default=None, ge=1)
-    """Tokens a minute, input and output."""
-    concurrency: int | None = Field(default=None, ge=1)
-
-
 class ProviderSpec(Entry):
     """One place that answers."""
 
@@ -89,7 +79,6 @@ class Model(Entry):
     reasoning: bool = False
     prices: Price | None = None
     """genai-prices' where they are not named."""
-    limits: Limits = Limits()
     scores: dict[str, float] = {}
     """How good it is, by task category, by `category/difficulty`, and `default`; 0 to 1."""
     timeout_seconds: float | None = Field(default=None, gt=0)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import httpx
 
 from synthbench.chassis.errors import SettingsError
-from synthbench.llm_gateway.domain.failures import TryFailed, garbage, of_status, reset, timed_out, unreachable
+from synthbench.llm_gateway.domain.failures import Failure, TryFailed, garbage, of_status, reset, timed_out, unreachable
 from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 
 _CONNECT_SECONDS = 10.0
@@ -146,11 +146,18 @@ def _passed_on(response: httpx.Response) -> dict[str, str]:
     return {name: response.headers[name] for name in _PASSED_ON if name in response.headers}
 
 
-def _failure(error: httpx.HTTPError):  # noqa: ANN202 - Failure
+def _failure(error: httpx.HTTPError) -> Failure:
+    """What a broken exchange means. The transport calls every lost connection a failure to connect; aiohttp's own
+    exception tells whether there was one: after that the provider may have done the work."""
+    # PLC0415: aiohttp is only needed where there is an upstream.
+    from aiohttp import ClientConnectorError, ConnectionTimeoutError  # noqa: PLC0415 - only with an upstream
+
     reason = str(error) or type(error).__name__
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol):
+    if isinstance(error, httpx.PoolTimeout | httpx.UnsupportedProtocol):
         return unreachable(reason)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error.__cause__, ClientConnectorError | ConnectionTimeoutError):
+        return unreachable(reason)
+    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
         return timed_out(type(error).__name__)
     return reset(reason)
 
