@@ -5,12 +5,15 @@ import signal
 
 from synthbench.chassis.consumer import Consumer, Delivery
 from synthbench.chassis.errors import SettingsError
+from synthbench.chassis.health import Guard
+from synthbench.chassis.listener import Listener
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
 from synthbench.llm_gateway.adapters.models import Models
+from synthbench.llm_gateway.admin import admin_app
 from synthbench.llm_gateway.api import Gateway
 from synthbench.llm_gateway.calls import Calls
 from synthbench.llm_gateway.domain.accounts import Caps
@@ -78,6 +81,7 @@ async def bootstrap(chassis: Chassis) -> None:
         chassis.task("models.toml", models.watch())
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: chassis.task("models.toml again", models.reload()))
+    await serve_admin(chassis, settings, database)
     chassis.health.check("postgres", database.ping)
     chassis.health.mount("/", gateway, guarded=False)  # it has keys of its own: the attempts'
 
@@ -86,3 +90,12 @@ def caps(settings: GatewaySettings) -> Caps:
     """The deployment's budgets in millionths of a dollar."""
     day, month = settings.day_budget_usd, settings.month_budget_usd
     return Caps(None if day is None else round(day * _MICRO), None if month is None else round(month * _MICRO))
+
+
+async def serve_admin(chassis: Chassis, settings: GatewaySettings, database: Database) -> None:
+    """Costs and budgets, on a port that models' callers need not reach."""
+    app = admin_app(database)
+    listener = Listener(Guard(app, settings.api_token) if settings.api_token else app, setting="admin_port")
+    port = await listener.serve(settings.http_host, settings.admin_port)
+    chassis.log.info("admin listening", host=settings.http_host, port=port)
+    chassis.on_drain(listener.close)

@@ -46,6 +46,9 @@ class Claims:
             if decision.status != "granted":
                 status = "busy" if decision.status == "busy" else "gone"
                 return ClaimReply(status=status, reason=decision.reason, retry_after=decision.retry_after)
+            if locked.paused and locked.lease is None:
+                await transaction.execute("unready", rollout_id=request.rollout_id)
+                return ClaimReply(status="gone", reason=f"paused: {locked.paused}")
             reply = await self._grant(transaction, locked, decision.attempt, request.executor)
         failpoint("scheduler.after_grant")
         await self._handlers.feed()
@@ -96,6 +99,8 @@ class Claims:
             difficulty=rollout.task.difficulty,
             sample=rollout.sample,
             recording=rollout.recording,
+            campaign_cost_microusd=locked.campaign_cost_microusd,
+            campaign_epoch=locked.campaign_epoch,
         )
         payload = {
             **claims.to_dict(),

@@ -56,6 +56,8 @@ class Layout:
     ports: Mapping[Instance, int]
     pools: Sequence[str]
     """Sandbox engines, preferred first."""
+    admin_port: int = 0
+    """Of the first llm-gateway's admin API; the others take a free one."""
 
     def url(self, service: Service, number: int = 1) -> str:
         """Base URL of a service's HTTP side."""
@@ -99,6 +101,8 @@ class Layout:
             env["SYNTHBENCH_ATTEMPT_KEY_SECRET"] = self.data.secret("attempt-key")
         if service is Service.SCHEDULER:
             env["SYNTHBENCH_POOLS"] = ",".join(self.pools)
+        if service is Service.LLM_GATEWAY:
+            env["SYNTHBENCH_ADMIN_PORT"] = str(self.admin_port if instance.number == 1 else 0)
         if service is Service.EXECUTOR:
             env["SYNTHBENCH_ENGINES"] = ",".join(self.pools)
             env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
