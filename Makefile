@@ -4,6 +4,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 NAME ?=
+ENGINE ?=
 ARGS ?=
 
 help: ## list the targets
@@ -34,8 +35,8 @@ docs: setup-dev ## write docs/asyncapi.json and deploy/compose/nats.conf from th
 	@$(BIN)/python scripts/asyncapi.py
 	@$(BIN)/python scripts/compose_files.py
 
-test-kills: setup-dev ## kill everything at every point, one by one (half an hour)
-	@FULL=1 $(BIN)/pytest -v tests/e2e/test_kills.py tests/e2e/test_outages.py
+test-kills: setup-dev ## kill everything at every point, one by one (half an hour; ENGINE=docker for containers)
+	@FULL=1 SYNTHBENCH_TEST_ENGINE=$(ENGINE) $(BIN)/pytest -v tests/e2e/test_kills.py tests/e2e/test_outages.py tests/e2e/test_resume.py
 
 test-compose: setup-dev ## docker-compose.yml, up to a curated trajectory and down again
 	@scripts/test_compose.sh

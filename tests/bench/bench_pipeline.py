@@ -7,24 +7,16 @@ many containers and an exec for each command.
 """
 
 import asyncio
-import base64
-import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import nats
 import psycopg
 
-from synthbench.cli.embedded.children import free_port
-from synthbench.cli.endpoints import Endpoints
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.protocol import SandboxSpec
 from synthbench.tasks.library import load_library_task
@@ -32,8 +24,8 @@ from synthbench.tasks.library import load_library_task
 from . import peers
 from .report import QUICK, Report
 from .sdk import Sdk
+from .stack import TASK, Stack, commands, memory_mb, running, turns, upstream
 
-TASK = "simple-task-001"
 ENGINE = os.environ.get("ENGINE", "bubblewrap")
 FULL = os.environ.get("FULL") == "1"
 IN_DOCKER = ENGINE == "docker"
@@ -48,17 +40,6 @@ FLOOR_RUNS = 3 if QUICK else 40
 STEPS = 6
 
 
-def commands() -> list[str]:
-    """Five commands that solve the task, as a model would write them; the sixth step submits."""
-    files = load_library_task(TASK).solution_changes()
-    writes = " && ".join(
-        f"echo {base64.b64encode(data).decode()} | base64 -d > {path}"
-        for path, data in files.items()
-        if data is not None
-    )
-    return ["ls -R", "cat billing/*.py", writes, "python3 -m unittest -q 2>&1 | tail -3", "git status 2>&1 | head -3"]
-
-
 def main() -> None:
     report = Report("pipeline" if ENGINE == "bubblewrap" else f"pipeline-{ENGINE}")
     with tempfile.TemporaryDirectory(prefix="synthbench-bench-", ignore_cleanup_errors=True) as name:
@@ -66,7 +47,7 @@ def main() -> None:
         folder.chmod(0o711)
         if not IN_DOCKER:
             asyncio.run(floor(report, folder / "floor"))
-        with upstream(folder, "ours", [[["bash", {"command": one}]] for one in commands()] + [[["submit", {}]]]) as url:
+        with upstream(folder, "ours", turns()) as url:
             for permits in COUNTS:
                 ours(report, folder / f"data-{permits}", url, permits)
         if IN_DOCKER:
@@ -80,24 +61,6 @@ def main() -> None:
 
 def best(report: Report) -> float:
     return max(value for case, value in report.facts.items() if case.startswith(("rate, 4", "rate, 8")))
-
-
-@contextmanager
-def upstream(folder: Path, name: str, script: list) -> Generator[str]:
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(script))
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("upstream.py")), str(port), str(path)], stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    try:
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 async def floor(report: Report, root: Path) -> None:
@@ -145,52 +108,24 @@ def raw_floor(report: Report) -> None:
 
 
 def ours(report: Report, folder: Path, url: str, permits: int) -> None:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("SYNTHBENCH_")}
-    env |= {
-        "SYNTHBENCH_DATA_DIR": str(folder), "SYNTHBENCH_ENGINES": ENGINE,
-        "SYNTHBENCH_PERMITS": str(permits), "SYNTHBENCH_READY_LIMIT": "16",
-        "SYNTHBENCH_UPSTREAM_BASE_URL": url, "SYNTHBENCH_UPSTREAM_API_KEY": "none",
-    }  # fmt: skip
-    command = [sys.executable, "-m", "synthbench.cli"]
-    subprocess.run([*command, "up"], env=env, check=True, timeout=120, stderr=subprocess.DEVNULL)
-    try:
-        status = json.loads((folder / "run/status.json").read_text())
-        password = (folder / "secrets/postgres").read_text()
-        dsn = f"postgresql://synthbench:{password}@127.0.0.1:{status['postgres_port']}/postgres"
-        endpoints = Endpoints.load(folder / "run/stack.json")
-        assert endpoints is not None
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            asyncio.run(submit(endpoints, 2))  # warm
-            wait(connection, 2)
-            total = 2
-            for count in COUNTS[permits]:
-                cpu, busy, began = cpu_seconds(status), busy_seconds(), time.perf_counter()
-                taken = containers_taken(status)
-                asyncio.run(submit(endpoints, count))
-                total += count
-                wait(connection, total)
-                seconds = time.perf_counter() - began
-                case = f"{permits} at a time, {count} attempts"
-                report.facts[f"rate, {case}, trajectories/s"] = round(count / seconds, 2)
-                report.facts[f"CPU ms a trajectory, {case}, whole machine"] = round(
-                    (busy_seconds() - busy) * 1000 / count
-                )
-                report.facts[f"CPU ms a trajectory, {case}, services"] = round(
-                    (cpu_seconds(status) - cpu) * 1000 / count
-                )
-                report.facts[f"memory MB of all processes, {case}"] = memory_mb(status)
-                if IN_DOCKER:
-                    report.facts["containers a trajectory, ours"] = (containers_taken(status) - taken) / count
-            if permits == 1:
-                over_floor(report, connection)
-            row = connection.execute(
-                "select count(*) filter (where outcome = 'solved' and verdict = 'accept' and curation is not null) "
-                "from catalogue.trajectories"
-            ).fetchone()
-            assert row is not None
-            assert row[0] == total, f"{row[0]} of {total} were solved, verified twice, scored and curated"
-    finally:
-        subprocess.run([*command, "down", "--now"], env=env, check=False, timeout=120, stderr=subprocess.DEVNULL)
+    with running(folder, ENGINE, permits, url) as stack:
+        stack.make(2)  # warm
+        for count in COUNTS[permits]:
+            cpu, busy, began = sum(stack.each(cpu_seconds).values()), busy_seconds(), time.perf_counter()
+            taken = containers_taken(stack)
+            stack.make(count)
+            seconds = time.perf_counter() - began
+            used = sum(stack.each(cpu_seconds).values()) - cpu
+            case = f"{permits} at a time, {count} attempts"
+            report.facts[f"rate, {case}, trajectories/s"] = round(count / seconds, 2)
+            report.facts[f"CPU ms a trajectory, {case}, whole machine"] = round((busy_seconds() - busy) * 1000 / count)
+            report.facts[f"CPU ms a trajectory, {case}, services"] = round(used * 1000 / count)
+            report.facts[f"memory MB of all processes, {case}"] = round(sum(stack.each(memory_mb).values()))
+            if IN_DOCKER:
+                report.facts["containers a trajectory, ours"] = (containers_taken(stack) - taken) / count
+        if permits == 1:
+            over_floor(report, stack.connection)
+        stack.all_good()
 
 
 _TIMES = """
@@ -210,31 +145,9 @@ def over_floor(report: Report, connection: psycopg.Connection) -> None:
     report.facts["cost of a trajectory over its raw sandboxes, ms"] = round(1000 / rate - floor, 1)
 
 
-async def submit(endpoints: Endpoints, count: int) -> None:
-    client = await nats.connect(
-        endpoints.nats_url, user=endpoints.nats_user, password=endpoints.nats_password.get_secret_value(),
-        inbox_prefix=b"_INBOX.client",
-    )  # fmt: skip
-    for start in range(0, count, 100):
-        body = {"task": TASK, "route": "bench-model", "samples": min(100, count - start), "seed": start,
-                "allow_unknown_price": True}  # fmt: skip
-        await client.jetstream().publish("task.submitted", json.dumps(body).encode())
-    await client.close()
-
-
-def wait(connection: psycopg.Connection, total: int) -> None:
-    deadline = time.monotonic() + 1200
-    while True:
-        row = connection.execute("select count(*) from scheduler.rollouts where state = 'curated'").fetchone()
-        if row and row[0] >= total:
-            return
-        assert time.monotonic() < deadline, f"{row} of {total} curated"
-        time.sleep(0.05)
-
-
-def containers_taken(status: dict) -> float:
+def containers_taken(stack: Stack) -> float:
     """As the executor counts them."""
-    text = httpx.get(f"{status['urls']['executor']}/metrics", timeout=10, trust_env=False).text
+    text = httpx.get(f"{stack.status['urls']['executor']}/metrics", timeout=10, trust_env=False).text
     lines = [
         line
         for line in text.splitlines()
@@ -243,38 +156,16 @@ def containers_taken(status: dict) -> float:
     return float(lines[0].split()[-1]) if lines else 0.0
 
 
-def _each(status: dict, read: Callable[[Path], float]) -> float:
-    total = 0.0
-    for pid in status["processes"].values():
-        try:
-            total += read(Path(f"/proc/{pid}"))
-        except OSError:
-            continue
-    return total
-
-
 def busy_seconds() -> float:
     """Of all processors, whoever used them."""
     user, nice, system, _, _, irq, soft, *_ = (int(word) for word in Path("/proc/stat").read_text().split()[1:9])
     return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
 
 
-def cpu_seconds(status: dict) -> float:
-    """Of the processes that live, and of their children that ended (sandboxes, Postgres' backends)."""
-
-    def read(process: Path) -> float:
-        fields = (process / "stat").read_text().rpartition(")")[2].split()
-        return sum(int(fields[place]) for place in (11, 12, 13, 14)) / os.sysconf("SC_CLK_TCK")
-
-    return _each(status, read)
-
-
-def memory_mb(status: dict) -> int:
-    def read(process: Path) -> float:
-        lines = (process / "status").read_text().splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
-
-    return round(_each(status, read))
+def cpu_seconds(process: Path) -> float:
+    """Of one that lives, and of its children that ended (sandboxes, Postgres' backends)."""
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    return sum(int(fields[place]) for place in (11, 12, 13, 14)) / os.sysconf("SC_CLK_TCK")
 
 
 def local(report: Report, folder: Path) -> None:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from synthbench.contracts.ids import canonical_json, derived_id, sha256_digest, uuid7
-from synthbench.contracts.records import Outcome, Usage
+from synthbench.contracts.records import ArtifactRef, Outcome, Usage
 from synthbench.contracts.registry import EVENTS, Service, Stream, durable, durables
 from synthbench.contracts.rpc import ClaimReply
-from synthbench.contracts.steps import Action, Step, step_digest
+from synthbench.contracts.steps import Action, State, Step, StepOrigin, step_digest
 from synthbench.contracts.streams import STREAMS
 
 
@@ -40,6 +40,22 @@ def test_a_step_digest_covers_everything_but_itself():
     assert step_digest(step) == step.digest
     assert step.model_copy(update={"action": Action(message="x")}).sealed().digest != step.digest
     assert Step.model_validate_json(step.to_json()).sealed().digest == step.digest
+
+
+def test_fields_that_came_later_leave_older_digests_as_they_are():
+    step = Step(
+        started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 2, tzinfo=UTC),
+        action=Action(message="x"), state=State(cwd="/workspace", patch="p"),
+    ).sealed()  # fmt: skip
+    assert step.digest == "sha256:3828098fde0f156c5a9867d015c0fa96ff3decc479a9aae722c57bd5ea626888"
+    origin = StepOrigin(rollout_id=uuid7(), attempt=1)
+    checkpoint = ArtifactRef(uri="artifact://key/x", digest="sha256:" + "0" * 64)
+    for later in (
+        {"copied_from": origin},
+        {"state": step.state.model_copy(update={"checkpoint": checkpoint})},
+        {"state": step.state.model_copy(update={"left_out": {"a": "is a device"}})},
+    ):
+        assert step.model_copy(update=later).sealed().digest != step.digest
 
 
 counts = st.integers(min_value=0, max_value=10**9)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -14,28 +14,36 @@ import structlog
 from pydantic import SecretStr
 
 from synthbench.contracts.events import StepRecorded
-from synthbench.contracts.journal import JournalEvent
-from synthbench.contracts.records import Rollout, RolloutLimits, TaskInfo
+from synthbench.contracts.journal import JournalEvent, journal_key
+from synthbench.contracts.records import ArtifactRef, Rollout, RolloutLimits, TaskInfo
 from synthbench.contracts.steps import Step
 from synthbench.executor.adapters.model import GatewayModel
+from synthbench.executor.beginning import Ground
 from synthbench.executor.domain.clock import Clock
+from synthbench.executor.domain.resuming import Start
 from synthbench.executor.recorder import Recorder, Scope
 from synthbench.executor.scaffold import World
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.protocol import Sandbox, SandboxSpec
+from synthbench.storage.artifacts import FilesStore
 from synthbench.tasks.library import load_library_task
 
 
 @dataclass
 class Heard:
-    """Stands where the `Announcer` stands."""
+    """Stands where the `Announcer` stands: keeps the journal, and has no bus."""
 
     scope: Scope
+    store: FilesStore
     steps: list[Step] = field(default_factory=list)
+
+    async def keep(self, archive: bytes) -> ArtifactRef:
+        return await self.store.put(archive)
 
     async def announce(self, event: JournalEvent) -> None:
         assert isinstance(event, StepRecorded)
+        await self.store.put_named(journal_key(event), event.to_json())
         self.steps.append(event.step)
 
 
@@ -90,27 +98,37 @@ def script() -> Script:
     return Script()
 
 
+@pytest.fixture
+def artifacts(tmp_path: Path) -> FilesStore:
+    return FilesStore(tmp_path / "artifacts")
+
+
 MakeWorld = Callable[..., World]
 
 
 @pytest.fixture
-async def make_world(sandbox: Sandbox, script: Script) -> AsyncGenerator[MakeWorld]:
+async def make_world(sandbox: Sandbox, script: Script, artifacts: FilesStore) -> AsyncGenerator[MakeWorld]:
     baseline = await sandbox.snapshot()
     async with httpx.AsyncClient(transport=httpx.MockTransport(script)) as client:
 
-        def make(*, settings: dict[str, Any] | None = None, **limits: Any) -> World:
+        def make(
+            *, settings: dict[str, Any] | None = None, ground: Ground | None = None, attempt: int = 1,
+            rollout_id: UUID | None = None, **limits: Any,
+        ) -> World:  # fmt: skip
+            ground = ground or Ground(sandbox, Start(), baseline, baseline)
             package = load_library_task("simple-task-001")
             task = TaskInfo(name=package.id, digest="sha256:" + "0" * 64)
             rollout = Rollout(
-                rollout_id=uuid4(), submission_id=uuid4(), campaign="c", task=task, scaffold="native", route="m",
-                pool="process", limits=RolloutLimits(**limits),
+                rollout_id=rollout_id or uuid4(), submission_id=uuid4(), campaign="c", task=task, scaffold="native",
+                route="m", pool="process", limits=RolloutLimits(**limits),
             )  # fmt: skip
             clock = Clock(rollout.limits)
-            heard = Heard(Scope(rollout.submission_id, "c", rollout.rollout_id, 1))
+            heard = Heard(Scope(rollout.submission_id, "c", rollout.rollout_id, attempt), artifacts)
             model = GatewayModel(client, "http://gateway", SecretStr("key"), "m", patience=0)
             return World(
-                rollout, package, sandbox, model, Recorder(heard, sandbox, baseline, clock), clock,
-                ExecutorSettings(**(settings or {})), structlog.stdlib.get_logger(),
+                rollout, package, ground.sandbox, model,
+                Recorder(heard, ground.sandbox, ground.now, clock, checkpoints=True), clock,
+                ExecutorSettings(**(settings or {})), structlog.stdlib.get_logger(), ground.start,
             )  # fmt: skip
 
         yield make

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -42,6 +43,11 @@ asyncio.run(main())
 """
 
 
+def new_mark() -> str:
+    """Seconds that nobody else on this machine sleeps for."""
+    return f"4711.{secrets.randbelow(10**9):09}"
+
+
 def sleeping(mark: str) -> bool:
     """Whether somebody sleeps for so many seconds."""
     needle = f"sleep\0{mark}\0".encode()
@@ -61,7 +67,13 @@ def hold(engine: SandboxEngine, root: Path, mark: str) -> "subprocess.Popen[str]
     )
     assert held.stdout is not None
     assert held.stdout.readline() == "ready\n"
-    assert sleeping(mark)
+    began = time.monotonic()
+    while not sleeping(mark):
+        if time.monotonic() - began > 20:
+            held.kill()
+            held.communicate()
+            raise AssertionError(f"nobody sleeps for {mark} s")
+        time.sleep(0.05)
     return held
 
 
@@ -79,23 +91,26 @@ async def test_a_thousand_orphans_leave_nobody_who_counts(engine: SandboxEngine)
 
 @both
 async def test_it_ends_at_once_when_the_host_is_killed(engine: SandboxEngine, root: Path):
-    held = hold(engine, root, "4711.1")
+    mark = new_mark()
+    held = hold(engine, root, mark)
     held.kill()
     held.communicate()
     began = time.monotonic()
-    while sleeping("4711.1"):
+    while sleeping(mark):
         assert time.monotonic() - began < 5
         await asyncio.sleep(0.1)
+    assert await engine.reap() == ["held"]
 
 
 @pytest.mark.parametrize("engine", ENGINES if os.environ.get("FULL") else ENGINES[:1], indirect=True)
 async def test_it_ends_soon_when_the_host_is_stopped(engine: SandboxEngine, root: Path):
     """Half a minute; with FULL=1 in each engine."""
-    held = hold(engine, root, "4711.2")
+    mark = new_mark()
+    held = hold(engine, root, mark)
     try:
         held.send_signal(signal.SIGSTOP)
         began = time.monotonic()
-        while sleeping("4711.2"):
+        while sleeping(mark):
             assert time.monotonic() - began < 50
             await asyncio.sleep(0.2)
         assert time.monotonic() - began > 10  # a pause alone ends nothing

@@ -9,6 +9,7 @@ from synthbench.sandbox.docker import BASE_IMAGE, DockerEngine
 from synthbench.sandbox.docker.seccomp import profile
 from synthbench.sandbox.errors import EngineUnavailable
 from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
+from synthbench.sandbox.tree.notices import Notices
 
 docker_only = pytest.mark.parametrize("engine", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)
 
@@ -38,6 +39,24 @@ async def test_the_named_runtime_and_image_are_used(engine: SandboxEngine, root:
     result = await sandbox.run(["echo", "x"], timeout=20)
     await other.aclose()
     assert result.stdout == b"x\n"
+
+
+@docker_only
+async def test_where_the_engine_writes_unnoticed_every_step_is_a_walk(
+    engine: SandboxEngine, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As in a virtual machine that shares the folder: our kernel hears nothing of what is written inside."""
+    assert (await engine.probe()).noticed
+    monkeypatch.setattr(Notices, "_sort", lambda *_: None)
+    deaf = DockerEngine(root / "deaf")
+    isolation = await deaf.probe()
+    sandbox = await deaf.create(SandboxSpec(owner="t"))
+    before = await sandbox.snapshot()
+    await sandbox.run(["sh", "-c", "echo x >there"], timeout=20)
+    diff, _ = await sandbox.step(before)
+    await deaf.aclose()
+    assert not isolation.noticed
+    assert [change.path for change in diff.changes] == ["there"]
 
 
 def test_the_profile_allows_what_programs_need_and_no_more():

@@ -26,10 +26,6 @@ class AttemptClaims(Record):
     category: str = ""
     difficulty: str = ""
     """Of the task: what capability routes choose by, and what costs are added up by."""
-    sample: int = 0
-    """With the seed, it tells repeated samples of one task apart in recordings."""
-    recording: str = ""
-    """The campaign's recording mode; empty for the deployment's."""
     campaign_cost_microusd: int | None = None
     """Cap over everything that the campaign spends; None for no cap."""
     campaign_epoch: int = 0

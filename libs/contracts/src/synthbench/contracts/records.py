@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -14,14 +14,6 @@ Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}$")]
 """A name that people choose: campaigns, tasks, scaffolds, routes."""
-
-
-Recording = Literal["", "off", "on", "read-only", "write-only"]
-"""What the llm-gateway does with recordings of model calls; empty leaves it to the deployment's setting.
-
-`on` answers from a recording where there is one, and records else; `read-only` answers from recordings alone;
-`write-only` records and never answers from one.
-"""
 
 
 class Outcome(StrEnum):
@@ -129,6 +121,16 @@ class TaskInfo(Record):
     licence: str = ""
 
 
+class ForkPoint(Record):
+    """Where a rollout branches off a stored trajectory: it keeps the steps 0..`step`, and goes on from there."""
+
+    trajectory_id: UUID
+    artifact: Digest
+    """Of the stored trajectory, as the catalogue names it."""
+    step: int = Field(ge=0)
+    """Index of the last step that is kept."""
+
+
 class Rollout(Record):
     """One planned sample: this task, this scaffold, this model route. Exactly one result of it counts."""
 
@@ -150,7 +152,8 @@ class Rollout(Record):
     allow_unknown_price: bool = False
     simulated: bool = False
     """Made by `sim/*` or by a scaffold without a model; never exported unless asked for by name."""
-    recording: Recording = ""
+    forked_from: ForkPoint | None = None
+    """The trajectory whose first steps every attempt of this rollout begins with."""
 
 
 class Timing(Record):

@@ -35,6 +35,8 @@ class ClaimReply(Record):
     lease_seconds: float = 0.0
     """The lease runs out when no heartbeat came for so long."""
     deadline: datetime | None = None
+    given_back: list[int] = []
+    """Earlier attempts that a draining executor gave back: their end was no failure."""
 
     @field_serializer("attempt_key", when_used="json")
     def _reveal(self, key: SecretStr | None) -> str | None:

@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from synthbench.contracts.ids import canonical_json, sha256_digest
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import Digest, Timing, Usage
+from synthbench.contracts.records import ArtifactRef, Digest, Timing, Usage
 
 
 class ToolCall(Record):
@@ -60,6 +62,11 @@ class State(Record):
     changed: list[ChangedPath] = []
     patch: str = ""
     """Unified diff of text files since the step before."""
+    checkpoint: ArtifactRef | None = None
+    """Archive of what the step changed: the initial workspace, and the checkpoints of the steps 0..k one after the
+    other, are the files after step k. None where nothing changed, or where no checkpoint is kept."""
+    left_out: dict[str, str] = {}
+    """Paths that changed and are not in the checkpoint, each with the reason: devices, links out, what is too big."""
 
 
 class ModelCall(Record):
@@ -80,6 +87,14 @@ class ModelCall(Record):
     """The raw response body as text."""
 
 
+class StepOrigin(Record):
+    """The step that another one is a copy of: there its work was done, and paid for."""
+
+    rollout_id: UUID
+    attempt: int = Field(ge=1)
+    index: int = 0
+
+
 class Step(Record):
     """One step of an attempt. Its id is (rollout, attempt, index)."""
 
@@ -95,6 +110,8 @@ class Step(Record):
     timing: Timing = Timing()
     model_call: ModelCall | None = None
     """None for scaffolds that use no model."""
+    copied_from: StepOrigin | None = None
+    """Set where an attempt resumed or forked: the step was taken over, not done again."""
     digest: Digest | Literal[""] = ""
     """Over everything else in the step, see `step_digest`."""
 
@@ -104,5 +121,12 @@ class Step(Record):
 
 
 def step_digest(step: Step) -> str:
-    """Digest of the canonical JSON of all fields but `digest`."""
-    return sha256_digest(canonical_json(step.model_dump(mode="json", exclude={"digest"})))
+    """Digest of the canonical JSON of all fields but `digest`.
+
+    Fields that the contract got later count only where they are set, so that the digests of older records still hold.
+    """
+    content = step.model_dump(mode="json", exclude={"digest"})
+    for holder, name in ((content, "copied_from"), (content["state"], "checkpoint"), (content["state"], "left_out")):
+        if not holder[name]:
+            del holder[name]
+    return sha256_digest(canonical_json(content))

@@ -36,7 +36,11 @@ class AttemptContext(Record):
     executor: str = ""
     sandbox: SandboxInfo = SandboxInfo()
     resumed_from: int | None = None
-    """Index of the step whose checkpoint this attempt started from."""
+    """Index of the step whose checkpoint this attempt started from: an earlier attempt's, or a forked trajectory's."""
+    resumed_attempt: int | None = None
+    """The earlier attempt of the same rollout that was resumed; None for a fork's own beginning."""
+    lost: list[str] = []
+    """What resuming could not bring back: running processes, files that no checkpoint holds."""
 
 
 class Trajectory(Record):
@@ -59,7 +63,9 @@ class Trajectory(Record):
     patch: str = ""
     """The agent's whole change as a unified text diff, for people and exports; `diff` is the exact one."""
     usage: Usage = Usage()
+    """Of this attempt's own steps: copied ones were paid for where they come from."""
     timing: Timing = Timing()
+    """Of this attempt's own steps."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     kept: list[KeptFile] = []

@@ -250,6 +250,8 @@ class Isolation:
         isolated: code inside cannot reach the host, its network or another sandbox.
         unenforced: one line for each thing asked for by a spec that is not held up, with the reason.
         network: the most that a spec may ask for here.
+        noticed: this process's kernel notices what is written inside; where the engine runs on another one (a virtual
+            machine, a shared file system) it does not, and every step walks the workspace.
     """
 
     engine: str
@@ -257,6 +259,7 @@ class Isolation:
     isolated: bool
     unenforced: tuple[str, ...]
     network: Network = "none"
+    noticed: bool = True
 
 
 class Shell(Protocol):

@@ -14,8 +14,9 @@ from rich.table import Table
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskRejected, TrajectoryCurated
 from synthbench.contracts.loose import as_list, as_object, parse_object
+from synthbench.contracts.records import Rollout
 from synthbench.contracts.steps import Observation, Step, ToolCall
-from synthbench.contracts.trajectory import Trajectory
+from synthbench.contracts.trajectory import AttemptContext, Trajectory
 
 _PIPED_WIDTH = 160
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
@@ -59,10 +60,22 @@ def started(event: AttemptStarted) -> None:
     driver = f"{rollout.scaffold} with {rollout.route}" if rollout.route else rollout.scaffold
     place = box.engine if box.isolated else f"{box.engine}, NOT ISOLATED"
     attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
+    attempt += begun_after(event.context, rollout)
     out.print(
         f"[bold]{escape(rollout.task.name)}[/bold] ({rollout.task.category}, {rollout.task.difficulty})"
         f" · {escape(driver)} · {place}{attempt}"
     )
+
+
+def begun_after(context: AttemptContext, rollout: Rollout) -> str:
+    """Whose steps an attempt began with; empty where it began with none."""
+    if context.resumed_from is None:
+        return ""
+    fork = rollout.forked_from
+    whose = (
+        f"attempt {context.resumed_attempt}" if context.resumed_attempt else f"trajectory {fork and fork.trajectory_id}"
+    )
+    return f", goes on after step {context.resumed_from + 1} of {whose}"
 
 
 def recorded(event: StepRecorded) -> None:
@@ -125,6 +138,8 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
     }
     if trajectory.rollout.simulated:
         rows["note"] = "simulated: kept out of exports unless asked for by name"
+    if begun := begun_after(trajectory.context, trajectory.rollout):
+        rows["begun"] = begun.removeprefix(", ")
     rows |= {"trajectory": str(trajectory.trajectory_id), "JSON": escape(location)}
     for label, value in rows.items():
         out.print(f"[dim]{label:<12}[/dim]{value}")

@@ -1,6 +1,7 @@
 """From a closed attempt to a stored trajectory: assembled, written, read back, announced once."""
 
 import asyncio
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -89,7 +90,7 @@ class Finaliser:
     async def tidy_journals(self) -> int:
         """Take in what an outlived executor journalled after its attempt was stored; return how many steps.
 
-        They are kept aside, and then their journal goes, too.
+        They are kept aside, and then their journal goes, too; not while another attempt may resume from it.
         """
         late: dict[Key, list[str]] = {}
         async for key in self._store.list("journal/"):
@@ -98,15 +99,20 @@ class Finaliser:
         kept = 0
         async with self._database.connection() as connection:
             wanted = {"rollouts": [key[0] for key in late], "attempts": [key[1] for key in late]}
-            rows = await connection.execute(SQL["stored_long_ago"], {**wanted, "seconds": _LATE_SECONDS})
+            ages = {"seconds": _LATE_SECONDS, "kept": self._settings.lost_journal_seconds}
+            rows = await connection.execute(SQL["stored_long_ago"], {**wanted, **ages})
             stored = await rows.fetchall()
-            for row in stored:
-                for key in late[row["rollout_id"], row["attempt"]]:
-                    kept += await self._set_aside(connection, key)
         for row in stored:
-            for key in late[row["rollout_id"], row["attempt"]]:
-                await self._store.delete(key_uri(key))
+            kept += await self._clear(late[row["rollout_id"], row["attempt"]])
         return kept
+
+    async def _clear(self, keys: Sequence[str]) -> int:
+        """Keep aside what the catalogue does not know of a journal, then delete it; return how many steps that were."""
+        async with self._database.connection() as connection:
+            kept = [await self._set_aside(connection, key) for key in keys]
+        for key in keys:
+            await self._store.delete(key_uri(key))
+        return sum(kept)
 
     async def _set_aside(self, connection: Connection, key: str) -> bool:
         if not key.rpartition("/")[2].isdigit():
@@ -138,7 +144,7 @@ class Finaliser:
                 trajectory = build(closed, started, assembly, await self._patch(closed))
                 await self._record(connection, closed, trajectory)
         failpoint("collector.recorded")
-        await self._drop_journal(*key)
+        await self._let_go(*key)
         return True
 
     async def _assemble(self, connection: Connection, closed: AttemptClosed, waited: float) -> Assembly | None:
@@ -211,14 +217,25 @@ class Finaliser:
             model = TrajectoryScored if row["kind"] == "scored" else TrajectoryCurated
             await apply_verdict(connection, SQL, model.model_validate_json(row["body"]))
 
-    async def _drop_journal(self, rollout_id: UUID, attempt: int) -> None:
-        """The stored trajectory was read back: the journal has done its work."""
-        async for key in self._store.list(journal_prefix(rollout_id, attempt)):
-            await self._store.delete(key_uri(key))
+    async def _let_go(self, rollout_id: UUID, attempt: int) -> None:
+        """The stored trajectory was read back: its journal has done its work, unless another attempt may follow.
+
+        With the last attempt go the journals of those before it.
+        """
+        async with self._database.connection() as connection:
+            rows = await connection.execute(SQL["attempts_over"], {"rollout_id": rollout_id})
+            over = [row["attempt"] for row in await rows.fetchall()]
+        for number in over:
+            keys = [key async for key in self._store.list(journal_prefix(rollout_id, number))]
+            if number != attempt:
+                await self._clear(keys)
+                continue
+            for key in keys:
+                await self._store.delete(key_uri(key))
 
 
 def _row(closed: AttemptClosed, trajectory: Trajectory, artifact: ArtifactRef) -> dict[str, Any]:
-    summary = summarise(trajectory)
+    summary, fork = summarise(trajectory), trajectory.rollout.forked_from
     return {
         "trajectory_id": trajectory.trajectory_id,
         "rollout_id": closed.rollout_id,
@@ -245,4 +262,7 @@ def _row(closed: AttemptClosed, trajectory: Trajectory, artifact: ArtifactRef) -
         "incomplete": trajectory.incomplete,
         "detail": trajectory.detail,
         "artifact": Jsonb(artifact.to_dict()),
+        "forked_from": fork.trajectory_id if fork else None,
+        "forked_step": fork.step if fork else None,
+        "resumed_from": trajectory.context.resumed_from if trajectory.context.resumed_attempt else None,
     }

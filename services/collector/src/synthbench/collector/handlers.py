@@ -131,6 +131,7 @@ class Handlers:
                     "campaign": body.campaign,
                     "body": body.model_dump_json(),
                     "trace": Jsonb(current_trace()),
+                    "last": isinstance(body, AttemptClosed) and (body.last or body.counted),
                 },
             )
             if isinstance(body, AttemptClosed) and body.counted:

@@ -14,3 +14,5 @@ class CollectorSettings(Settings):
     """A closed attempt whose steps are not all there for so long is completed from the journal."""
     give_up_seconds: float = Field(default=60.0, gt=0)
     """After so long it is stored as it is, and says what is missing."""
+    lost_journal_seconds: float = Field(default=86_400.0, gt=0)
+    """The journal of a lost attempt is kept for the next one to resume from, but no longer than this."""

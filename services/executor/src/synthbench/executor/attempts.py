@@ -22,9 +22,10 @@ from synthbench.contracts.trajectory import AttemptContext, SandboxInfo
 from synthbench.contracts.verification import VerificationResult
 from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.adapters.packages import Packages
+from synthbench.executor.beginning import Ground, break_ground, resumable
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import Draining, Ending, InfraFailure, Stopped, final_outcome
-from synthbench.executor.environment import outfit, spec_of
+from synthbench.executor.environment import spec_of
 from synthbench.executor.harbor import verify_in_place
 from synthbench.executor.keeping import keep
 from synthbench.executor.recorder import Announcer, Recent, Recorder, Scope
@@ -32,7 +33,7 @@ from synthbench.executor.scaffold import Briefing, Scaffold, World, load_scaffol
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.executor.verification import verify
 from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.protocol import Diff, Sandbox, SandboxEngine
+from synthbench.sandbox.protocol import Diff, SandboxEngine
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.tasks import TaskPackage
 
@@ -180,12 +181,12 @@ class Attempt:
         engine = services.engines[rollout.pool]
         owner = f"{rollout.rollout_id}.{self._grant.attempt}"
         spec = await spec_of(engine, package, owner, services.settings.max_memory_mb)
-        with span("create_sandbox", attributes={"synthbench.sandbox.engine": engine.name}) as opened:
-            sandbox = await engine.create(spec)
-            opened.set_attribute("synthbench.sandbox.id", sandbox.id)
+        ground = await break_ground(engine, spec, services.store, self._grant, scaffold, package)
+        sandbox = ground.sandbox
         try:
-            await outfit(sandbox, package)
-            recorder = Recorder(self._announcer, sandbox, await sandbox.snapshot(), self._clock)
+            recorder = Recorder(
+                self._announcer, sandbox, ground.now, self._clock, checkpoints=resumable(scaffold, package)
+            )
             self._recorder = recorder
             model = GatewayModel(
                 services.http,
@@ -194,11 +195,13 @@ class Attempt:
                 rollout.route,
                 patience=services.settings.gateway_patience_seconds,
             )
-            world = World(rollout, package, sandbox, model, recorder, self._clock, services.settings, services.log)
+            world = World(
+                rollout, package, sandbox, model, recorder, self._clock, services.settings, services.log, ground.start
+            )
             await self._announce_start(scaffold, world)
             ending = await self._play(scaffold, world)
             result = _Result(ending.outcome, ending.detail)
-            diff = await self._taken(sandbox, recorder, package)
+            diff = await self._taken(ground, package)
             if package.verified_in_place:
                 result.verification = await verify_in_place(sandbox, package)
             result.kept = await keep(sandbox, package, services.store)
@@ -240,6 +243,9 @@ class Attempt:
                     unenforced=list(isolation.unenforced),
                     image_digest=world.sandbox.image,
                 ),
+                "resumed_from": world.start.resumed_from,
+                "resumed_attempt": world.start.attempt,
+                "lost": world.start.lost,
             }
         )
         started = AttemptStarted.model_validate(
@@ -254,16 +260,18 @@ class Attempt:
 
     async def _play(self, scaffold: Scaffold, world: World) -> Ending:
         try:
+            for step in world.start.steps:
+                await world.recorder.take_over(step)
             await scaffold.run(world)
         except Ending as ending:
             return ending
         raise InfraFailure(f"scaffold {self._rollout.scaffold} returned without an ending")
 
-    async def _taken(self, sandbox: Sandbox, recorder: Recorder, package: TaskPackage) -> Diff:
+    async def _taken(self, ground: Ground, package: TaskPackage) -> Diff:
         """Kill what the agent left running, unless the tests need it, then take its change."""
         if not package.verified_in_place:
-            await sandbox.kill()
-        return await sandbox.diff(recorder.baseline)
+            await ground.sandbox.kill()
+        return await ground.sandbox.diff(ground.baseline)
 
     async def _report(self, result: _Result) -> None:
         finished = AttemptFinished.model_validate(

@@ -13,7 +13,7 @@ from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import current_trace
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent, journal_event_id, journal_key
-from synthbench.contracts.records import Timing, Usage
+from synthbench.contracts.records import ArtifactRef, Timing, Usage
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
 from synthbench.executor.domain.clock import Clock
 from synthbench.sandbox.protocol import Sandbox, Snapshot
@@ -79,10 +79,16 @@ class Announcer:
         self._store = store
         self._recent = recent
 
+    async def keep(self, archive: bytes) -> ArtifactRef:
+        """Store a checkpoint."""
+        return await self._store.put(archive, media_type="application/x-tar")
+
     async def announce(self, event: JournalEvent) -> None:
         """Keep an event, then publish it; a second time changes nothing."""
         await self._store.put_named(journal_key(event), event.to_json())
         failpoint("executor.journalled")
+        if isinstance(event, StepRecorded):
+            failpoint(f"executor.journalled.{event.rollout_id}.{event.step.index}")
         event_id = journal_event_id(event)
         await self._bus.publish(event, id=event_id, timeout=30.0)
         self._recent.add(event, event_id)
@@ -95,6 +101,10 @@ class StepAnnouncer(Protocol):
     @property
     def scope(self) -> Scope:
         """Which attempt."""
+        ...
+
+    async def keep(self, archive: bytes) -> ArtifactRef:
+        """See `Announcer`."""
         ...
 
     async def announce(self, event: JournalEvent) -> None:
@@ -116,20 +126,36 @@ class Turn:
 
 
 class Recorder:
-    """Makes steps of turns, with the state of the workspace after each."""
+    """Makes steps of turns, with the state of the workspace after each.
 
-    def __init__(self, announcer: StepAnnouncer, sandbox: Sandbox, baseline: Snapshot, clock: Clock) -> None:
+    Args:
+        announcer: where steps go.
+        sandbox: where the agent works.
+        since: its workspace before the first turn.
+        clock: counts what is used.
+        checkpoints: keep what each step changed, so that work can go on from there.
+    """
+
+    def __init__(
+        self, announcer: StepAnnouncer, sandbox: Sandbox, since: Snapshot, clock: Clock, *, checkpoints: bool = False
+    ) -> None:
         self._announcer = announcer
         self._sandbox = sandbox
-        self._last = baseline
+        self._last = since
         self._clock = clock
-        self.baseline = baseline
+        self._checkpoints = checkpoints
         self.digests: list[str] = []
+
+    async def take_over(self, step: Step) -> None:
+        """Make a step that was done before the next one of this attempt; it is safe when this returns."""
+        await self._announce(step.sealed())
+        self._clock.carry(step.usage, step.timing)
 
     async def record(self, turn: Turn) -> Step:
         """Seal, journal and publish one step; return it when it is safe."""
         began = monotonic()
         diff, self._last = await self._sandbox.step(self._last)
+        keeps = self._checkpoints and bool(diff.changes)
         codes = [observation.exit_code for observation in turn.observations if observation.exit_code is not None]
         step = Step(
             index=len(self.digests),
@@ -145,14 +171,19 @@ class Recorder:
                     for c in diff.changes
                 ],
                 patch=diff.patch,
+                checkpoint=await self._announcer.keep(diff.archive) if keeps else None,
+                left_out=dict(diff.refused) if self._checkpoints else {},
             ),
             usage=turn.usage,
             timing=turn.timing,
             model_call=turn.model_call,
         ).sealed()
-        event = StepRecorded.model_validate({**self._announcer.scope.fields(), "step": step})
-        await self._announcer.announce(event)
-        self.digests.append(step.digest)
+        await self._announce(step)
         waited = turn.timing.waited_seconds + monotonic() - began
         self._clock.add(turn.usage, turn.timing.model_copy(update={"waited_seconds": waited}))
         return step
+
+    async def _announce(self, step: Step) -> None:
+        event = StepRecorded.model_validate({**self._announcer.scope.fields(), "step": step})
+        await self._announcer.announce(event)
+        self.digests.append(step.digest)

@@ -1,6 +1,6 @@
 """What drives an attempt: the Scaffold protocol, found by entry points `synthbench.scaffolds`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Protocol
@@ -11,6 +11,7 @@ from synthbench.contracts.records import Rollout
 from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import InfraFailure
+from synthbench.executor.domain.resuming import Start
 from synthbench.executor.recorder import Recorder
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.protocol import Sandbox
@@ -31,6 +32,8 @@ class World:
     clock: Clock
     settings: ExecutorSettings
     log: BoundLogger
+    start: Start = field(default_factory=Start)
+    """What was done already; only for a scaffold that is `resumable`. The sandbox is as it was after it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Scaffold(Protocol):
     """An agent, or something that plays one."""
 
     version: str
+    resumable: bool
+    """Whether it can go on from `World.start`: all that it knows is in the steps."""
 
     def briefing(self, world: World) -> Briefing:
         """Say what the model is told."""

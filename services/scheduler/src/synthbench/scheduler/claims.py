@@ -73,6 +73,7 @@ class Claims:
             )
             await transaction.execute("rollout_running", rollout_id=rollout.rollout_id, attempt=attempt)
         deadline: datetime = rows[0]["deadline"]
+        given_back = await transaction.execute("given_back", rollout_id=rollout.rollout_id)
         return ClaimReply(
             status="granted",
             attempt=attempt,
@@ -80,6 +81,7 @@ class Claims:
             attempt_key=self._key(locked, attempt, deadline),
             lease_seconds=lease,
             deadline=deadline,
+            given_back=[row["attempt"] for row in given_back],
         )
 
     def _key(self, locked: LockedRollout, attempt: int, deadline: datetime) -> SecretStr:
@@ -97,8 +99,6 @@ class Claims:
             allow_unknown_price=rollout.allow_unknown_price,
             category=rollout.task.category,
             difficulty=rollout.task.difficulty,
-            sample=rollout.sample,
-            recording=rollout.recording,
             campaign_cost_microusd=locked.campaign_cost_microusd,
             campaign_epoch=locked.campaign_epoch,
         )

@@ -158,6 +158,7 @@ class Handlers:
             counted=decision.counted,
             reason=decision.reason,
             report=report,
+            last=decision.last,
         )
         await transaction.announce(closed, id=derived_id("attempt.closed", rollout.rollout_id, attempt))
 

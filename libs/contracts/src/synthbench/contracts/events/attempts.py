@@ -35,6 +35,7 @@ class AttemptFinished(AttemptEvent):
     diff: ArtifactRef | None = None
     patch: ArtifactRef | None = None
     usage: Usage = Usage()
+    """Without what copied steps used."""
     timing: Timing = Timing()
     started_at: datetime
     finished_at: datetime
@@ -49,6 +50,8 @@ class AttemptClosed(AttemptEvent):
     outcome: Outcome
     counted: bool = False
     """Whether this attempt is the one result of its rollout."""
+    last: bool = False
+    """Whether no further attempt of the rollout will follow; until then its journal is what that one resumes from."""
     reason: str = ""
     report: AttemptFinished | None = None
     """What the executor reported; None if the lease ran out before."""

@@ -37,8 +37,6 @@ class LlmCalled(AttemptEvent):
     """What did not carry over to the provider's wire, by name."""
     request_id: UUID | None = None
     """The caller's request, which every try for it names."""
-    replayed: bool = False
-    """Answered from a recording: nothing was spent."""
     category: str = ""
     """Of the task that the attempt works on."""
 

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from synthbench.contracts.events.scope import SubmissionEvent
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import FieldError, Label, Priority, Recording, Rollout, TaskInfo
+from synthbench.contracts.records import FieldError, ForkPoint, Label, Priority, Rollout, TaskInfo
 
 DEFAULT_COST_CAP_MICROUSD = 1_000_000
 
@@ -37,9 +37,10 @@ class TaskSubmitted(Record):
     max_steps: int | None = Field(default=None, ge=1, le=1000)
     max_tokens: int | None = Field(default=None, ge=1)
     max_seconds: float | None = Field(default=None, gt=0, le=86_400)
+    fork: ForkPoint | None = None
+    """Begin with the first steps of a stored trajectory of the same task; only for scaffolds that can resume."""
     campaign_cost_microusd: int | None = Field(default=None, ge=0)
     """Cap over everything that the campaign spends; the newest submission that names one sets it."""
-    recording: Recording = ""
 
 
 class TaskAccepted(SubmissionEvent):

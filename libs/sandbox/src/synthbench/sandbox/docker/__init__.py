@@ -100,7 +100,7 @@ class DockerEngine:
         self._pool = WarmPool(self._prepare, self._discard, _usable, most=warm)
 
     async def probe(self) -> Isolation:
-        """Run `true` in a container.
+        """Write a file in a container, and see whether that is noticed.
 
         Raises:
             EngineUnavailable: it does not work here; with the reason and the mend.
@@ -117,7 +117,9 @@ class DockerEngine:
             spec = SandboxSpec(owner="probe")
             sandbox = self._wrap(await self._prepare(kind_of(spec, self._image)), spec, isolation)
             try:
-                result = await sandbox.run(["true"], timeout=_PROBE_SECONDS)
+                before = await sandbox.snapshot()
+                result = await sandbox.run(["sh", "-c", ": >written"], timeout=_PROBE_SECONDS)
+                seen, _ = await sandbox.step(before)
             finally:
                 await sandbox.close()
         except EngineUnavailable:
@@ -127,9 +129,9 @@ class DockerEngine:
             raise EngineUnavailable(f"docker: {error}", mend) from error
         if result.exit_code != 0:
             raise EngineUnavailable(
-                f"a container started, but `true` ended with {result.exit_code}: {result.stderr_text[:200]}"
+                f"a container started, but could not write ({result.exit_code}): {result.stderr_text[:200]}"
             )
-        return isolation
+        return replace(isolation, noticed=bool(seen.changes))
 
     async def _offered(self) -> Isolation:
         assert self._api is not None

@@ -144,7 +144,7 @@ class LocalSandbox:
             owner=Owner(self.lease.uid if self.lease else None),
             max_bytes=self.spec.limits.disk_mb * 1024 * 1024,
             # what is not isolated can write our files by names outside, of which nobody is told
-            notices=Notices() if self.isolation.isolated else None,
+            notices=Notices() if self.isolation.isolated and self.isolation.noticed else None,
         )
         written = (self.places.workspace, self.places.tmp, self.places.home, *self.written)
         self._disk = DiskWatch(written, self.spec.limits.disk_mb * 1024 * 1024, self._end)

@@ -1,10 +1,11 @@
 """The invariants, each as culprits: an empty list means that it is held."""
 
 import os
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from nats.js import JetStreamContext
@@ -49,8 +50,8 @@ async def trajectories(connection: psycopg.AsyncConnection[Any], store: Artifact
     broken: list[str] = []
     unexplained: list[str] = []
     calls: list[str] = []
-    called = await connection.execute("select call_id from ledger.calls")
-    known = {row["call_id"] for row in await called.fetchall()}
+    called = await connection.execute("select call_id, rollout_id, attempt from ledger.calls")
+    known = {row["call_id"]: (row["rollout_id"], row["attempt"]) for row in await called.fetchall()}
     rows = await connection.execute(
         "select trajectory_id, rollout_id, attempt, steps, artifact->>'uri' as uri from catalogue.trajectories"
     )
@@ -70,14 +71,23 @@ async def trajectories(connection: psycopg.AsyncConnection[Any], store: Artifact
         broken += [f"{name}: {problem}" for problem in _step_problems(found)]
         if found.outcome.gradable and not found.incomplete and found.verification is None:
             unexplained.append(f"{name}: {found.outcome} without a verification")
-        calls += [
-            f"{name} step {step.index}: call {step.model_call.call_id} is not in the ledger"
-            for step in found.steps
-            if step.model_call and step.model_call.call_id and step.model_call.call_id not in known
-        ]
+        calls += [f"{name} {problem}" for problem in _call_problems(found, known)]
     yield Finding("every trajectory is whole and unaltered", broken[:CULPRITS], f"{count} read")
     yield Finding("every graded trajectory was verified", unexplained[:CULPRITS])
-    yield Finding("every model call of a step is in the ledger", calls[:CULPRITS])
+    yield Finding("every model call of a step is in the ledger, of the attempt that made it", calls[:CULPRITS])
+
+
+def _call_problems(found: Trajectory, known: Mapping[UUID, tuple[UUID, int]]) -> Iterable[str]:
+    """A copied step's call was paid for where it comes from, and nowhere else."""
+    for step in found.steps:
+        if step.model_call is None or step.model_call.call_id is None:
+            continue
+        origin = step.copied_from
+        maker = (origin.rollout_id, origin.attempt) if origin else (found.rollout.rollout_id, found.attempt)
+        payer = known.get(step.model_call.call_id)
+        if payer != maker:
+            where = f"billed to rollout {payer[0]} attempt {payer[1]}" if payer else "not in the ledger"
+            yield f"step {step.index}: call {step.model_call.call_id} is {where}"
 
 
 def _step_problems(found: Trajectory) -> Iterable[str]:
@@ -89,11 +99,19 @@ def _step_problems(found: Trajectory) -> Iterable[str]:
 
 
 async def journals(connection: psycopg.AsyncConnection[Any], store: ArtifactStore) -> AsyncGenerator[Finding]:
-    """The journal goes when its trajectory is stored."""
-    rows = await connection.execute("select rollout_id::text || '/' || attempt as attempt from catalogue.trajectories")
+    """The journal goes when its trajectory is stored; that of a lost attempt when the rollout's last one is."""
+    over = await connection.execute(
+        "select rollout_id::text as rollout from catalogue.attempts where last and state = 'stored'"
+    )
+    rows = await connection.execute(
+        "select rollout_id::text || '/' || attempt as attempt from catalogue.attempts where state = 'stored'"
+    )
+    ended = {row["rollout"] for row in await over.fetchall()}
     stored = {row["attempt"] for row in await rows.fetchall()}
-    left = [key async for key in store.list("journal/") if "/".join(key.split("/")[1:3]) in stored]
-    yield Finding("no journal of a stored attempt is left", left[:CULPRITS])
+    journals = [key async for key in store.list("journal/") if "/".join(key.split("/")[1:3]) in stored]
+    left = [key for key in journals if key.split("/")[1] in ended]
+    kept = {"/".join(key.split("/")[1:3]) for key in journals if key not in left}
+    yield Finding("no journal is left of a rollout that is over", left[:CULPRITS], f"{len(kept)} kept to resume from")
 
 
 async def bus(js: JetStreamContext, *, settled: bool) -> AsyncGenerator[Finding]:

@@ -13,7 +13,7 @@ from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.contracts.loose import as_list, as_object
 
-_COLUMNS: tuple[str, ...] = ("name", "tries", "answered", "replayed", "input_tokens", "cached_tokens", "output_tokens",
+_COLUMNS: tuple[str, ...] = ("name", "tries", "answered", "input_tokens", "cached_tokens", "output_tokens",
             "cost_microusd", "unknown")  # fmt: skip
 
 
@@ -45,7 +45,7 @@ async def cost(
     elif json:
         console.show_json(rows)
     else:
-        console.table([by, "tries", "answered", "replayed", "tokens in", "of them cached", "tokens out", "cost",
+        console.table([by, "tries", "answered", "tokens in", "of them cached", "tokens out", "cost",
                        "unknown"], [_cells(row) for row in rows])  # fmt: skip
 
 

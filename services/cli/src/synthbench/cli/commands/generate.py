@@ -14,7 +14,7 @@ from synthbench.cli.session import session
 from synthbench.cli.work import Failed, Made, carry_out, task_reference
 from synthbench.contracts.cloudevents import Envelope, field_errors
 from synthbench.contracts.events import AttemptClosed, AttemptStarted, StepRecorded, TaskSubmitted
-from synthbench.contracts.records import Label, Recording
+from synthbench.contracts.records import Label
 from synthbench.contracts.scaffolds import MODEL_FREE
 from synthbench.tasks import library_tasks
 
@@ -99,7 +99,7 @@ def show_progress(envelope: Envelope) -> None:
     match envelope.body:
         case AttemptStarted():
             console.started(envelope.body)
-        case StepRecorded():
+        case StepRecorded() if envelope.body.step.copied_from is None:
             console.recorded(envelope.body)
         case AttemptClosed() if not envelope.body.outcome.gradable:
             reason = envelope.body.reason
@@ -132,7 +132,6 @@ class Campaign(BaseModel):
     """Of each task with each model."""
     budget_usd: float | None = Field(default=None, ge=0)
     """Of the whole campaign, over all its runs: when it is used up, the campaign pauses."""
-    recording: Recording = ""
     allow_unknown_price: bool = False
 
 
@@ -169,7 +168,7 @@ async def run(
 
     Args:
         file: TOML with a table [campaign]: tasks, models, and if wanted name, scaffold, samples, max_cost_usd,
-            budget_usd, recording.
+            budget_usd.
         base_url: Of an OpenAI-compatible API.
         api_key_env: Name of the environment variable that holds its key.
         json: Print the result as JSON.
@@ -199,7 +198,6 @@ async def run_campaign(campaign: Campaign) -> tuple[list[Made], list[Failed]]:
                 max_cost_microusd=round(campaign.max_cost_usd * _MICRO),
                 allow_unknown_price=campaign.allow_unknown_price,
                 campaign_cost_microusd=None if campaign.budget_usd is None else round(campaign.budget_usd * _MICRO),
-                recording=campaign.recording,
             )
             for task in tasks
             for model in campaign.models

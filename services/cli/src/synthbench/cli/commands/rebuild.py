@@ -16,7 +16,7 @@ _OUTBOXES = ("scheduler", "catalogue", "ledger", "quality", "diversity")
 async def rebuild() -> None:
     """Make what is missing of streams and consumers, and publish again what the record knows.
 
-    Everything in the outboxes goes out once more, and every event of attempts whose trajectory is not stored yet.
+    Everything in the outboxes goes out once more, and every event of attempts whose journal is still there.
     Nobody counts twice: all consumers know what they have handled. What only the bus knew (a submission that no
     scheduler had read yet) is lost with it.
     """

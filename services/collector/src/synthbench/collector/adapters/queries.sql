@@ -29,10 +29,10 @@ values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(body)s)
 on conflict (rollout_id, attempt) do update set finished = coalesce(attempts.finished, excluded.finished);
 
 -- name: upsert_closed
-insert into attempts (rollout_id, attempt, submission_id, campaign, closed, trace, state, closed_at)
-values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(body)s, %(trace)s, 'closing', now())
+insert into attempts (rollout_id, attempt, submission_id, campaign, closed, trace, state, closed_at, last)
+values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(body)s, %(trace)s, 'closing', now(), %(last)s)
 on conflict (rollout_id, attempt) do update
-set closed = excluded.closed, trace = excluded.trace, state = 'closing', closed_at = now()
+set closed = excluded.closed, trace = excluded.trace, state = 'closing', closed_at = now(), last = excluded.last
 where attempts.state = 'open';
 
 -- name: take_closing
@@ -53,11 +53,11 @@ update attempts set state = 'stored', stored_at = now() where rollout_id = %(rol
 -- name: insert_trajectory
 insert into trajectories (trajectory_id, rollout_id, attempt, submission_id, campaign, counted, task, category,
     difficulty, scaffold, route, model, outcome, reward, steps, seconds, input_tokens, output_tokens, cost_microusd,
-    cost_known, simulated, forgeable, incomplete, detail, artifact)
+    cost_known, simulated, forgeable, incomplete, detail, artifact, forked_from, forked_step, resumed_from)
 values (%(trajectory_id)s, %(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(counted)s, %(task)s,
     %(category)s, %(difficulty)s, %(scaffold)s, %(route)s, %(model)s, %(outcome)s, %(reward)s, %(steps)s, %(seconds)s,
     %(input_tokens)s, %(output_tokens)s, %(cost_microusd)s, %(cost_known)s, %(simulated)s, %(forgeable)s,
-    %(incomplete)s, %(detail)s, %(artifact)s)
+    %(incomplete)s, %(detail)s, %(artifact)s, %(forked_from)s, %(forked_step)s, %(resumed_from)s)
 on conflict (trajectory_id) do nothing
 returning trajectory_id;
 
@@ -120,9 +120,18 @@ where a.state = 'stored'
 for share of a;
 
 -- name: stored_long_ago
-select rollout_id, attempt, submission_id from attempts
-where state = 'stored' and stored_at < now() - %(seconds)s * interval '1 second'
-  and (rollout_id, attempt) in (select * from unnest(%(rollouts)s::uuid[], %(attempts)s::int[]));
+-- Of these attempts those whose journal is for nobody any more: the last of the rollout is stored, too, or nobody came.
+select a.rollout_id, a.attempt from attempts a
+where a.state = 'stored' and a.stored_at < now() - %(seconds)s * interval '1 second'
+  and (a.rollout_id, a.attempt) in (select * from unnest(%(rollouts)s::uuid[], %(attempts)s::int[]))
+  and (a.stored_at < now() - %(kept)s * interval '1 second'
+       or exists (select 1 from attempts b where b.rollout_id = a.rollout_id and b.last and b.state = 'stored'));
+
+-- name: attempts_over
+-- All stored attempts of a rollout, once its last one is among them.
+select a.attempt from attempts a
+where a.rollout_id = %(rollout_id)s and a.state = 'stored'
+  and exists (select 1 from attempts b where b.rollout_id = a.rollout_id and b.last and b.state = 'stored');
 
 -- name: digest_of_step
 select digest from steps where rollout_id = %(rollout_id)s and attempt = %(attempt)s and index = %(index)s;

@@ -55,7 +55,8 @@ def build(closed: AttemptClosed, started: AttemptStarted | None, assembly: Assem
     """Make the canonical trajectory of a closed attempt."""
     report = closed.report
     context = report.context if report else started.context if started else AttemptContext()
-    usage = report.usage if report else sum((step.usage for step in assembly.steps), Usage())
+    own = [step for step in assembly.steps if step.copied_from is None]
+    usage = report.usage if report else sum((step.usage for step in own), Usage())
     return Trajectory(
         trajectory_id=derived_id("trajectory", closed.rollout_id, closed.attempt),
         rollout=closed.rollout,
@@ -70,7 +71,7 @@ def build(closed: AttemptClosed, started: AttemptStarted | None, assembly: Assem
         diff=report.diff if report else None,
         patch=patch,
         usage=usage,
-        timing=report.timing if report else sum_timing(assembly.steps),
+        timing=report.timing if report else sum_timing(own),
         started_at=report.started_at if report else started.started_at if started else None,
         finished_at=report.finished_at if report else None,
         kept=report.kept if report else [],

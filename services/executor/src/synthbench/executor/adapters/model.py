@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -15,7 +15,7 @@ from synthbench.chassis import genai
 from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts.loose import as_count, as_list, as_object, parse_object
 from synthbench.contracts.records import Outcome, Timing, Usage
-from synthbench.contracts.steps import ModelCall
+from synthbench.contracts.steps import ModelCall, Step
 from synthbench.executor.domain.endings import InfraFailure, LimitReached
 
 _PAUSE_SECONDS = 0.5
@@ -53,6 +53,12 @@ class GatewayModel:
         self._patience = patience
         self._sent = 0
         self._base = ""
+
+    def resume(self, steps: Sequence[Step]) -> None:
+        """Go on after steps of another attempt: the record of the requests is theirs, and then ours, without a gap."""
+        calls = [step.model_call for step in steps if step.model_call]
+        self._sent = sum(len(as_list(json.loads(call.messages))) for call in calls)
+        self._base = next((call.base for call in reversed(calls) if call.base), "")
 
     async def ask(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], *, timeout: float) -> Completion:  # noqa: ASYNC109 - of the model, a result
         """Send the whole conversation.

@@ -9,19 +9,26 @@ from synthbench.executor.domain.endings import Draining, LimitReached
 
 @dataclass
 class Clock:
-    """What an attempt used so far."""
+    """What an attempt used so far; limits hold over what it took over as well."""
 
     limits: RolloutLimits
     steps: int = 0
+    """Those that were taken over included."""
     usage: Usage = field(default_factory=Usage)
+    """Of its own steps."""
     timing: Timing = field(default_factory=Timing)
+    """Of its own steps."""
+    carried_usage: Usage = field(default_factory=Usage)
+    """Of steps that were taken over: paid for where they were made."""
+    carried_seconds: float = 0.0
+    """On the agent's clock when it was taken over."""
     draining: Callable[[], bool] = lambda: False
     """Whether this process is told to end."""
 
     @property
     def spent(self) -> float:
         """Seconds on the agent's clock."""
-        return self.timing.model_seconds + self.timing.tool_seconds
+        return self.carried_seconds + self.timing.model_seconds + self.timing.tool_seconds
 
     @property
     def remaining(self) -> float:
@@ -38,6 +45,12 @@ class Clock:
             waited_seconds=self.timing.waited_seconds + timing.waited_seconds,
         )
 
+    def carry(self, usage: Usage, timing: Timing) -> None:
+        """Count one step that was taken over."""
+        self.steps += 1
+        self.carried_usage += usage
+        self.carried_seconds += timing.model_seconds + timing.tool_seconds
+
     def check(self) -> None:
         """Before each step.
 
@@ -47,8 +60,8 @@ class Clock:
         """
         if self.draining():
             raise Draining("the executor was shut down")
-        limits = self.limits
-        tokens = self.usage.input_tokens + self.usage.output_tokens
+        limits, usage = self.limits, self.carried_usage + self.usage
+        tokens = usage.input_tokens + usage.output_tokens
         if self.steps >= limits.max_steps:
             raise LimitReached(Outcome.STEP_LIMIT, f"{limits.max_steps} steps are used up")
         if tokens >= limits.max_tokens:

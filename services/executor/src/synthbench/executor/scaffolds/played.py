@@ -16,6 +16,7 @@ class _Played:
     """Shared: the native tools, and a submit at the end."""
 
     version = "played-1"
+    resumable = False
 
     def briefing(self, world: World) -> Briefing:  # noqa: ARG002 - as in the protocol
         """Nobody is told anything; the tools are the native ones."""

@@ -107,13 +107,13 @@ select call_id from calls where call_id = any(%(ids)s);
 -- name: write_calls
 insert into calls (call_id, submission_id, campaign, rollout_id, attempt, route, provider, model, outcome, status,
     usage, cost_microusd, cost_known, latency, started_at, request_id, try_number, wire, first_token, waited, choice,
-    replayed, category)
+    category)
 select (e->>'call_id')::uuid, (e->>'submission_id')::uuid, e->>'campaign', (e->>'rollout_id')::uuid,
     (e->>'attempt')::int, e->>'route', e->>'provider', e->>'model', e->>'outcome', (e->>'status')::int,
     e->'usage', (e->'usage'->>'cost_microusd')::bigint, (e->'usage'->>'cost_known')::boolean,
     (e->>'latency_seconds')::float8, (e->>'started_at')::timestamptz, (e->>'request_id')::uuid,
     (e->>'try_number')::int, e->>'wire', (e->>'first_token_seconds')::float8, (e->>'waited_seconds')::float8,
-    e->>'choice', (e->>'replayed')::boolean, e->>'category'
+    e->>'choice', e->>'category'
 from jsonb_array_elements(%(calls)s::jsonb) as e
 on conflict (call_id) do nothing;
 
@@ -149,7 +149,6 @@ select case %(by)s
            when 'category' then coalesce(nullif(category, ''), '(none)')
            else to_char(started_at at time zone 'UTC', 'YYYY-MM-DD') end as name,
        count(*)::int as tries, count(*) filter (where outcome = 'ok')::int as answered,
-       count(*) filter (where replayed)::int as replayed,
        coalesce(sum((usage->>'input_tokens')::bigint), 0)::bigint as input_tokens,
        coalesce(sum((usage->>'cached_tokens')::bigint), 0)::bigint as cached_tokens,
        coalesce(sum((usage->>'output_tokens')::bigint), 0)::bigint as output_tokens,

@@ -54,7 +54,6 @@ alter table calls
     add column first_token double precision,
     add column waited      double precision not null default 0,
     add column choice      text not null default '',
-    add column replayed    boolean not null default false,
     add column category    text not null default '';
 create index calls_by_time on calls (started_at);
 create index calls_of_campaign on calls (campaign);

@@ -48,6 +48,9 @@ select a.closed_at, a.outcome, a.counted, r.state
 from attempts a join rollouts r using (rollout_id)
 where a.rollout_id = %(rollout_id)s and a.attempt = %(attempt)s;
 
+-- name: given_back
+select attempt from attempts where rollout_id = %(rollout_id)s and released order by attempt;
+
 -- name: attempt_started
 update attempts set started_at = coalesce(started_at, %(started_at)s)
 where rollout_id = %(rollout_id)s and attempt = %(attempt)s and closed_at is null;

@@ -85,6 +85,11 @@ class CloseDecision:
     """Seconds until the rollout is made ready again; None if it is not."""
     reason: str = ""
 
+    @property
+    def last(self) -> bool:
+        """Whether no further attempt of the rollout follows."""
+        return self.retry_after is None
+
 
 def decide_close(
     outcome: Outcome,

@@ -72,7 +72,6 @@ def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: Po
             limits=_limits(wanted, task),
             allow_unknown_price=wanted.allow_unknown_price,
             simulated=is_simulated(wanted.scaffold, wanted.route),
-            recording=wanted.recording,
         )
         for sample in range(wanted.samples)
     )

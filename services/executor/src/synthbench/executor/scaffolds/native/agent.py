@@ -4,26 +4,24 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.trace import Span
 
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.records import Timing
 from synthbench.contracts.steps import Action, Observation, ToolCall
-from synthbench.executor.domain.endings import AgentFailed, GaveUp, Submitted
 from synthbench.executor.recorder import Turn
 from synthbench.executor.scaffold import Briefing, World
+from synthbench.executor.scaffolds.native.conversation import Conversation
 from synthbench.executor.scaffolds.native.tools import SCHEMAS, SCHEMAS_JSON, Toolbox
-from synthbench.executor.scaffolds.native.turns import assistant_message, read_action, tool_messages
+from synthbench.executor.scaffolds.native.turns import read_action
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 PROMPTS = 1
 """Version of the templates in `prompts/`; a changed prompt is a new folder."""
-_PATIENCE = 3
-"""So many turns in a row without a usable tool call end the attempt."""
 _NUDGE = "You did not call a tool. Continue with a tool call; when the work is done, call submit."
 
 
@@ -31,6 +29,7 @@ class NativeScaffold:
     """See `synthbench.executor.scaffold.Scaffold`."""
 
     version = "native-1"
+    resumable = True
 
     def briefing(self, world: World) -> Briefing:
         """The system prompt and the six tools."""
@@ -44,16 +43,22 @@ class NativeScaffold:
             timeout=world.settings.tool_timeout_seconds,
             shown_bytes=world.settings.shown_bytes,
         )
-        messages: list[dict[str, Any]] = [
-            {"role": "system", "content": _prompt("system", world)},
-            {"role": "user", "content": _prompt("task", world)},
-        ]
-        silent = unusable = 0
+        talk = Conversation(
+            [
+                {"role": "system", "content": _prompt("system", world)},
+                {"role": "user", "content": _prompt("task", world)},
+            ]
+        )
+        if world.start.steps:
+            talk.resume(world.start)
+            tools.cwd = world.start.steps[-1].state.cwd
+            world.model.resume(world.start.steps)
+            talk.check()
         while True:
             world.clock.check()
             with step_span(world):
                 started = datetime.now(UTC)
-                answer = await world.model.ask(messages, SCHEMAS, timeout=world.clock.remaining)
+                answer = await world.model.ask(talk.messages, SCHEMAS, timeout=world.clock.remaining)
                 action = read_action(answer.message)
                 observations = [await tools.execute(call) for call in action.tool_calls] or [
                     Observation(content=_NUDGE)
@@ -62,17 +67,8 @@ class NativeScaffold:
                 await world.recorder.record(
                     Turn(action, observations, started, tools.cwd, answer.usage, timing, answer.call)
                 )
-            if tools.submitted is not None:
-                raise Submitted(tools.submitted)
-            silent = 0 if action.tool_calls else silent + 1
-            unusable = unusable + 1 if action.tool_calls and all(_unusable(o) for o in observations) else 0
-            if silent == _PATIENCE:
-                raise GaveUp(action.message.strip()[:200] or "the model answered nothing")
-            if unusable == _PATIENCE:
-                raise AgentFailed(
-                    f"{_PATIENCE} turns in a row without a usable tool call: {observations[-1].content[:200]}"
-                )
-            messages += [assistant_message(action), *tool_messages(action, observations)]
+            talk.take(action, observations)
+            talk.check()
 
 
 def step_span(world: World) -> AbstractContextManager[Span]:
@@ -91,10 +87,6 @@ async def play(world: World, tools: Toolbox, name: str, arguments: str, thought:
         timing = Timing(tool_seconds=observation.seconds)
         await world.recorder.record(Turn(action, [observation], started, tools.cwd, timing=timing))
     return observation
-
-
-def _unusable(observation: Observation) -> bool:
-    return observation.error in ("unknown_tool", "bad_arguments")
 
 
 @cache

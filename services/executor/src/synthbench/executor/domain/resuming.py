@@ -1,0 +1,91 @@
+"""Where an attempt begins: at the task's own workspace, or after steps that were made before. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from synthbench.contracts.steps import Step, StepOrigin
+
+_SAME_STEP = 2
+"""So many attempts that ended before the same step make it suspicious: then it is tried from the very beginning."""
+_TOLD_PATHS = 10
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What an earlier attempt of the rollout left."""
+
+    attempt: int
+    steps: tuple[Step, ...]
+    """The longest unbroken prefix whose digests hold."""
+    scaffold_version: str = ""
+    """Of the scaffold that made them."""
+    given_back: bool = False
+    """Whether a draining executor gave it back: no failure, wherever it stopped."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where an attempt begins. Without steps: with the task's own workspace."""
+
+    steps: tuple[Step, ...] = ()
+    """What was done already, each step with its origin; to be sealed anew as steps of this attempt."""
+    attempt: int | None = None
+    """The attempt of this rollout that is resumed; None at a fork."""
+
+    @property
+    def resumed_from(self) -> int | None:
+        """Index of the last step that is taken over."""
+        return self.steps[-1].index if self.steps else None
+
+    @property
+    def lost(self) -> list[str]:
+        """What is not as it was after the last step, one line each."""
+        if not self.steps:
+            return []
+        return ["processes that were running", *(f"{path}: {why}" for path, why in _left_out(self.steps).items())]
+
+    @property
+    def note(self) -> str:
+        """What the agent has to be told of it; empty where it sees no difference.
+
+        A fork is silent about processes: its conversation stays the one that the forked trajectory had.
+        """
+        paths = _left_out(self.steps)
+        said: list[str] = []
+        if self.attempt is not None and self.steps:
+            said.append("The sandbox was made anew. The files are as they were; processes that were running are gone.")
+        if paths:
+            told = ", ".join(list(paths)[:_TOLD_PATHS])
+            said.append(f"These could not be brought back: {told}" + (" …" if len(paths) > _TOLD_PATHS else ""))
+        return " ".join(said)
+
+
+def choose_journal(journals: Sequence[Journal], scaffold_version: str) -> Journal | None:
+    """Which earlier attempt is resumed: the one that came furthest, the latest of those.
+
+    None where nothing was done, where another version of the scaffold did it, or where two attempts failed before the
+    same step: it may be what kills them.
+    """
+    usable = [journal for journal in journals if journal.steps and journal.scaffold_version == scaffold_version]
+    if not usable:
+        return None
+    best = max(usable, key=lambda journal: (len(journal.steps), journal.attempt))
+    there = sum(len(journal.steps) == len(best.steps) and not journal.given_back for journal in journals)
+    return None if there >= _SAME_STEP else best
+
+
+def taken_over(step: Step, rollout_id: UUID, attempt: int) -> Step:
+    """A copy of a step that says where the step was made first; to be sealed by its new attempt."""
+    origin = step.copied_from or StepOrigin(rollout_id=rollout_id, attempt=attempt, index=step.index)
+    return step.model_copy(update={"copied_from": origin})
+
+
+def _left_out(steps: Sequence[Step]) -> dict[str, str]:
+    """Paths that no checkpoint holds, by their last word: what was deleted or replaced later is not missed."""
+    found: dict[str, str] = {}
+    for step in steps:
+        for change in step.state.changed:
+            found.pop(change.path, None)
+        found |= step.state.left_out
+    return found
