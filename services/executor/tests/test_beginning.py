@@ -14,6 +14,7 @@ from synthbench.contracts.events import AttemptStarted
 from synthbench.contracts.journal import journal_key
 from synthbench.contracts.records import ForkPoint, Outcome
 from synthbench.contracts.rpc import ClaimReply
+from synthbench.contracts.scaffolds import RESUMABLE
 from synthbench.contracts.trajectory import AttemptContext, Trajectory
 from synthbench.executor.beginning import Ground, break_ground
 from synthbench.executor.domain.endings import InfraFailure, LimitReached, Submitted
@@ -264,5 +265,7 @@ async def test_what_cannot_be_forked_says_why(begin, script: "Script", artifacts
         await begin(uuid4(), 1, fork=fork)
 
 
-def test_who_asks_no_model_is_never_resumed():
-    assert not OracleScaffold.resumable
+def test_the_scheduler_knows_which_scaffolds_can_resume():
+    assert {"native": NativeScaffold.resumable, "oracle": OracleScaffold.resumable} == {
+        name: name in RESUMABLE for name in ("native", "oracle")
+    }

@@ -10,6 +10,7 @@ from synthbench.chassis.outbox import Outbox
 from synthbench.contracts.records import Outcome, Rollout, TaskInfo
 from synthbench.contracts.registry import Service
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue
+from synthbench.scheduler.adapters.parents import Parents
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.domain.planning import Plan, Policy
 from synthbench.scheduler.handlers import Handlers
@@ -79,7 +80,9 @@ async def desk(make_chassis, migrated, tmp_path):
     async with make_chassis(Service.SCHEDULER, SchedulerSettings, quarantine_failures=3, max_attempts=9) as chassis:
         store = SchedulerStore(database, Outbox(chassis, database))
         policy = Policy(("bubblewrap",), ("native",))
-        handlers = Handlers(chassis.settings, store, TaskCatalogue(FilesStore(tmp_path)), policy)
+        handlers = Handlers(
+            chassis.settings, store, TaskCatalogue(FilesStore(tmp_path)), Parents(FilesStore(tmp_path)), policy
+        )
         yield Desk(store, handlers)
     await database.close()
 

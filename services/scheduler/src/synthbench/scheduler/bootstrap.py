@@ -11,6 +11,7 @@ from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE, ClaimRequest, Heartbeat, Release
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue
+from synthbench.scheduler.adapters.parents import Parents
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.campaigns import Campaigns
 from synthbench.scheduler.claims import Claims
@@ -39,7 +40,7 @@ async def bootstrap(chassis: Chassis) -> None:
     outbox = Outbox(chassis, database)
     state = SchedulerStore(database, outbox)
     policy = Policy(names(settings.pools), names(settings.scaffolds), allow_process=settings.allow_process_engine)
-    handlers = Handlers(settings, state, TaskCatalogue(store), policy)
+    handlers = Handlers(settings, state, TaskCatalogue(store), Parents(store), policy)
     claims = Claims(settings, state, handlers, settings.attempt_key_secret)
 
     campaigns = Campaigns(state)

@@ -18,6 +18,7 @@ from synthbench.contracts.events import (
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.records import FieldError, Outcome, Rollout
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue, UnknownTask
+from synthbench.scheduler.adapters.parents import Parents
 from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, SchedulerTransaction, accepted
 from synthbench.scheduler.domain.attempts import CloseDecision, RolloutState, decide_close
 from synthbench.scheduler.domain.planning import Plan, Policy, plan
@@ -31,12 +32,18 @@ class Handlers:
     """The scheduler's reactions to events."""
 
     def __init__(
-        self, settings: SchedulerSettings, store: SchedulerStore, catalogue: TaskCatalogue, policy: Policy
+        self,
+        settings: SchedulerSettings,
+        store: SchedulerStore,
+        catalogue: TaskCatalogue,
+        parents: Parents,
+        policy: Policy,
     ) -> None:
         self._settings = settings
         self._store = store
         self._catalogue = catalogue
         self._policy = policy
+        self._parents = parents
 
     async def on_submitted(self, delivery: Delivery) -> None:
         """Accept or reject a submission."""
@@ -48,6 +55,8 @@ class Handlers:
             facts = await self._catalogue.find(wanted.task)
             planned, task = plan(submission_id, wanted, facts, self._policy), facts.info
             planned = await self._unless_quarantined(facts.info.digest, planned)
+            if problems := await self._parents.problems(wanted, facts.info):
+                planned = Plan(errors=(*planned.errors, *problems))
         except UnknownTask as error:
             planned = Plan(errors=(FieldError(field="task", message=str(error)),))
         async with self._store.transaction() as transaction:

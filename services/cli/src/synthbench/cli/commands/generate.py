@@ -52,7 +52,7 @@ async def generate_trajectory(
     """
     use_upstream(base_url, api_key_env)
     async with session(sandbox=sandbox) as client:
-        submission = _submission(
+        submission = submission_of(
             task=await task_reference(client, task),
             scaffold=scaffold,
             route="" if scaffold in MODEL_FREE else model,
@@ -63,6 +63,11 @@ async def generate_trajectory(
             allow_unknown_price=allow_unknown_price,
         )
         made, failed = await carry_out(client, [submission], None if json else show_progress)
+    return show_made(made, failed, json=json)
+
+
+def show_made(made: list[Made], failed: list[Failed], *, json: bool) -> int:
+    """Print what came of one submission; return the exit code."""
     if json:
         console.show_json([{**one.row(), "location": one.location} for one in made])
     else:
@@ -86,7 +91,12 @@ def use_upstream(base_url: str | None, api_key_env: str | None) -> None:
         os.environ["SYNTHBENCH_UPSTREAM_API_KEY"] = key
 
 
-def _submission(**fields: Any) -> TaskSubmitted:
+def submission_of(**fields: Any) -> TaskSubmitted:
+    """Make a submission of what was typed.
+
+    Raises:
+        CliError: a field is wrong.
+    """
     try:
         return TaskSubmitted(**fields)
     except ValidationError as error:
@@ -187,7 +197,7 @@ async def run_campaign(campaign: Campaign) -> tuple[list[Made], list[Failed]]:
     async with session(sandbox=campaign.sandbox) as client:
         references = {task: await task_reference(client, task) for task in tasks}
         submissions = [
-            _submission(
+            submission_of(
                 task=references[task],
                 campaign=campaign.name,
                 scaffold=campaign.scaffold,

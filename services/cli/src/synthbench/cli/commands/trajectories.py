@@ -1,4 +1,4 @@
-"""`trajectories list|show|export`."""
+"""`trajectories list|show|export|fork`."""
 
 import asyncio
 import json as jsonlib
@@ -9,9 +9,12 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
+from synthbench.cli.commands.generate import show_made, show_progress, submission_of
 from synthbench.cli.errors import CliError
 from synthbench.cli.messages import to_messages
 from synthbench.cli.session import session
+from synthbench.cli.work import carry_out
+from synthbench.contracts.scaffolds import MODEL_FREE
 
 app = App(name="trajectories", help="What was recorded.")
 
@@ -42,7 +45,59 @@ async def list_trajectories(
         console.show_json(entries)
         return
     columns = ["trajectory_id", "task", "scaffold", "route", "outcome", "reward", "steps", "verdict", "curation"]
-    console.table(columns, [[str(entry.get(column) or "") for column in columns] for entry in entries])
+    rows = [[*(str(entry.get(column) or "") for column in columns), _parent(entry)] for entry in entries]
+    console.table([*columns, "from"], rows)
+
+
+def _parent(entry: dict[str, Any]) -> str:
+    """Whose steps it begins with: `ID@K` of a fork, the last step that a resumed attempt took over."""
+    if entry.get("forked_from"):
+        return f"{entry['forked_from']}@{entry['forked_step']}"
+    return "" if entry.get("resumed_from") is None else f"resumed@{entry['resumed_from']}"
+
+
+@app.command
+async def fork(
+    trajectory: str,
+    /,
+    *,
+    step: int,
+    model: str | None = None,
+    scaffold: str = "native",
+    samples: int = 1,
+    seed: int = 0,
+    max_cost: float = 1.0,
+    allow_unknown_price: bool = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Branch a trajectory for preference pairs: keep its first steps and their files, and go on from there anew.
+
+    Args:
+        trajectory: Its id.
+        step: Index of the last step that is kept, from 0, as in the record.
+        model: As in generate-trajectory; by default the trajectory's own.
+        scaffold: Only native can go on from recorded steps.
+        samples: How many branches.
+        seed: For simulated models and for providers that take one.
+        max_cost: Cap over all branches, in US dollars; what the kept steps cost is not counted again.
+        allow_unknown_price: Go on where the model's price is unknown, so that no cap can hold.
+        json: Print the result as JSON.
+    """
+    async with session() as client:
+        entry, parent = await client.trajectory(trajectory)
+        wanted = submission_of(
+            task=parent.rollout.task.digest,
+            scaffold=scaffold,
+            route="" if scaffold in MODEL_FREE else model or parent.rollout.route,
+            campaign=parent.rollout.campaign,
+            samples=samples,
+            seed=seed,
+            max_cost_microusd=round(max_cost * 1_000_000),
+            allow_unknown_price=allow_unknown_price,
+            fork={"trajectory_id": trajectory, "artifact": entry["artifact"]["digest"], "step": step},
+        )
+        made, failed = await carry_out(client, [wanted], None if json else show_progress)
+    return show_made(made, failed, json=json)
 
 
 @app.command

@@ -69,8 +69,11 @@ async def read_parent(store: ArtifactStore, fork: ForkPoint, task_digest: str, s
 
 
 async def readable_prefix(store: ArtifactStore, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    """The steps before the first one whose checkpoint is gone."""
+    """The steps before the first one whose checkpoint is gone, or was never kept although files changed."""
     for position, step in enumerate(steps):
-        if step.state.checkpoint is not None and not await store.exists(step.state.checkpoint.uri):
+        kept = step.state.checkpoint
+        if kept is None and step.state.changed:
+            return steps[:position]
+        if kept is not None and not await store.exists(kept.uri):
             return steps[:position]
     return steps

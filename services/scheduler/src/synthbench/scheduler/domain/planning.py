@@ -72,6 +72,7 @@ def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: Po
             limits=_limits(wanted, task),
             allow_unknown_price=wanted.allow_unknown_price,
             simulated=is_simulated(wanted.scaffold, wanted.route),
+            forked_from=wanted.fork,
         )
         for sample in range(wanted.samples)
     )

@@ -1,0 +1,35 @@
+"""Stored trajectories that submissions fork, read from the artifact store."""
+
+from synthbench.contracts.events import TaskSubmitted
+from synthbench.contracts.records import FieldError, TaskInfo
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.scheduler.domain.forking import fork_errors
+from synthbench.storage.artifacts import ArtifactStore, uri_of_digest
+from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
+
+
+class Parents:
+    """Looks at what is to be forked before anything is planned."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+
+    async def problems(self, wanted: TaskSubmitted, task: TaskInfo) -> list[FieldError]:
+        """What is wrong with the fork that a submission asks for; nothing if it asks for none."""
+        fork = wanted.fork
+        if fork is None:
+            return []
+        try:
+            parent = Trajectory.model_validate_json(await self._store.get(uri_of_digest(fork.artifact)))
+        except ArtifactNotFound:
+            return [FieldError(field="fork.artifact", message=f"nothing is stored under {fork.artifact}")]
+        except (ArtifactCorrupt, ValueError):
+            return [FieldError(field="fork.artifact", message=f"{fork.artifact} is no trajectory")]
+        errors = fork_errors(wanted, fork, task, parent)
+        if errors:
+            return errors
+        for step in parent.steps[: fork.step + 1]:
+            kept = step.state.checkpoint
+            if kept is not None and not await self._store.exists(kept.uri):
+                return [FieldError(field="fork.step", message=f"the checkpoint of step {step.index} is gone")]
+        return []

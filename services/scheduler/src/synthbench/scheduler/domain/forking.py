@@ -1,0 +1,53 @@
+"""Whether a stored trajectory can be forked as a submission asks, field by field. Pure."""
+
+from synthbench.contracts.events import TaskSubmitted
+from synthbench.contracts.records import FieldError, ForkPoint, TaskInfo
+from synthbench.contracts.scaffolds import RESUMABLE, is_simulated
+from synthbench.contracts.trajectory import Trajectory
+
+
+def fork_errors(wanted: TaskSubmitted, fork: ForkPoint, task: TaskInfo, parent: Trajectory) -> list[FieldError]:
+    """Return what is wrong with a fork; nothing if it can be made.
+
+    Args:
+        wanted: the submission.
+        fork: where it branches off.
+        task: what the submission's task turned out to be.
+        parent: what lies under the artifact that the fork names.
+    """
+    errors = [*_scaffold_errors(wanted, parent), *_step_errors(fork, parent)]
+    if parent.trajectory_id != fork.trajectory_id:
+        said = f"the artifact holds trajectory {parent.trajectory_id}"
+        errors.append(FieldError(field="fork.trajectory_id", message=said))
+    if parent.rollout.task.digest != task.digest:
+        said = f"the trajectory is of another version of {parent.rollout.task.name}: {parent.rollout.task.digest}"
+        errors.append(FieldError(field="task", message=said))
+    return errors
+
+
+def _scaffold_errors(wanted: TaskSubmitted, parent: Trajectory) -> list[FieldError]:
+    errors: list[FieldError] = []
+    made_by = parent.rollout.scaffold
+    if wanted.scaffold not in RESUMABLE:
+        said = f"{wanted.scaffold} cannot go on from recorded steps; take {', '.join(RESUMABLE)}"
+        errors.append(FieldError(field="scaffold", message=said))
+    elif made_by != wanted.scaffold:
+        errors.append(FieldError(field="scaffold", message=f"the trajectory was made by {made_by}; only that forks it"))
+    if parent.rollout.simulated and not is_simulated(wanted.scaffold, wanted.route):
+        said = "the trajectory is simulated: fork it with a sim/* model, or start a real one anew"
+        errors.append(FieldError(field="route", message=said))
+    return errors
+
+
+def _step_errors(fork: ForkPoint, parent: Trajectory) -> list[FieldError]:
+    """There must be a step behind it to differ from, and the files must be known."""
+    last = len(parent.steps) - 2
+    if fork.step > last:
+        can = f"after 0 to {last}" if last >= 0 else "nowhere"
+        said = f"the trajectory has {len(parent.steps)} steps; it can be forked {can}, counted from 0"
+        return [FieldError(field="fork.step", message=said)]
+    for step in parent.steps[: fork.step + 1]:
+        if step.state.changed and step.state.checkpoint is None:
+            said = f"step {step.index} changed files and has no checkpoint"
+            return [FieldError(field="fork.step", message=said)]
+    return []
