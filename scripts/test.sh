@@ -15,6 +15,8 @@ trap 'stop_docker; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 preparing="" first="not alone"
 if [ "${CI:-}" = true ]; then
+    # What an earlier run that was killed left, with nobody to reap it; a group that is in use stays.
+    find /sys/fs/cgroup -depth -type d -name 'synthbench-*' -exec rmdir {} + 2>/dev/null || true
     (. scripts/docker.sh && docker build --quiet -f deploy/Dockerfile -t synth-bench:0.1.0 .) >"$work/docker.log" 2>&1 &
     preparing=$! first="not alone and not docker"
 fi
