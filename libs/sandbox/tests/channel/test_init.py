@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from synthbench.sandbox import channel
+from synthbench.sandbox.channel import INIT
 from synthbench.sandbox.protocol import Limits, SandboxEngine, SandboxSpec
 
 ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
@@ -87,6 +90,18 @@ async def test_a_thousand_orphans_leave_nobody_who_counts(engine: SandboxEngine)
     assert int(result.stdout) < 10
     assert "pids" not in result.hit
     assert after.stdout == b"0\n"
+
+
+def test_it_ends_where_the_host_died_before_it_was_heard(tmp_path: Path):
+    for name in ("ask", "told"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / INIT).write_bytes(files(channel).joinpath(INIT).read_bytes())
+    waiting = subprocess.Popen(["dash", str(tmp_path / INIT)], stderr=subprocess.DEVNULL)
+    try:
+        assert waiting.wait(40) != 0
+    finally:
+        waiting.kill()
+        waiting.wait()
 
 
 @both

@@ -9,7 +9,6 @@
 #   sweep N        kill all but ourselves; told: the same
 #   beat           nothing but a sign of life
 cd "${0%/*}" || exit 1
-exec 3<ask 4>told
 own='' beaten=1 silent=0 woken='' watch='' looked=0
 command -v setsid >/dev/null 2>&1 && own=setsid
 for group in /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events; do [ -r $group ] && memory=$group; done
@@ -45,6 +44,7 @@ look() {
 }
 trap 'woken=1' CHLD
 command -v sleep >/dev/null 2>&1 && watch
+exec 3<ask 4>told # waits for the host's ends; where it died just now, the end of the child above ends the wait, and us
 echo ready >&4
 while :; do
     [ "$woken" ] && look
