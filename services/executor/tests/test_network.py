@@ -33,9 +33,9 @@ def task(mode: Any, hosts: Sequence[str] = ()) -> TaskPackage:
 
 
 async def test_a_task_gets_what_it_asks_for_and_its_verification_does_not():
-    package = task("allowlist", ["PyPI.org", "*.pythonhosted.org"])
+    package = task("allowlist", ["Mirror.Example.org", "*.files.example.org"])
     spec = await spec_of(engine("allowlist"), package, "t", 4096)
-    assert (spec.network, spec.allowed_hosts) == ("allowlist", ("pypi.org", "*.pythonhosted.org"))
+    assert (spec.network, spec.allowed_hosts) == ("allowlist", ("mirror.example.org", "*.files.example.org"))
     verified = await spec_of(engine("allowlist"), package, "t", 4096, verified=True)
     assert (verified.network, verified.allowed_hosts) == ("none", ())
     assert (await spec_of(engine("public"), task("public"), "t", 4096)).network == "public"
@@ -45,7 +45,7 @@ async def test_a_task_gets_what_it_asks_for_and_its_verification_does_not():
 @pytest.mark.parametrize(
     ("allowed", "package", "said"),
     [
-        ("none", task("allowlist", ["pypi.org"]), "SYNTHBENCH_ALLOW_NETWORK=allowlist"),
+        ("none", task("allowlist", ["mirror.example.org"]), "SYNTHBENCH_ALLOW_NETWORK=allowlist"),
         ("allowlist", task("public"), "SYNTHBENCH_ALLOW_NETWORK=public"),
         ("public", task("allowlist", ["10.0.0.1"]), "'10.0.0.1' is not a host name"),
         ("public", task("allowlist"), "allowed_hosts"),
