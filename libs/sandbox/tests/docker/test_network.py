@@ -91,7 +91,7 @@ async def get(sandbox: Sandbox, *urls: str) -> bytes:
 
 async def until(what: "asyncio.Future[object] | object", seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not what():  # type: ignore[operator]
+        while not what():  # type: ignore[operator] - any callable
             await asyncio.sleep(0.02)
 
 
@@ -162,7 +162,7 @@ async def test_many_connections_wait_and_the_others_do_not(docker: DockerEngine,
 
 async def test_a_container_that_ended_gets_its_way_again(docker: DockerEngine, port: int):
     sandbox = await docker.create(spec(f"good.test:{port}"))
-    await sandbox.launcher.house.kill()  # type: ignore[attr-defined]
+    await sandbox.launcher.house.kill()  # type: ignore[attr-defined] - the engine is Docker here
     await asyncio.sleep(0.5)
     assert await get(sandbox, f"http://good.test:{port}/") == f"good.test:{port} /".encode()
 

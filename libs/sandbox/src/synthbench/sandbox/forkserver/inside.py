@@ -64,7 +64,7 @@ def become(request: int, *streams: int) -> int:
         print(end.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
         return 1
     except BaseException:  # noqa: BLE001 - as the interpreter does
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type] - inside `except` there is one
         return 1
     return 0
 
