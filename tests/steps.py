@@ -5,9 +5,9 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from synthbench.sandbox.diff import Diff, Entry, Snapshot
 from synthbench.sandbox.domain.changes import compare
 from synthbench.sandbox.domain.known import is_below
-from synthbench.sandbox.protocol import Diff, Entry, Snapshot
 from synthbench.sandbox.tree.beneath import Owner, opened_root
 from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.scan import Scan

@@ -26,7 +26,8 @@ from synthbench.executor.scaffolds.native.tools import Toolbox
 from synthbench.executor.scaffolds.native.turns import read_action
 from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.errors import ArchiveRefused as SandboxArchiveRefused
-from synthbench.sandbox.protocol import Sandbox, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox
+from synthbench.sandbox.spec import SandboxSpec
 from synthbench.scheduler.domain.planning import Policy, TaskFacts, plan
 from synthbench.tasks import ArchiveRefused, TaskError, load_package, unpack
 from synthbench.tasks.archive import PackedFile, make_tar, read_folder

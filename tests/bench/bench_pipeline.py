@@ -18,7 +18,7 @@ import httpx
 import psycopg
 
 from synthbench.sandbox.engines import load_engine
-from synthbench.sandbox.protocol import SandboxSpec
+from synthbench.sandbox.spec import SandboxSpec
 from synthbench.tasks.library import load_library_task
 
 from . import peers

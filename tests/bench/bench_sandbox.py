@@ -17,7 +17,8 @@ from synthbench.sandbox.docker import DockerEngine
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable
 from synthbench.sandbox.host.system import find_bubblewrap
-from synthbench.sandbox.protocol import Limits, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import Limits, SandboxSpec
 
 from .report import QUICK, Report
 from .sdk import Sdk

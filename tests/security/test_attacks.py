@@ -25,7 +25,9 @@ import pytest
 
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.sandbox.protocol import Limits, RunResult, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.result import RunResult
+from synthbench.sandbox.spec import Limits, SandboxSpec
 from synthbench.storage.artifacts.files import FilesStore
 from synthbench.tasks import load_library_task
 from synthbench.tasks.package import pack

@@ -5,7 +5,8 @@ import secrets
 
 import pytest
 
-from synthbench.sandbox.protocol import Limits, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.spec import Limits, SandboxSpec
 
 TOLD = "/run/synthbench/channel/told"
 FORGERIES = {

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from synthbench.executor.verification import verify
-from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 from synthbench.tasks import TaskPackage, load_library_task
 from synthbench.tasks.cheats import CHEATS, Cheat
 

@@ -24,7 +24,8 @@ import pytest_asyncio
 from synthbench.sandbox.docker import DockerEngine
 from synthbench.sandbox.egress import PORT
 from synthbench.sandbox.errors import EngineUnavailable
-from synthbench.sandbox.protocol import Sandbox, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox
+from synthbench.sandbox.spec import SandboxSpec
 
 FRONT, PLAIN = "127.77.0.1", "127.77.0.2"  # of this test alone, so that port 443 is free there
 HERE = {"front.test": FRONT, "plain.test": PLAIN}

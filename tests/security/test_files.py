@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.protocol import Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from synthbench.sandbox.docker import BASE_IMAGE
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.local import LocalSandbox
 from synthbench.sandbox.image import ImageSource
-from synthbench.sandbox.protocol import Limits, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import Limits, SandboxSpec
 
 
 def beside(name: str) -> ModuleType:

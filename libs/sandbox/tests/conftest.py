@@ -9,7 +9,8 @@ import pytest
 
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable
-from synthbench.sandbox.protocol import Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from synthbench.sandbox.host.claims import Claim, claimed
-from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 
 def test_a_name_is_taken_once_and_free_afterwards():

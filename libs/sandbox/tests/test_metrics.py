@@ -2,7 +2,8 @@
 
 from prometheus_client import REGISTRY
 
-from synthbench.sandbox.protocol import Limits, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.spec import Limits, SandboxSpec
 
 
 def value(name: str, **labels: str) -> float:

@@ -12,7 +12,8 @@ import pytest
 
 from synthbench.sandbox.host.places import make_places
 from synthbench.sandbox.host.uids import can_lease, lease_uid
-from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 
 def groups(part: str) -> list[str]:
@@ -25,7 +26,7 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from synthbench.sandbox.engines import load_engine
-from synthbench.sandbox.protocol import SandboxSpec
+from synthbench.sandbox.spec import SandboxSpec
 
 async def main():
     engine = load_engine(sys.argv[1], root=Path(sys.argv[2]))
@@ -77,7 +78,7 @@ import asyncio, os, sys
 from pathlib import Path
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.host import local
-from synthbench.sandbox.protocol import SandboxSpec
+from synthbench.sandbox.spec import SandboxSpec
 
 async def main():
     engine = load_engine(sys.argv[1], root=Path(sys.argv[2]))

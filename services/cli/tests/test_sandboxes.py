@@ -18,7 +18,7 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from synthbench.sandbox.engines import load_engine
-from synthbench.sandbox.protocol import SandboxSpec
+from synthbench.sandbox.spec import SandboxSpec
 
 async def main():
     engine = load_engine("bubblewrap", root=Path(sys.argv[1]))

@@ -25,7 +25,8 @@ from synthbench.executor.recorder import Recorder, Scope
 from synthbench.executor.scaffold import World
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.engines import choose_engine
-from synthbench.sandbox.protocol import Sandbox, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox
+from synthbench.sandbox.spec import SandboxSpec
 from synthbench.storage.artifacts import FilesStore
 from synthbench.tasks.library import load_library_task
 

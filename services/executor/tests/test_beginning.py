@@ -22,7 +22,8 @@ from synthbench.executor.scaffold import World
 from synthbench.executor.scaffolds.native import NativeScaffold
 from synthbench.executor.scaffolds.played import OracleScaffold
 from synthbench.sandbox.engines import choose_engine
-from synthbench.sandbox.protocol import Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:

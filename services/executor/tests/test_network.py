@@ -8,7 +8,8 @@ import pytest
 
 from synthbench.executor.environment import spec_of
 from synthbench.sandbox.errors import SpecRefused
-from synthbench.sandbox.protocol import Isolation, Network, SandboxEngine
+from synthbench.sandbox.protocol import Isolation, SandboxEngine
+from synthbench.sandbox.spec import Network
 from synthbench.tasks import TaskPackage, load_library_task
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from synthbench.sandbox import channel
 from synthbench.sandbox.channel import INIT
-from synthbench.sandbox.protocol import Limits, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.spec import Limits, SandboxSpec
 
 ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
 both = pytest.mark.parametrize("engine", ENGINES, indirect=True)
@@ -26,7 +27,7 @@ HOLDER = """
 import asyncio, sys
 from pathlib import Path
 from synthbench.sandbox.engines import load_engine
-from synthbench.sandbox.protocol import SandboxSpec
+from synthbench.sandbox.spec import SandboxSpec
 
 async def main():
     engine = load_engine(sys.argv[1], root=Path(sys.argv[2]))

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from synthbench.sandbox.errors import PathRefused, SpecRefused
-from synthbench.sandbox.protocol import Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 BEATING = "while :; do date +%N > {0}; sleep 0.02; done"
 SPEC = SandboxSpec(owner="test", background=True)

@@ -5,7 +5,8 @@ import tarfile
 import pytest
 
 from synthbench.sandbox.errors import ArchiveRefused
-from synthbench.sandbox.protocol import Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 from .test_engines import info, shell, tar
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxClosed
-from synthbench.sandbox.protocol import Limits, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import Limits, SandboxSpec
 
 
 def tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from synthbench.sandbox.forkserver import PYTHON, SOCKET, ForkServer, fork_server
-from synthbench.sandbox.protocol import RunResult, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.result import RunResult
+from synthbench.sandbox.spec import SandboxSpec
 
 LIMIT = 64_000
 PROGRAMS = {

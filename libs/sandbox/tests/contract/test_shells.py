@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from synthbench.sandbox.errors import SandboxClosed, SpecRefused
-from synthbench.sandbox.protocol import Limits, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import Limits, SandboxSpec
 
 ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
 both = pytest.mark.parametrize("engine", ENGINES, indirect=True)

@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from synthbench.sandbox.errors import SpecRefused
 from synthbench.sandbox.image import ImageSource
 from synthbench.sandbox.inside import Mount
-from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 walled = pytest.mark.parametrize(
     "engine", [pytest.param("docker", marks=pytest.mark.docker), "bubblewrap"], indirect=True

@@ -11,7 +11,8 @@ from hypothesis import find, settings
 import file_operations
 from steps import STEPS, bare, judge, second
 from synthbench.sandbox.host.local import LocalSandbox
-from synthbench.sandbox.protocol import Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 SEQUENCES = 100 if os.environ.get("FULL") else 4
 SCRIPT = Path(file_operations.__file__).read_text()

@@ -8,7 +8,8 @@ import pytest
 from synthbench.sandbox.docker import BASE_IMAGE, DockerEngine
 from synthbench.sandbox.docker.seccomp import profile
 from synthbench.sandbox.errors import EngineUnavailable
-from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 from synthbench.sandbox.tree.notices import Notices
 
 docker_only = pytest.mark.parametrize("engine", [pytest.param("docker", marks=pytest.mark.docker)], indirect=True)

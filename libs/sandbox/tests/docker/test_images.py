@@ -17,7 +17,8 @@ from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
 from synthbench.sandbox.domain.images import Keeping
 from synthbench.sandbox.errors import ImageFailed
 from synthbench.sandbox.image import ImageSource
-from synthbench.sandbox.protocol import SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 pytestmark = [
     pytest.mark.docker,

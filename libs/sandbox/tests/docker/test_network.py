@@ -14,7 +14,8 @@ from synthbench.sandbox.docker import DockerEngine
 from synthbench.sandbox.egress import ENVIRONMENT, PORT
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable, SpecRefused
-from synthbench.sandbox.protocol import Sandbox, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox
+from synthbench.sandbox.spec import SandboxSpec
 
 pytestmark = pytest.mark.docker
 

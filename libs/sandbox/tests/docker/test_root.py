@@ -16,7 +16,8 @@ from synthbench.sandbox.docker import BASE_IMAGE
 from synthbench.sandbox.docker.api import ROOT_LABEL
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.image import ImageSource
-from synthbench.sandbox.protocol import Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 
 pytestmark = [
     pytest.mark.docker,

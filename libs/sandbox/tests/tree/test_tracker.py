@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 import file_operations
 from steps import STEPS, bare, judge, second
-from synthbench.sandbox.protocol import ChangedPath, Diff, Snapshot
+from synthbench.sandbox.diff import ChangedPath, Diff, Snapshot
 from synthbench.sandbox.tree import tracker
 from synthbench.sandbox.tree.beneath import Owner
 from synthbench.sandbox.tree.contents import Contents

@@ -16,6 +16,8 @@ import structlog
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError, SpecRefused
 from synthbench.sandbox.host.cgroups import Counts
+from synthbench.sandbox.host.child import Child, ChildRunning, start
+from synthbench.sandbox.host.cwd import CwdPipe, telling_cwd
 from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
@@ -23,13 +25,14 @@ from synthbench.sandbox.host.places import Places, make_places, make_root
 from synthbench.sandbox.host.plain import refuse_foreign, refuse_images
 from synthbench.sandbox.host.processes import MARK, kill_all, marked
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
-from synthbench.sandbox.host.running import Child, ChildRunning, CwdPipe, Ended, start, telling_cwd
+from synthbench.sandbox.host.running import Ended
 from synthbench.sandbox.host.shell import limited
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.system import find_python
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.image import Image, ImageSource
-from synthbench.sandbox.protocol import Isolation, SandboxSpec, Shell
+from synthbench.sandbox.protocol import Isolation, Shell
+from synthbench.sandbox.spec import SandboxSpec
 
 _UNENFORCED = (
     "isolation: commands run on the host itself; they see its files, processes and network",

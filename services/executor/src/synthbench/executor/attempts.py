@@ -32,8 +32,9 @@ from synthbench.executor.recorder import Announcer, Recent, Recorder, Scope
 from synthbench.executor.scaffold import Briefing, Scaffold, World, load_scaffold
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.executor.verification import verify
+from synthbench.sandbox.diff import Diff
 from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.protocol import Diff, SandboxEngine
+from synthbench.sandbox.protocol import SandboxEngine
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.tasks import TaskPackage
 

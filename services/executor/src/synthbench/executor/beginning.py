@@ -10,8 +10,10 @@ from synthbench.executor.domain.endings import InfraFailure
 from synthbench.executor.domain.resuming import Start, choose_journal, taken_over
 from synthbench.executor.environment import outfit
 from synthbench.executor.scaffold import Scaffold
+from synthbench.sandbox.diff import Snapshot
 from synthbench.sandbox.errors import ArchiveRefused, PathRefused
-from synthbench.sandbox.protocol import Sandbox, SandboxEngine, SandboxSpec, Snapshot
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import SandboxSpec
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.tasks import TaskPackage

@@ -11,7 +11,8 @@ from synthbench.sandbox.domain.reach import parse_allowed
 from synthbench.sandbox.egress import check_network
 from synthbench.sandbox.errors import SpecRefused
 from synthbench.sandbox.image import Image, ImageSource
-from synthbench.sandbox.protocol import Limits, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.spec import Limits, SandboxSpec
 from synthbench.tasks import TaskPackage
 
 _WORKDIR = "/workspace"

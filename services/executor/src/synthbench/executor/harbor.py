@@ -14,7 +14,9 @@ from synthbench.chassis.telemetry import span
 from synthbench.contracts.verification import TestResult, VerificationResult
 from synthbench.executor.domain.rewards import Reward, RewardUnreadable, read_reward
 from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxError
-from synthbench.sandbox.protocol import RunResult, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.result import RunResult
+from synthbench.sandbox.spec import SandboxSpec
 from synthbench.tasks import TaskPackage
 from synthbench.tasks.verify import CtrfReport, grade
 

@@ -16,7 +16,8 @@ from synthbench.contracts.journal import JournalEvent, journal_event_id, journal
 from synthbench.contracts.records import ArtifactRef, Timing, Usage
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
 from synthbench.executor.domain.clock import Clock
-from synthbench.sandbox.protocol import Sandbox, Snapshot
+from synthbench.sandbox.diff import Snapshot
+from synthbench.sandbox.protocol import Sandbox
 from synthbench.storage.artifacts import ArtifactStore
 
 _LONGEST_OUTAGE = 300.0

@@ -15,7 +15,9 @@ from synthbench.executor.domain.endings import InfraFailure
 from synthbench.executor.environment import spec_of
 from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxError
 from synthbench.sandbox.forkserver import PYTHON, SOCKET, ForkServer, fork_server
-from synthbench.sandbox.protocol import Limits, RunResult, Sandbox, SandboxEngine, SandboxSpec
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.result import RunResult
+from synthbench.sandbox.spec import Limits, SandboxSpec
 from synthbench.tasks import TaskPackage
 from synthbench.tasks.verify import DRIVER, CtrfReport, VerificationBroken, grade, serve_verification
 from synthbench.tasks.verify.server import MAX_LINE, RemoteRun

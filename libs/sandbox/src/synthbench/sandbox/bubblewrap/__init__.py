@@ -25,7 +25,8 @@ from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.system import BubblewrapProgram, SystemView, find_bubblewrap, find_system
 from synthbench.sandbox.host.uids import can_lease, lease_uid
 from synthbench.sandbox.image import Image, ImageSource
-from synthbench.sandbox.protocol import Isolation, Limits, SandboxSpec
+from synthbench.sandbox.protocol import Isolation
+from synthbench.sandbox.spec import Limits, SandboxSpec
 
 _PROBE_SECONDS = 15.0
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from synthbench.sandbox.channel.launcher import CHANNEL, FIRST, SOCKETS
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Counts
+from synthbench.sandbox.host.child import Child, ChildRunning, start
 from synthbench.sandbox.host.places import Places
-from synthbench.sandbox.host.running import Child, ChildRunning, start
 from synthbench.sandbox.host.seccomp import filter_program
 from synthbench.sandbox.host.system import SANDBOX_PATH, BubblewrapProgram, SystemView
 from synthbench.sandbox.host.uids import UidLease
-from synthbench.sandbox.protocol import SandboxSpec
+from synthbench.sandbox.spec import SandboxSpec
 
 _NO_START = "bwrap could not set the sandbox up"
 _STATUS_SECONDS = 10.0

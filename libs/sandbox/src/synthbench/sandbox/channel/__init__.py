@@ -18,7 +18,7 @@ from synthbench.sandbox.channel.command import ChannelRunning
 from synthbench.sandbox.channel.slot import EMPTY, Slot
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Counts
-from synthbench.sandbox.host.running import telling_cwd
+from synthbench.sandbox.host.cwd import telling_cwd
 from synthbench.sandbox.host.streams import OutputStream
 
 INIT = "init.sh"

@@ -10,7 +10,7 @@ from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.errors import SandboxClosed, SandboxError
 from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.hits import hits
-from synthbench.sandbox.protocol import LimitHit, RunResult
+from synthbench.sandbox.result import LimitHit, RunResult
 
 if TYPE_CHECKING:
     from synthbench.sandbox.channel import Channel

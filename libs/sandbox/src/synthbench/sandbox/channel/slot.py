@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthbench.sandbox.domain.output import HeadTail
-from synthbench.sandbox.host.running import read_cwd
+from synthbench.sandbox.host.cwd import read_cwd
 from synthbench.sandbox.host.streams import OutputStream
 
 EMPTY = "/dev/null"

@@ -29,7 +29,8 @@ from synthbench.sandbox.host.shell import limit_lines
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.image import Image, ImageSource
-from synthbench.sandbox.protocol import Isolation, Network, SandboxSpec
+from synthbench.sandbox.protocol import Isolation
+from synthbench.sandbox.spec import Network, SandboxSpec
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
 _PROBE_SECONDS = 30.0

@@ -10,7 +10,7 @@ from synthbench.sandbox.docker.api import ContainerPlan, Host
 from synthbench.sandbox.errors import SpecRefused
 from synthbench.sandbox.host.places import Places
 from synthbench.sandbox.host.uids import can_lease
-from synthbench.sandbox.protocol import Limits, SandboxSpec
+from synthbench.sandbox.spec import Limits, SandboxSpec
 
 _AGENT = {
     "HOME": "/home/agent",

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
+from synthbench.sandbox.diff import ChangedPath, ChangeKind, Entry, Snapshot
 from synthbench.sandbox.domain.known import is_below
-from synthbench.sandbox.protocol import ChangedPath, ChangeKind, Entry, Snapshot
 
 
 def compare(old: Snapshot, new: Snapshot, paths: Collection[str] | None = None) -> tuple[ChangedPath, ...]:

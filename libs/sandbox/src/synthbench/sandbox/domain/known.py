@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from synthbench.sandbox.protocol import Entry
+from synthbench.sandbox.diff import Entry
 
 
 @dataclass

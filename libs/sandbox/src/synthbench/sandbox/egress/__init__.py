@@ -20,7 +20,7 @@ import structlog
 from synthbench.sandbox.domain.reach import parse_known
 from synthbench.sandbox.errors import SandboxError, SpecRefused
 from synthbench.sandbox.host.metrics import EGRESS_BYTES, EGRESS_CONNECTIONS, EGRESS_REFUSED
-from synthbench.sandbox.protocol import Network
+from synthbench.sandbox.spec import Network
 
 PORT = 3128
 _URL = f"http://127.0.0.1:{PORT}"

@@ -17,7 +17,8 @@ from pathlib import Path, PurePosixPath
 
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.streams import OutputStream, until_over
-from synthbench.sandbox.protocol import RunResult, Sandbox, SandboxEngine
+from synthbench.sandbox.protocol import Sandbox, SandboxEngine
+from synthbench.sandbox.result import RunResult
 
 SOCKET = "python"
 """The name under which a sandbox that shall have a server gets its socket."""

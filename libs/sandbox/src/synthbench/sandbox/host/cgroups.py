@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthbench.sandbox.host.claims import Claim
-from synthbench.sandbox.protocol import Limits
+from synthbench.sandbox.spec import Limits
 
 CONTROLLERS = ("memory", "cpu", "pids")
 _GONE = 5.0  # seconds until the kernel lets go of an empty group

@@ -1,7 +1,7 @@
 """Which limits a command ran into."""
 
 from synthbench.sandbox.host.cgroups import Counts
-from synthbench.sandbox.protocol import LimitHit
+from synthbench.sandbox.result import LimitHit
 
 
 def hits(before: Counts, after: Counts, *, timed_out: bool, full: bool) -> tuple[LimitHit, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from synthbench.sandbox.diff import Diff, Snapshot
 from synthbench.sandbox.domain.paths import within
 from synthbench.sandbox.errors import PathRefused, SandboxClosed, SpecRefused
 from synthbench.sandbox.host.cgroups import Counts
@@ -18,15 +19,9 @@ from synthbench.sandbox.host.outside import Outside
 from synthbench.sandbox.host.places import Places, remove
 from synthbench.sandbox.host.running import Ended, Running
 from synthbench.sandbox.host.uids import UidLease
-from synthbench.sandbox.protocol import (
-    READ_CAP,
-    Diff,
-    Isolation,
-    RunResult,
-    SandboxSpec,
-    Shell,
-    Snapshot,
-)
+from synthbench.sandbox.protocol import READ_CAP, Isolation, Shell
+from synthbench.sandbox.result import RunResult
+from synthbench.sandbox.spec import SandboxSpec
 from synthbench.sandbox.tree.beneath import Owner
 from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.notices import Notices

@@ -3,7 +3,7 @@
 from typing import NoReturn
 
 from synthbench.sandbox.errors import SpecRefused
-from synthbench.sandbox.protocol import SandboxSpec
+from synthbench.sandbox.spec import SandboxSpec
 
 
 def refuse_images(engine: str) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from synthbench.sandbox.protocol import Limits
+from synthbench.sandbox.spec import Limits
 
 
 def limit_lines(limits: Limits, *, memory: bool, pids: bool) -> list[str]:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
+from synthbench.sandbox.diff import PathType
 from synthbench.sandbox.domain.paths import DELETED, checked_relative, safe_target, shown
 from synthbench.sandbox.errors import ArchiveRefused
-from synthbench.sandbox.protocol import PathType
 
 MAX_MEMBERS = 100_000
 _MEND = "pack only plain files, folders and relative links that stay inside, as an uncompressed tar"

@@ -5,10 +5,10 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from synthbench.sandbox.diff import ChangedPath, Diff, Entry, Snapshot
 from synthbench.sandbox.domain.patch import Side, file_patch
 from synthbench.sandbox.domain.paths import safe_target
 from synthbench.sandbox.errors import PathRefused
-from synthbench.sandbox.protocol import ChangedPath, Diff, Entry, Snapshot
 from synthbench.sandbox.tree.archive import Member, Packer
 from synthbench.sandbox.tree.beneath import located, open_regular
 from synthbench.sandbox.tree.contents import TEXT_CAP, Contents

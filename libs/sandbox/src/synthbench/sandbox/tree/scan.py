@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from synthbench.sandbox.diff import Entry, PathType, Snapshot
 from synthbench.sandbox.domain.known import Found
 from synthbench.sandbox.domain.paths import DELETED, MAX_DEPTH, is_text, safe_target, shown
-from synthbench.sandbox.protocol import Entry, PathType, Snapshot
 from synthbench.sandbox.tree.beneath import held_for_writing, open_folder, open_regular
 from synthbench.sandbox.tree.contents import TEXT_CAP, Contents
 

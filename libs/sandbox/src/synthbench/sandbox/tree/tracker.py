@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
+from synthbench.sandbox.diff import ChangedPath, Entry, Snapshot
 from synthbench.sandbox.domain.known import Found, KnownTree, above
-from synthbench.sandbox.protocol import ChangedPath, Entry, Snapshot
 from synthbench.sandbox.tree.beneath import open_folder
 from synthbench.sandbox.tree.notices import IS_FOLDER, NAMES_CHANGED, NO_MORE, Event, Inbox, Notices
 from synthbench.sandbox.tree.scan import MAX_ENTRIES, Scan, listed, unstamped

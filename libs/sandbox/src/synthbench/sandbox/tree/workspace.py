@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthbench.sandbox.diff import ChangedPath, Diff, Snapshot
 from synthbench.sandbox.domain.changes import compare
 from synthbench.sandbox.domain.paths import checked_relative
 from synthbench.sandbox.errors import PathRefused, SandboxError
-from synthbench.sandbox.protocol import ChangedPath, Diff, Snapshot
 from synthbench.sandbox.tree.archive import check_archive
 from synthbench.sandbox.tree.beneath import Owner, located, open_folder, opened_root
 from synthbench.sandbox.tree.contents import Contents

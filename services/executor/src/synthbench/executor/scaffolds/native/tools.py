@@ -16,7 +16,8 @@ from synthbench.contracts.steps import Observation, ToolCall
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.observing import shown
 from synthbench.sandbox.errors import PathRefused
-from synthbench.sandbox.protocol import LimitHit, Sandbox
+from synthbench.sandbox.protocol import Sandbox
+from synthbench.sandbox.result import LimitHit
 
 _MATCHES = 200
 _SEARCH_SECONDS = 20.0
