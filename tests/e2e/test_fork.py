@@ -7,7 +7,8 @@ import pytest
 
 from synthbench.contracts.trajectory import Trajectory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timeout(240)
+
 KEPT = 6
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.alone, pytest.mark.docker]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
 GREETER = Path(__file__).with_name("greeter")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timeout(240)
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timeout(240)
 
 RECEIVER = Path(__file__).with_name("otlp_receiver.py")
 

@@ -12,7 +12,7 @@ import pytest
 
 from synthbench.contracts.trajectory import Trajectory
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timeout(240)
 
 KEY = "sk-upstream-secret-0123456789"
 SERVER = Path(__file__).with_name("upstream.py")
