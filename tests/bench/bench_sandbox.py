@@ -129,7 +129,9 @@ async def growth(report: Report, engine: SandboxEngine, name: str) -> None:
     live: list[Sandbox] = []
     for count in LIVE:
         spec = SandboxSpec(owner="bench", limits=LIMITS)
-        live += await asyncio.gather(*(engine.create(spec) for _ in range(count - len(live))))
+        more = await asyncio.gather(*(engine.create(spec) for _ in range(count - len(live))))
+        await asyncio.gather(*(ok(sandbox, ["true"]) for sandbox in more))  # what starts with the first command has
+        live += more
         times: list[float] = []
         for sandbox in live:
             began = time.perf_counter()
