@@ -16,10 +16,12 @@ from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.records import Usage
 from synthbench.contracts.registry import Service
-from synthbench.llm_gateway.adapters.ledger import Ledger
-from synthbench.llm_gateway.domain.pricing import Price, Prices
+from synthbench.llm_gateway.adapters.ledger import PostgresLedger
+from synthbench.llm_gateway.domain.accounts import Caps
+from synthbench.llm_gateway.domain.catalogue import Model, Price
+from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.domain.usage import read_usage
+from synthbench.llm_gateway.domain.usage import anthropic_usage, openai_usage
 from synthbench.llm_gateway.keys import read_key
 from synthbench.storage.database import Database
 
@@ -40,7 +42,10 @@ async def ledger(make_chassis, migrated):
     database = Database(dsn, "ledger")
     await database.open()
     async with make_chassis(Service.LLM_GATEWAY) as chassis:
-        yield Ledger(database, Outbox(chassis, database), reservation_seconds=600), database
+        made = PostgresLedger(chassis, database, Outbox(chassis, database), Caps())
+        await made.start()
+        yield made, database
+        await made.close()
     await database.close()
 
 
@@ -60,12 +65,14 @@ async def test_fifty_calls_at_once_never_pass_the_cap(ledger):
     async def call() -> bool:
         call_id = uuid7()
         try:
-            await book.admit(key, call_id, 100)
+            reserved = await book.admit(key, call_id, 100)
         except Refusal as refusal:
+            if refusal.code == "budget_tied_up":
+                return await call()
             refusals.add((refusal.status, refusal.code))
             return False
         await asyncio.sleep(0.01)
-        await book.settle(key, called(key, call_id, 90))
+        await book.settle(reserved, called(key, call_id, 90))
         return True
 
     made = sum(await asyncio.gather(*(call() for _ in range(50))))
@@ -74,21 +81,28 @@ async def test_fifty_calls_at_once_never_pass_the_cap(ledger):
         row = await (
             await connection.execute("select sum(cost_microusd)::int as spent, count(*)::int as calls from calls")
         ).fetchone()
-        scopes = await (await connection.execute("select cost_microusd from spend")).fetchall()
-        left = await (await connection.execute("select count(*)::int as left from reservations")).fetchone()
+        accounts = await (await connection.execute("select scope, spent_microusd as spent from accounts")).fetchall()
     assert row == {"spent": 90 * made, "calls": made}
-    assert 0 < row["spent"] <= 1000
-    assert [scope["cost_microusd"] for scope in scopes] == [row["spent"]] * 2
+    assert 900 < row["spent"] <= 1000
+    assert [account["spent"] for account in accounts] == [row["spent"]] * 5
+    await book.close()
+    async with database.connection() as connection:
+        left = await (await connection.execute("select sum(leased_microusd)::int as left from accounts")).fetchone()
     assert left == {"left": 0}
 
 
 async def test_the_submissions_cap_holds_over_its_attempts(ledger):
     book, _ = ledger
     submission = uuid4()
-    keys = [claims(submission_id=submission, max_cost_microusd=800) for _ in range(2)]
-    await book.admit(keys[0], uuid7(), 700)
-    with pytest.raises(Refusal, match="submission's cap"):
+    keys = [claims(submission_id=submission, max_cost_microusd=800) for _ in range(3)]
+    first = await book.admit(keys[0], call := uuid7(), 700)
+    with pytest.raises(Refusal, match="set aside for calls on their way") as tied:
         await book.admit(keys[1], uuid7(), 700)
+    assert (tied.value.status, tied.value.code) == (429, "budget_tied_up")
+    await book.settle(first, called(keys[0], call, 400))
+    with pytest.raises(Refusal, match="submission's cap") as used:
+        await book.admit(keys[2], uuid7(), 700)
+    assert (used.value.status, used.value.code) == (402, "cost_limit")
 
 
 async def test_closed_and_older_attempts_are_refused(ledger):
@@ -97,12 +111,12 @@ async def test_closed_and_older_attempts_are_refused(ledger):
     first, second = (claims(rollout_id=rollout, attempt=number) for number in (1, 2))
     await book.admit(first, uuid7(), 0)
     await book.admit(second, uuid7(), 0)
-    with pytest.raises(Refusal, match="followed by 2"):
+    with pytest.raises(Refusal, match="a later one was begun"):
         await book.admit(first, uuid7(), 0)
-    await book.close(rollout, 2)
-    with pytest.raises(Refusal, match="is closed"):
+    await book.close_attempt(rollout, 2)
+    with pytest.raises(Refusal, match="attempt 2 is closed"):
         await book.admit(second, uuid7(), 0)
-    await book.close(rollout, 1)  # an old word, late: it changes nothing
+    await book.close_attempt(rollout, 1)  # an old word, late: it changes nothing
     await book.admit(claims(rollout_id=rollout, attempt=3), uuid7(), 0)
 
 
@@ -140,19 +154,37 @@ def test_bad_keys_are_refused(header: str, code: str):
     assert (caught.value.status, caught.value.code) == (401, code)
 
 
+def prices(**models: Model) -> Prices:
+    return Prices(lambda name: models.get(name, Model()))
+
+
 def test_prices_the_own_table_first_and_unknown_is_unknown():
-    prices = Prices({"gpt-4o-mini": Price(Decimal(1000), Decimal(0))})
+    own = prices(**{"gpt-4o-mini": Model(prices=Price(input=Decimal(1000), output=Decimal(0)))})
     usage = Usage(input_tokens=1000, output_tokens=1000)
-    assert prices.cost("gpt-4o-mini", usage) == 1_000_000
-    built_in = Prices({}).cost("gpt-4o-mini", usage)
-    assert built_in is not None
-    assert Prices({}).cost("openai/gpt-4o-mini", usage) == built_in
-    assert Prices({}).cost("never/heard-of-it", usage) is None
+    assert own.cost("gpt-4o-mini", usage) == 1_000_000
+    built_in = prices().cost("gpt-4o-mini", usage)
+    assert built_in == 750
+    assert prices().cost("openai/gpt-4o-mini", usage) == built_in
+    assert prices(**{"mine/fast": Model(name="gpt-4o-mini")}).cost("mine/fast", usage) == built_in
+    assert prices().cost("never/heard-of-it", usage) is None
+
+
+def test_cached_written_and_reasoning_tokens_have_prices_of_their_own():
+    usage = Usage(input_tokens=1000, cached_tokens=400, cache_write_tokens=100, output_tokens=300, reasoning_tokens=200)
+    plain = Price(input=Decimal(10), output=Decimal(100))
+    full = plain.model_copy(update={"cached": Decimal(1), "cache_write": Decimal(20), "reasoning": Decimal(50)})
+    assert prices(m=Model(prices=plain)).cost("m", usage) == 1000 * 10 + 300 * 100
+    assert prices(m=Model(prices=full)).cost("m", usage) == 500 * 10 + 400 * 1 + 100 * 20 + 100 * 100 + 200 * 50
 
 
 def test_usage_that_cannot_be_believed_is_none():
-    assert read_usage({"usage": {"prompt_tokens": -5, "completion_tokens": 1}}) is None
-    assert read_usage({"usage": {"prompt_tokens": True, "completion_tokens": 1}}) is None
-    assert read_usage({"usage": None}) is None
+    assert openai_usage({"prompt_tokens": -5, "completion_tokens": 1}) is None
+    assert openai_usage({"prompt_tokens": True, "completion_tokens": 1}) is None
+    assert openai_usage({}) is None
     details = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}
-    assert read_usage({"usage": details}) == Usage(calls=1, input_tokens=9, cached_tokens=3, output_tokens=4)
+    assert openai_usage(details) == Usage(calls=1, input_tokens=9, cached_tokens=3, output_tokens=4)
+    claude = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 4}
+    assert anthropic_usage(claude) == Usage(
+        calls=1, input_tokens=10, cached_tokens=3, cache_write_tokens=2, output_tokens=4
+    )
+    assert anthropic_usage({**claude, "output_tokens": -4}) is None

@@ -129,6 +129,9 @@ class StackClient:
 
     async def _ask(self, progress: Progress) -> None:
         submission = await self.find(f"/v1/submissions/{progress.submission_id}", service="scheduler")
+        if submission and submission["state"] == "open" and submission.get("paused"):
+            progress.state, progress.detail = "paused", submission["paused"]
+            return
         if submission and submission["state"] in TERMINAL:
             progress.state = submission["state"]
             reasons = [a.get("reason") or "" for r in submission["rollouts"] for a in r["attempts"]]
@@ -143,6 +146,16 @@ class StackClient:
         except cloudevents.MalformedEvent:
             return None
 
+    def _base(self, service: str) -> str:
+        urls = {
+            "scheduler": self.endpoints.scheduler_url,
+            "collector": self.endpoints.collector_url,
+            "llm_gateway": self.endpoints.gateway_admin_url,
+        }
+        if not urls[service]:
+            raise CliError("where the llm-gateway's admin API is, is not known; set SYNTHBENCH_GATEWAY_ADMIN_URL")
+        return urls[service]
+
     async def find(
         self, path: str, *, service: str = "collector", params: Mapping[str, Any] | None = None, method: str = "GET"
     ) -> Any:
@@ -151,7 +164,7 @@ class StackClient:
         Raises:
             CliError: the service does not answer, or refuses.
         """
-        base = self.endpoints.scheduler_url if service == "scheduler" else self.endpoints.collector_url
+        base = self._base(service)
         deadline = asyncio.get_running_loop().time() + _STARTING_SECONDS
         while True:
             try:

@@ -150,10 +150,12 @@ class Handlers:
             max_attempts=self._settings.max_attempts,
             cancelled=locked.state is RolloutState.CANCELLED,
             pause=self._settings.retry_pause_seconds,
-            released=locked.released,
+            released=locked.released or bool(locked.paused),
         )
         await self._apply(transaction, rollout, attempt, decision, steps=len(report.step_digests) if report else 0)
-        if decision.outcome is Outcome.INFRA_ERROR and not locked.released:
+        if decision.outcome is Outcome.INFRA_ERROR and locked.paused:  # the money had run out: no failure of anybody
+            await transaction.execute("excuse_attempt", rollout_id=rollout.rollout_id, attempt=attempt)
+        elif decision.outcome is Outcome.INFRA_ERROR and not locked.released:
             await self._maybe_quarantine(transaction, rollout, decision.reason)
         closed = AttemptClosed(
             submission_id=rollout.submission_id,

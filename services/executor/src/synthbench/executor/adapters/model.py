@@ -22,6 +22,10 @@ _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
 _RETRIED = (429, 500, 502, 503, 504)
 _CONNECT_SECONDS = 5.0
+_DEADLINE = "x-synthbench-deadline-seconds"
+_GRACE_SECONDS = 10.0
+_TIMED_OUT, _MOST = 504, 0.9
+"""A time-out is the model's own doing if most of the time passed while it was asked."""
 _LIMITS = {"cost_limit": Outcome.COST_LIMIT, "context_length_exceeded": Outcome.TOKEN_LIMIT}
 
 
@@ -100,22 +104,27 @@ class GatewayModel:
         )
 
     async def _post(self, request: dict[str, Any], timeout: float) -> tuple[httpx.Response, Timing]:  # noqa: ASYNC109 - as above
-        headers = {**current_trace(), "authorization": f"Bearer {self._key.get_secret_value() if self._key else ''}"}
+        headers = {
+            **current_trace(),
+            "authorization": f"Bearer {self._key.get_secret_value() if self._key else ''}",
+            _DEADLINE: f"{timeout:.3f}",
+        }
+        # The gateway keeps the deadline; if it does not even refuse in time, that is our failure.
+        limits = httpx.Timeout(timeout + _GRACE_SECONDS, connect=_CONNECT_SECONDS)
         began, pause, problem = monotonic(), _PAUSE_SECONDS, ""
         while True:
             sent = monotonic()
             try:
-                response = await self._client.post(
-                    self._url, json=request, headers=headers, timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS)
-                )
-            except httpx.ReadTimeout as error:
-                raise LimitReached(Outcome.TIME_LIMIT, f"the model did not answer within {timeout:.0f} s") from error
+                response = await self._client.post(self._url, json=request, headers=headers, timeout=limits)
             except httpx.HTTPError as error:
                 problem = f"the llm-gateway does not answer: {str(error) or type(error).__name__}"
             else:
+                seconds, waited = monotonic() - sent, waited_seconds(response.headers)
                 if response.is_success:
-                    seconds = monotonic() - sent
-                    return response, Timing(model_seconds=seconds, waited_seconds=sent - began)
+                    model_seconds = max(0.0, seconds - waited)
+                    return response, Timing(model_seconds=model_seconds, waited_seconds=sent - began + waited)
+                if response.status_code == _TIMED_OUT and seconds - waited >= timeout * _MOST:
+                    raise LimitReached(Outcome.TIME_LIMIT, f"the model did not answer within {timeout:.0f} s")
                 problem = _problem(response)
             if monotonic() - began + pause > self._patience:
                 raise InfraFailure(problem)
@@ -132,6 +141,14 @@ def _problem(response: httpx.Response) -> str:
     if response.status_code not in _RETRIED:
         raise InfraFailure(f"the llm-gateway refused ({code or response.status_code}): {message}")
     return f"the llm-gateway answered {response.status_code} ({code}): {message}"
+
+
+def waited_seconds(headers: Mapping[str, str]) -> float:
+    """Seconds of a call that were the gateway's own waits: rate limits and pauses between tries."""
+    try:
+        return max(0.0, float(headers.get("x-synthbench-waited-seconds", "0")))
+    except ValueError:
+        return 0.0
 
 
 def usage_from(headers: Mapping[str, str], body: Mapping[str, Any]) -> Usage:

@@ -1,0 +1,47 @@
+"""Whose time a model call is: the model's, or ours."""
+
+import asyncio
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from synthbench.contracts.records import Outcome
+from synthbench.executor.adapters.model import GatewayModel
+from synthbench.executor.domain.endings import InfraFailure, LimitReached
+
+ANSWER = {"choices": [{"message": {"role": "assistant", "content": "Hi"}}], "model": "m"}
+
+
+async def ask(status: int, waited: float, *, took: float = 0.2, timeout: float = 0.2):
+    asked: list[httpx.Request] = []
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        await asyncio.sleep(took)
+        body = ANSWER if status == 200 else {"error": {"code": "upstream_timeout", "message": "slow"}}
+        return httpx.Response(status, json=body, headers={"x-synthbench-waited-seconds": str(waited)})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+        model = GatewayModel(client, "http://gateway", SecretStr("k"), "r", patience=0.1)
+        try:
+            return await model.ask([{"role": "user", "content": "Hello"}], [], timeout=timeout)
+        finally:
+            assert asked[0].headers["x-synthbench-deadline-seconds"] == f"{timeout:.3f}"
+
+
+async def test_the_gateways_waits_are_off_the_agents_clock():
+    timing = (await ask(200, 0.15)).timing
+    assert timing.waited_seconds == pytest.approx(0.15, abs=0.01)
+    assert 0.04 < timing.model_seconds < 0.15
+
+
+async def test_a_model_that_took_all_the_time_is_a_limit():
+    with pytest.raises(LimitReached) as ended:
+        await ask(504, 0.0)
+    assert ended.value.outcome is Outcome.TIME_LIMIT
+
+
+async def test_a_deadline_that_our_waits_used_up_is_our_failure():
+    with pytest.raises(InfraFailure, match="upstream_timeout"):
+        await ask(504, 0.15)

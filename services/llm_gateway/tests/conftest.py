@@ -1,0 +1,114 @@
+"""A real gateway over real sockets, before a strict upstream, on a real Postgres and NATS."""
+
+import json
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anthropic
+import httpx
+import jwt
+import openai
+import pytest
+from pydantic import SecretStr
+
+from model_upstream import KEY, Upstream, two_wires
+from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
+from synthbench.contracts.registry import Service
+from synthbench.llm_gateway.bootstrap import bootstrap
+from synthbench.llm_gateway.settings import GatewaySettings
+from synthbench.storage.database import Database
+
+SECRET = SecretStr("a-secret-of-at-least-thirty-two-bytes")
+
+
+@pytest.fixture
+def upstream(background) -> Generator[Upstream]:
+    """In a thread of its own, so that it also answers while a test waits."""
+    server = Upstream()
+    background.run(server.start())
+    yield server
+    background.run(server.stop())
+
+
+def make_claims(route: str, **changes: Any) -> AttemptClaims:
+    given: dict[str, Any] = {
+        "submission_id": uuid4(), "campaign": "c", "rollout_id": uuid4(), "attempt": 1, "route": route,
+        "task_digest": "sha256:" + "0" * 64, "max_cost_microusd": 10**9, "submission_cost_microusd": 10**9,
+    }  # fmt: skip
+    return AttemptClaims(**(given | changes))
+
+
+def sign(claims: AttemptClaims) -> str:
+    now = datetime.now(UTC)
+    payload = {**claims.to_dict(), "aud": AUDIENCE, "iat": now, "exp": now + timedelta(hours=1)}
+    return jwt.encode(payload, SECRET.get_secret_value(), ALGORITHM)
+
+
+@dataclass
+class Running:
+    """A gateway and what one asks it with."""
+
+    url: str
+    database: Database
+    models_file: Path
+    clients: list[Any] = field(default_factory=list)
+
+    def key(self, route: str, **changes: Any) -> str:
+        return sign(make_claims(route, **changes))
+
+    def openai(self, route: str, key: str | None = None) -> openai.AsyncOpenAI:
+        client = openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key or self.key(route), max_retries=0)
+        self.clients.append(client)
+        return client
+
+    def anthropic(self, route: str, key: str | None = None) -> anthropic.AsyncAnthropic:
+        client = anthropic.AsyncAnthropic(base_url=self.url, api_key=key or self.key(route), max_retries=0)
+        self.clients.append(client)
+        return client
+
+    def http(self, route: str = "sim/quitter", **changes: Any) -> httpx.AsyncClient:
+        headers = {"authorization": f"Bearer {self.key(route, **changes)}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30)
+
+    async def calls(self) -> list[dict[str, Any]]:
+        """What the ledger announces, oldest first."""
+        async with self.database.connection() as connection:
+            found = await connection.execute("select payload from outbox order by seq")
+            rows = await found.fetchall()
+        return [json.loads(row["payload"]) for row in rows]
+
+
+@pytest.fixture
+def start_gateway(make_chassis, migrated, tmp_path) -> Callable[..., AbstractAsyncContextManager[Running]]:
+    """Start a gateway with the text of a models.toml and more settings."""
+
+    @asynccontextmanager
+    async def start(models: str = "", **settings: Any) -> AsyncGenerator[Running]:
+        path = tmp_path / "models.toml"
+        path.write_text(models)
+        dsn = migrated("ledger", "synthbench.llm_gateway")
+        database = Database(dsn, "ledger")
+        await database.open()
+        values = {"postgres_dsn": dsn, "attempt_key_secret": SECRET, "models_file": path, **settings}
+        async with make_chassis(Service.LLM_GATEWAY, GatewaySettings, **values) as chassis:
+            await bootstrap(chassis)
+            running = Running(f"http://127.0.0.1:{chassis.health.port}", database, path)
+            yield running
+            for client in running.clients:
+                await client.close()
+        await database.close()
+
+    return start
+
+
+@pytest.fixture
+async def gateway(start_gateway, upstream, monkeypatch) -> AsyncGenerator[Running]:
+    """One gateway with a provider on each wire."""
+    monkeypatch.setenv("UPSTREAM_KEY", KEY)
+    async with start_gateway(two_wires(upstream.url)) as running:
+        yield running
