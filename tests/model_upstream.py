@@ -53,6 +53,14 @@ class Answer:
     thinking: str = ""
 
 
+@dataclass
+class Played:
+    """An answer that is served as it is, whole or as these events; one that is a string is a comment."""
+
+    answer: dict
+    events: list
+
+
 class Upstream:
     """The server. `faults` are served first, one a request; then proper answers."""
 
@@ -63,6 +71,8 @@ class Upstream:
         self.port = 0
         self.delay = 0.0
         self.say = self.default
+        self.play: Played | None = None
+        """Served in place of what `say` says."""
         self._runner: web.AppRunner | None = None
 
     @property
@@ -126,6 +136,8 @@ class Upstream:
             response = await self.misbehave(wire, fault, request, body)
             if response is not None:
                 return response
+        if self.play is not None:
+            return await self.played(self.play, request, streams=bool(body.get("stream")))
         answer = self.say(wire, body)
         if not body.get("stream"):
             made = openai_body(body, answer) if wire == "openai" else anthropic_body(body, answer)
@@ -151,6 +163,20 @@ class Upstream:
         if fault == "garbage":
             await asyncio.sleep(0.1)  # what came before is out by then
             await response.write(b"data: {half a jso\n\n")
+        return response
+
+    @staticmethod
+    async def played(play: Played, request: web.Request, *, streams: bool) -> web.StreamResponse:
+        """Whole, where no events are given, even to who asks for a stream."""
+        if not streams or not play.events:
+            return web.json_response(play.answer)
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for event in play.events:
+            name = f"event: {event['type']}\n".encode() if isinstance(event, dict) and "type" in event else b""
+            await response.write(f"{event}\n\n".encode() if isinstance(event, str) else name + sse(event))
+        if "choices" in play.answer:
+            await response.write(b"data: [DONE]\n\n")
         return response
 
     async def misbehave(self, wire: str, fault: str, request: web.Request, body: dict) -> web.StreamResponse | None:

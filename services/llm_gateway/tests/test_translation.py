@@ -103,6 +103,26 @@ def test_arguments_that_are_no_json_are_kept_and_named():
     assert dropped == ["tool_calls.arguments that are no JSON object"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "effort", "lost"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 9000}}, "medium", ["request.thinking.budget_tokens"]),
+        ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}, "max", []),
+        ({"thinking": {"type": "adaptive"}}, None, ["request.thinking"]),
+        ({"thinking": {"type": "disabled"}}, None, []),
+    ],
+)
+def test_how_much_to_think_carries_over_to_a_reasoning_model(asked: dict, effort: str | None, lost: list[str]):
+    made, dropped = openai_request({**ANTHROPIC, **asked}, reasoning=True)
+    assert (made.get("reasoning_effort"), dropped, made["max_completion_tokens"]) == (effort, lost, 300)
+
+
+def test_a_system_message_in_between_stays_one():
+    told = {"role": "system", "content": [{"type": "text", "text": "Be quick."}]}
+    made, dropped = openai_request({"messages": [{"role": "user", "content": "Hi"}, told]})
+    assert (made["messages"][1], dropped) == ({"role": "system", "content": "Be quick."}, [])
+
+
 SAID = Answer("It rains.", [("weather", {"city": "Paris"}), ("time", {})], thinking="Hm.")
 
 
@@ -215,10 +235,13 @@ FROM_ANTHROPIC: dict[str, dict] = {
     "top_k": {"top_k": 5},
     "stop_sequences": {"stop_sequences": ["x"]}, "stream": {"stream": True}, "metadata": {"metadata": {"user_id": "u"}},
     "tools": {"tools": [TOOL]}, "tools.web_search": {"tools": [{"type": "web_search", "name": "w"}]},
+    "tools.strict": {"tools": [{**TOOL, "strict": True}]},
     "tool_choice": {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "f"}},
     "tool_choice.disable_parallel_tool_use": {
         "tools": [TOOL], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
     "thinking": {"thinking": {"type": "enabled", "budget_tokens": 2000}},
+    "output_config.effort": {"output_config": {"effort": "low"}},
+    "output_config.format": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
     "cache_control": turn("user", {**TEXT, "cache_control": {"type": "ephemeral"}}),
     "service_tier": {"service_tier": "auto"},
 }  # fmt: skip
@@ -248,6 +271,10 @@ ANSWERS_OPENAI: dict[str, dict] = {
     "content": choice(content="Hi"), "refusal": choice(content=None, refusal="No"),
     "tool_calls": choice(tool_calls=[{"id": "c", "function": {"name": "f", "arguments": "{}"}}]),
     "reasoning_content": choice(content="Hi", reasoning_content="Hm"),
+    "reasoning_details": choice(content="Hi", reasoning_details=[{"type": "reasoning.text", "text": "Hm"}]),
+    "tool_calls.extra_content": choice(
+        tool_calls=[{"id": "c", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"google": {}}}]
+    ),
     "finish_reason": choice(content="Hi"), "usage": choice(content="Hi"),
     "logprobs": {**choice(), "choices": [{"message": {"content": "Hi"}, "logprobs": {"content": []}}]},
     "system_fingerprint": {**choice(content="Hi"), "system_fingerprint": "fp"},

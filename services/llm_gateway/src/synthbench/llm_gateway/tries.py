@@ -21,7 +21,15 @@ from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.caller import Caller
 from synthbench.llm_gateway.domain.asked import Asked
-from synthbench.llm_gateway.domain.failures import TryFailed, broken_stream, caller_gone, garbage, refused, timed_out
+from synthbench.llm_gateway.domain.failures import (
+    TryFailed,
+    broken_stream,
+    caller_gone,
+    garbage,
+    refused,
+    said_within,
+    timed_out,
+)
 from synthbench.llm_gateway.domain.money import Ledger, Reservation
 from synthbench.llm_gateway.domain.outgoing import Prepared, answer_for, prepare, relay_for
 from synthbench.llm_gateway.domain.pricing import Prices
@@ -187,6 +195,8 @@ class Tries:
 
     def _whole(self, this: Try, incoming: Incoming) -> bytes:
         answer = parse_object(incoming.body)
+        if answer.get("error"):
+            raise TryFailed(said_within(answer, datetime.now(UTC)))
         if incoming.pieces is not None or not this.wire.is_answer(answer):
             raise TryFailed(
                 garbage(f"the provider's answer is none on the {this.wire.name} wire: {_start(incoming)!r}")
@@ -201,6 +211,8 @@ class Tries:
     async def _as_stream(self, this: Try, incoming: Incoming) -> AsyncIterator[bytes]:
         """A provider that answers whole where a stream was asked for: a local one, or one that knows no streams."""
         answer = parse_object(incoming.body)
+        if answer.get("error"):
+            raise TryFailed(said_within(answer, datetime.now(UTC)))
         if not this.wire.is_answer(answer):
             raise TryFailed(garbage(f"the provider's answer is no stream, and no answer: {_start(incoming)!r}"))
         yield b"".join(this.wire.stream_of(answer))

@@ -1,9 +1,12 @@
 """What a failed try means: for the caller, for the next try, and for the money. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
 
 from synthbench.contracts.loose import as_object, parse_object
 from synthbench.llm_gateway.domain.catalogue import FallbackOn
@@ -12,6 +15,12 @@ from synthbench.llm_gateway.domain.refusal import Refusal
 _TOO_MANY, _TIMEOUT = 429, 408
 _CONTEXT_WORDS = ("maximum context length", "prompt is too long", "context window", "context_length")
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
+_STATUS_OF = {
+    "invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403,
+    "not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429,
+    "insufficient_quota": 429, "timeout_error": 504, "overloaded_error": 529,
+}  # fmt: skip
+"""Where an error comes inside of an answer, its type stands for the status that it would have had."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +54,8 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes, now: datetim
     code = str(error.get("code") or error.get("type") or "")
     text = str(error.get("message") or body[:300].decode("utf-8", errors="replace")).replace("\n", " ")
     wait = retry_after(headers, now)
-    if status in (401, 403):
-        refusal = Refusal(403, "upstream_credentials", f"the provider refuses this deployment's key ({status}): {text}")
-        return Failure(refusal, again=False, fallback=FallbackOn.ERROR)
+    if status in (401, 402, 403, 404):
+        return _misconfigured(status, text)
     if status == _TOO_MANY:
         refusal = Refusal(429, "upstream_rate_limit", f"the provider limits the rate: {text}", retry_after=wait or 1.0)
         return Failure(refusal, again=code not in _QUOTA, fallback=FallbackOn.RATE_LIMIT, retry_after=wait)
@@ -62,6 +70,28 @@ def of_status(status: int, headers: Mapping[str, str], body: bytes, now: datetim
         return Failure(refusal, again=False, fallback=FallbackOn.ERROR, breaks=True)
     refusal = Refusal(status, code or "upstream_refused", f"the provider refuses the request: {text}")
     return Failure(refusal, again=False, fallback=None)
+
+
+def _misconfigured(status: int, text: str) -> Failure:
+    """The deployment is at fault: its key, its account, or the model's name. Another model may be set up better."""
+    refusal = Refusal(403, "upstream_credentials", f"the provider refuses this deployment's key ({status}): {text}")
+    if status == 404:
+        refusal = Refusal(404, "model_not_found", f"the provider knows no such model: {text}")
+    return Failure(refusal, again=False, fallback=FallbackOn.ERROR)
+
+
+def said_within(said: Mapping[str, Any], now: datetime) -> Failure:
+    """Read an error that comes with status 200: in a stream that began, or in place of an answer.
+
+    Args:
+        said: the object with the `error`; its `code` may be a status (OpenRouter), its `type` may name one (Anthropic).
+        now: as in `of_status`.
+    """
+    error = as_object(said.get("error"))
+    code = error.get("code")
+    status = code if isinstance(code, int) else _STATUS_OF.get(str(error.get("type") or code), 500)
+    found = of_status(status if 400 <= status < 600 else 500, {}, orjson.dumps(said), now)
+    return replace(found, unknown=True)
 
 
 def unreachable(reason: str) -> Failure:

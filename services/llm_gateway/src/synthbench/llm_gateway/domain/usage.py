@@ -36,6 +36,7 @@ def anthropic_usage(usage: Mapping[str, Any]) -> Usage | None:
     given, answered = usage.get("input_tokens"), usage.get("output_tokens")
     if not _is_count(given) or not _is_count(answered):
         return None
+    details = as_object(usage.get("output_tokens_details"))
     read, written = as_count(usage.get("cache_read_input_tokens")), as_count(usage.get("cache_creation_input_tokens"))
     return Usage(
         calls=1,
@@ -43,6 +44,7 @@ def anthropic_usage(usage: Mapping[str, Any]) -> Usage | None:
         cached_tokens=read,
         cache_write_tokens=written,
         output_tokens=as_count(answered),
+        reasoning_tokens=min(as_count(details.get("thinking_tokens")), as_count(answered)),
     )
 
 

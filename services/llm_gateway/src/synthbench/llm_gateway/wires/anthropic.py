@@ -1,12 +1,13 @@
 """Anthropic's messages. Source: Anthropic's API reference, "Messages", "Streaming Messages" and "Errors"."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from synthbench.contracts.loose import as_count, as_list, as_object
 from synthbench.contracts.records import Usage
 from synthbench.llm_gateway.domain.asked import Asked
-from synthbench.llm_gateway.domain.failures import Failure, TryFailed, garbage
+from synthbench.llm_gateway.domain.failures import TryFailed, said_within
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.sse import Event, event
 from synthbench.llm_gateway.domain.usage import anthropic_usage, estimate_tokens
@@ -156,17 +157,12 @@ class AnthropicTracker:
             case "message_stop":
                 self.complete = self._stopped
             case "error":
-                raise TryFailed(_said_error(data))
+                raise TryFailed(said_within(data, datetime.now(UTC)))
             case str():
                 pass
             case _:
                 raise ValueError("no event of a message")
         return data
-
-
-def _said_error(data: Mapping[str, Any]) -> Failure:
-    error = as_object(data.get("error"))
-    return garbage(f"the provider's stream says: {error.get('message') or error}"[:300])
 
 
 def _check_messages(messages: list[Any]) -> int:

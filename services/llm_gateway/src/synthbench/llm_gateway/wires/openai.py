@@ -1,12 +1,13 @@
 """OpenAI's chat completions. Source: OpenAI's API reference, "Chat Completions" and its streaming events."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from synthbench.contracts.loose import as_count, as_list, as_object
 from synthbench.contracts.records import Usage
 from synthbench.llm_gateway.domain.asked import Asked
-from synthbench.llm_gateway.domain.failures import Failure, TryFailed, garbage
+from synthbench.llm_gateway.domain.failures import TryFailed, said_within
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.sse import DONE, Event, event
 from synthbench.llm_gateway.domain.usage import estimate_tokens, openai_usage
@@ -113,8 +114,8 @@ class OpenAITracker:
             self.complete = self._finished
             return {}
         chunk = event.object()
-        if "error" in chunk:
-            raise TryFailed(_said_error(chunk))
+        if chunk.get("error"):
+            raise TryFailed(said_within(chunk, datetime.now(UTC)))
         if not isinstance(chunk.get("choices"), list):
             raise ValueError("no chunk of a chat completion")  # noqa: TRY004 - as in the protocol
         if usage := as_object(chunk.get("usage")):
@@ -126,11 +127,6 @@ class OpenAITracker:
             self.characters += len(str(delta.get("content") or "")) + len(str(delta.get("reasoning_content") or ""))
             self._finished = self._finished or bool(choice.get("finish_reason"))
         return chunk
-
-
-def _said_error(chunk: Mapping[str, Any]) -> Failure:
-    error = as_object(chunk.get("error"))
-    return garbage(f"the provider's stream says: {error.get('message') or chunk.get('error')}"[:300])
 
 
 def _check_tool(where: str, tool: object) -> None:

@@ -41,8 +41,8 @@ def openai_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
             case kind:
                 dropped.append(f"response.content.{kind}")
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None, "refusal": None}
-    if thoughts:
-        message["reasoning_content"] = "".join(thoughts)
+    if thought := "".join(thoughts):  # empty where the provider keeps its thinking to itself
+        message["reasoning_content"] = thought
     if calls:
         message["tool_calls"] = calls
     if answer.get("stop_sequence"):
@@ -74,6 +74,8 @@ def openai_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     }
     if read or written:
         made["prompt_tokens_details"] = {"cached_tokens": read, "cache_write_tokens": written}
+    if thought := as_count(as_object(usage.get("output_tokens_details")).get("thinking_tokens")):
+        made["completion_tokens_details"] = {"reasoning_tokens": thought}
     return made
 
 
@@ -83,11 +85,9 @@ def anthropic_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
     choices = [as_object(choice) for choice in as_list(answer.get("choices"))]
     choice = choices[0] if choices else {}
     message = as_object(choice.get("message"))
-    if choice.get("logprobs"):
-        dropped.append("response.logprobs")
     if answer.get("system_fingerprint"):
         dropped.append("response.system_fingerprint")
-    dropped += [f"response.{name}" for name in ("annotations", "audio") if message.get(name)]
+    dropped += lost_beside(choice, message)
     content: list[dict[str, Any]] = []
     if thought := message.get("reasoning_content") or message.get("reasoning"):
         content.append({"type": "thinking", "thinking": str(thought), "signature": ""})
@@ -96,6 +96,8 @@ def anthropic_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
     for call in map(as_object, as_list(message.get("tool_calls"))):
         function = as_object(call.get("function"))
         given = arguments_of(str(function.get("arguments") or "{}"), dropped)
+        if call.get("extra_content"):
+            dropped.append("response.tool_calls.extra_content")
         content.append({"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": given})
     made = {
         "id": f"msg_{answer.get('id') or uuid7().hex}",
@@ -110,6 +112,12 @@ def anthropic_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
     return made, list(dict.fromkeys(dropped))
 
 
+def lost_beside(choice: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
+    """Names of what a choice of OpenAI's has that Anthropic's wire cannot carry, in a whole message or in a piece."""
+    lost = ["response.logprobs"] if choice.get("logprobs") else []
+    return lost + [f"response.{name}" for name in ("annotations", "audio", "reasoning_details") if said.get(name)]
+
+
 def stop_reason(choice: Mapping[str, Any]) -> str:
     """Anthropic's word for OpenAI's `finish_reason`."""
     return STOP.get(str(choice.get("finish_reason")), "end_turn")
@@ -119,9 +127,12 @@ def anthropic_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's usage in Anthropic's words: cached tokens are outside the input."""
     details = as_object(usage.get("prompt_tokens_details"))
     read, written = as_count(details.get("cached_tokens")), as_count(details.get("cache_write_tokens"))
-    return {
+    made: dict[str, Any] = {
         "input_tokens": max(0, as_count(usage.get("prompt_tokens")) - read - written),
         "output_tokens": as_count(usage.get("completion_tokens")),
         "cache_read_input_tokens": read,
         "cache_creation_input_tokens": written,
     }
+    if thought := as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens")):
+        made["output_tokens_details"] = {"thinking_tokens": thought}
+    return made

@@ -9,8 +9,9 @@ from synthbench.contracts.loose import as_list, as_object
 
 _CARRIED = {
     "model", "messages", "system", "max_tokens", "temperature", "top_p", "stop_sequences", "stream", "tools",
-    "tool_choice", "metadata", "thinking",
+    "tool_choice", "metadata", "thinking", "output_config",
 }  # fmt: skip
+_OF_TOOL = {"type", "name", "description", "input_schema", "cache_control"}
 _LOW, _MEDIUM = 4096, 16384
 """Thinking budgets up to which the effort is low and medium."""
 
@@ -39,20 +40,26 @@ def openai_request(request: Mapping[str, Any], *, reasoning: bool = False) -> tu
         made |= {"stream": True, "stream_options": {"include_usage": True}}
     if user := as_object(request.get("metadata")).get("user_id"):
         made["user"] = user
-    _thinking(as_object(request.get("thinking")), made, dropped, reasoning=reasoning)
+    _thinking(request, made, dropped, reasoning=reasoning)
     _tools(request, made, dropped)
     return made, list(dict.fromkeys(dropped))
 
 
-def _thinking(thinking: Mapping[str, Any], made: dict[str, Any], dropped: list[str], *, reasoning: bool) -> None:
-    if thinking.get("type") != "enabled":
-        return
-    budget = thinking.get("budget_tokens")
-    if not reasoning or not isinstance(budget, int):
+def _thinking(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str], *, reasoning: bool) -> None:
+    """How much to think: a named effort, or a budget that stands for one."""
+    output, thinking = as_object(request.get("output_config")), as_object(request.get("thinking"))
+    dropped += [f"request.output_config.{name}" for name, value in output.items() if name != "effort" and value]
+    effort, budget = output.get("effort"), thinking.get("budget_tokens")
+    wanted = thinking.get("type") not in (None, "disabled")
+    if effort and not reasoning:
+        dropped.append("request.output_config.effort")
+    if wanted and (not reasoning or not (effort or isinstance(budget, int))):
         dropped.append("request.thinking")
-        return
-    made["reasoning_effort"] = "low" if budget <= _LOW else "medium" if budget <= _MEDIUM else "high"
-    dropped.append("request.thinking.budget_tokens")
+    elif wanted and isinstance(budget, int):
+        effort = effort or ("low" if budget <= _LOW else "medium" if budget <= _MEDIUM else "high")
+        dropped.append("request.thinking.budget_tokens")
+    if reasoning and effort:
+        made["reasoning_effort"] = effort
 
 
 def _system(system: object, dropped: list[str]) -> list[dict[str, Any]]:
@@ -79,6 +86,8 @@ def _messages(message: Mapping[str, Any], dropped: list[str]) -> list[dict[str, 
     blocks = [as_object(block) for block in as_list(content)]
     if any(block.get("cache_control") for block in blocks):
         dropped.append("cache_control")
+    if role == "system":
+        return _system(blocks, dropped)
     return [_assistant(blocks, dropped)] if role == "assistant" else _user(blocks, dropped)
 
 
@@ -150,6 +159,7 @@ def _tools(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str])
         function = {"name": tool.get("name"), "parameters": tool.get("input_schema") or {"type": "object"}}
         if tool.get("description"):
             function["description"] = tool["description"]
+        dropped += [f"tools.{name}" for name, value in tool.items() if name not in _OF_TOOL and value]
         tools.append({"type": "function", "function": function})
     if not tools:
         return

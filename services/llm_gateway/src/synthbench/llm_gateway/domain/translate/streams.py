@@ -10,6 +10,7 @@ from synthbench.llm_gateway.domain.sse import DONE, event
 from synthbench.llm_gateway.domain.translate.answers import (
     anthropic_usage_of,
     finish_reason,
+    lost_beside,
     openai_usage_of,
     stop_reason,
 )
@@ -29,6 +30,8 @@ class AnthropicToOpenAI:
         self._usage: dict[str, Any] = {}
         self._calls = -1
         self._blocks: dict[object, int] = {}
+        self._silent: set[object] = set()
+        """Blocks of calls without arguments so far."""
 
     def feed(self, data: Mapping[str, Any]) -> bytes:
         """Translate one event."""
@@ -39,6 +42,10 @@ class AnthropicToOpenAI:
                 return self._block(data.get("index"), as_object(data.get("content_block")))
             case "content_block_delta":
                 return self._delta(data.get("index"), as_object(data.get("delta")))
+            case "content_block_stop" if data.get("index") in self._silent:
+                return self._arguments(
+                    data.get("index"), "{}"
+                )  # a call without arguments; OpenAI's text is never empty
             case "message_delta":
                 self._usage |= {key: value for key, value in as_object(data.get("usage")).items() if value is not None}
                 delta = as_object(data.get("delta"))
@@ -70,6 +77,7 @@ class AnthropicToOpenAI:
             case "tool_use":
                 self._calls += 1
                 self._blocks[index] = self._calls
+                self._silent.add(index)
                 function = {"name": block.get("name"), "arguments": ""}
                 call = {"index": self._calls, "id": block.get("id"), "type": "function", "function": function}
                 return self._chunk({"tool_calls": [call]})
@@ -88,8 +96,7 @@ class AnthropicToOpenAI:
             case "thinking_delta":
                 return self._chunk({"reasoning_content": delta.get("thinking", "")})
             case "input_json_delta" if index in self._blocks:
-                function = {"arguments": delta.get("partial_json", "")}
-                return self._chunk({"tool_calls": [{"index": self._blocks[index], "function": function}]})
+                return self._arguments(index, delta.get("partial_json", ""))
             case "signature_delta":
                 self.dropped.append("response.content.thinking.signature")
                 return b""
@@ -98,6 +105,12 @@ class AnthropicToOpenAI:
                 return b""
             case _:
                 return b""
+
+    def _arguments(self, index: object, text: str) -> bytes:
+        if not text:
+            return b""
+        self._silent.discard(index)
+        return self._chunk({"tool_calls": [{"index": self._blocks[index], "function": {"arguments": text}}]})
 
     def _chunk(self, delta: Mapping[str, Any], finish: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
@@ -112,6 +125,8 @@ class OpenAIToAnthropic:
         self._started = False
         self._index = -1
         self._open: object = None
+        self._call: tuple[object, object] = (None, None)
+        self._refused = False
         self._stop = "end_turn"
         self._usage: dict[str, Any] = {}
 
@@ -122,14 +137,18 @@ class OpenAIToAnthropic:
             ValueError: pieces of several calls are interleaved, which this wire cannot say.
         """
         made = b"" if self._started else self._start(data)
+        if data.get("system_fingerprint"):
+            self.dropped.append("response.system_fingerprint")
         if usage := as_object(data.get("usage")):
             self._usage = usage
         for choice in map(as_object, as_list(data.get("choices"))[:1]):
-            if choice.get("logprobs"):
-                self.dropped.append("response.logprobs")
-            made += self._delta(as_object(choice.get("delta")))
+            delta = as_object(choice.get("delta"))
+            self.dropped += lost_beside(choice, delta)
+            made += self._delta(delta)
+            if delta.get("refusal"):
+                self._refused = True
             if choice.get("finish_reason"):
-                self._stop = stop_reason(choice)
+                self._stop = "refusal" if self._refused else stop_reason(choice)
         return made
 
     def end(self) -> bytes:
@@ -165,20 +184,25 @@ class OpenAIToAnthropic:
             made += self._enter("text", {"type": "text", "text": ""})
             made += self._piece({"type": "text_delta", "text": text})
         for call in map(as_object, as_list(delta.get("tool_calls"))):
-            function = as_object(call.get("function"))
-            key = ("call", call.get("index", 0))
-            if self._open != key:
-                if not call.get("id"):
-                    raise ValueError("pieces of several calls are interleaved")
-                block: dict[str, Any] = {
-                    "type": "tool_use",
-                    "id": call.get("id"),
-                    "name": function.get("name"),
-                    "input": {},
-                }
-                made += self._enter(key, block)
-            if function.get("arguments"):
-                made += self._piece({"type": "input_json_delta", "partial_json": function["arguments"]})
+            made += self._called(call)
+        return made
+
+    def _called(self, call: Mapping[str, Any]) -> bytes:
+        """A piece of a call. Gemini gives all calls the index 0, and some servers say the id with every piece: a new
+        call is one with an index or an id of its own."""
+        function = as_object(call.get("function"))
+        index, name = call.get("index", 0), call.get("id")
+        made = b""
+        if self._open != ("call", *self._call) or index != self._call[0] or name not in (None, "", self._call[1]):
+            if not name:
+                raise ValueError("pieces of several calls are interleaved")
+            self._call = (index, name)
+            block: dict[str, Any] = {"type": "tool_use", "id": name, "name": function.get("name"), "input": {}}
+            made = self._enter(("call", index, name), block)
+        if call.get("extra_content"):
+            self.dropped.append("response.tool_calls.extra_content")
+        if function.get("arguments"):
+            made += self._piece({"type": "input_json_delta", "partial_json": function["arguments"]})
         return made
 
     def _enter(self, key: object, block: Mapping[str, Any]) -> bytes:
