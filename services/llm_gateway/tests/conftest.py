@@ -16,6 +16,7 @@ import openai
 import pytest
 from pydantic import SecretStr
 
+from gateway_replicas import Group, start_replica, until_ready
 from model_upstream import KEY, Upstream, two_wires
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
 from synthbench.contracts.registry import Service
@@ -49,6 +50,10 @@ def sign(claims: AttemptClaims) -> str:
     return jwt.encode(payload, SECRET.get_secret_value(), ALGORITHM)
 
 
+def sign_key(route: str, **changes: Any) -> str:
+    return sign(make_claims(route, **changes))
+
+
 @dataclass
 class Running:
     """A gateway and what one asks it with."""
@@ -59,7 +64,7 @@ class Running:
     clients: list[Any] = field(default_factory=list)
 
     def key(self, route: str, **changes: Any) -> str:
-        return sign(make_claims(route, **changes))
+        return sign_key(route, **changes)
 
     def openai(self, route: str, key: str | None = None) -> openai.AsyncOpenAI:
         client = openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key or self.key(route), max_retries=0)
@@ -112,3 +117,38 @@ async def gateway(start_gateway, upstream, monkeypatch) -> AsyncGenerator[Runnin
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
     async with start_gateway(two_wires(upstream.url)) as running:
         yield running
+
+
+@pytest.fixture
+def start_replicas(make_chassis, migrated, nats_server, tmp_path) -> Callable[..., AbstractAsyncContextManager[Group]]:
+    """Start so many gateways, each a process, with the text of a models.toml and more settings."""
+
+    @asynccontextmanager
+    async def start(count: int, models: str, **settings: str) -> AsyncGenerator[Group]:
+        path = tmp_path / "models.toml"
+        path.write_text(models)
+        dsn = migrated("ledger", "synthbench.llm_gateway")
+        environment = {
+            "SYNTHBENCH_NATS_URL": nats_server.url, "SYNTHBENCH_POSTGRES_DSN": dsn.get_secret_value(),
+            "SYNTHBENCH_ARTIFACTS_URL": f"file://{tmp_path / 'artifacts'}", "UPSTREAM_KEY": KEY,
+            "SYNTHBENCH_ATTEMPT_KEY_SECRET": SECRET.get_secret_value(), "SYNTHBENCH_MODELS_FILE": str(path),
+            **{f"SYNTHBENCH_{name.upper()}": value for name, value in settings.items()},
+        }  # fmt: skip
+        database = Database(dsn, "ledger")
+        await database.open()
+        limits = httpx.Limits(max_connections=1000, max_keepalive_connections=1000)
+        async with (
+            make_chassis(Service.SCHEDULER) as scheduler,
+            httpx.AsyncClient(timeout=60, limits=limits, trust_env=False) as client,
+        ):
+            started = [await start_replica(tmp_path, number, environment) for number in range(count)]
+            try:
+                for replica in started:
+                    await until_ready(replica, client)
+                yield Group(started, database, client, scheduler.bus, sign_key)
+            finally:
+                for replica in started:
+                    await replica.stop()
+        await database.close()
+
+    return start

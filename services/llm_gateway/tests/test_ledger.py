@@ -16,6 +16,7 @@ from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.records import Usage
 from synthbench.contracts.registry import Service
+from synthbench.llm_gateway.adapters.attempts import TRUST_SECONDS
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
 from synthbench.llm_gateway.domain.accounts import Caps
 from synthbench.llm_gateway.domain.catalogue import Model, Price
@@ -37,16 +38,23 @@ def claims(**changes: Any) -> AttemptClaims:
 
 
 @pytest.fixture
-async def ledger(make_chassis, migrated):
+async def open_ledger(make_chassis, migrated):
+    """Make as many replicas of the ledger as a test likes, on one record."""
     dsn = migrated("ledger", "synthbench.llm_gateway")
     database = Database(dsn, "ledger")
     await database.open()
     async with make_chassis(Service.LLM_GATEWAY) as chassis:
-        made = PostgresLedger(chassis, database, Outbox(chassis, database), Caps())
-        await made.start()
-        yield made, database
-        await made.close()
+        yield lambda **more: PostgresLedger(chassis, database, Outbox(chassis, database), Caps(), **more), database
     await database.close()
+
+
+@pytest.fixture
+async def ledger(open_ledger):
+    make, database = open_ledger
+    made = make()
+    await made.start()
+    yield made, database
+    await made.close()
 
 
 def called(key: AttemptClaims, call_id, cost: int) -> LlmCalled:
@@ -118,6 +126,87 @@ async def test_closed_and_older_attempts_are_refused(ledger):
         await book.admit(second, uuid7(), 0)
     await book.close_attempt(rollout, 1)  # an old word, late: it changes nothing
     await book.admit(claims(rollout_id=rollout, attempt=3), uuid7(), 0)
+
+
+async def accounts_in(database: Database) -> dict[str, tuple[int, int, int]]:
+    """By kind of budget: spent, leased, presumed."""
+    async with database.connection() as connection:
+        found = await connection.execute(
+            "select split_part(a.scope, '/', 1) as kind, spent_microusd as spent, leased_microusd as leased, "
+            "coalesce(sum(p.microusd), 0)::int as presumed from accounts a left join presumed p using (scope) "
+            "group by a.scope"
+        )
+        rows = await found.fetchall()
+    return {row["kind"]: (row["spent"], row["leased"], row["presumed"]) for row in rows}
+
+
+async def test_what_a_silent_replica_held_counts_as_spent_until_it_says_better(open_ledger):
+    """It is not started, so its heart does not beat: its lease on life runs out."""
+    make, database = open_ledger
+    silent, other = make(lease_seconds=0.2), make(lease_seconds=30)
+    key = claims(campaign_cost_microusd=5000)
+    await silent._replica.join()
+    await other._replica.join()
+    reserved = await silent.admit(key, call := uuid7(), 100)
+    await silent.settle(await silent.admit(key, early := uuid7(), 100), called(key, early, 60))
+    before = await accounts_in(database)
+    assert before["campaign"] == (60, 740, 0), "a lease is eight calls, of which one is paid"
+    assert await other._replica.bury_dead() == 0, "it may live"
+    await asyncio.sleep(0.25)
+    assert await other._replica.bury_dead() == 1
+    buried = await accounts_in(database)
+    assert buried["campaign"] == (800, 0, 740), "flagged"
+    assert buried["attempt"][0] == 60, "our death is nothing that the agent did"
+
+    await silent.settle(reserved, called(key, call, 90))
+    late = await accounts_in(database)
+    assert late["campaign"] == (800, 0, 650), "one part of what was presumed is known now"
+    assert late["attempt"][0] == 150
+    await silent._replica.beat()
+    after = await accounts_in(database)
+    assert after["campaign"] == (150, 0, 0), "it has nothing on its way any more: the rest was never spent"
+    await silent.settle(await silent.admit(key, again := uuid7(), 100), called(key, again, 10))
+    assert (await accounts_in(database))["campaign"][0] == 160, "it goes on under a new name"
+    await silent.close()
+    await other.close()
+    assert all(leased == 0 for _, leased, _ in (await accounts_in(database)).values())
+
+
+async def test_a_replica_that_missed_a_closing_believes_it_for_as_long_as_it_trusts(open_ledger):
+    make, database = open_ledger
+    book, key = make(trust_seconds=0.5), claims()
+    await book._replica.join()
+    await book.admit(key, uuid7(), 0)
+    async with database.connection() as connection:  # as somebody else wrote it, and the word was lost
+        await connection.execute("update attempts set closed = true")
+    await book.admit(key, uuid7(), 0)
+    await asyncio.sleep(0.55)
+    with pytest.raises(Refusal, match="attempt 1 is closed"):
+        await book.admit(key, uuid7(), 0)
+    assert TRUST_SECONDS == 10, "docs/gateway.md says so"
+
+
+async def test_a_replica_whose_ear_was_cut_off_believes_nothing_that_it_knew(ledger):
+    book, database = ledger
+    key = claims()
+    await book.admit(key, uuid7(), 0)
+    async with database.connection() as connection:
+        await connection.execute("update attempts set closed = true")
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() "
+            "and query ~* '^(listen|select 1)' and pid <> pg_backend_pid()"
+        )
+
+    async def refused() -> bool:
+        try:
+            await book.admit(key, uuid7(), 0)
+        except Refusal as refusal:
+            return refusal.code == "attempt_closed"
+        return False
+
+    async with asyncio.timeout(8):
+        while not await refused():
+            await asyncio.sleep(0.05)
 
 
 def token(key: AttemptClaims, secret: SecretStr = SECRET, seconds: float = 3600, audience: str = AUDIENCE) -> str:

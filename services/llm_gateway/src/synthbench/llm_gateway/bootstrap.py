@@ -40,7 +40,7 @@ async def bootstrap(chassis: Chassis) -> None:
     store = open_store(settings.artifacts_url)
     chassis.bus.use_payload_store(store)
     outbox = Outbox(chassis, database)
-    ledger = PostgresLedger(chassis, database, outbox, caps(settings))
+    ledger = PostgresLedger(chassis, database, outbox, caps(settings), lease_seconds=settings.ledger_lease_seconds)
     await ledger.start()
     chassis.on_drain(ledger.close)
     chassis.on_drain(database.close)

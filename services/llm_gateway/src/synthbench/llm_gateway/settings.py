@@ -45,5 +45,7 @@ class GatewaySettings(Settings):
     """What all calls of a day (UTC) may cost together; every replica must be told the same. Without it, no limit."""
     month_budget_usd: float | None = Field(default=None, ge=0)
     """The same of a month."""
+    ledger_lease_seconds: float = Field(default=30.0, ge=1)
+    """A replica that is silent for so long is taken for dead: what it held counts as spent."""
     admin_port: int = Field(default=0, ge=0, le=65535)
     """Of the admin API (costs, budgets); 0 picks a free one."""
