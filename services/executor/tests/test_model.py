@@ -8,18 +8,18 @@ from pydantic import SecretStr
 
 from synthbench.contracts.records import Outcome
 from synthbench.executor.adapters.model import GatewayModel
-from synthbench.executor.domain.endings import InfraFailure, LimitReached
+from synthbench.executor.domain.endings import InfraFailure, LimitReached, OutOfMoney
 
 ANSWER = {"choices": [{"message": {"role": "assistant", "content": "Hi"}}], "model": "m"}
 
 
-async def ask(status: int, waited: float, *, took: float = 0.2, timeout: float = 0.2):
+async def ask(status: int, waited: float, *, took: float = 0.2, timeout: float = 0.2, code: str = "upstream_timeout"):
     asked: list[httpx.Request] = []
 
     async def handle(request: httpx.Request) -> httpx.Response:
         asked.append(request)
         await asyncio.sleep(took)
-        body = ANSWER if status == 200 else {"error": {"code": "upstream_timeout", "message": "slow"}}
+        body = ANSWER if status == 200 else {"error": {"code": code, "message": f"because of {code}"}}
         return httpx.Response(status, json=body, headers={"x-synthbench-waited-seconds": str(waited)})
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
@@ -45,3 +45,9 @@ async def test_a_model_that_took_all_the_time_is_a_limit():
 async def test_a_deadline_that_our_waits_used_up_is_our_failure():
     with pytest.raises(InfraFailure, match="upstream_timeout"):
         await ask(504, 0.15)
+
+
+@pytest.mark.parametrize(("status", "code"), [(402, "budget_exhausted"), (429, "budget_tied_up")])
+async def test_a_shared_budget_without_money_is_nobodys_failure(status: int, code: str):
+    with pytest.raises(OutOfMoney, match=f"because of {code}"):
+        await ask(status, 0.0, took=0.0, code=code)

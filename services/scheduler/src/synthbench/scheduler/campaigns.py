@@ -1,5 +1,6 @@
 """Campaigns: their caps, and why they pause."""
 
+from datetime import datetime
 from typing import Any
 
 from synthbench.chassis.consumer import Delivery
@@ -15,13 +16,25 @@ class Campaigns:
         self._store = store
 
     async def on_exhausted(self, delivery: Delivery) -> None:
-        """Pause what the budget was for. A word about an earlier setting of the cap changes nothing."""
+        """The gateway says that a budget is used up."""
         body = delivery.envelope.body
         assert isinstance(body, BudgetExhausted)
-        pause = pause_for(body)
+        await self.pause(body, delivery.envelope.time)
+
+    async def pause(self, said: BudgetExhausted, said_at: datetime) -> None:
+        """Pause what the budget was for.
+
+        What was said of an earlier setting of a campaign's cap, or before somebody let all go on, changes nothing.
+        """
+        pause = pause_for(said)
         async with self._store.transaction() as transaction:
             await transaction.execute(
-                "pause_campaign", campaign=pause.campaign, until=pause.until, reason=pause.reason, epoch=pause.epoch
+                "pause_campaign",
+                campaign=pause.campaign,
+                until=pause.until,
+                reason=pause.reason,
+                epoch=pause.epoch,
+                said_at=said_at,
             )
 
     async def listed(self) -> list[dict[str, Any]]:

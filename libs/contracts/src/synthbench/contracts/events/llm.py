@@ -42,7 +42,7 @@ class LlmCalled(AttemptEvent):
 
 
 class BudgetExhausted(SubmissionEvent):
-    """A budget over more than one attempt is used up. Said once for each time that its cap was set.
+    """A budget over more than one attempt is used up. Said again, at most once a minute, while calls still ask for it.
 
     The submission and campaign are those of the call that found it so.
     """

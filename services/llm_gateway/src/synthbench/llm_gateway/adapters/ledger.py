@@ -212,4 +212,5 @@ def _tied_up(scope: str, standing: Standing, need: int) -> Refusal:
         "budget_tied_up",
         f"what is left of {kind} {name} is set aside for calls on their way ({standing.leased / 1e6:.4f} USD), "
         f"and this one could cost {need / 1e6:.4f}; try again when they have ended",
+        retry_after=1.0,
     )

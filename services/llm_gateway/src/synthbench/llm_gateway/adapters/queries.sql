@@ -45,7 +45,7 @@ where excluded.epoch > a.epoch and a.scope !~ '^(day|month)/'
 
 -- name: lock_accounts
 select scope, cap_microusd as cap, epoch, spent_microusd as spent, leased_microusd as leased,
-       exhausted_epoch is not distinct from epoch as said
+       exhausted_epoch is not distinct from epoch and exhausted_at > now() - interval '1 minute' as said
 from accounts where scope = any(%(scopes)s) order by scope for update;
 
 -- name: lease
@@ -70,7 +70,7 @@ delete from slices where replica = %(replica)s and microusd = 0;
 select pg_notify('ledger_recall', scope) from unnest(%(scopes)s::text[]) as scope;
 
 -- name: say_exhausted
-update accounts set exhausted_epoch = epoch where scope = %(scope)s;
+update accounts set exhausted_epoch = epoch, exhausted_at = now() where scope = %(scope)s;
 
 -- name: dead_replicas
 select replica, name from replicas where expires_at < now() for update skip locked;

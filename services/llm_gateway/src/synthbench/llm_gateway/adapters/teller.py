@@ -13,7 +13,6 @@ from structlog.stdlib import BoundLogger
 from synthbench.chassis.outbox import Outbox
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.contracts.events import BudgetExhausted
-from synthbench.contracts.ids import derived_id
 from synthbench.llm_gateway.adapters.replica import Incarnation, Replica
 from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.llm_gateway.domain.accounts import SHARED, Account, ends_at, kind_of
@@ -117,7 +116,7 @@ class Teller:
         return granted
 
     async def _maybe_exhausted(self, connection: Connection, wish: _Wish, standing: Standing) -> None:
-        """Say once that a budget which campaigns share is used up."""
+        """Say that a budget which campaigns share is used up; once a minute, in case it was not heeded."""
         scope = wish.account.scope
         kind, need = kind_of(scope), min(wish.needs)
         if kind not in SHARED or standing.cap is None or not standing.used_up(need):
@@ -133,7 +132,7 @@ class Teller:
             spent_microusd=standing.spent,
             until=ends_at(scope),
         )
-        await self._outbox.add(connection, event, id=derived_id("budget.exhausted", scope, standing.epoch))
+        await self._outbox.add(connection, event)
         self._log.warning("budget used up", scope=scope, cap_microusd=standing.cap, spent_microusd=standing.spent)
 
     async def recall(self, scopes: list[str]) -> None:

@@ -232,11 +232,15 @@ on conflict (campaign) do update set
 where c.cost_cap_microusd is distinct from excluded.cost_cap_microusd;
 
 -- name: pause_campaign
+-- The budgets of the calendar have no epoch here: what was said of them before all went on again is old, and of two the
+-- one that lasts longer pauses.
 insert into campaigns as c (campaign, epoch, paused_at, paused_until, reason)
 values (%(campaign)s, %(epoch)s, now(), %(until)s, %(reason)s)
 on conflict (campaign) do update set
     paused_at = now(), paused_until = excluded.paused_until, reason = excluded.reason
-where c.epoch <= excluded.epoch or c.campaign = '*' and c.paused_until is distinct from excluded.paused_until;
+where case when c.campaign = '*' then %(said_at)s > coalesce(c.resumed_at, '-infinity')
+                                  and (c.paused_at is null or c.paused_until < excluded.paused_until)
+           else c.epoch <= excluded.epoch end;
 
 -- name: resume_campaign
 insert into campaigns as c (campaign, cost_cap_microusd, epoch)
@@ -244,7 +248,7 @@ select %(campaign)s, %(cap)s, 1
 where %(campaign)s = '*' or exists (select 1 from submissions where campaign = %(campaign)s)
 on conflict (campaign) do update set
     cost_cap_microusd = coalesce(excluded.cost_cap_microusd, c.cost_cap_microusd),
-    epoch = c.epoch + 1, paused_at = null, reason = ''
+    epoch = c.epoch + 1, paused_at = null, resumed_at = now(), reason = ''
 returning campaign, cost_cap_microusd, epoch;
 
 -- name: list_campaigns
