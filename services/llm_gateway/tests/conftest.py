@@ -44,6 +44,12 @@ def make_claims(route: str, **changes: Any) -> AttemptClaims:
     return AttemptClaims(**(given | changes))
 
 
+@pytest.fixture
+def claims() -> AttemptClaims:
+    """Of some attempt."""
+    return make_claims("chat/small")
+
+
 def sign(claims: AttemptClaims) -> str:
     now = datetime.now(UTC)
     payload = {**claims.to_dict(), "aud": AUDIENCE, "iat": now, "exp": now + timedelta(hours=1)}

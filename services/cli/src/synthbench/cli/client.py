@@ -29,6 +29,7 @@ Listener = Callable[[Envelope], None]
 
 _POLL_SECONDS = 1.0
 _REQUEST_SECONDS = 10.0
+_PAGE = 500
 _SILENCE_SECONDS = 30.0
 _STARTING_SECONDS = 20.0
 _PAUSE_SECONDS = 0.1
@@ -197,8 +198,24 @@ class StackClient:
         entry = await self.find(f"/v1/trajectories/{trajectory_id}")
         if entry is None:
             raise CliError(f"no trajectory {trajectory_id}; `synth-bench trajectories list` shows what there is")
+        return entry, await self.stored(entry)
+
+    async def stored(self, entry: Mapping[str, Any]) -> Trajectory:
+        """Read the trajectory of a catalogue's entry."""
         reference = ArtifactRef.model_validate(entry["artifact"])
-        return entry, Trajectory.model_validate_json(await self.store.get(reference.uri))
+        return Trajectory.model_validate_json(await self.store.get(reference.uri))
+
+    async def trajectories(self, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+        """Yield the catalogue's entries that fit, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            params = {**filters, "cursor": cursor, "limit": _PAGE}
+            page: dict[str, Any] = await self.find("/v1/trajectories", params=params) or {}
+            for entry in page.get("trajectories", []):
+                yield entry
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
 
     async def wait_settled(self, trajectory_id: UUID | str, seconds: float = 5.0) -> dict[str, Any]:
         """Return the catalogue's entry once it knows the curation (the collector hears of it like everybody else)."""

@@ -13,11 +13,14 @@ from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
 from synthbench.llm_gateway.adapters.models import Models
+from synthbench.llm_gateway.adapters.numbers import Numbers
+from synthbench.llm_gateway.adapters.recordings import Recordings
 from synthbench.llm_gateway.admin import admin_app
 from synthbench.llm_gateway.api import Gateway
 from synthbench.llm_gateway.calls import Calls
 from synthbench.llm_gateway.domain.accounts import Caps
 from synthbench.llm_gateway.domain.pricing import Prices
+from synthbench.llm_gateway.recording import Mode, Recorder
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.llm_gateway.tries import Tries
 from synthbench.llm_gateway.wires.anthropic import AnthropicWire
@@ -49,6 +52,9 @@ async def bootstrap(chassis: Chassis) -> None:
     await models.load()
     chassis.on_drain(models.aclose)
     prices = Prices(models.known)
+    recordings = store if settings.recordings_url is None else open_store(settings.recordings_url)
+    numbers = Numbers(database)
+    recorder = Recorder(Mode(settings.recording), Recordings(recordings, chassis.log), numbers)
     wires = {wire.name: wire for wire in (OpenAIWire(), AnthropicWire())}
     megabyte = 1024 * 1024
     tries = Tries(
@@ -56,6 +62,7 @@ async def bootstrap(chassis: Chassis) -> None:
         models,
         prices,
         wires,
+        recorder,
         idle_seconds=settings.upstream_idle_seconds,
         max_event=settings.max_answer_mb * megabyte,
     )
@@ -73,10 +80,12 @@ async def bootstrap(chassis: Chassis) -> None:
         body = delivery.envelope.body
         assert isinstance(body, AttemptClosed)
         await ledger.close_attempt(body.rollout_id, body.attempt)
+        await numbers.forget(body.rollout_id, body.attempt)
 
     await outbox.start()
     Consumer(chassis, durable(Service.LLM_GATEWAY, "attempt.closed"), on_closed).start()
-    chassis.task("providers", models.probe())
+    if recorder.mode is not Mode.READ_ONLY:
+        chassis.task("providers", models.probe())
     if settings.models_file is not None:
         chassis.task("models.toml", models.watch())
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ from uuid import UUID
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.records import Usage
+from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.caller import Caller
@@ -132,7 +133,9 @@ class Calls:
             return 0
         known = self._models.known(model)
         answer = asked.answer_tokens or known.max_output or DEFAULT_ANSWER_TOKENS
-        return self._prices.cost(model, Usage(input_tokens=asked.input_tokens, output_tokens=answer))
+        return self._prices.cost(
+            model.removeprefix(REPLAY_PREFIX), Usage(input_tokens=asked.input_tokens, output_tokens=answer)
+        )
 
     def _keep(self, key: tuple[UUID, int, str], model: str) -> None:
         self._kept[key] = model

@@ -17,3 +17,8 @@ OPENED = Counter("synthbench_llm_breaker_opened_total", "Circuit breakers that o
 READY = Gauge("synthbench_llm_provider_ready", "1 where the provider answered when last asked", ["provider"])
 SHED = Counter("synthbench_llm_shed_total", "Calls refused because too many were on their way")
 INFLIGHT = Gauge("synthbench_llm_inflight", "Calls on their way")
+RECORDINGS = Counter(
+    "synthbench_llm_recordings_total",
+    "Recordings that were played, missed, kept, taken (another was first), corrupt, unreadable, unwritten",
+    ["event"],
+)

@@ -1,6 +1,7 @@
 """Settings of the llm-gateway."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -36,8 +37,13 @@ class GatewaySettings(Settings):
     """Calls at once in this process; more are told to come again."""
     max_answer_mb: int = Field(default=64, ge=1)
     """Of an answer, or of one event of a stream."""
+    recording: Literal["off", "on", "read-only", "write-only"] = "off"
+    """What is done with answers of models: `on` answers from recordings, and asks and records what is missing;
+    `read-only` answers from recordings alone, and needs no keys; `write-only` always asks, and records."""
+    recordings_url: str | None = None
+    """An artifact store for recordings, such as file:///absolute/folder; the deployment's own by default."""
     replay_folder: Path | None = None
-    """Folder of recorded trajectories: route `replay/<name>` answers from `<name>.json`."""
+    """Folder of stored trajectories: route `replay/<name>` answers from `<name>.json`, turn by turn."""
     sim_latency_ms: float = Field(default=0.0, ge=0)
     """Added to each answer of `sim/*`."""
     max_body_mb: int = Field(default=32, ge=1)

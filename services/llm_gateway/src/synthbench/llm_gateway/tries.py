@@ -37,6 +37,7 @@ from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.sse import Splitter
 from synthbench.llm_gateway.domain.usage import estimate_tokens
 from synthbench.llm_gateway.providers import Incoming, Outgoing, Provider
+from synthbench.llm_gateway.recording import Recorder, Tape
 from synthbench.llm_gateway.wires import Wire
 
 _PASSED_ON = ("anthropic-version", "anthropic-beta", "openai-beta")
@@ -73,6 +74,7 @@ class Try:
     model: str
     why: str
     prepared: Prepared
+    tape: Tape
     began: float = field(default_factory=monotonic)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     answered_by: str = ""
@@ -92,6 +94,7 @@ class Tries:
         models: Models,
         prices: Prices,
         wires: Mapping[str, Wire],
+        recorder: Recorder,
         *,
         idle_seconds: float,
         max_event: int,
@@ -100,6 +103,7 @@ class Tries:
         self._models = models
         self._prices = prices
         self._wires = wires
+        self._recorder = recorder
         self._idle = idle_seconds
         self._max_event = max_event
 
@@ -110,31 +114,38 @@ class Tries:
             TryFailed: no whole answer came.
             Refusal: no try was made.
         """
-        if estimate is None and not call.claims.allow_unknown_price:
-            raise Refusal(
-                403,
-                "unknown_price",
-                f"the price of {model!r} is unknown, so its cost could not be capped; name it in "
-                "SYNTHBENCH_MODELS_FILE, or allow unknown prices for this submission",
-            )
         provider, name = self._models.find(model)
         prepared = prepare(call.asked, provider.wire, name, self._models.known(model))
-        call.tries += 1
-        call.waited = monotonic() - call.began if call.tries > 1 else 0.0
-        wire = self._wires[provider.wire]
-        this = Try(call, call.tries, uuid7(), provider, wire, name, model, why, prepared)
-        this.dropped += prepared.dropped
-        reservation = await self._ledger.admit(call.claims, this.call_id, estimate or 0)
+        async with self._recorder.tape(
+            call.claims, call.caller.headers, model, provider, prepared, call.deadline
+        ) as tape:
+            if estimate is None and not tape.recorded and not call.claims.allow_unknown_price:
+                raise Refusal(
+                    403,
+                    "unknown_price",
+                    f"the price of {model!r} is unknown, so its cost could not be capped; name it in "
+                    "SYNTHBENCH_MODELS_FILE, or allow unknown prices for this submission",
+                )
+            call.tries += 1
+            call.waited = monotonic() - call.began if call.tries > 1 else 0.0
+            wire = self._wires[provider.wire]
+            this = Try(call, call.tries, uuid7(), tape.provider, wire, name, model, why, prepared, tape)
+            this.dropped += prepared.dropped
+            await self._admitted(this, 0 if tape.recorded else estimate or 0)
+
+    async def _admitted(self, this: Try, estimate: int) -> None:
+        call = this.call
+        reservation = await self._ledger.admit(call.claims, this.call_id, estimate)
         failpoint("gateway.admitted")
         attributes = {
             genai.OPERATION: genai.CHAT,
-            genai.PROVIDER: provider.name,
-            genai.REQUEST_MODEL: model,
+            genai.PROVIDER: this.provider.name,
+            genai.REQUEST_MODEL: this.model,
             genai.CONVERSATION: str(call.claims.rollout_id),
             genai.ROUTE: call.route,
-            genai.ROUTE_REASON: why,
+            genai.ROUTE_REASON: this.why,
         }
-        with span(f"chat {model}", attributes=attributes) as opened:
+        with span(f"chat {this.model}", attributes=attributes) as opened:
             await self._made(this, reservation, opened)
 
     async def _made(self, this: Try, reservation: Reservation, opened: Span) -> None:
@@ -146,6 +157,7 @@ class Tries:
             opened.set_attribute(genai.ERROR_TYPE, failure.refusal.code)
             await self._settle(this, reservation, failure.refusal.code, failure.refusal.status, usage)
             raise
+        await this.tape.keep()
         usage = self._usage(this, known=True, answered=True)
         opened.set_attribute(genai.RESPONSE_MODEL, this.answered_by)
         opened.set_attribute(genai.INPUT_TOKENS, usage.input_tokens)
@@ -179,7 +191,7 @@ class Tries:
             headers=_passed_on(this),
         )
         try:
-            incoming = await this.provider.send(outgoing)
+            incoming = this.tape.hear(await this.provider.send(outgoing))
         except Refusal as refusal:
             raise TryFailed(refused(refusal)) from refusal
         try:
@@ -291,6 +303,7 @@ class Tries:
             choice=this.why,
             dropped=list(dict.fromkeys(this.dropped)),
             category=claims.category,
+            recorded=this.tape.recorded,
         )
         await self._ledger.settle(reservation, called)
         measures.CALLS.labels(provider, outcome).inc()
@@ -323,6 +336,8 @@ def _headers(this: Try) -> dict[str, str]:
         "x-synthbench-choice": this.why,
         "x-synthbench-waited-seconds": f"{this.call.waited:.3f}",
     }
+    if this.tape.recorded:
+        made["x-synthbench-recorded"] = "true"
     if this.dropped:
         made["x-synthbench-dropped"] = ", ".join(dict.fromkeys(this.dropped))
     return {name: value.replace("\n", " ").replace("\r", " ") for name, value in made.items()}

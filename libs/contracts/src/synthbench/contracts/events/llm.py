@@ -39,6 +39,8 @@ class LlmCalled(AttemptEvent):
     """The caller's request, which every try for it names."""
     category: str = ""
     """Of the task that the attempt works on."""
+    recorded: bool = False
+    """Answered from a recording: no provider was asked, and it cost nothing."""
 
 
 class BudgetExhausted(SubmissionEvent):

@@ -8,6 +8,7 @@ from synthbench.cli import console
 from synthbench.cli.client import StackClient
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
+from synthbench.contracts.campaign_digest import campaign_digest, rollout_digest
 from synthbench.contracts.loose import as_list, as_object
 
 app = App(name="campaigns", help="Campaigns: their budgets, and what they made.")
@@ -51,6 +52,41 @@ async def resume(name: str, /, *, max_cost_usd: float | None = None) -> None:
     if found is None:
         raise CliError(f"there is no campaign {name}; `synth-bench campaigns list` shows what there is")
     console.say(f"{name} goes on; its budget is {_usd(found['cost_cap_microusd'])}")
+
+
+@app.command
+async def digest(name: str, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Print the canonical digest of a campaign: equal where the same agents did the same, as in a replay.
+
+    Args:
+        name: Of the campaign.
+        json: Print it as JSON, with the digest of every rollout.
+    """
+    async with session() as client:
+        rollouts = [await _digest_of(client, entry) async for entry in client.trajectories(campaign=name, counted=True)]
+        is_open = any(one["campaign"] == name and one["open"] for one in await _campaigns(client))
+    if not rollouts:
+        raise CliError(f"campaign {name} has no trajectories; `synth-bench campaigns list` shows what there is")
+    if is_open:
+        console.say(f"{name} is not finished: this is the digest of what counts so far")
+    found = campaign_digest(one["digest"] for one in rollouts)
+    if json:
+        rollouts.sort(key=lambda one: (one["task"], one["route"], one["sample"], one["digest"]))
+        console.show_json({"campaign": name, "digest": found, "rollouts": rollouts})
+    else:
+        console.out.print(f"{found}  {name}, {len(rollouts)} rollouts", markup=False, soft_wrap=True)
+
+
+async def _digest_of(client: StackClient, entry: dict[str, Any]) -> dict[str, Any]:
+    trajectory = await client.stored(entry)
+    rollout = trajectory.rollout
+    return {
+        "task": rollout.task.name,
+        "route": rollout.route,
+        "sample": rollout.sample,
+        "trajectory": str(trajectory.trajectory_id),
+        "digest": rollout_digest(trajectory),
+    }
 
 
 async def paused_campaigns(client: StackClient) -> list[dict[str, Any]]:

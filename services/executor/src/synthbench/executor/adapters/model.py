@@ -1,6 +1,7 @@
 """The model, as an attempt sees it: the llm-gateway's OpenAI endpoint, with the attempt's key."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _LONGEST_PAUSE = 10.0
 _RETRIED = (429, 500, 502, 503, 504)
 _CONNECT_SECONDS = 5.0
 _DEADLINE = "x-synthbench-deadline-seconds"
+_ASKED_BEFORE = "x-stainless-retry-count"
+"""As the official SDKs say it: recordings tell a question that is asked again from a new one."""
 _GRACE_SECONDS = 10.0
 _TIMED_OUT, _MOST = 504, 0.9
 """A time-out is the model's own doing if most of the time passed while it was asked."""
@@ -114,8 +117,10 @@ class GatewayModel:
         # The gateway keeps the deadline; if it does not even refuse in time, that is our failure.
         limits = httpx.Timeout(timeout + _GRACE_SECONDS, connect=_CONNECT_SECONDS)
         began, pause, failure = monotonic(), _PAUSE_SECONDS, InfraFailure()
+        asked = itertools.count()
         while True:
             sent = monotonic()
+            headers[_ASKED_BEFORE] = str(next(asked))
             try:
                 response = await self._client.post(self._url, json=request, headers=headers, timeout=limits)
             except httpx.HTTPError as error:

@@ -12,10 +12,12 @@ from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import SettingsError, one_line
 from synthbench.chassis.logging import redact
+from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.domain.catalogue import Catalogue, CatalogueError, Model, ProviderSpec, read_catalogue
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Provider, ProviderConfig, factories
+from synthbench.llm_gateway.providers.replay import ReplayProvider
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.storage.artifacts import ArtifactStore
 
@@ -33,6 +35,7 @@ class Models:
         self._settings = settings
         self._store = store
         self._log = log
+        self._offline = settings.recording == "read-only"
         self._stamp: tuple[int, int] | None = None
         self.catalogue = Catalogue()
         self.providers: dict[str, Provider] = {}
@@ -52,7 +55,7 @@ class Models:
                 catalogue = read_catalogue(await asyncio.to_thread(_parsed, path))
             except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, CatalogueError) as error:
                 raise SettingsError(f"SYNTHBENCH_MODELS_FILE {path}: {error}") from error
-        wanted = {**self._configured(), **{n: (s, _key_of(s)) for n, s in catalogue.providers.items()}}
+        wanted = {**self._configured(), **{n: (s, self._key_of(s)) for n, s in catalogue.providers.items()}}
         made = {
             name: self.providers[name] if self._specs.get(name) == spec else self._make(name, *spec)
             for name, spec in wanted.items()
@@ -76,6 +79,10 @@ class Models:
             if key is not None:
                 found[name] = (ProviderSpec(kind=name), _plain(key))
         return found
+
+    def _key_of(self, spec: ProviderSpec) -> str:
+        """Recordings need no key."""
+        return "" if self._offline else _key_of(spec)
 
     def _make(self, name: str, spec: ProviderSpec, key: str) -> Provider:
         kinds = factories()
@@ -124,11 +131,20 @@ class Models:
         return self.catalogue.model(name)
 
     def find(self, name: str) -> tuple[Provider, str]:
-        """Who answers for a model, and by which name there.
+        """Who answers for a model, and by which name there; for `replay/<model>` whoever would for the model.
 
         Raises:
             Refusal: 404, nobody does.
         """
+        if name.startswith(REPLAY_PREFIX) and not self._is_trajectory(name):
+            return self._find(name.removeprefix(REPLAY_PREFIX), offline=True)
+        return self._find(name, offline=self._offline)
+
+    def _is_trajectory(self, name: str) -> bool:
+        replay = self.providers["replay"]
+        return isinstance(replay, ReplayProvider) and replay.holds(name)
+
+    def _find(self, name: str, *, offline: bool) -> tuple[Provider, str]:
         model = self.catalogue.model(name)
         first, _, rest = name.partition("/")
         if model.provider and model.provider in self.providers:
@@ -139,6 +155,9 @@ class Models:
             return self.providers[first], model.name or rest
         if UPSTREAM in self.providers:
             return self.providers[UPSTREAM], model.name or name
+        if offline:  # nobody asks it, but which wire it speaks is part of what was asked
+            kind = first if first in _OFFERED else "openai"
+            return self._make(kind, ProviderSpec(kind=kind), ""), name
         raise Refusal(
             404,
             "model_not_found",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from synthbench.contracts.scaffolds import SIM_PREFIX
+from synthbench.contracts.scaffolds import REPLAY_PREFIX, SIM_PREFIX
 
 Dollars = Annotated[Decimal, Field(ge=0)]
 
@@ -127,12 +127,18 @@ class Catalogue(Entry):
         return self
 
     def route(self, name: str) -> Route:
-        """The route of this name; every other name is a model, and its own fixed route."""
+        """The route of this name; every other name is a model, and its own fixed route.
+
+        `replay/<route>` is the route with every model replayed.
+        """
+        replayed = self.routes.get(name.removeprefix(REPLAY_PREFIX)) if name.startswith(REPLAY_PREFIX) else None
+        if replayed is not None:
+            return replayed.model_copy(update={"models": [REPLAY_PREFIX + model for model in replayed.models]})
         return self.routes.get(name) or Route(strategy=Strategy.FIXED, models=[name])
 
     def model(self, name: str) -> Model:
-        """What is known of a model; defaults for one that the file does not name."""
-        return self.models.get(name, _UNKNOWN)
+        """What is known of a model, replayed or not; defaults for one that the file does not name."""
+        return self.models.get(name.removeprefix(REPLAY_PREFIX), _UNKNOWN)
 
 
 _UNKNOWN = Model()
