@@ -1,6 +1,7 @@
 """Money and keys, on a real Postgres."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,7 +24,7 @@ from synthbench.llm_gateway.domain.catalogue import Model, Price
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.usage import anthropic_usage, openai_usage
-from synthbench.llm_gateway.keys import read_key
+from synthbench.llm_gateway.keys import Keys
 from synthbench.storage.database import Database
 
 SECRET = SecretStr("a-secret-of-at-least-thirty-two-bytes")
@@ -222,7 +223,17 @@ def token(key: AttemptClaims, secret: SecretStr = SECRET, seconds: float = 3600,
 
 def test_a_good_key_is_read():
     key = claims()
-    assert read_key(token(key), SECRET) == key
+    keys = Keys(SECRET)
+    assert keys.read(token(key)) == keys.read(token(key)) == key
+
+
+def test_a_key_that_was_good_ends_with_its_deadline():
+    keys, header = Keys(SECRET), token(claims(), seconds=2)
+    keys.read(header)
+    time.sleep(2.1)
+    with pytest.raises(Refusal) as caught:
+        keys.read(header)
+    assert caught.value.code == "expired_api_key"
 
 
 @pytest.mark.parametrize(
@@ -239,7 +250,7 @@ def test_a_good_key_is_read():
 )
 def test_bad_keys_are_refused(header: str, code: str):
     with pytest.raises(Refusal) as caught:
-        read_key(header, SECRET)
+        Keys(SECRET).read(header)
     assert (caught.value.status, caught.value.code) == (401, code)
 
 

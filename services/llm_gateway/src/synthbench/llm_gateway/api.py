@@ -15,7 +15,7 @@ from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.caller import Caller
 from synthbench.llm_gateway.calls import Calls
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.keys import read_key
+from synthbench.llm_gateway.keys import Keys
 from synthbench.llm_gateway.wires import Wire
 from synthbench.llm_gateway.wires.anthropic import AnthropicWire
 from synthbench.llm_gateway.wires.openai import OpenAIWire
@@ -29,7 +29,7 @@ class Gateway:
     def __init__(
         self, secret: SecretStr, calls: Calls, models: Models, log: BoundLogger, *, max_body: int, max_inflight: int
     ) -> None:
-        self._secret = secret
+        self._keys = Keys(secret)
         self._calls = calls
         self._models = models
         self._log = log
@@ -77,7 +77,7 @@ class Gateway:
         trace = {name: caller.headers[name] for name in _TRACE if name in caller.headers}
         try:
             with span(f"POST {wire.path}", parent=trace or None):
-                claims = read_key(caller.key, self._secret)
+                claims = self._keys.read(caller.key)
                 asked = wire.read(await caller.body(self._max_body))
                 await self._calls.answer(claims, asked, wire, caller)
         finally:
@@ -85,7 +85,7 @@ class Gateway:
             measures.INFLIGHT.set(self._inflight)
 
     async def _list(self, caller: Caller, wire: Wire) -> None:
-        claims = read_key(caller.key, self._secret)
+        claims = self._keys.read(caller.key)
         names = [name for name in dict.fromkeys([claims.route, *self._models.names()]) if name]
         if wire is self._openai:
             entries = [

@@ -30,6 +30,7 @@ from synthbench.storage.database import Database
 
 SCHEMA = "ledger"
 _MICRO = 1_000_000
+_GATHER_SECONDS = 0.1
 
 
 async def bootstrap(chassis: Chassis) -> None:
@@ -42,7 +43,7 @@ async def bootstrap(chassis: Chassis) -> None:
     await database.open()
     store = open_store(settings.artifacts_url)
     chassis.bus.use_payload_store(store)
-    outbox = Outbox(chassis, database)
+    outbox = Outbox(chassis, database, gather_seconds=_GATHER_SECONDS)
     ledger = PostgresLedger(chassis, database, outbox, caps(settings), lease_seconds=settings.ledger_lease_seconds)
     await ledger.start()
     chassis.on_drain(ledger.close)

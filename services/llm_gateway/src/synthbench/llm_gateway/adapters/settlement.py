@@ -18,7 +18,7 @@ from synthbench.chassis.errors import Transient, one_line
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.settle import is_outage
 from synthbench.chassis.telemetry import current_trace
-from synthbench.contracts.cloudevents import Envelope
+from synthbench.contracts.cloudevents import Envelope, encode
 from synthbench.contracts.events import LlmCalled
 from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.storage.database import Connection, Database
@@ -134,8 +134,9 @@ class Settlement:
             async with connection.pipeline():  # one round trip, the commit included
                 if costs := _costs(batch):
                     await connection.execute(SQL["count_spend"], {"costs": orjson.dumps(costs).decode()})
-                await self._outbox.add_many(connection, [entry.envelope for entry in batch])
-                calls = b"[" + b",".join(entry.called.to_json() for entry in batch) + b"]"
+                events = [(entry.envelope, encode(entry.envelope)) for entry in batch]
+                await self._outbox.add_many(connection, events)
+                calls = b"[" + b",".join(message.payload for _, message in events) + b"]"
                 await connection.execute(SQL["write_calls"], {"calls": _without_nul(calls).decode()})
                 await connection.commit()
 

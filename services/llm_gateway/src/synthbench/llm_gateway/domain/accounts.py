@@ -47,12 +47,12 @@ def accounts_of(claims: AttemptClaims, caps: Caps, now: datetime) -> tuple[Accou
     An attempt's own account is of that attempt alone: what was spent before a failure of ours bills the submission, the
     campaign and the calendar.
     """
-    today = now.astimezone(UTC)
+    today = now.astimezone(UTC).date().isoformat()
     found = (
         Account(f"attempt/{claims.rollout_id}/{claims.attempt}", claims.max_cost_microusd),
         Account(f"campaign/{claims.campaign}", claims.campaign_cost_microusd, claims.campaign_epoch),
-        Account(f"day/{today:%Y-%m-%d}", caps.day),
-        Account(f"month/{today:%Y-%m}", caps.month),
+        Account(f"day/{today}", caps.day),
+        Account(f"month/{today[:7]}", caps.month),
         Account(f"submission/{claims.submission_id}", claims.submission_cost_microusd),
     )
     return tuple(sorted(found, key=lambda account: account.scope))

@@ -1,9 +1,14 @@
-"""Providers behind HTTP: one client, and what differs between vendors as small classes."""
+"""Providers behind HTTP: one transport, and what differs between vendors as small classes.
+
+Requests go straight to httpx's transport. Its client would put cookies of one attempt's answers into the next one's
+requests, follow redirects with our key, and take as long for that as for the exchange itself.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -12,6 +17,7 @@ from synthbench.llm_gateway.domain.failures import Failure, TryFailed, garbage, 
 from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 
 _CONNECT_SECONDS = 10.0
+_CHECK_SECONDS = 2.0
 _ERROR_BYTES = 65536
 _PASSED_ON = ("retry-after", "x-request-id", "request-id", "content-type")
 
@@ -39,10 +45,11 @@ class HttpProvider:
         self.name = self.telemetry_name or config.name
         self._url = base.rstrip("/") + self.path
         self._models_url = base.rstrip("/") + "/models"
+        self._urls = {url: httpx.URL(url) for url in (self._url, self._models_url)}
         self._headers = self._credentials(config.key.get_secret_value() if config.key else "")
         self._most = config.settings.max_answer_mb * 1024 * 1024
         self._connections = config.settings.upstream_connections
-        self._client: httpx.AsyncClient | None = None
+        self._transport: httpx.AsyncBaseTransport | None = None
 
     def _credentials(self, key: str) -> dict[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
@@ -59,12 +66,10 @@ class HttpProvider:
             **self._headers,
         }
         silence = min(outgoing.timeout, outgoing.idle) if outgoing.stream else outgoing.timeout
-        timeout = httpx.Timeout(silence, connect=min(_CONNECT_SECONDS, outgoing.timeout))
-        request = self._open().build_request("POST", self._url, content=outgoing.body, headers=headers, timeout=timeout)
         try:
-            # httpx counts each read alone; this bounds the whole, up to the headers of a stream.
+            # The transport counts each read alone; this bounds the whole, up to the headers of a stream.
             async with asyncio.timeout(outgoing.timeout):
-                response = await self._open().send(request, stream=True)
+                response = await self._exchange("POST", self._url, headers, silence, outgoing.body)
                 if outgoing.stream and response.is_success and _is_stream(response):
                     return HttpIncoming(response, self._most)
                 return await _whole(response, self._most if response.is_success else _ERROR_BYTES)
@@ -79,23 +84,34 @@ class HttpProvider:
 
     async def check(self) -> None:
         """Ask for the list of models: any answer will do, for it says that somebody is there."""
-        response = await self._open().get(self._models_url, headers=self._headers, timeout=2.0)
+        response = await self._exchange("GET", self._models_url, self._headers, _CHECK_SECONDS)
+        await response.aclose()
         if response.is_server_error:
             raise ConnectionError(f"{self._models_url} answers {response.status_code}")
 
-    def _open(self) -> httpx.AsyncClient:
-        if self._client is None:
-            # PLC0415: aiohttp is only needed where there is an upstream.
-            from httpx_aiohttp import HttpxAiohttpClient  # noqa: PLC0415 - only with an upstream
+    async def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], silence: float, body: bytes | None = None
+    ) -> httpx.Response:
+        """Send a request; return the answer when its headers are there."""
+        timeout = {"connect": min(_CONNECT_SECONDS, silence), "read": silence, "pool": silence}
+        request = httpx.Request(method, self._urls[url], headers=headers, content=body, extensions={"timeout": timeout})
+        return await self._open().handle_async_request(request)
 
-            limits = httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections)
-            self._client = HttpxAiohttpClient(limits=limits)
-        return self._client
+    def _open(self) -> httpx.AsyncBaseTransport:
+        if self._transport is None:
+            # PLC0415: aiohttp is only needed where there is an upstream.
+            from aiohttp import ClientSession, DummyCookieJar, TCPConnector  # noqa: PLC0415 - only with an upstream
+            from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - only with an upstream
+
+            connector = TCPConnector(limit=self._connections, ssl=httpx.create_ssl_context())
+            session = ClientSession(connector=connector, cookie_jar=DummyCookieJar())
+            self._transport = AiohttpTransport(client=session, proxy=_proxy_for(self._urls[self._url]))
+        return self._transport
 
     async def aclose(self) -> None:
         """Close connections."""
-        if self._client is not None:
-            await self._client.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
 
 
 class HttpIncoming(Incoming):
@@ -117,6 +133,13 @@ class HttpIncoming(Incoming):
         """See `Incoming`."""
         with suppress(httpx.HTTPError, OSError):
             await self._response.aclose()
+
+
+def _proxy_for(url: httpx.URL) -> httpx.Proxy | None:
+    """The proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`, …), as httpx's client would take it."""
+    named = getproxies()
+    found = named.get(url.scheme) or named.get("all")
+    return httpx.Proxy(found) if found and not proxy_bypass(url.host) else None
 
 
 def _is_stream(response: httpx.Response) -> bool:
