@@ -24,7 +24,7 @@ budget_usd = {budget}
 
 @pytest.fixture
 def stack(data_folders: Path, make_stack):
-    made = make_stack(data_folders / f"budgets-{time.time_ns()}", MY_KEY=KEY)
+    made = make_stack(data_folders / f"budgets-{time.time_ns()}", MY_KEY=KEY, SYNTHBENCH_MONEY_PAUSE_SECONDS="1")
     yield made
     made.down()
 
@@ -56,12 +56,14 @@ def test_a_used_up_budget_pauses_the_campaign_until_somebody_raises_it(stack, ur
 
     stack.run("campaigns", "resume", "night", "--max-cost-usd", "1")
     deadline = time.monotonic() + 60
-    while len(made := stack.json("trajectories", "list", "--campaign", "night")) < 2 or not all(
-        one["curation"] for one in made if one["counted"]
-    ):
+    while True:
+        made = stack.json("trajectories", "list", "--campaign", "night")
+        counted = [one for one in made if one["counted"]]
+        if len(counted) == 2 and all(one["curation"] for one in counted):
+            break
         assert time.monotonic() < deadline, made
-        time.sleep(0.5)
-    assert {one["outcome"] for one in made if one["counted"]} == {"solved"}
+        time.sleep(0.3)
+    assert {one["outcome"] for one in counted} == {"solved"}
     costs = {by: stack.json("cost", "--by", by) for by in ("model", "campaign", "category", "day")}
     total = {sum(one["cost_microusd"] for one in rows) for rows in costs.values()}
     assert len(total) == 1

@@ -12,6 +12,7 @@ from synthbench.chassis.process import Chassis
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
+from synthbench.llm_gateway.adapters.limits import Limits
 from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.adapters.numbers import Numbers
 from synthbench.llm_gateway.adapters.recordings import Recordings
@@ -46,6 +47,9 @@ async def bootstrap(chassis: Chassis) -> None:
     outbox = Outbox(chassis, database, gather_seconds=_GATHER_SECONDS)
     ledger = PostgresLedger(chassis, database, outbox, caps(settings), lease_seconds=settings.ledger_lease_seconds)
     await ledger.start()
+    limits = Limits(database, chassis.log, lambda: ledger.replicas)
+    chassis.task("limits", limits.live(chassis.stop))
+    chassis.on_drain(limits.close)
     chassis.on_drain(ledger.close)
     chassis.on_drain(database.close)
 
@@ -64,6 +68,7 @@ async def bootstrap(chassis: Chassis) -> None:
         prices,
         wires,
         recorder,
+        limits,
         idle_seconds=settings.upstream_idle_seconds,
         max_event=settings.max_answer_mb * megabyte,
     )

@@ -13,20 +13,23 @@ from synthbench.contracts.records import Usage
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.adapters.models import Models
+from synthbench.llm_gateway.call import Call
 from synthbench.llm_gateway.caller import Caller
 from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.breaker import Breaker
+from synthbench.llm_gateway.domain.catalogue import FallbackOn
 from synthbench.llm_gateway.domain.failures import Failure, TryFailed, refused
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.retrying import RetryBudget, decide
 from synthbench.llm_gateway.domain.routing import RouteChoice, choose
 from synthbench.llm_gateway.domain.translate.from_openai import DEFAULT_ANSWER_TOKENS
-from synthbench.llm_gateway.tries import Call, Tries
+from synthbench.llm_gateway.tries import Tries
 from synthbench.llm_gateway.wires import Wire
 
 DEADLINE = "x-synthbench-deadline-seconds"
 _REMEMBERED = 10_000
+_BRIEFLY = 0.5
 
 
 class Calls:
@@ -71,6 +74,7 @@ class Calls:
             model = choice.models[place]
             tries += 1
             try:
+                call.patience = _patience(call, choice, place)
                 await self._one(call, model, choice.why(place, failed), first=tries == 1)
             except TryFailed as error:
                 failure = error.failure
@@ -108,6 +112,7 @@ class Calls:
             problem = f"{model} failed again and again, and is left alone for {pause:.0f} s"
             raise Refusal(503, "circuit_open", problem, retry_after=pause)
         try:
+            call.tokens = call.asked.input_tokens + self._answer_tokens(model, call.asked)
             await self._tries.make(call, model, why, self.estimate(model, call.asked))
         except TryFailed as error:
             self._failed(breaker, model, error.failure)
@@ -131,11 +136,14 @@ class Calls:
         provider, _ = self._models.find(model)
         if provider.free:
             return 0
-        known = self._models.known(model)
-        answer = asked.answer_tokens or known.max_output or DEFAULT_ANSWER_TOKENS
+        answer = self._answer_tokens(model, asked)
         return self._prices.cost(
             model.removeprefix(REPLAY_PREFIX), Usage(input_tokens=asked.input_tokens, output_tokens=answer)
         )
+
+    def _answer_tokens(self, model: str, asked: Asked) -> int:
+        """At most."""
+        return asked.answer_tokens or self._models.known(model).max_output or DEFAULT_ANSWER_TOKENS
 
     def _keep(self, key: tuple[UUID, int, str], model: str) -> None:
         self._kept[key] = model
@@ -152,6 +160,13 @@ def _allowed(claims: AttemptClaims, asked: Asked) -> str:
     if name != claims.route:
         raise Refusal(403, "model_not_allowed", f"this attempt's key is for {claims.route!r}, not for {name!r}")
     return name
+
+
+def _patience(call: Call, choice: RouteChoice, place: int) -> float:
+    """Seconds to wait for a model's limits: to the deadline, but not long where another model is next."""
+    left = call.deadline - monotonic()
+    another = place + 1 < len(choice.models) and FallbackOn.RATE_LIMIT in choice.fallback_on
+    return min(_BRIEFLY, left) if another else left
 
 
 def _seconds(caller: Caller, most: float) -> float:

@@ -1,26 +1,24 @@
 """One try of a call: money set aside, the provider asked, its answer passed on, everything written down."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from time import monotonic
-from uuid import UUID
 
 from opentelemetry.trace import Span
 
 from synthbench.chassis import genai
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import span
-from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import parse_object
 from synthbench.contracts.records import Usage
 from synthbench.llm_gateway import measures
+from synthbench.llm_gateway.adapters.limits import Limits
 from synthbench.llm_gateway.adapters.models import Models
-from synthbench.llm_gateway.caller import Caller
-from synthbench.llm_gateway.domain.asked import Asked
+from synthbench.llm_gateway.call import Call, Try
 from synthbench.llm_gateway.domain.failures import (
     TryFailed,
     broken_stream,
@@ -30,59 +28,20 @@ from synthbench.llm_gateway.domain.failures import (
     said_within,
     timed_out,
 )
+from synthbench.llm_gateway.domain.limits import FREE
 from synthbench.llm_gateway.domain.money import Ledger, Reservation
-from synthbench.llm_gateway.domain.outgoing import Prepared, answer_for, prepare, relay_for
+from synthbench.llm_gateway.domain.outgoing import answer_for, prepare, relay_for
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.sse import Splitter
 from synthbench.llm_gateway.domain.usage import estimate_tokens
 from synthbench.llm_gateway.providers import Incoming, Outgoing, Provider
-from synthbench.llm_gateway.recording import Recorder, Tape
+from synthbench.llm_gateway.recording import Recorder
 from synthbench.llm_gateway.wires import Wire
 
+_NOTICED_SECONDS = 0.001
+"""Shorter waits are none."""
 _PASSED_ON = ("anthropic-version", "anthropic-beta", "openai-beta")
-
-
-@dataclass
-class Call:
-    """What the caller sees as one call."""
-
-    request_id: UUID
-    claims: AttemptClaims
-    asked: Asked
-    wire: Wire
-    caller: Caller
-    route: str
-    deadline: float
-    """Of the monotonic clock."""
-    began: float = field(default_factory=monotonic)
-    waited: float = 0.0
-    """Seconds before the newest try: pauses, rate limits, tries that failed. Not the model's doing."""
-    tries: int = 0
-
-
-@dataclass
-class Try:
-    """One try, as it is written down."""
-
-    call: Call
-    number: int
-    call_id: UUID
-    provider: Provider
-    wire: Wire
-    name: str
-    model: str
-    why: str
-    prepared: Prepared
-    tape: Tape
-    began: float = field(default_factory=monotonic)
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    answered_by: str = ""
-    counted: Usage | None = None
-    """What the provider says it used."""
-    characters: int = 0
-    first_token: float | None = None
-    dropped: list[str] = field(default_factory=list[str])
 
 
 class Tries:
@@ -95,6 +54,7 @@ class Tries:
         prices: Prices,
         wires: Mapping[str, Wire],
         recorder: Recorder,
+        limits: Limits,
         *,
         idle_seconds: float,
         max_event: int,
@@ -104,6 +64,7 @@ class Tries:
         self._prices = prices
         self._wires = wires
         self._recorder = recorder
+        self._limits = limits
         self._idle = idle_seconds
         self._max_event = max_event
 
@@ -127,11 +88,28 @@ class Tries:
                     "SYNTHBENCH_MODELS_FILE, or allow unknown prices for this submission",
                 )
             call.tries += 1
-            call.waited = monotonic() - call.began if call.tries > 1 else 0.0
-            wire = self._wires[provider.wire]
-            this = Try(call, call.tries, uuid7(), tape.provider, wire, name, model, why, prepared, tape)
-            this.dropped += prepared.dropped
-            await self._admitted(this, 0 if tape.recorded else estimate or 0)
+            async with self._let_in(call, model, provider, recorded=tape.recorded):
+                wire = self._wires[provider.wire]
+                this = Try(call, call.tries, uuid7(), tape.provider, wire, name, model, why, prepared, tape)
+                this.dropped += prepared.dropped
+                await self._admitted(this, 0 if tape.recorded else estimate or 0)
+
+    @asynccontextmanager
+    async def _let_in(self, call: Call, model: str, provider: Provider, *, recorded: bool) -> AsyncGenerator[None]:
+        """Wait for the limits of the model and its provider; a recording is nobody's load."""
+        entered, began = FREE, monotonic()
+        limits = () if recorded else self._models.limits(model, provider)
+        call.used = None
+        try:
+            if limits:
+                entered = await self._limits.enter(limits, call.tokens, call.patience)
+        finally:
+            queued = monotonic() - began > _NOTICED_SECONDS
+            call.waited = monotonic() - call.began if queued or call.tries > 1 else 0.0
+        try:
+            yield
+        finally:
+            self._limits.leave(entered, call.used)
 
     async def _admitted(self, this: Try, estimate: int) -> None:
         call = this.call
@@ -154,11 +132,13 @@ class Tries:
         except TryFailed as error:
             failure = error.failure
             usage = self._usage(this, known=not failure.unknown, answered=False)
+            this.call.used = None if failure.unknown else usage.input_tokens + usage.output_tokens
             opened.set_attribute(genai.ERROR_TYPE, failure.refusal.code)
             await self._settle(this, reservation, failure.refusal.code, failure.refusal.status, usage)
             raise
         await this.tape.keep()
         usage = self._usage(this, known=True, answered=True)
+        this.call.used = usage.input_tokens + usage.output_tokens
         opened.set_attribute(genai.RESPONSE_MODEL, this.answered_by)
         opened.set_attribute(genai.INPUT_TOKENS, usage.input_tokens)
         opened.set_attribute(genai.OUTPUT_TOKENS, usage.output_tokens)

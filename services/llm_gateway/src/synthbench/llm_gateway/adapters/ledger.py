@@ -90,6 +90,11 @@ class PostgresLedger:
         await self._settlement.drain(5.0)
         await self._replica.leave()
 
+    @property
+    def replicas(self) -> int:
+        """How many gateways live, this one included."""
+        return self._replica.count
+
     async def admit(self, claims: AttemptClaims, call_id: UUID, estimate_microusd: int) -> Held:
         """See `Ledger`."""
         await self._attempts.check(claims)

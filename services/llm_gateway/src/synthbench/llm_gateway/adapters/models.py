@@ -15,6 +15,7 @@ from synthbench.chassis.logging import redact
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.domain.catalogue import Catalogue, CatalogueError, Model, ProviderSpec, read_catalogue
+from synthbench.llm_gateway.domain.limits import Limit, limits_of
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Provider, ProviderConfig, factories
 from synthbench.llm_gateway.providers.replay import ReplayProvider
@@ -164,6 +165,11 @@ class Models:
             f"no provider for {name!r}: set SYNTHBENCH_UPSTREAM_BASE_URL (and SYNTHBENCH_UPSTREAM_API_KEY), name it in "
             "SYNTHBENCH_MODELS_FILE, or take one of sim/*",
         )
+
+    def limits(self, name: str, provider: Provider) -> tuple[Limit, ...]:
+        """What holds back calls of a model: its own limits, and its provider's."""
+        spec = self.catalogue.providers.get(provider.name)
+        return limits_of("model", name, self.known(name)) + limits_of("provider", provider.name, spec)
 
     def names(self) -> list[str]:
         """Routes and models that can be named."""

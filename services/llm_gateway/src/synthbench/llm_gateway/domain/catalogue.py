@@ -54,7 +54,23 @@ class Price(Entry):
     """The output's price where it is not named."""
 
 
-class ProviderSpec(Entry):
+class Limited(Entry):
+    """What can be limited; over all replicas of the gateway together."""
+
+    rpm: int | None = Field(default=None, ge=1)
+    """Requests a minute."""
+    tpm: int | None = Field(default=None, ge=1)
+    """Tokens a minute, input and output together."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Calls at once."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether any limit is named."""
+        return bool(self.rpm or self.tpm or self.concurrency)
+
+
+class ProviderSpec(Limited):
     """One place that answers."""
 
     kind: str
@@ -64,7 +80,7 @@ class ProviderSpec(Entry):
     """Name of the environment variable that holds the key; `<name>_FILE` may name a file that does."""
 
 
-class Model(Entry):
+class Model(Limited):
     """One model."""
 
     provider: str = ""
