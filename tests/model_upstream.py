@@ -9,7 +9,11 @@ import json
 import socket
 import struct
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from time import monotonic
 
 from aiohttp import web
 from anthropic.types import Message, RawMessageStreamEvent
@@ -42,6 +46,7 @@ class Seen:
     headers: dict[str, str]
     served: str
     """`ok`, or the fault that it met."""
+    at: float = field(default_factory=monotonic)
 
 
 @dataclass
@@ -62,7 +67,8 @@ class Played:
 
 
 class Upstream:
-    """The server. `faults` are served first, one a request; then proper answers."""
+    """The server. `faults` are served first, one a request; then proper answers. A status may come with the pause that
+    is asked for, as seconds or as a date: `429 after 2`, `503 until 2`."""
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -70,10 +76,13 @@ class Upstream:
         self.key = KEY
         self.port = 0
         self.delay = 0.0
+        self.away = False
+        """Whether it says so when it is asked for its models."""
         self.say = self.default
         self.play: Played | None = None
         """Served in place of what `say` says."""
         self._runner: web.AppRunner | None = None
+        self._over = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -90,12 +99,18 @@ class Upstream:
         await site.start()
         self.port = self._runner.addresses[0][1]
 
+    async def hang(self) -> None:
+        """Until the server stops, 30 s at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), 30)
+
     async def stop(self) -> None:
+        self._over.set()
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def models(self, request: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": []})
+        return web.json_response({"object": "list", "data": []}, status=503 if self.away else 200)
 
     @staticmethod
     def default(wire: str, body: dict) -> Answer:
@@ -152,6 +167,8 @@ class Upstream:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         events = openai_events(body, answer) if wire == "openai" else anthropic_events(body, answer)
+        if fault == "negative":
+            events = [event.replace(f'_tokens": {OUTPUT}'.encode(), b'_tokens": -5') for event in events]
         if fault in ("cut", "reset", "hang", "garbage"):
             events = events[: len(events) // 2]
         for event in events:
@@ -159,7 +176,7 @@ class Upstream:
         if fault == "reset":
             abort(request)
         if fault == "hang":
-            await asyncio.sleep(30)
+            await self.hang()
         if fault == "garbage":
             await asyncio.sleep(0.1)  # what came before is out by then
             await response.write(b"data: {half a jso\n\n")
@@ -181,9 +198,12 @@ class Upstream:
 
     async def misbehave(self, wire: str, fault: str, request: web.Request, body: dict) -> web.StreamResponse | None:
         streams = bool(body.get("stream"))
-        if fault.isdigit():
-            headers = {"retry-after": "0"} if fault == "429" else {}
-            return refuse(wire, int(fault), f"status {fault}", headers)
+        status, word, seconds = (*fault.split(" "), "", "")[:3]
+        if status.isdigit():
+            until = datetime.now(UTC) + timedelta(seconds=int(seconds or 0))
+            pause = {"after": seconds, "until": format_datetime(until, usegmt=True)}.get(word)
+            pause = pause or ("0" if status == "429" else None)
+            return refuse(wire, int(status), f"status {status}", {"retry-after": pause} if pause else {})
         if fault == "context":
             code = "context_length_exceeded" if wire == "openai" else None
             return refuse(wire, 400, "prompt is too long: 9 tokens > 8 maximum context length", code=code)
@@ -196,7 +216,7 @@ class Upstream:
                 return await self.stream(wire, request, body, answer, "ok")
             return web.json_response(openai_body(body, answer) if wire == "openai" else anthropic_body(body, answer))
         if fault == "timeout" or (fault == "hang" and not streams):
-            await asyncio.sleep(30)
+            await self.hang()
         if fault in ("reset", "cut", "garbage") and not streams:
             abort(request)
             return refuse(wire, 500, "gone")

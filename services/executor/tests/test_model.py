@@ -1,6 +1,7 @@
 """Whose time a model call is: the model's, or ours."""
 
 import asyncio
+from time import monotonic
 
 import httpx
 import pytest
@@ -51,3 +52,22 @@ async def test_a_deadline_that_our_waits_used_up_is_our_failure():
 async def test_a_shared_budget_without_money_is_nobodys_failure(status: int, code: str):
     with pytest.raises(OutOfMoney, match=f"because of {code}"):
         await ask(status, 0.0, took=0.0, code=code)
+
+
+@pytest.mark.parametrize(("wanted", "patience", "least"), [("1", 5.0, 1.0), ("300", 0.8, 0.8)])
+async def test_a_pause_that_the_gateway_asks_for_is_kept_and_off_the_clock(wanted: str, patience: float, least: float):
+    asked: list[float] = []
+
+    async def handle(_: httpx.Request) -> httpx.Response:
+        asked.append(monotonic())
+        if asked[1:]:
+            return httpx.Response(200, json=ANSWER)
+        busy = {"error": {"code": "overloaded", "message": "come again"}}
+        return httpx.Response(429, json=busy, headers={"retry-after": wanted})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handle)) as client:
+        model = GatewayModel(client, "http://gateway", SecretStr("k"), "r", patience=patience)
+        timing = (await model.ask([{"role": "user", "content": "Hello"}], [], timeout=5)).timing
+    assert len(asked) == 2
+    assert least - 0.02 < asked[1] - asked[0] < least + 2
+    assert timing.waited_seconds >= least - 0.02 > timing.model_seconds

@@ -24,6 +24,7 @@ from synthbench.llm_gateway.bootstrap import bootstrap
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.storage.database import Database
 
+HELLO = [{"role": "user", "content": "Does it rain?"}]
 SECRET = SecretStr("a-secret-of-at-least-thirty-two-bytes")
 
 
@@ -60,6 +61,16 @@ def sign_key(route: str, **changes: Any) -> str:
     return sign(make_claims(route, **changes))
 
 
+def code_of(error: openai.APIError | anthropic.APIError) -> str:
+    """Our own code, which either wire carries in its own place."""
+    body: Any = error.body or {}
+    return str(body.get("code") or body.get("error", {}).get("code"))
+
+
+def _text(blocks: list[Any]) -> str:
+    return "".join(block.text for block in blocks if block.type == "text")
+
+
 @dataclass
 class Running:
     """A gateway and what one asks it with."""
@@ -81,6 +92,43 @@ class Running:
         client = anthropic.AsyncAnthropic(base_url=self.url, api_key=key or self.key(route), max_retries=0)
         self.clients.append(client)
         return client
+
+    async def call(self, wire: str, route: str, *, stream: bool = False, **more: Any) -> str:
+        """Ask once by the wire's official SDK, and return the text of the answer.
+
+        Args:
+            wire: openai or anthropic.
+            route: of the key, and the model that is asked for.
+            stream: whether the answer comes as one.
+            more: `key`, `seconds` (the deadline) and fields of the request.
+
+        Raises:
+            openai.APIError: the SDK's own error.
+            anthropic.APIError: the same.
+        """
+        headers = {"x-synthbench-deadline-seconds": str(more.pop("seconds", 20))}
+        client: Any = (self.openai if wire == "openai" else self.anthropic)(route, more.pop("key", None))
+        given = {"model": route, "messages": HELLO, "extra_headers": headers, **more}
+        if wire == "anthropic":
+            given.setdefault("max_tokens", 9)
+            if not stream:
+                return _text((await client.messages.create(**given)).content)
+            async with client.messages.stream(**given) as events:
+                return _text((await events.get_final_message()).content)
+        if not stream:
+            return (await client.chat.completions.create(**given)).choices[0].message.content
+        chunks = [chunk async for chunk in await client.chat.completions.create(**given, stream=True)]
+        choices = [chunk.choices[0] for chunk in chunks if chunk.choices]
+        assert choices[-1].finish_reason
+        return "".join(choice.delta.content or "" for choice in choices)
+
+    async def ask(self, wire: str, route: str, **more: Any) -> str:
+        """The same, but return `ok`, or the code of the error that the SDK raised."""
+        try:
+            assert await self.call(wire, route, **more)
+        except (openai.APIError, anthropic.APIError) as error:
+            return code_of(error)
+        return "ok"
 
     def http(self, route: str = "sim/quitter", **changes: Any) -> httpx.AsyncClient:
         headers = {"authorization": f"Bearer {self.key(route, **changes)}"}
@@ -109,9 +157,11 @@ def start_gateway(make_chassis, migrated, tmp_path) -> Callable[..., AbstractAsy
         async with make_chassis(Service.LLM_GATEWAY, GatewaySettings, **values) as chassis:
             await bootstrap(chassis)
             running = Running(f"http://127.0.0.1:{chassis.health.port}", database, path)
-            yield running
-            for client in running.clients:
-                await client.close()
+            try:
+                yield running
+            finally:
+                for client in running.clients:
+                    await client.close()
         await database.close()
 
     return start

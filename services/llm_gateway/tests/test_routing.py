@@ -157,6 +157,16 @@ def test_what_comes_after_a_failure():
     assert after(limited, place=1, seconds_left=5.0)[0] == "give_up"
 
 
+def test_after_an_overflow_only_a_larger_window_is_tried():
+    models, windows = ("a", "b", "c", "d"), {"a": 100, "b": 100, "c": 200}
+    found = RouteChoice("r", Strategy.FALLBACK, models, "", frozenset(FallbackOn), windows)
+    assert found.next_place(0, FallbackOn.ERROR) == 1
+    assert found.next_place(0, FallbackOn.CONTEXT) == 2
+    assert found.next_place(2, FallbackOn.CONTEXT) == 3  # nobody knows how large it is
+    assert found.next_place(3, FallbackOn.CONTEXT) is None
+    assert found.next_place(0, None) is None
+
+
 def test_what_may_have_been_billed_is_unknown():
     assert broken_stream("x").unknown
     assert not unreachable("x").unknown

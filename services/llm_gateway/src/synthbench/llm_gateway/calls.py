@@ -101,7 +101,7 @@ class Calls:
             if decision.action == "again":
                 await asyncio.sleep(decision.pause)
             else:
-                place, tries, failed = place + 1, 0, decision.reason
+                place, tries, failed = decision.place, 0, decision.reason
 
     async def _one(self, call: Call, model: str, why: str, *, first: bool) -> None:
         if first:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from time import monotonic
 
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, SpanKind
 
 from synthbench.chassis import genai
 from synthbench.chassis.failpoints import failpoint
@@ -120,10 +120,11 @@ class Tries:
             genai.PROVIDER: this.provider.name,
             genai.REQUEST_MODEL: this.model,
             genai.CONVERSATION: str(call.claims.rollout_id),
+            genai.STREAM: call.asked.stream,
             genai.ROUTE: call.route,
             genai.ROUTE_REASON: this.why,
         }
-        with span(f"chat {this.model}", attributes=attributes) as opened:
+        with span(f"chat {this.model}", kind=SpanKind.CLIENT, attributes=attributes) as opened:
             await self._made(this, reservation, opened)
 
     async def _made(self, this: Try, reservation: Reservation, opened: Span) -> None:
@@ -142,6 +143,8 @@ class Tries:
         opened.set_attribute(genai.RESPONSE_MODEL, this.answered_by)
         opened.set_attribute(genai.INPUT_TOKENS, usage.input_tokens)
         opened.set_attribute(genai.OUTPUT_TOKENS, usage.output_tokens)
+        opened.set_attribute(genai.CACHED_TOKENS, usage.cached_tokens)
+        opened.set_attribute(genai.CACHE_WRITE_TOKENS, usage.cache_write_tokens)
         failpoint("gateway.answered")
         await self._settle(this, reservation, "ok", 200, usage)
         failpoint("gateway.settled")
@@ -286,15 +289,7 @@ class Tries:
             recorded=this.tape.recorded,
         )
         await self._ledger.settle(reservation, called)
-        measures.CALLS.labels(provider, outcome).inc()
-        measures.TOKENS.labels(provider, "input").inc(usage.input_tokens)
-        measures.TOKENS.labels(provider, "output").inc(usage.output_tokens)
-        measures.COST.labels(provider).inc(usage.cost_microusd)
-        measures.SECONDS.labels(provider).observe(seconds)
-        if this.first_token is not None:
-            measures.FIRST_TOKEN.labels(provider).observe(this.first_token)
-        if call.waited:
-            measures.WAITED.labels(provider).observe(call.waited)
+        measures.tried(called, this.model)
 
 
 def _passed_on(this: Try) -> dict[str, str]:

@@ -27,6 +27,8 @@ _DEADLINE = "x-synthbench-deadline-seconds"
 _ASKED_BEFORE = "x-stainless-retry-count"
 """As the official SDKs say it: recordings tell a question that is asked again from a new one."""
 _GRACE_SECONDS = 10.0
+_SAME = 0.01
+"""Seconds that do not matter: a pause to the end of our patience is within it."""
 _TIMED_OUT, _MOST = 504, 0.9
 """A time-out is the model's own doing if most of the time passed while it was asked."""
 _NO_MONEY, _MONEY_TIED_UP = "budget_exhausted", "budget_tied_up"
@@ -133,7 +135,8 @@ class GatewayModel:
                 if response.status_code == _TIMED_OUT and seconds - waited >= timeout * _MOST:
                     raise LimitReached(Outcome.TIME_LIMIT, f"the model did not answer within {timeout:.0f} s")
                 failure = _may_pass(response)
-            if monotonic() - began + pause > self._patience:
+                pause = max(pause, min(_retry_after(response.headers), self._patience - (monotonic() - began)))
+            if monotonic() - began + pause > self._patience + _SAME:
                 raise failure
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
@@ -152,6 +155,12 @@ def _may_pass(response: httpx.Response) -> InfraFailure:
     if response.status_code not in _RETRIED:
         raise InfraFailure(f"the llm-gateway refused ({code or response.status_code}): {message}")
     return InfraFailure(f"the llm-gateway answered {response.status_code} ({code}): {message}")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds after which the gateway wants to be asked again; 0 where it does not say."""
+    given = headers.get("retry-after", "")
+    return float(given) if given.isdecimal() else 0.0
 
 
 def waited_seconds(headers: Mapping[str, str]) -> float:

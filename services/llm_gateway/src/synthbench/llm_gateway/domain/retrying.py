@@ -22,6 +22,8 @@ class RetryDecision:
     action: Literal["again", "fallback", "give_up"]
     pause: float = 0.0
     """Seconds before it."""
+    place: int = 0
+    """Of the model that is tried next."""
     reason: str = ""
 
 
@@ -66,7 +68,7 @@ def decide(
         budget: of the model's retries.
         chance: a number in [0, 1).
     """
-    next_one = place + 1 < len(choice.models) and failure.fallback in choice.fallback_on
+    next_one = choice.next_place(place, failure.fallback)
     if seconds_left <= 0:
         return RetryDecision("give_up", reason="the deadline is over")
     pause = chance * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (tries - 1))
@@ -74,8 +76,8 @@ def decide(
         pause = max(pause, failure.retry_after)
     patient = failure.again and tries < max_tries and pause < min(seconds_left, _LONGEST_PAUSE + 1)
     # A provider that names its pause is left alone for that long: the next model answers sooner.
-    if patient and not (next_one and failure.retry_after) and budget.spend():
-        return RetryDecision("again", pause)
-    if next_one:
-        return RetryDecision("fallback", 0.0, failure.refusal.code)
+    if patient and not (next_one is not None and failure.retry_after) and budget.spend():
+        return RetryDecision("again", pause, place)
+    if next_one is not None:
+        return RetryDecision("fallback", 0.0, next_one, failure.refusal.code)
     return RetryDecision("give_up", reason=failure.refusal.code)

@@ -3,8 +3,8 @@
 A choice depends on the key, the request and the catalogue alone, so that every replica makes the same one.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from synthbench.contracts.attempt_key import AttemptClaims
@@ -25,6 +25,19 @@ class RouteChoice:
     models: tuple[str, ...]
     reason: str
     fallback_on: frozenset[FallbackOn]
+    windows: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Context of the models that name one, in tokens."""
+
+    def next_place(self, place: int, failed: FallbackOn | None) -> int | None:
+        """The model to try after the one at this place; after an overflow only one with a larger window, or with one
+        that nobody knows."""
+        if failed not in self.fallback_on:
+            return None
+        later = range(place + 1, len(self.models))
+        if failed is not FallbackOn.CONTEXT:
+            return next(iter(later), None)
+        window = self.windows.get(self.models[place], 0)
+        return next((number for number in later if self.windows.get(self.models[number], window + 1) > window), None)
 
     def why(self, place: int, failed: str = "") -> str:
         """Say why the model at this place is tried."""
@@ -66,7 +79,8 @@ def choose(
         order, reason = [kept, *(model for model in order if model != kept)], "it answered this attempt before"
     if problems:
         reason += f"; not {'; '.join(problems)}"
-    return RouteChoice(name, route.strategy, tuple(order), reason, frozenset(route.fallback_on))
+    windows = {model: size for model in order if (size := catalogue.model(model).context)}
+    return RouteChoice(name, route.strategy, tuple(order), reason, frozenset(route.fallback_on), windows)
 
 
 def _able(route: Route, catalogue: Catalogue, asked: Asked) -> tuple[list[str], list[str]]:
