@@ -55,7 +55,7 @@ def test_killed_after_each_step(field: Field):
         assert (first.outcome, len(first.steps)) == ("infra_error", index + 1)
         assert (second.outcome, len(second.steps)) == ("solved", STEPS)
         assert (second.context.resumed_attempt, second.context.resumed_from) == (1, index)
-        assert "processes that were running" in second.context.lost
+        assert "processes that were running in the background" in second.context.lost
         copies = [step.model_copy(update={"copied_from": None}).sealed() for step in second.steps[: index + 1]]
         assert copies == first.steps
         assert all(step.copied_from is None for step in second.steps[index + 1 :])

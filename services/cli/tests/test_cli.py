@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from synthbench.cli import console
 from synthbench.cli.commands.generate import load_campaign, use_upstream
 from synthbench.cli.embedded.datadir import DataDir, default_data_dir
 from synthbench.cli.errors import CliError
@@ -21,7 +22,7 @@ from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskAccept
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import FieldError, Rollout, TaskInfo
 from synthbench.contracts.steps import Action, ModelCall, Observation, State, Step, ToolCall
-from synthbench.contracts.trajectory import AttemptContext, Trajectory
+from synthbench.contracts.trajectory import AttemptContext, SandboxInfo, Trajectory
 
 DIGEST = "sha256:" + "0" * 64
 SUBMISSION = uuid4()
@@ -220,3 +221,14 @@ def test_wrong_arguments_are_told_without_a_traceback(tmp_path: Path, arguments:
     )  # fmt: skip
     assert (done.returncode, said in done.stdout + done.stderr) == (code, True), done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_hosts_that_were_refused_are_shown(capsys: pytest.CaptureFixture[str]):
+    refused = trajectory()
+    info = SandboxInfo(refused_hosts=["files.test:443", "[x].test:80"])
+    refused = refused.model_copy(update={"context": refused.context.model_copy(update={"sandbox": info})})
+    console.summary(refused, {}, "here")
+    console.summary(trajectory(), {}, "here")
+    said = capsys.readouterr().out
+    assert said.count("refused") == 1
+    assert "files.test:443, [x].test:80" in said

@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
-from synthbench.executor.environment import spec_of
+from synthbench.contracts.trajectory import REFUSED_HOSTS_MOST, SandboxInfo
+from synthbench.executor.environment import sandbox_info, spec_of
 from synthbench.sandbox.errors import SpecRefused
-from synthbench.sandbox.protocol import Isolation, SandboxEngine
+from synthbench.sandbox.protocol import Isolation, Sandbox, SandboxEngine
 from synthbench.sandbox.spec import Network
 from synthbench.tasks import TaskPackage, load_library_task
 
@@ -56,3 +58,25 @@ async def test_the_rest_is_refused_in_one_line(allowed: Network, package: TaskPa
     with pytest.raises(SpecRefused, match=said) as caught:
         await spec_of(engine(allowed), package, "t", 4096)
     assert "\n" not in str(caught.value)
+
+
+class Box:
+    """Was asked for so many hosts."""
+
+    image = None
+    isolation = Isolation("docker", "0", isolated=True, unenforced=(), network="allowlist")
+
+    def __init__(self, asked: int) -> None:
+        self.refused = [f"host-{number}.test:443" for number in range(asked)]
+
+
+@pytest.mark.parametrize("asked", [0, 2, 300])
+def test_the_record_says_what_was_refused_up_to_a_bound(asked: int):
+    info = sandbox_info(cast("Sandbox", Box(asked)))
+    assert info.refused_hosts == [f"host-{number}.test:443" for number in range(min(asked, 100))]
+
+
+@pytest.mark.parametrize("hosts", [["x"] * (REFUSED_HOSTS_MOST + 1), ["x" * 260]])
+def test_a_report_with_more_is_no_report(hosts: list[str]):
+    with pytest.raises(ValidationError):
+        SandboxInfo(refused_hosts=hosts)

@@ -53,8 +53,10 @@ def test_what_is_lost_is_told_to_the_agent_only_where_it_would_notice():
     quiet, lossy = step(0), step(1, left_out={"a b: c": "is a device"})
     mended = step(2, changed=[ChangedPath(path="a b: c", kind="deleted")])
     assert (Start().lost, Start().note) == ([], "")
-    assert Start((quiet,), attempt=1).lost == ["processes that were running"]
-    assert "processes that were running are gone" in Start((quiet,), attempt=1).note
+    assert Start((quiet,), attempt=1).lost == [
+        "processes that were running in the background", "what lay in the home folder and in /tmp"
+    ]  # fmt: skip
+    assert "are gone, and the home folder and /tmp are empty" in Start((quiet,), attempt=1).note
     assert Start((quiet,)).note == ""  # a fork's conversation stays the one that it forks
     assert Start((quiet, lossy)).note == "These could not be brought back: a b: c"
     assert "a b: c: is a device" in Start((quiet, lossy)).lost

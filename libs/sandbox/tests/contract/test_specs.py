@@ -40,6 +40,8 @@ async def test_a_mount_is_read_and_never_written(engine: SandboxEngine, root: Pa
         ({"image": "x"}, "image: the {} engine"),
         ({"root": "writable", "user": "root"}, "root: the {} engine"),
         ({"user": "root"}, "user: the {} engine"),
+        ({"network": "public"}, "network: the {} engine has no way out"),
+        ({"network": "allowlist", "allowed_hosts": ("example.org",)}, "network: the {} engine has no way out"),
     ],
 )
 async def test_what_only_containers_offer_is_refused(engine: SandboxEngine, asked: dict, said: str):

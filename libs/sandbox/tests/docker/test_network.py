@@ -12,6 +12,7 @@ import pytest
 
 from synthbench.sandbox.docker import DockerEngine
 from synthbench.sandbox.egress import ENVIRONMENT, PORT
+from synthbench.sandbox.egress.lane import REFUSED_MOST
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable, SpecRefused
 from synthbench.sandbox.protocol import Sandbox
@@ -103,6 +104,24 @@ async def test_an_allowed_host_is_reached_and_no_other(docker: DockerEngine, por
     assert b"403" in await get(sandbox, f"http://127.0.0.2:{port}/")
     await until(lambda: len(sandbox.refused) == 2)
     assert list(sandbox.refused) == [f"other.test:{port}", f"127.0.0.2:{port}"]
+
+
+async def test_what_is_refused_is_told_once_and_not_without_end(docker: DockerEngine, port: int):
+    sandbox = await docker.create(spec(f"good.test:{port}"))
+    asks = (
+        f"import socket\nfor n in [0, *range({REFUSED_MOST + 20})]:\n"
+        f"    with socket.create_connection(('127.0.0.1', {PORT})) as one:\n"
+        "        one.sendall(f'CONNECT h{n}.test:443 HTTP/1.1\\r\\nHost: h{n}.test\\r\\n\\r\\n'.encode())\n"
+        "        assert b' 403 ' in one.recv(999)\n"
+    )
+    for again in range(2):  # the second container's way counts from the beginning
+        said = await sandbox.run(["python3", "-c", asks], timeout=60)
+        assert said.exit_code == 0, said.stderr_text
+        assert sandbox.refused[:2] == ["h0.test:443", "h1.test:443"]
+        assert len(sandbox.refused) == len(set(sandbox.refused)) == REFUSED_MOST
+        if not again:
+            await sandbox.launcher.house.kill()  # type: ignore[attr-defined] - the engine is Docker here
+            await asyncio.sleep(0.5)
 
 
 async def test_much_passes_both_ways(docker: DockerEngine, port: int):

@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from synthbench.sandbox.domain.reach import ANYWHERE, allows, host_name, not_public, parse_allowed, parse_known
+from synthbench.sandbox.domain.reach import ANYWHERE, allows, host_name, not_public, parse_allowed, parse_known, told
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,12 @@ from synthbench.sandbox.domain.reach import ANYWHERE, allows, host_name, not_pub
 )
 def test_a_rule_fits_its_host_and_port(rule: str, host: str, port: int, fits: bool):
     assert allows([parse_allowed(rule)], host, port) is fits
+
+
+def test_what_was_asked_for_is_told_as_far_as_it_can_be_a_name():
+    assert told("files.example.org:443") == "files.example.org:443"
+    assert told("a\x1b[2J\nb:80") == "a?[2J?b:80"
+    assert told("x" * 60_000) == "x" * 259
 
 
 def test_anywhere_is_every_name_at_the_ports_of_the_web():

@@ -1,8 +1,10 @@
 """The canonical trajectory: lossless, every export is derived from it."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+from pydantic import Field, StringConstraints
 
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef, KeptFile, Outcome, Rollout, Timing, Usage
@@ -10,6 +12,7 @@ from synthbench.contracts.steps import Step
 from synthbench.contracts.verification import VerificationResult
 
 SCHEMA = "synthbench.trajectory.v1"
+REFUSED_HOSTS_MOST = 100
 
 
 class SandboxInfo(Record):
@@ -21,6 +24,10 @@ class SandboxInfo(Record):
     unenforced: list[str] = []
     """Limits that this host could not enforce, each with the reason."""
     image_digest: str | None = None
+    refused_hosts: Annotated[
+        list[Annotated[str, StringConstraints(max_length=259)]], Field(max_length=REFUSED_HOSTS_MOST)
+    ] = []
+    """Where it asked to go by its network and might not, as "name:port", each once, the first hundred."""
 
 
 class AttemptContext(Record):
@@ -40,7 +47,7 @@ class AttemptContext(Record):
     resumed_attempt: int | None = None
     """The earlier attempt of the same rollout that was resumed; None for a fork's own beginning."""
     lost: list[str] = []
-    """What resuming could not bring back: running processes, files that no checkpoint holds."""
+    """What resuming could not bring back: running processes, the home and /tmp, files that no checkpoint holds."""
 
 
 class Trajectory(Record):

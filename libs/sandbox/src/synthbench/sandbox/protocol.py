@@ -78,7 +78,7 @@ class Sandbox(Protocol):
 
     @property
     def refused(self) -> Sequence[str]:
-        """Hosts it asked for by its network and may not reach, as "name:port"; each once, at most 50."""
+        """Hosts it asked for by its network and may not reach, as "name:port"; each once, at most 100."""
         ...
 
     @property

@@ -138,6 +138,8 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
     }
     if trajectory.rollout.simulated:
         rows["note"] = "simulated: kept out of exports unless asked for by name"
+    if refused := trajectory.context.sandbox.refused_hosts:
+        rows["refused"] = f"the sandbox asked for {escape(_clip(', '.join(refused)))}, which it may not reach"
     if begun := begun_after(trajectory.context, trajectory.rollout):
         rows["begun"] = begun.removeprefix(", ")
     rows |= {"trajectory": str(trajectory.trajectory_id), "JSON": escape(location)}

@@ -18,14 +18,14 @@ from synthbench.chassis.telemetry import span
 from synthbench.contracts.events import AttemptFinished, AttemptStarted
 from synthbench.contracts.records import ArtifactRef, KeptFile, Outcome, Rollout
 from synthbench.contracts.rpc import HEARTBEAT, RELEASE, ClaimReply, Heartbeat, HeartbeatReply, Release, Released
-from synthbench.contracts.trajectory import AttemptContext, SandboxInfo
+from synthbench.contracts.trajectory import AttemptContext
 from synthbench.contracts.verification import VerificationResult
 from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.beginning import Ground, break_ground, resumable
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import Draining, Ending, InfraFailure, OutOfMoney, Stopped, final_outcome
-from synthbench.executor.environment import spec_of
+from synthbench.executor.environment import sandbox_info, spec_of
 from synthbench.executor.harbor import verify_in_place
 from synthbench.executor.keeping import keep
 from synthbench.executor.recorder import Announcer, Recent, Recorder, Scope
@@ -208,6 +208,7 @@ class Attempt:
                 result.verification = await verify_in_place(sandbox, package)
             result.kept = await keep(sandbox, package, services.store)
         finally:
+            self._context = self._context.model_copy(update={"sandbox": sandbox_info(sandbox)})
             await asyncio.shield(sandbox.close())
         if diff.changes:
             result.diff = await services.store.put(diff.archive, media_type="application/x-tar")
@@ -230,7 +231,6 @@ class Attempt:
 
     async def _announce_start(self, scaffold: Scaffold, world: World) -> None:
         briefing: Briefing = scaffold.briefing(world)
-        isolation = world.sandbox.isolation
         self._context = self._context.model_copy(
             update={
                 "instruction": world.package.instruction,
@@ -238,13 +238,7 @@ class Attempt:
                 "tools": briefing.tools,
                 "prompt_version": briefing.prompt_version,
                 "scaffold_version": scaffold.version,
-                "sandbox": SandboxInfo(
-                    engine=isolation.engine,
-                    version=isolation.version,
-                    isolated=isolation.isolated,
-                    unenforced=list(isolation.unenforced),
-                    image_digest=world.sandbox.image,
-                ),
+                "sandbox": sandbox_info(world.sandbox),
                 "resumed_from": world.start.resumed_from,
                 "resumed_attempt": world.start.attempt,
                 "lost": world.start.lost,

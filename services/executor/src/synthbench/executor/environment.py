@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from synthbench.chassis.telemetry import span
+from synthbench.contracts.trajectory import REFUSED_HOSTS_MOST, SandboxInfo
 from synthbench.executor.harbor import make_logs
 from synthbench.sandbox.domain.reach import parse_allowed
 from synthbench.sandbox.egress import check_network
@@ -99,6 +100,19 @@ async def _image(engine: SandboxEngine, package: TaskPackage) -> Image:
         image = await engine.image(ImageSource(name=package.image_name, context=context, seconds=seconds))
         opened.set_attribute("synthbench.sandbox.image", image.id)
     return image
+
+
+def sandbox_info(sandbox: Sandbox) -> SandboxInfo:
+    """What the record says of a sandbox, as far as it has come."""
+    isolation = sandbox.isolation
+    return SandboxInfo(
+        engine=isolation.engine,
+        version=isolation.version,
+        isolated=isolation.isolated,
+        unenforced=list(isolation.unenforced),
+        image_digest=sandbox.image,
+        refused_hosts=list(sandbox.refused[:REFUSED_HOSTS_MOST]),
+    )
 
 
 async def outfit(sandbox: Sandbox, package: TaskPackage) -> None:

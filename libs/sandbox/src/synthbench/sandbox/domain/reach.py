@@ -13,6 +13,8 @@ from dataclasses import dataclass
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+TOLD_LONGEST = 253 + len(":65535")
+"""Letters of the longest name and a port."""
 PORTS = (80, 443)
 """Of an allowed host that names none."""
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -80,6 +82,11 @@ def host_name(text: str) -> str | None:
     except OSError:
         return name
     return None
+
+
+def told(host: str) -> str:
+    """What a sandbox asked for, fit for a record and a terminal: hostile code chose it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in host[:TOLD_LONGEST])
 
 
 def allows(rules: Sequence[Allowed], host: str, port: int) -> bool:

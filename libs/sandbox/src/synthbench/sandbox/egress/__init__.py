@@ -18,6 +18,7 @@ from typing import Any, get_args
 import structlog
 
 from synthbench.sandbox.domain.reach import parse_known
+from synthbench.sandbox.egress.lane import REFUSED_MOST
 from synthbench.sandbox.errors import SandboxError, SpecRefused
 from synthbench.sandbox.host.metrics import EGRESS_BYTES, EGRESS_CONNECTIONS, EGRESS_REFUSED
 from synthbench.sandbox.spec import Network
@@ -71,13 +72,17 @@ class Way:
     """One sandbox's way out, while it is open.
 
     Attributes:
-        refused: what it asked for and may not have, as "name:port", each once, at most 50.
+        refused: what it asked for and may not have, as "name:port", each once, at most `REFUSED_MOST`.
     """
 
     number: int
     hosts: Sequence[str] | None
     listener: socket.socket
     refused: list[str] = field(default_factory=list[str])
+
+    def notes(self, host: str) -> bool:
+        """Whether it is new: a proxy or a container that was started again counts from the beginning."""
+        return host not in self.refused and len(self.refused) < REFUSED_MOST
 
 
 class Egress:
@@ -181,7 +186,7 @@ class Egress:
         if "refused" not in word:
             EGRESS_BYTES.inc(word["bytes"])
             EGRESS_CONNECTIONS.inc(word["connections"])
-        elif way := self._ways.get(word["lane"]):
+        elif (way := self._ways.get(word["lane"])) and way.notes(word["refused"]):
             way.refused.append(word["refused"])
             EGRESS_REFUSED.inc()
             self._log.warning("a sandbox asked for a host that it may not reach", host=word["refused"], why=word["why"])

@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from synthbench.sandbox.domain.reach import Address, Allowed, Network, allows, not_public
+from synthbench.sandbox.domain.reach import Address, Allowed, Network, allows, not_public, told
 
 CONNECTIONS = 64
 """At once; others wait until one ends."""
 BYTES = 8 * 1024**3
 """Both ways together, as long as the sandbox lives."""
 _LOOKUPS = 2
-_LOOKUP_SECONDS = 10.0
-_CONNECT_SECONDS = 10.0
-_REFUSED_MOST = 50
+REFUSED_MOST = 100
+"""Hosts that are told of; later ones are refused and not told."""
 
 
 class Refused(Exception):
@@ -41,6 +40,25 @@ class Spent(Exception):
     """The sandbox has moved all the bytes that it may."""
 
 
+@dataclass(frozen=True)
+class Patience:
+    """Seconds after which a wait has its end.
+
+    Attributes:
+        head: until a request's head, or a tunnel's greeting, is whole.
+        lookup: until a name has its addresses.
+        connect: until an address answers.
+        idle: without a byte in either direction.
+        life: of a connection.
+    """
+
+    head: float = 15.0
+    lookup: float = 10.0
+    connect: float = 10.0
+    idle: float = 120.0
+    life: float = 3600.0
+
+
 @dataclass
 class Lane:
     """One sandbox's way out.
@@ -51,6 +69,7 @@ class Lane:
         refused: told of each new refusal, up to a bound.
         bytes_left: both ways.
         connections: bounds how many are served at once.
+        patience: how long anything is waited for.
     """
 
     rules: Sequence[Allowed]
@@ -58,6 +77,7 @@ class Lane:
     refused: Callable[[Refused], None]
     bytes_left: int = BYTES
     connections: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS))
+    patience: Patience = Patience()
     _lookups: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKUPS))
     _seen: set[str] = field(default_factory=set[str])
 
@@ -73,9 +93,10 @@ class Lane:
 
     def refuse(self, refused: Refused) -> None:
         """Take note of a refusal."""
-        if refused.host not in self._seen and len(self._seen) < _REFUSED_MOST:
-            self._seen.add(refused.host)
-            self.refused(refused)
+        host = told(refused.host)
+        if host not in self._seen and len(self._seen) < REFUSED_MOST:
+            self._seen.add(host)
+            self.refused(Refused(host, refused.why))
 
     def check(self, host: str, port: int) -> None:
         """See whether a name is allowed.
@@ -97,7 +118,7 @@ class Lane:
         self.check(host, port)
         for address in await self._addresses(host, port):
             with suppress(OSError):
-                async with asyncio.timeout(_CONNECT_SECONDS):
+                async with asyncio.timeout(self.patience.connect):
                     return await asyncio.open_connection(str(address), port)
         raise Unreachable(f"{host}:{port} does not answer")
 
@@ -120,7 +141,7 @@ class Lane:
     async def _resolve(self, host: str, port: int) -> Sequence[Address]:
         loop = asyncio.get_running_loop()
         try:
-            async with self._lookups, asyncio.timeout(_LOOKUP_SECONDS):
+            async with self._lookups, asyncio.timeout(self.patience.lookup):
                 found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise Unreachable(f"{host} has no address") from error

@@ -15,10 +15,9 @@ import h11
 from synthbench.sandbox.domain.reach import host_name
 from synthbench.sandbox.egress.hello import NotTls, server_name
 from synthbench.sandbox.egress.lane import Lane, Refused, Spent, Unreachable
-from synthbench.sandbox.egress.wire import CHUNK, HEAD_SECONDS, IDLE_SECONDS, Wire
+from synthbench.sandbox.egress.wire import CHUNK, Wire
 
 TLS_PORT = 443
-_LIFE_SECONDS = 3600.0
 _LINGER_SECONDS = 1.0
 _URL = re.compile(rb"http://([^/?#@\\\s:]+)(?::(\d{1,5}))?([/?][!-~]*)?", re.IGNORECASE)
 _AUTHORITY = re.compile(rb"([^/?#@\\\s:]+):(\d{1,5})")
@@ -36,9 +35,9 @@ class BadRequest(Exception):
 
 async def serve(lane: Lane, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
     """Serve a connection until it ends."""
-    client = Wire(h11.SERVER, streams, lane.spend)
+    client = Wire(h11.SERVER, streams, lane.spend, lane.patience.idle)
     try:
-        async with asyncio.timeout(_LIFE_SECONDS):
+        async with asyncio.timeout(lane.patience.life):
             while await _one(lane, client):
                 client.http.start_next_cycle()
     except (h11.RemoteProtocolError, BadRequest) as error:
@@ -51,7 +50,7 @@ async def serve(lane: Lane, streams: tuple[asyncio.StreamReader, asyncio.StreamW
 
 async def _one(lane: Lane, client: Wire) -> bool:
     """Serve one request; return whether another may follow."""
-    request = await client.event(HEAD_SECONDS)
+    request = await client.event(lane.patience.head)
     if not isinstance(request, h11.Request):
         return False
     try:
@@ -110,7 +109,7 @@ async def _forward(lane: Lane, client: Wire, request: h11.Request) -> None:
     host, port = _checked(match, request.target)
     assert match is not None
     path = match[3] or b"/"
-    server = Wire(h11.CLIENT, await lane.connect(host, port), lane.spend)
+    server = Wire(h11.CLIENT, await lane.connect(host, port), lane.spend, lane.patience.idle)
     try:
         authority = host if port == 80 else f"{host}:{port}"
         headers = [(b"host", authority.encode()), *_passed_on(request.headers), (b"connection", b"close")]
@@ -179,16 +178,16 @@ async def _tunnel(lane: Lane, client: Wire, host: str, port: int) -> None:
     if port == 80:
         raise Refused(f"{host}:{port}", "a tunnel to port 80 could ask for any host; send plain requests")
     server_streams = await lane.connect(host, port)
-    server = Wire(h11.CLIENT, server_streams, lane.spend)
+    server = Wire(h11.CLIENT, server_streams, lane.spend, lane.patience.idle)
     try:
         await client.say(h11.Response(status_code=200, headers=[], reason=b"Connection established"))
-        await server.put(await _greeting(client, host, port))
-        await _both_ways(client, server)
+        await server.put(await _greeting(client, host, port, lane.patience.head))
+        await _both_ways(client, server, lane.patience.idle)
     finally:
         server.close()
 
 
-async def _greeting(client: Wire, host: str, port: int) -> bytes:
+async def _greeting(client: Wire, host: str, port: int, seconds: float) -> bytes:
     """What the client sends first: to port 443 a TLS greeting for that very host.
 
     Raises:
@@ -198,7 +197,7 @@ async def _greeting(client: Wire, host: str, port: int) -> bytes:
     if port != TLS_PORT:
         return data
     try:
-        async with asyncio.timeout(HEAD_SECONDS):
+        async with asyncio.timeout(seconds):
             whole, name = server_name(data) if data else (False, None)
             while not whole:
                 data += (more := await client.reader.read(CHUNK))
@@ -210,7 +209,7 @@ async def _greeting(client: Wire, host: str, port: int) -> bytes:
     return data
 
 
-async def _both_ways(client: Wire, server: Wire) -> None:
+async def _both_ways(client: Wire, server: Wire, idle: float) -> None:
     moved = asyncio.get_running_loop().time()
 
     async def carry(source: Wire, sink: Wire) -> None:
@@ -218,10 +217,10 @@ async def _both_ways(client: Wire, server: Wire) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                async with asyncio.timeout_at(moved + IDLE_SECONDS):
+                async with asyncio.timeout_at(moved + idle):
                     data = await source.reader.read(CHUNK)
             except TimeoutError:
-                if loop.time() - moved < IDLE_SECONDS:
+                if loop.time() - moved < idle:
                     continue  # the other direction is at work
                 raise
             moved = loop.time()

@@ -7,10 +7,6 @@ from typing import Any, cast
 import h11
 
 CHUNK = 65536
-HEAD_SECONDS = 15.0
-"""Until a request's head is whole."""
-IDLE_SECONDS = 120.0
-"""Without a byte in either direction."""
 _HEAD_BYTES = 65536
 _LINGER_SECONDS = 5.0
 
@@ -22,24 +18,30 @@ class Wire:
         role: ours: `h11.SERVER` towards the client.
         streams: of the connection.
         count: told of all bytes that are read and written.
+        idle: seconds after which a peer that says or takes nothing has gone.
     """
 
     def __init__(
-        self, role: Any, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], count: Callable[[int], None]
+        self,
+        role: Any,
+        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        count: Callable[[int], None],
+        idle: float,
     ) -> None:
         self.http = h11.Connection(role, max_incomplete_event_size=_HEAD_BYTES)
         self.reader, self.writer = streams
         self._count = count
+        self._idle = idle
 
-    async def event(self, seconds: float = IDLE_SECONDS) -> Any:
-        """The next thing that the peer says.
+    async def event(self, seconds: float | None = None) -> Any:
+        """The next thing that the peer says, within so many seconds, or `idle`.
 
         Raises:
             h11.RemoteProtocolError: it does not speak HTTP.
             TimeoutError: it says nothing for so long.
             OSError: the connection broke.
         """
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds or self._idle):
             while (event := self.http.next_event()) is h11.NEED_DATA:
                 data = await self.reader.read(CHUNK)
                 self._count(len(data))
@@ -55,7 +57,7 @@ class Wire:
         """Bytes as they are."""
         self._count(len(data))
         self.writer.write(data)
-        async with asyncio.timeout(IDLE_SECONDS):
+        async with asyncio.timeout(self._idle):
             await self.writer.drain()
 
     def close(self) -> None:

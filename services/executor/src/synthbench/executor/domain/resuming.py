@@ -9,6 +9,8 @@ from synthbench.contracts.steps import Step, StepOrigin
 _SAME_STEP = 2
 """So many attempts that ended before the same step make it suspicious: then it is tried from the very beginning."""
 _TOLD_PATHS = 10
+_NEVER_KEPT = ("processes that were running in the background", "what lay in the home folder and in /tmp")
+"""A checkpoint holds the workspace alone."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Start:
         """What is not as it was after the last step, one line each."""
         if not self.steps:
             return []
-        return ["processes that were running", *(f"{path}: {why}" for path, why in _left_out(self.steps).items())]
+        return [*_NEVER_KEPT, *(f"{path}: {why}" for path, why in _left_out(self.steps).items())]
 
     @property
     def note(self) -> str:
@@ -54,7 +56,10 @@ class Start:
         paths = _left_out(self.steps)
         said: list[str] = []
         if self.attempt is not None and self.steps:
-            said.append("The sandbox was made anew. The files are as they were; processes that were running are gone.")
+            said.append(
+                "The sandbox was made anew. The files of the workspace are as they were; processes that were running "
+                "are gone, and the home folder and /tmp are empty."
+            )
         if paths:
             told = ", ".join(list(paths)[:_TOLD_PATHS])
             said.append(f"These could not be brought back: {told}" + (" …" if len(paths) > _TOLD_PATHS else ""))
