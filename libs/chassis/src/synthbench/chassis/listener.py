@@ -46,7 +46,7 @@ class Listener:
                 f"set SYNTHBENCH_{self._setting.upper()} to another one, or to 0 for a free one"
             ) from error
         config = uvicorn.Config(
-            self._app, http="httptools", log_config=None, access_log=False, lifespan="off", ws="none",
+            self._app, interface="asgi3", http="httptools", log_config=None, access_log=False, lifespan="off", ws="none",
             proxy_headers=False, timeout_graceful_shutdown=5,
         )  # fmt: skip
         self._server = _Server(config)
