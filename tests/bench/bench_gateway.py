@@ -27,7 +27,7 @@ from .report import QUICK, Report
 from .stack import memory_mb
 
 CALLERS = (1, 8) if QUICK else (1, 16, 64, 256)
-ROUNDS = 1 if QUICK else 3
+ROUNDS = {"short": 1 if QUICK else 3, "100k tokens": 1}
 SECONDS = 0.3 if QUICK else 1.0
 PROMPTS = {"short": 250, "100k tokens": 100_000}
 CHARACTERS_A_TOKEN = 4
@@ -119,7 +119,7 @@ async def compare(proxies: list[Proxy], cores: Cores) -> Results:
             for proxy in proxies:
                 await load(Request(proxy.port, asked, proxy.keys), 4, 0.2)  # warm
             for callers in CALLERS:
-                for _ in range(ROUNDS):
+                for _ in range(ROUNDS[prompt]):
                     for proxy in proxies:
                         case = (proxy.name, f"{prompt}, {'stream' if stream else 'whole'}", callers)
                         await one_round(results.setdefault(case, Result()), proxy, asked, callers, cores)

@@ -94,6 +94,14 @@ async def test_what_a_budget_cannot_pay_a_cheaper_model_answers(routed, upstream
     assert len(upstream.seen) == 1
 
 
+async def test_a_shared_budget_is_only_said_to_be_used_up_when_no_model_fits(routed):
+    shared = {"campaign_cost_microusd": 100_000, "campaign_epoch": 1}
+    assert await routed.ask("openai", "thrifty", key=routed.key("thrifty", **shared)) == "ok"
+    assert [said.get("budget") for said in await routed.calls()] == [None], "the campaign is not to be paused"
+    assert await routed.ask("openai", "chat/large", key=routed.key("chat/large", **shared)) == "budget_exhausted"
+    assert [said.get("scope") for said in await routed.calls() if "budget" in said] == ["campaign/c"]
+
+
 async def test_an_arm_is_the_rollouts_whatever_the_attempt(routed):
     arms: list[str] = []
     for number in range(12):

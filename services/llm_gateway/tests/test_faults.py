@@ -10,6 +10,7 @@ import pytest
 
 from model_upstream import KEY, two_wires
 from synthbench.llm_gateway.domain import retrying
+from synthbench.llm_gateway.wires.openai import OpenAIWire
 
 MESSAGES: list = [{"role": "user", "content": "Does it rain?"}]
 FAULTS = {
@@ -141,3 +142,17 @@ async def test_nobody_listening_is_no_money(start_gateway):
     assert {(call["outcome"], call["usage"]["cost_known"], call["usage"]["cost_microusd"]) for call in calls} == {
         ("upstream_unreachable", True, 0)
     }
+
+
+async def test_a_defect_of_ours_is_written_down_and_holds_no_money(faulty, upstream, monkeypatch):
+    def broken(self: OpenAIWire, answer: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(OpenAIWire, "usage", broken)
+    assert await faulty.ask("openai", "chat/small") == "gateway_error"
+    (call,) = await faulty.calls()
+    assert (call["outcome"], call["status"], call["usage"]["cost_known"]) == ("gateway_error", 500, False)
+    async with asyncio.timeout(10), faulty.database.connection() as connection:
+        query = "select count(*)::int as tied from slices where microusd <> 0 and scope like 'attempt/%'"
+        while (await (await connection.execute(query)).fetchone()) != {"tied": 0}:
+            await asyncio.sleep(0.1)

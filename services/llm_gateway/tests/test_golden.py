@@ -5,6 +5,7 @@ request, the answer, its events, and what the other wire makes of them. Everythi
 """
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,16 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
-from model_upstream import Played
+from model_upstream import KEY, Played, two_wires
+from synthbench.llm_gateway.domain import retrying
+from synthbench.llm_gateway.domain.failures import of_status, said_within
 from synthbench.llm_gateway.domain.translate import anthropic_answer, anthropic_request, openai_answer, openai_request
 
 FOLDER = Path(__file__).with_name("golden")
-FILES = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+ERRORS = json.loads((FOLDER / "errors.json").read_text("utf-8"))["errors"]
+FILES = {
+    path.stem: json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.json")) if path.stem != "errors"
+}
 TURNS = [(name, file["documented"], turn) for name, file in FILES.items() for turn in file["turns"]]
 IDS = [f"{name} {number}" for name, file in FILES.items() for number in range(len(file["turns"]))]
 OTHER = {"openai": "anthropic", "anthropic": "openai"}
@@ -165,3 +171,32 @@ async def test_requests_cross_to_the_other_wire(gateway, upstream):
         VALID[wire, "answer"].validate_python(whole)
         _, final = await ask_streamed(gateway, wire, route, turn["request"])
         assert plain(final) == plain(whole), name
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: f"{case[0]} {case[1]} {case[3]}")
+def test_documented_errors_mean(case: list):
+    _, status, body, code, told, again, fallback, unknown = case
+    now = datetime.now(UTC)
+    found = of_status(status, {}, json.dumps(body).encode(), now) if status != 200 else said_within(body, now)
+    assert (found.refusal.code, found.refusal.status, found.again, found.fallback, found.unknown) == (
+        code, told, again, fallback, unknown,
+    )  # fmt: skip
+
+
+async def test_documented_errors_inside_of_answers_reach_both_sdks(start_gateway, upstream, monkeypatch):
+    """As the whole answer, as the only event, and after half an answer: the same code, and the cost unknown."""
+    monkeypatch.setenv("UPSTREAM_KEY", KEY)
+    monkeypatch.setattr(retrying, "_FIRST_PAUSE", 0.02)
+    begun = {wire: events_of(next(turn for _, its, turn in TURNS if its == wire))[:2] for wire in OTHER}
+    async with start_gateway(two_wires(upstream.url)) as gateway:
+        for wire, status, body, code, *_ in ERRORS:
+            if status != 200:
+                continue
+            for caller in OTHER:
+                for events in ([], [body], [*begun[wire], body]):
+                    upstream.play = Played(body, events)
+                    assert await gateway.ask(caller, ROUTE[wire], stream=bool(events), seconds=1) == code, body
+                    call = (await gateway.calls())[-1]
+                    assert (call["outcome"], call["usage"]["cost_known"]) == (code, False)
+                    upstream.play = None
+                    assert await gateway.ask(caller, ROUTE[wire]) == "ok"

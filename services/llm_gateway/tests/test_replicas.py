@@ -14,7 +14,7 @@ from model_upstream import two_wires
 
 FULL = os.environ.get("FULL") == "1"
 CALLERS = 200
-ROUNDS = 20 if FULL else 2
+ROUNDS = 10 if FULL else 2
 """Calls that each caller would like to make."""
 
 
@@ -56,7 +56,7 @@ async def until(condition, seconds: float, what: str) -> None:
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(200)
 async def test_two_hundred_callers_over_three_replicas_never_overspend_though_one_is_killed(start_replicas, upstream):
     upstream.delay = 3.0
     cap = int(COST * CALLERS * ROUNDS * 0.7)
@@ -99,7 +99,7 @@ async def _buried(group: Group, living: int) -> bool:
 
 @pytest.mark.timeout(120)
 async def test_a_replica_that_stood_still_is_buried_and_corrects_what_was_presumed_of_it(start_replicas, upstream):
-    upstream.delay = 1.0
+    upstream.delay = 3.0
     cap = int(COST * 1000)
     async with start_replicas(2, two_wires(upstream.url), ledger_lease_seconds="2") as group:
         keys = [group.key("chat/small", campaign_cost_microusd=cap, campaign_epoch=1) for _ in range(20)]

@@ -20,6 +20,7 @@ Check = Callable[[], Awaitable[object]]
 
 _CHECK_SECONDS = 2.0
 _STALE_SECONDS = 15.0
+_OWN_PATHS = ("/livez", "/readyz", "/metrics")
 
 
 @dataclass
@@ -65,7 +66,8 @@ class Health:
         ]
         self._app = Starlette(routes=self._routes)
         self._app.router.default = self._unknown
-        self._listener = Listener(self._app)
+        self._whole: ASGIApp | None = None
+        self._listener = Listener(self._serve)
 
     def check(self, name: str, check: Check) -> None:
         """Make readiness depend on `check`: it raises when something is wrong."""
@@ -78,8 +80,11 @@ class Health:
     def mount(self, path: str, app: ASGIApp, *, guarded: bool = True) -> None:
         """Serve `app` below `path`. `guarded` apps ask for the API token where one is set."""
         routes = self._app.router.routes
-        routes.append(Mount(path.rstrip("/"), app=Guard(app, self._token) if guarded and self._token else app))
+        app = Guard(app, self._token) if guarded and self._token else app
+        routes.append(Mount(path.rstrip("/"), app=app))
         routes.sort(key=lambda route: -len(route.path) if isinstance(route, Mount) else -1000)
+        mounts = [route for route in routes if isinstance(route, Mount)]
+        self._whole = app if len(mounts) == 1 and not mounts[0].path else None
 
     def mount_lazily(self, path: str, make: Callable[[], ASGIApp]) -> None:
         """Serve an app that is made at its first request: importing a web framework costs more than a start."""
@@ -116,6 +121,11 @@ class Health:
     async def close(self, seconds: float) -> None:
         """Take no more requests, and give the running ones up to `seconds`."""
         await self._listener.close(seconds)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. An app that has everything below the root is asked without the layers of a router before it."""
+        whole = self._whole if scope["type"] == "http" and scope["path"] not in _OWN_PATHS else None
+        await (whole or self._app)(scope, receive, send)
 
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing is mounted here: for good, or not yet, which a caller must be able to tell."""

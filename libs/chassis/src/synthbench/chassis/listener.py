@@ -46,8 +46,8 @@ class Listener:
                 f"set SYNTHBENCH_{self._setting.upper()} to another one, or to 0 for a free one"
             ) from error
         config = uvicorn.Config(
-            self._app, http="httptools", log_config=None, access_log=False, lifespan="off", ws="none",
-            proxy_headers=False, timeout_graceful_shutdown=5,
+            self._app, interface="asgi3", http="httptools", ws="none", lifespan="off", log_config=None,
+            access_log=False, proxy_headers=False, timeout_graceful_shutdown=5,
         )  # fmt: skip
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")

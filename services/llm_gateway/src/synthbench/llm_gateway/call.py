@@ -30,6 +30,8 @@ class Call:
     began: float = field(default_factory=monotonic)
     waited: float = 0.0
     """Seconds before the newest try: pauses, limits, tries that failed. Not the model's doing."""
+    last: bool = True
+    """Whether no other model follows the newest try where money is short."""
     patience: float = 0.0
     """Seconds that the newest try may wait for the limits of its model and provider."""
     tokens: int = 0

@@ -30,6 +30,7 @@ from synthbench.llm_gateway.wires import Wire
 DEADLINE = "x-synthbench-deadline-seconds"
 _REMEMBERED = 10_000
 _BRIEFLY = 0.5
+"""Seconds that a call waits for a limit where another model is next."""
 
 
 class Calls:
@@ -74,7 +75,7 @@ class Calls:
             model = choice.models[place]
             tries += 1
             try:
-                call.patience = _patience(call, choice, place)
+                _look_ahead(call, choice, place)
                 await self._one(call, model, choice.why(place, failed), first=tries == 1)
             except TryFailed as error:
                 failure = error.failure
@@ -162,11 +163,12 @@ def _allowed(claims: AttemptClaims, asked: Asked) -> str:
     return name
 
 
-def _patience(call: Call, choice: RouteChoice, place: int) -> float:
-    """Seconds to wait for a model's limits: to the deadline, but not long where another model is next."""
+def _look_ahead(call: Call, choice: RouteChoice, place: int) -> None:
+    """Tell the newest try what another model that comes after it changes."""
+    another = choice.fallback_on if place + 1 < len(choice.models) else frozenset[FallbackOn]()
     left = call.deadline - monotonic()
-    another = place + 1 < len(choice.models) and FallbackOn.RATE_LIMIT in choice.fallback_on
-    return min(_BRIEFLY, left) if another else left
+    call.last = FallbackOn.BUDGET not in another
+    call.patience = min(_BRIEFLY, left) if FallbackOn.RATE_LIMIT in another else left
 
 
 def _seconds(caller: Caller, most: float) -> float:

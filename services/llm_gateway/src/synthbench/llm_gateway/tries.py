@@ -113,7 +113,7 @@ class Tries:
 
     async def _admitted(self, this: Try, estimate: int) -> None:
         call = this.call
-        reservation = await self._ledger.admit(call.claims, this.call_id, estimate)
+        reservation = await self._ledger.admit(call.claims, this.call_id, estimate, last=call.last)
         failpoint("gateway.admitted")
         attributes = {
             genai.OPERATION: genai.CHAT,
@@ -136,6 +136,10 @@ class Tries:
             this.call.used = None if failure.unknown else usage.input_tokens + usage.output_tokens
             opened.set_attribute(genai.ERROR_TYPE, failure.refusal.code)
             await self._settle(this, reservation, failure.refusal.code, failure.refusal.status, usage)
+            raise
+        except BaseException:  # a defect of ours, or our end: what it cost nobody knows
+            usage = self._usage(this, known=False, answered=False)
+            await self._settle(this, reservation, "gateway_error", 500, usage)
             raise
         await this.tape.keep()
         usage = self._usage(this, known=True, answered=True)

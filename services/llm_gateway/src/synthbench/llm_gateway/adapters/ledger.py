@@ -95,7 +95,7 @@ class PostgresLedger:
         """How many gateways live, this one included."""
         return self._replica.count
 
-    async def admit(self, claims: AttemptClaims, call_id: UUID, estimate_microusd: int) -> Held:
+    async def admit(self, claims: AttemptClaims, call_id: UUID, estimate_microusd: int, *, last: bool = True) -> Held:
         """See `Ledger`."""
         await self._attempts.check(claims)
         accounts = accounts_of(claims, self._caps, datetime.now(UTC))
@@ -110,7 +110,7 @@ class PostgresLedger:
             if scopes is not None:
                 return Held(call_id, claims, estimate_microusd, mine, scopes, charged)
             short = mine.purse.short(accounts, estimate_microusd)
-            standings = await self._teller.lease(claims, short, estimate_microusd)
+            standings = await self._teller.lease(claims, short, estimate_microusd, last=last)
             blocked = self._blocked(mine, short, standings, estimate_microusd)
             if not blocked:
                 continue

@@ -29,6 +29,8 @@ class _Wish:
     account: Account
     claims: AttemptClaims
     needs: list[int] = field(default_factory=list[int])
+    last: list[int] = field(default_factory=list[int])
+    """Of them, those after which no other model comes."""
 
 
 class Teller:
@@ -43,7 +45,9 @@ class Teller:
         self._answer: asyncio.Future[Mapping[str, Standing]] | None = None
         self._serving: asyncio.Task[None] | None = None
 
-    async def lease(self, claims: AttemptClaims, accounts: list[Account], need: int) -> Mapping[str, Standing]:
+    async def lease(
+        self, claims: AttemptClaims, accounts: list[Account], need: int, *, last: bool
+    ) -> Mapping[str, Standing]:
         """Ask for money on some accounts; whatever was granted lies in the purse now.
 
         Returns:
@@ -52,7 +56,9 @@ class Teller:
         if self._answer is None:
             self._answer = asyncio.get_running_loop().create_future()
         for account in accounts:
-            self._wishes.setdefault(account.scope, _Wish(account, claims)).needs.append(need)
+            wish = self._wishes.setdefault(account.scope, _Wish(account, claims))
+            wish.needs.append(need)
+            wish.last += [need] if last else []
         if self._serving is None or self._serving.done():
             self._serving = asyncio.create_task(self._serve())
         return await asyncio.shield(self._answer)
@@ -118,8 +124,8 @@ class Teller:
     async def _maybe_exhausted(self, connection: Connection, wish: _Wish, standing: Standing) -> None:
         """Say that a budget which campaigns share is used up; once a minute, in case it was not heeded."""
         scope = wish.account.scope
-        kind, need = kind_of(scope), min(wish.needs)
-        if kind not in SHARED or standing.cap is None or not standing.used_up(need):
+        kind = kind_of(scope)
+        if kind not in SHARED or standing.cap is None or not wish.last or not standing.used_up(min(wish.last)):
             return
         await connection.execute(SQL["say_exhausted"], {"scope": scope})
         event = BudgetExhausted(

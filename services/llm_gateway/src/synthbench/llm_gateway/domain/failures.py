@@ -132,11 +132,13 @@ def caller_gone() -> Failure:
 
 def refused(refusal: Refusal) -> Failure:
     """A local provider, the ledger or a limit said no."""
-    fallback = FallbackOn.BUDGET if refusal.code == "cost_limit" else None
+    fallback = None
     if refusal.code in ("unknown_price", "model_not_found", "circuit_open", "not_recorded"):
         fallback = FallbackOn.ERROR
     if refusal.status == _TOO_MANY:
         fallback = FallbackOn.RATE_LIMIT
+    if refusal.code in ("cost_limit", "budget_exhausted", "budget_tied_up"):
+        fallback = FallbackOn.BUDGET
     return Failure(refusal, again=False, fallback=fallback)
 
 

@@ -20,13 +20,16 @@ class Reservation:
 class Ledger(Protocol):
     """Who may still spend, and what was spent."""
 
-    async def admit(self, claims: AttemptClaims, call_id: UUID, estimate_microusd: int) -> Reservation:
+    async def admit(
+        self, claims: AttemptClaims, call_id: UUID, estimate_microusd: int, *, last: bool = True
+    ) -> Reservation:
         """Check that the attempt is the newest and open, and set aside what the try may cost at most.
 
         Args:
             claims: of the caller's key.
             call_id: of this try; its `LlmCalled` has the same.
             estimate_microusd: the most that the try may cost; 0 where it is free.
+            last: no other model, which may be cheaper, comes after this one: a used-up budget is announced.
 
         Raises:
             Refusal: 403 `attempt_closed`; 402 `cost_limit` for the attempt's or the submission's cap, 402

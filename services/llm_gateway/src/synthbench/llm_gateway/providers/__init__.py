@@ -39,7 +39,6 @@ class Incoming:
     """What came back: a whole body, or pieces of a stream."""
 
     status: int
-    headers: Mapping[str, str]
     body: bytes = b""
     pieces: AsyncIterator[bytes] | None = None
     """Raises TryFailed where the connection breaks."""

@@ -19,7 +19,6 @@ from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 _CONNECT_SECONDS = 10.0
 _CHECK_SECONDS = 2.0
 _ERROR_BYTES = 65536
-_PASSED_ON = ("retry-after", "x-request-id", "request-id", "content-type")
 
 
 class HttpProvider:
@@ -118,7 +117,7 @@ class HttpIncoming(Incoming):
     """A stream that is read as it comes."""
 
     def __init__(self, response: httpx.Response, most: int) -> None:
-        super().__init__(response.status_code, _passed_on(response), b"", self._read())
+        super().__init__(response.status_code, pieces=self._read())
         self._response = response
         self._most = most
 
@@ -158,15 +157,10 @@ async def _whole(response: httpx.Response, most: int) -> Incoming:
     finally:
         with suppress(httpx.HTTPError, OSError):
             await response.aclose()
-    headers = _passed_on(response)
     if not response.is_success:
         failure = of_status(response.status_code, response.headers, bytes(body), datetime.now(UTC))
         raise TryFailed(failure)
-    return Incoming(response.status_code, headers, bytes(body))
-
-
-def _passed_on(response: httpx.Response) -> dict[str, str]:
-    return {name: response.headers[name] for name in _PASSED_ON if name in response.headers}
+    return Incoming(response.status_code, bytes(body))
 
 
 def _failure(error: httpx.HTTPError) -> Failure:

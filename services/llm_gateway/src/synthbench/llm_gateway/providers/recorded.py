@@ -26,11 +26,11 @@ class RecordedAnswer:
     async def send(self, outgoing: Outgoing) -> Incoming:
         """See `Provider`. A whole answer is made into a stream by whoever reads it."""
         if not self._stream:
-            return Incoming(200, {}, self._body)
+            return Incoming(200, self._body)
         if outgoing.stream:
-            return Incoming(200, {}, pieces=self._events())
+            return Incoming(200, pieces=self._events())
         try:
-            return Incoming(200, {}, orjson.dumps(whole_of(self.wire, self._body)))
+            return Incoming(200, orjson.dumps(whole_of(self.wire, self._body)))
         except (ValueError, KeyError) as error:
             raise TryFailed(garbage(f"the recording is no stream of the {self.wire} wire: {error}")) from error
 

@@ -50,7 +50,7 @@ class ReplayProvider:
         turn = turns_taken(request)
         if turn >= len(steps):
             raise Refusal(404, "replay_over", f"{route} has {len(steps)} turns, and turn {turn + 1} was asked for")
-        return Incoming(200, {}, _recorded(steps[turn], route, request))
+        return Incoming(200, _recorded(steps[turn], route, request))
 
     def _load(self, name: str) -> Trajectory:
         path = self._path(name)

@@ -54,7 +54,7 @@ class SimProvider:
             }
             for index, (name, arguments) in enumerate(turn.calls)
         ]
-        return Incoming(200, {}, orjson.dumps(completion(route, request, turn.text, calls)))
+        return Incoming(200, orjson.dumps(completion(route, request, turn.text, calls)))
 
     async def _package(self, digest: str) -> TaskPackage:
         if digest not in self._packages:
