@@ -1,5 +1,6 @@
 """Steps are safe before the next one starts: journalled, and stored by the bus, both awaited."""
 
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,17 @@ class Scope:
         }
 
 
+@dataclass(frozen=True)
+class _Published:
+    """An event that the bus has acknowledged; packed, for minutes of them are kept in memory."""
+
+    at: datetime
+    kind: type[JournalEvent]
+    packed: bytes
+    event_id: UUID
+    trace: dict[str, str]
+
+
 class Recent:
     """What was published lately, to be published again when the bus was lost: it acknowledges before it syncs.
 
@@ -54,21 +66,23 @@ class Recent:
     def __init__(self, bus: Bus, seconds: float) -> None:
         self._bus = bus
         self._seconds = seconds
-        self._events: deque[tuple[datetime, JournalEvent, UUID, dict[str, str]]] = deque()
+        self._events: deque[_Published] = deque()
         bus.on_reconnected(self._again)
 
     def add(self, event: JournalEvent, event_id: UUID) -> None:
         """Remember an event that the bus has acknowledged."""
         now = datetime.now(UTC)
-        while self._events and now - self._events[0][0] > timedelta(seconds=2 * self._seconds + _LONGEST_OUTAGE):
+        while self._events and now - self._events[0].at > timedelta(seconds=2 * self._seconds + _LONGEST_OUTAGE):
             self._events.popleft()
-        self._events.append((now, event, event_id, current_trace()))
+        packed = zlib.compress(event.to_json(), level=1)
+        self._events.append(_Published(now, type(event), packed, event_id, current_trace()))
 
     async def _again(self, lost_at: datetime) -> None:
         since = lost_at - timedelta(seconds=2 * self._seconds)
-        for published_at, event, event_id, trace in list(self._events):
-            if published_at > since:
-                await self._bus.publish(event, id=event_id, trace=trace, timeout=30.0)
+        for one in list(self._events):
+            if one.at > since:
+                event = one.kind.model_validate_json(zlib.decompress(one.packed))
+                await self._bus.publish(event, id=one.event_id, trace=one.trace, timeout=30.0)
 
 
 class Announcer:
