@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def player():
 
 
 @contextmanager
-def trap(port: int) -> Iterator[list[str]]:
+def trap(port: int) -> Generator[list[str]]:
     """Listen where the provider was; whoever connects is caught."""
     caught: list[str] = []
 
@@ -62,9 +62,11 @@ def trap(port: int) -> Iterator[list[str]]:
     with socket.create_server(("127.0.0.1", port)) as server:
         thread = threading.Thread(target=accept)
         thread.start()
-        yield caught
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        try:
+            yield caught
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
 
 
 def run(stack, tmp_path: Path, name: str, model: str = "gpt-4o-mini", *, check: bool = True):
