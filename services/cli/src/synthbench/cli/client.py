@@ -135,7 +135,8 @@ class StackClient:
             return
         if submission and submission["state"] in TERMINAL:
             progress.state = submission["state"]
-            reasons = [a.get("reason") or "" for r in submission["rollouts"] for a in r["attempts"]]
+            without = [r for r in submission["rollouts"] if r["state"] != "curated"]
+            reasons = [a.get("reason") or "" for r in without or submission["rollouts"] for a in r["attempts"]]
             progress.detail = next((reason for reason in reversed(reasons) if reason), "")
 
     async def _decode(self, message: Msg) -> Envelope | None:
