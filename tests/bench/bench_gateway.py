@@ -28,7 +28,7 @@ from .report import QUICK, Report
 from .stack import memory_mb
 
 CALLERS = (1, 8) if QUICK else (1, 16, 64, 256)
-ROUNDS = {"short": 1 if QUICK else 3, "100k tokens": 1}
+ROUNDS = {"short": 1 if QUICK else 2, "100k tokens": 1}
 SECONDS = 0.3 if QUICK else 1.0
 PROMPTS = {"short": 250, "100k tokens": 100_000}
 CHARACTERS_A_TOKEN = 4
