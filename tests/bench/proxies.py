@@ -76,7 +76,14 @@ def busy_ms(core: int) -> float:
 
 @asynccontextmanager
 async def process(
-    name: str, command: Sequence[str], port: int, folder: Path, *, core: int, env: Mapping[str, str]
+    name: str,
+    command: Sequence[str],
+    port: int,
+    folder: Path,
+    *,
+    core: int,
+    env: Mapping[str, str],
+    key: str = "none",
 ) -> AsyncGenerator[int]:
     """Run one that listens on a port, on a core of its own; yields its process id.
 
@@ -88,7 +95,7 @@ async def process(
     child = await spawn(pinned, log=log, env={"PATH": os.environ["PATH"], "HOME": str(folder), **env})
     try:
         deadline = time.monotonic() + _READY_SECONDS
-        while not await _ready(port):
+        while not await _ready(port, key):
             if child.returncode is not None or time.monotonic() > deadline:
                 raise Absent(f"{name} did not start: {tail(log)}")
             await asyncio.sleep(0.05)
@@ -97,11 +104,12 @@ async def process(
         await stop(child, grace=10)
 
 
-async def _ready(port: int) -> bool:
+async def _ready(port: int, key: str) -> bool:
     """Whether something answers there, and not with a failure."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        head = f"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n"
+        writer.write(head.encode())
         status = (await asyncio.wait_for(reader.readline(), 5)).split()
         writer.close()
     except (OSError, TimeoutError):
@@ -146,7 +154,7 @@ async def litellm(folder: Path, cores: Cores, upstream: int) -> AsyncGenerator[P
         "--port", str(port), "--num_workers", "1", "--telemetry", "False",
     ]  # fmt: skip
     env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION"}
-    async with process("litellm", command, port, folder, core=cores.proxy, env=env) as pid:
+    async with process("litellm", command, port, folder, core=cores.proxy, env=env, key=LITELLM_KEY) as pid:
         yield Proxy("litellm", port, pid, [LITELLM_KEY])
 
 

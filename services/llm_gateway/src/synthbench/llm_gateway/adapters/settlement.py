@@ -25,9 +25,6 @@ from synthbench.storage.database import Connection, Database
 
 _BATCH = 256
 _PAUSE_SECONDS = 0.2
-_COMPANY_SECONDS = 0.002
-"""A transaction costs this process as much as the rest of a call does: fewer and larger ones, where there are many
-callers, and no wait where there is one. The same as Postgres' own `commit_delay`, but for our side of it."""
 _PATIENCE_SECONDS = 20.0
 
 
@@ -107,8 +104,6 @@ class Settlement:
                 continue
             doubtful = False
             self._written(batch)
-            if len(batch) > 1:  # there are many callers: a commit is worth waiting for the next ones
-                await asyncio.sleep(_COMPANY_SECONDS)
 
     def _written(self, batch: list[_Entry]) -> None:
         del self._waiting[: len(batch)]

@@ -6,6 +6,7 @@ Every key that is not known is a typing error, and said so.
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -150,7 +151,7 @@ class Catalogue(Entry):
         replayed = self.routes.get(name.removeprefix(REPLAY_PREFIX)) if name.startswith(REPLAY_PREFIX) else None
         if replayed is not None:
             return replayed.model_copy(update={"models": [REPLAY_PREFIX + model for model in replayed.models]})
-        return self.routes.get(name) or Route(strategy=Strategy.FIXED, models=[name])
+        return self.routes.get(name) or _of_one(name)
 
     def model(self, name: str) -> Model:
         """What is known of a model, replayed or not; defaults for one that the file does not name."""
@@ -158,6 +159,11 @@ class Catalogue(Entry):
 
 
 _UNKNOWN = Model()
+
+
+@lru_cache(maxsize=1024)
+def _of_one(model: str) -> Route:
+    return Route(strategy=Strategy.FIXED, models=[model])
 
 
 class CatalogueError(ValueError):
