@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timeout(240)
 
 KEY = "sk-upstream-secret-0123456789"
 CAMPAIGN = """

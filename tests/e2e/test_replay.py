@@ -16,7 +16,7 @@ import pytest
 from model_upstream import KEY, Answer, Upstream
 from synthbench.tasks import load_library_task
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timeout(240)
 
 TASK = "simple-task-001"
 SAMPLES = 2
