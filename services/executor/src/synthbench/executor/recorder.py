@@ -12,9 +12,11 @@ from uuid import UUID
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import current_trace
+from synthbench.contracts.cloudevents import Envelope, Message, encode
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent, journal_event_id, journal_key
 from synthbench.contracts.records import ArtifactRef, Timing, Usage
+from synthbench.contracts.registry import Stream
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
 from synthbench.executor.domain.clock import Clock
 from synthbench.sandbox.diff import Snapshot
@@ -46,13 +48,14 @@ class Scope:
 
 @dataclass(frozen=True)
 class _Published:
-    """An event that the bus has acknowledged; packed, for minutes of them are kept in memory."""
+    """An event that the bus has acknowledged, to the byte; packed, for minutes of them are kept in memory."""
 
     at: datetime
-    kind: type[JournalEvent]
-    packed: bytes
     event_id: UUID
-    trace: dict[str, str]
+    stream: Stream
+    subject: str
+    headers: dict[str, str]
+    packed: bytes
 
 
 class Recent:
@@ -74,15 +77,17 @@ class Recent:
         now = datetime.now(UTC)
         while self._events and now - self._events[0].at > timedelta(seconds=2 * self._seconds + _LONGEST_OUTAGE):
             self._events.popleft()
-        packed = zlib.compress(event.to_json(), level=1)
-        self._events.append(_Published(now, type(event), packed, event_id, current_trace()))
+        envelope = Envelope(event, self._bus.source, event_id, trace=current_trace())
+        message = encode(envelope)
+        packed = zlib.compress(message.payload, level=1)
+        self._events.append(_Published(now, event_id, envelope.spec.stream, message.subject, message.headers, packed))
 
     async def _again(self, lost_at: datetime) -> None:
         since = lost_at - timedelta(seconds=2 * self._seconds)
         for one in list(self._events):
             if one.at > since:
-                event = one.kind.model_validate_json(zlib.decompress(one.packed))
-                await self._bus.publish(event, id=one.event_id, trace=one.trace, timeout=30.0)
+                message = await self._bus.checked(Message(one.subject, one.headers, zlib.decompress(one.packed)))
+                await self._bus.publish_message(message, msg_id=str(one.event_id), stream=one.stream, timeout=30.0)
 
 
 class Announcer:
