@@ -166,7 +166,8 @@ class Field:
         assert len(findings) >= (30 if settled else 25)
         assert self.one("select count(*) from scheduler.rollouts where state <> 'curated'") == 0
         wait(lambda: self.published() <= self.counter.names(), 30, "every event of every outbox was seen outside")
-        assert self.counter.changed() == []
+        changed = self.counter.changed()
+        assert changed == [], changed
         if bus_was_killed:
             self.counter.forget_places()
         assert self.counter.doubled() == []

@@ -21,7 +21,7 @@ from synthbench.sandbox.host.cwd import CwdPipe, telling_cwd
 from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
-from synthbench.sandbox.host.places import Places, make_places, make_root
+from synthbench.sandbox.host.places import Places, make_root, new_places
 from synthbench.sandbox.host.plain import refuse_foreign, refuse_images
 from synthbench.sandbox.host.processes import MARK, kill_all, marked
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
@@ -113,7 +113,7 @@ class ProcessEngine:
         uid = lease.uid if lease else None
         name = new_id()
         try:
-            places = await asyncio.to_thread(make_places, self._root, name, spec.owner, uid, self._folder.path.name)
+            places = await new_places(self._root, name, spec.owner, uid, self._folder.path.name)
         except BaseException:
             if lease:
                 lease.release()

@@ -16,7 +16,7 @@ from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, find_cgroups
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
-from synthbench.sandbox.host.places import make_places, make_root
+from synthbench.sandbox.host.places import make_root, new_places
 from synthbench.sandbox.host.plain import refuse_foreign, refuse_images
 from synthbench.sandbox.host.processes import kill_all, naming, of_uid
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
@@ -123,7 +123,7 @@ class BubblewrapEngine:
         name = new_id()
         uid = lease.uid if lease else None
         try:
-            places = await asyncio.to_thread(make_places, self._root, name, spec.owner, uid, self._folder.path.name)
+            places = await new_places(self._root, name, spec.owner, uid, self._folder.path.name)
         except BaseException:
             if lease:
                 lease.release()

@@ -23,7 +23,7 @@ from synthbench.sandbox.egress import ENVIRONMENT, Egress, check_network
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
-from synthbench.sandbox.host.places import Places, make_places, make_root, remove
+from synthbench.sandbox.host.places import Places, make_root, new_places, remove
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, is_alive, open_engine_folder, reap
 from synthbench.sandbox.host.shell import limit_lines
 from synthbench.sandbox.host.sockets import socket_place
@@ -220,29 +220,39 @@ class DockerEngine:
     async def _prepare(self, kind: Kind) -> _Prepared:
         """Start a container over new folders."""
         assert self._folder is not None
-        assert self._containers is not None
-        assert self._host is not None
         lease = lease_uid(self._root) if can_lease() and not kind.as_root else None
         uid = lease.uid if lease else None
         name = new_id()
         try:
-            places = await asyncio.to_thread(make_places, self._root, name, _WARM_OWNER, uid, self._folder.path.name)
-            labels = {ENGINE_LABEL: self._folder.path.name, ROOT_LABEL: str(self._root), NAME_LABEL: name}
-            plan = await asyncio.to_thread(plan_of, kind, name, places, uid, self._host, labels, self._runtime)
-            container = Container(self._containers, plan)
-            lines = limit_lines(kind.limits, memory=False, pids=False)
-            launcher = ChannelLauncher(container, places, lines, kind.limits.output_bytes, uid)
+            places = await new_places(self._root, name, _WARM_OWNER, uid, self._folder.path.name)
             try:
-                await launcher.start()
+                container, launcher = await self._started(kind, name, places, uid)
             except BaseException:
-                await launcher.aclose()
-                await asyncio.to_thread(remove, places.top)
+                remove(places.top)
                 raise
         except BaseException:
             if lease:
                 lease.release()
             raise
         return _Prepared(name, places, kind, lease, launcher, container)
+
+    async def _started(
+        self, kind: Kind, name: str, places: Places, uid: int | None
+    ) -> tuple[Container, ChannelLauncher]:
+        assert self._folder is not None
+        assert self._containers is not None
+        assert self._host is not None
+        labels = {ENGINE_LABEL: self._folder.path.name, ROOT_LABEL: str(self._root), NAME_LABEL: name}
+        plan = plan_of(kind, name, places, uid, self._host, labels, self._runtime)
+        container = Container(self._containers, plan)
+        lines = limit_lines(kind.limits, memory=False, pids=False)
+        launcher = ChannelLauncher(container, places, lines, kind.limits.output_bytes, uid)
+        try:
+            await launcher.start()
+        except BaseException:
+            await asyncio.shield(launcher.aclose())
+            raise
+        return container, launcher
 
     async def _discard(self, prepared: _Prepared) -> None:
         await self._wrap(

@@ -276,10 +276,18 @@ class LocalSandbox:
         await running.end()
 
     async def close(self) -> None:
-        """See the protocol."""
+        """See the protocol. To its end even when cancelled: what is not taken away now nobody takes away."""
         if self._gone:
             return
         self._gone = True
+        closing = asyncio.ensure_future(self._close())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await asyncio.wait([closing])
+            raise
+
+    async def _close(self) -> None:
         try:
             try:
                 for shell in self._shells:

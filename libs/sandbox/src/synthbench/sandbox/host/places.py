@@ -4,6 +4,7 @@
 enter. `owner` says who it was made for, `engine` by whom. Another sandbox's uid cannot enter any of it.
 """
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -84,6 +85,22 @@ def make_places(root: Path, name: str, owner: str, uid: int | None, engine: str)
             f"no sandbox can be made under {root} ({error.strerror})", "free some space, or check its owner"
         ) from error
     return places
+
+
+async def new_places(root: Path, name: str, owner: str, uid: int | None, engine: str) -> Places:
+    """`make_places` off the event loop; nothing stays of them where that is cancelled.
+
+    Raises:
+        SandboxError: as above.
+    """
+    making = asyncio.ensure_future(asyncio.to_thread(make_places, root, name, owner, uid, engine))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        await asyncio.wait([making])
+        if making.exception() is None:
+            remove(making.result().top)
+        raise
 
 
 def reachable(path: Path) -> bool:
