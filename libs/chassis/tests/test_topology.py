@@ -81,7 +81,7 @@ def test_the_command_says_what_it_did(
     monkeypatch.setenv("SYNTHBENCH_NATS_MAX_BYTES", "2000000")
     assert topology.main() == 0
     assert topology.main() == 0
-    assert capsys.readouterr().out.endswith("created 0, updated 0, unchanged 31\n")
+    assert capsys.readouterr().out.endswith("created 0, updated 0, unchanged 32\n")
 
 
 def test_the_command_fails_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

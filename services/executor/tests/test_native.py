@@ -128,7 +128,6 @@ def refusal(status: int, code: str) -> httpx.Response:
     [
         (refusal(402, "cost_limit"), Outcome.COST_LIMIT),
         (refusal(400, "context_length_exceeded"), Outcome.TOKEN_LIMIT),
-        (httpx.ReadTimeout("slow"), Outcome.TIME_LIMIT),
     ],
 )
 async def test_what_the_gateway_refuses_is_a_limit(

@@ -1,6 +1,7 @@
 """Money and keys, on a real Postgres."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,11 +17,14 @@ from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.records import Usage
 from synthbench.contracts.registry import Service
-from synthbench.llm_gateway.adapters.ledger import Ledger
-from synthbench.llm_gateway.domain.pricing import Price, Prices
+from synthbench.llm_gateway.adapters.attempts import TRUST_SECONDS
+from synthbench.llm_gateway.adapters.ledger import PostgresLedger
+from synthbench.llm_gateway.domain.accounts import Caps
+from synthbench.llm_gateway.domain.catalogue import Model, Price
+from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.domain.usage import read_usage
-from synthbench.llm_gateway.keys import read_key
+from synthbench.llm_gateway.domain.usage import anthropic_usage, openai_usage
+from synthbench.llm_gateway.keys import Keys
 from synthbench.storage.database import Database
 
 SECRET = SecretStr("a-secret-of-at-least-thirty-two-bytes")
@@ -35,13 +39,23 @@ def claims(**changes: Any) -> AttemptClaims:
 
 
 @pytest.fixture
-async def ledger(make_chassis, migrated):
+async def open_ledger(make_chassis, migrated):
+    """Make as many replicas of the ledger as a test likes, on one record."""
     dsn = migrated("ledger", "synthbench.llm_gateway")
     database = Database(dsn, "ledger")
     await database.open()
     async with make_chassis(Service.LLM_GATEWAY) as chassis:
-        yield Ledger(database, Outbox(chassis, database), reservation_seconds=600), database
+        yield lambda **more: PostgresLedger(chassis, database, Outbox(chassis, database), Caps(), **more), database
     await database.close()
+
+
+@pytest.fixture
+async def ledger(open_ledger):
+    make, database = open_ledger
+    made = make()
+    await made.start()
+    yield made, database
+    await made.close()
 
 
 def called(key: AttemptClaims, call_id, cost: int) -> LlmCalled:
@@ -60,12 +74,14 @@ async def test_fifty_calls_at_once_never_pass_the_cap(ledger):
     async def call() -> bool:
         call_id = uuid7()
         try:
-            await book.admit(key, call_id, 100)
+            reserved = await book.admit(key, call_id, 100)
         except Refusal as refusal:
+            if refusal.code == "budget_tied_up":
+                return await call()
             refusals.add((refusal.status, refusal.code))
             return False
         await asyncio.sleep(0.01)
-        await book.settle(key, called(key, call_id, 90))
+        await book.settle(reserved, called(key, call_id, 90))
         return True
 
     made = sum(await asyncio.gather(*(call() for _ in range(50))))
@@ -74,21 +90,28 @@ async def test_fifty_calls_at_once_never_pass_the_cap(ledger):
         row = await (
             await connection.execute("select sum(cost_microusd)::int as spent, count(*)::int as calls from calls")
         ).fetchone()
-        scopes = await (await connection.execute("select cost_microusd from spend")).fetchall()
-        left = await (await connection.execute("select count(*)::int as left from reservations")).fetchone()
+        accounts = await (await connection.execute("select scope, spent_microusd as spent from accounts")).fetchall()
     assert row == {"spent": 90 * made, "calls": made}
-    assert 0 < row["spent"] <= 1000
-    assert [scope["cost_microusd"] for scope in scopes] == [row["spent"]] * 2
+    assert 900 < row["spent"] <= 1000
+    assert [account["spent"] for account in accounts] == [row["spent"]] * 5
+    await book.close()
+    async with database.connection() as connection:
+        left = await (await connection.execute("select sum(leased_microusd)::int as left from accounts")).fetchone()
     assert left == {"left": 0}
 
 
 async def test_the_submissions_cap_holds_over_its_attempts(ledger):
     book, _ = ledger
     submission = uuid4()
-    keys = [claims(submission_id=submission, max_cost_microusd=800) for _ in range(2)]
-    await book.admit(keys[0], uuid7(), 700)
-    with pytest.raises(Refusal, match="submission's cap"):
+    keys = [claims(submission_id=submission, max_cost_microusd=800) for _ in range(3)]
+    first = await book.admit(keys[0], call := uuid7(), 700)
+    with pytest.raises(Refusal, match="set aside for calls on their way") as tied:
         await book.admit(keys[1], uuid7(), 700)
+    assert (tied.value.status, tied.value.code) == (429, "budget_tied_up")
+    await book.settle(first, called(keys[0], call, 400))
+    with pytest.raises(Refusal, match="submission's cap") as used:
+        await book.admit(keys[2], uuid7(), 700)
+    assert (used.value.status, used.value.code) == (402, "cost_limit")
 
 
 async def test_closed_and_older_attempts_are_refused(ledger):
@@ -97,13 +120,94 @@ async def test_closed_and_older_attempts_are_refused(ledger):
     first, second = (claims(rollout_id=rollout, attempt=number) for number in (1, 2))
     await book.admit(first, uuid7(), 0)
     await book.admit(second, uuid7(), 0)
-    with pytest.raises(Refusal, match="followed by 2"):
+    with pytest.raises(Refusal, match="a later one was begun"):
         await book.admit(first, uuid7(), 0)
-    await book.close(rollout, 2)
-    with pytest.raises(Refusal, match="is closed"):
+    await book.close_attempt(rollout, 2)
+    with pytest.raises(Refusal, match="attempt 2 is closed"):
         await book.admit(second, uuid7(), 0)
-    await book.close(rollout, 1)  # an old word, late: it changes nothing
+    await book.close_attempt(rollout, 1)  # an old word, late: it changes nothing
     await book.admit(claims(rollout_id=rollout, attempt=3), uuid7(), 0)
+
+
+async def accounts_in(database: Database) -> dict[str, tuple[int, int, int]]:
+    """By kind of budget: spent, leased, presumed."""
+    async with database.connection() as connection:
+        found = await connection.execute(
+            "select split_part(a.scope, '/', 1) as kind, spent_microusd as spent, leased_microusd as leased, "
+            "coalesce(sum(p.microusd), 0)::int as presumed from accounts a left join presumed p using (scope) "
+            "group by a.scope"
+        )
+        rows = await found.fetchall()
+    return {row["kind"]: (row["spent"], row["leased"], row["presumed"]) for row in rows}
+
+
+async def test_what_a_silent_replica_held_counts_as_spent_until_it_says_better(open_ledger):
+    """It is not started, so its heart does not beat: its lease on life runs out."""
+    make, database = open_ledger
+    silent, other = make(lease_seconds=0.2), make(lease_seconds=30)
+    key = claims(campaign_cost_microusd=5000)
+    await silent._replica.join()
+    await other._replica.join()
+    reserved = await silent.admit(key, call := uuid7(), 100)
+    await silent.settle(await silent.admit(key, early := uuid7(), 100), called(key, early, 60))
+    before = await accounts_in(database)
+    assert before["campaign"] == (60, 740, 0), "a lease is eight calls, of which one is paid"
+    assert await other._replica.bury_dead() == 0, "it may live"
+    await asyncio.sleep(0.25)
+    assert await other._replica.bury_dead() == 1
+    buried = await accounts_in(database)
+    assert buried["campaign"] == (800, 0, 740), "flagged"
+    assert buried["attempt"][0] == 60, "our death is nothing that the agent did"
+
+    await silent.settle(reserved, called(key, call, 90))
+    late = await accounts_in(database)
+    assert late["campaign"] == (800, 0, 650), "one part of what was presumed is known now"
+    assert late["attempt"][0] == 150
+    await silent._replica.beat()
+    after = await accounts_in(database)
+    assert after["campaign"] == (150, 0, 0), "it has nothing on its way any more: the rest was never spent"
+    await silent.settle(await silent.admit(key, again := uuid7(), 100), called(key, again, 10))
+    assert (await accounts_in(database))["campaign"][0] == 160, "it goes on under a new name"
+    await silent.close()
+    await other.close()
+    assert all(leased == 0 for _, leased, _ in (await accounts_in(database)).values())
+
+
+async def test_a_replica_that_missed_a_closing_believes_it_for_as_long_as_it_trusts(open_ledger):
+    make, database = open_ledger
+    book, key = make(trust_seconds=0.5), claims()
+    await book._replica.join()
+    await book.admit(key, uuid7(), 0)
+    async with database.connection() as connection:  # as somebody else wrote it, and the word was lost
+        await connection.execute("update attempts set closed = true")
+    await book.admit(key, uuid7(), 0)
+    await asyncio.sleep(0.55)
+    with pytest.raises(Refusal, match="attempt 1 is closed"):
+        await book.admit(key, uuid7(), 0)
+    assert TRUST_SECONDS == 10, "docs/gateway.md says so"
+
+
+async def test_a_replica_whose_ear_was_cut_off_believes_nothing_that_it_knew(ledger):
+    book, database = ledger
+    key = claims()
+    await book.admit(key, uuid7(), 0)
+    async with database.connection() as connection:
+        await connection.execute("update attempts set closed = true")
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() "
+            "and query ~* '^(listen|select 1)' and pid <> pg_backend_pid()"
+        )
+
+    async def refused() -> bool:
+        try:
+            await book.admit(key, uuid7(), 0)
+        except Refusal as refusal:
+            return refusal.code == "attempt_closed"
+        return False
+
+    async with asyncio.timeout(8):
+        while not await refused():
+            await asyncio.sleep(0.05)
 
 
 def token(key: AttemptClaims, secret: SecretStr = SECRET, seconds: float = 3600, audience: str = AUDIENCE) -> str:
@@ -119,7 +223,17 @@ def token(key: AttemptClaims, secret: SecretStr = SECRET, seconds: float = 3600,
 
 def test_a_good_key_is_read():
     key = claims()
-    assert read_key(token(key), SECRET) == key
+    keys = Keys(SECRET)
+    assert keys.read(token(key)) == keys.read(token(key)) == key
+
+
+def test_a_key_that_was_good_ends_with_its_deadline():
+    keys, header = Keys(SECRET), token(claims(), seconds=2)
+    keys.read(header)
+    time.sleep(2.1)
+    with pytest.raises(Refusal) as caught:
+        keys.read(header)
+    assert caught.value.code == "expired_api_key"
 
 
 @pytest.mark.parametrize(
@@ -136,23 +250,41 @@ def test_a_good_key_is_read():
 )
 def test_bad_keys_are_refused(header: str, code: str):
     with pytest.raises(Refusal) as caught:
-        read_key(header, SECRET)
+        Keys(SECRET).read(header)
     assert (caught.value.status, caught.value.code) == (401, code)
 
 
+def prices(**models: Model) -> Prices:
+    return Prices(lambda name: models.get(name, Model()))
+
+
 def test_prices_the_own_table_first_and_unknown_is_unknown():
-    prices = Prices({"gpt-4o-mini": Price(Decimal(1000), Decimal(0))})
+    own = prices(**{"gpt-4o-mini": Model(prices=Price(input=Decimal(1000), output=Decimal(0)))})
     usage = Usage(input_tokens=1000, output_tokens=1000)
-    assert prices.cost("gpt-4o-mini", usage) == 1_000_000
-    built_in = Prices({}).cost("gpt-4o-mini", usage)
-    assert built_in is not None
-    assert Prices({}).cost("openai/gpt-4o-mini", usage) == built_in
-    assert Prices({}).cost("never/heard-of-it", usage) is None
+    assert own.cost("gpt-4o-mini", usage) == 1_000_000
+    built_in = prices().cost("gpt-4o-mini", usage)
+    assert built_in == 750
+    assert prices().cost("openai/gpt-4o-mini", usage) == built_in
+    assert prices(**{"mine/fast": Model(name="gpt-4o-mini")}).cost("mine/fast", usage) == built_in
+    assert prices().cost("never/heard-of-it", usage) is None
+
+
+def test_cached_written_and_reasoning_tokens_have_prices_of_their_own():
+    usage = Usage(input_tokens=1000, cached_tokens=400, cache_write_tokens=100, output_tokens=300, reasoning_tokens=200)
+    plain = Price(input=Decimal(10), output=Decimal(100))
+    full = plain.model_copy(update={"cached": Decimal(1), "cache_write": Decimal(20), "reasoning": Decimal(50)})
+    assert prices(m=Model(prices=plain)).cost("m", usage) == 1000 * 10 + 300 * 100
+    assert prices(m=Model(prices=full)).cost("m", usage) == 500 * 10 + 400 * 1 + 100 * 20 + 100 * 100 + 200 * 50
 
 
 def test_usage_that_cannot_be_believed_is_none():
-    assert read_usage({"usage": {"prompt_tokens": -5, "completion_tokens": 1}}) is None
-    assert read_usage({"usage": {"prompt_tokens": True, "completion_tokens": 1}}) is None
-    assert read_usage({"usage": None}) is None
+    assert openai_usage({"prompt_tokens": -5, "completion_tokens": 1}) is None
+    assert openai_usage({"prompt_tokens": True, "completion_tokens": 1}) is None
+    assert openai_usage({}) is None
     details = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}
-    assert read_usage({"usage": details}) == Usage(calls=1, input_tokens=9, cached_tokens=3, output_tokens=4)
+    assert openai_usage(details) == Usage(calls=1, input_tokens=9, cached_tokens=3, output_tokens=4)
+    claude = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 4}
+    assert anthropic_usage(claude) == Usage(
+        calls=1, input_tokens=10, cached_tokens=3, cache_write_tokens=2, output_tokens=4
+    )
+    assert anthropic_usage({**claude, "output_tokens": -4}) is None

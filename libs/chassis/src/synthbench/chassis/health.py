@@ -1,14 +1,11 @@
 """The HTTP side of a process: `/livez`, `/readyz`, `/metrics`, and what the service mounts beside them."""
 
 import asyncio
-import contextlib
 import hmac
-import socket
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,12 +13,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from synthbench.chassis.errors import SettingsError, one_line
+from synthbench.chassis.errors import one_line
+from synthbench.chassis.listener import Listener
 
 Check = Callable[[], Awaitable[object]]
 
 _CHECK_SECONDS = 2.0
 _STALE_SECONDS = 15.0
+_OWN_PATHS = ("/livez", "/readyz", "/metrics")
 
 
 @dataclass
@@ -67,8 +66,8 @@ class Health:
         ]
         self._app = Starlette(routes=self._routes)
         self._app.router.default = self._unknown
-        self._server: _Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._whole: ASGIApp | None = None
+        self._listener = Listener(self._serve)
 
     def check(self, name: str, check: Check) -> None:
         """Make readiness depend on `check`: it raises when something is wrong."""
@@ -81,8 +80,11 @@ class Health:
     def mount(self, path: str, app: ASGIApp, *, guarded: bool = True) -> None:
         """Serve `app` below `path`. `guarded` apps ask for the API token where one is set."""
         routes = self._app.router.routes
-        routes.append(Mount(path.rstrip("/"), app=_Guard(app, self._token) if guarded and self._token else app))
+        app = Guard(app, self._token) if guarded and self._token else app
+        routes.append(Mount(path.rstrip("/"), app=app))
         routes.sort(key=lambda route: -len(route.path) if isinstance(route, Mount) else -1000)
+        mounts = [route for route in routes if isinstance(route, Mount)]
+        self._whole = app if len(mounts) == 1 and not mounts[0].path else None
 
     def mount_lazily(self, path: str, make: Callable[[], ASGIApp]) -> None:
         """Serve an app that is made at its first request: importing a web framework costs more than a start."""
@@ -113,30 +115,17 @@ class Health:
         Raises:
             SettingsError: the port is taken, or the host is not ours.
         """
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family, backlog=256)
-        except OSError as error:
-            raise SettingsError(
-                f"http_port: cannot listen on {host}:{port}: {error.strerror or error}; "
-                "set SYNTHBENCH_HTTP_PORT to another one, or to 0 for a free one"
-            ) from error
-        config = uvicorn.Config(
-            self._app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=5
-        )
-        self._server = _Server(config)
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
-        self.port = listener.getsockname()[1]
+        self.port = await self._listener.serve(host, port)
         return self.port
 
     async def close(self, seconds: float) -> None:
         """Take no more requests, and give the running ones up to `seconds`."""
-        if self._server is None or self._serving is None:
-            return
-        self._server.config.timeout_graceful_shutdown = max(1, int(seconds))
-        self._server.should_exit = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._serving, seconds + 2)
+        await self._listener.close(seconds)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. An app that has everything below the root is asked without the layers of a router before it."""
+        whole = self._whole if scope["type"] == "http" and scope["path"] not in _OWN_PATHS else None
+        await (whole or self._app)(scope, receive, send)
 
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing is mounted here: for good, or not yet, which a caller must be able to tell."""
@@ -153,14 +142,6 @@ class Health:
         return JSONResponse({"ready": not problems, "problems": problems}, status_code=503 if problems else 200)
 
 
-class _Server(uvicorn.Server):
-    """Signals are the process's business, not uvicorn's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
 class _Lazy:
     """Makes the app when somebody asks for it."""
 
@@ -174,7 +155,7 @@ class _Lazy:
         await self._app(scope, receive, send)
 
 
-class _Guard:
+class Guard:
     """Asks for the API token as bearer token."""
 
     def __init__(self, app: ASGIApp, token: SecretStr) -> None:
@@ -182,6 +163,7 @@ class _Guard:
         self._expected = f"Bearer {token.get_secret_value()}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or refuse it."""
         given = dict(scope.get("headers", ())).get(b"authorization", b"")
         if scope["type"] == "http" and not hmac.compare_digest(given, self._expected):
             refusal = JSONResponse(

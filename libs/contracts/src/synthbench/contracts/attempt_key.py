@@ -23,3 +23,10 @@ class AttemptClaims(Record):
     submission_cost_microusd: int
     """Cap over all attempts of the submission."""
     allow_unknown_price: bool = False
+    category: str = ""
+    difficulty: str = ""
+    """Of the task: what capability routes choose by, and what costs are added up by."""
+    campaign_cost_microusd: int | None = None
+    """Cap over everything that the campaign spends; None for no cap."""
+    campaign_epoch: int = 0
+    """Grows whenever the campaign's cap is set anew: the ledger takes the cap of the greatest epoch that it saw."""

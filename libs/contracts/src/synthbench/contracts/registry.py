@@ -100,6 +100,7 @@ EVENTS: tuple[EventSpec, ...] = (
         (_S.COLLECTOR, _S.SCHEDULER),
     ),
     EventSpec("llm.called", events.LlmCalled, Stream.STEPS, (_S.LLM_GATEWAY,), (_S.COLLECTOR,)),
+    EventSpec("budget.exhausted", events.BudgetExhausted, Stream.EVENTS, (_S.LLM_GATEWAY,), (_S.SCHEDULER,)),
 )
 
 BY_NAME = {spec.name: spec for spec in EVENTS}

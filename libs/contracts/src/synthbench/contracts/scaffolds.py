@@ -12,3 +12,7 @@ SIM_PREFIX = "sim/"
 def is_simulated(scaffold: str, route: str) -> bool:
     """Whether a rollout is no work of a real model: never exported unless asked for by name."""
     return scaffold in MODEL_FREE or route.startswith(SIM_PREFIX)
+
+
+REPLAY_PREFIX = "replay/"
+"""Routes that answer from a recording alone: `replay/<route>` as `<route>` did, or the turns of a stored trajectory."""

@@ -34,6 +34,8 @@ _COMMANDS = {
     "env": ("stack:env", "Print the running stack's addresses as shell variables."),
     "logs": ("stack:logs", "Show log lines of the stack."),
     "tasks": ("tasks:app", "The task library, and packages of your own."),
+    "campaigns": ("campaigns:app", "Campaigns: their budgets, and what they made."),
+    "cost": ("cost:cost", "What model calls cost, added up."),
     "trajectories": ("trajectories:app", "What was recorded."),
     "sandboxes": ("sandboxes:app", "Sandboxes of this machine: list, look into, clean up."),
     "images": ("images:app", "Images that Docker built for tasks: list, clean up."),

@@ -29,6 +29,7 @@ Listener = Callable[[Envelope], None]
 
 _POLL_SECONDS = 1.0
 _REQUEST_SECONDS = 10.0
+_PAGE = 500
 _SILENCE_SECONDS = 30.0
 _STARTING_SECONDS = 20.0
 _PAUSE_SECONDS = 0.1
@@ -129,9 +130,13 @@ class StackClient:
 
     async def _ask(self, progress: Progress) -> None:
         submission = await self.find(f"/v1/submissions/{progress.submission_id}", service="scheduler")
+        if submission and submission["state"] == "open" and submission.get("paused"):
+            progress.state, progress.detail = "paused", submission["paused"]
+            return
         if submission and submission["state"] in TERMINAL:
             progress.state = submission["state"]
-            reasons = [a.get("reason") or "" for r in submission["rollouts"] for a in r["attempts"]]
+            without = [r for r in submission["rollouts"] if r["state"] != "curated"]
+            reasons = [a.get("reason") or "" for r in without or submission["rollouts"] for a in r["attempts"]]
             progress.detail = next((reason for reason in reversed(reasons) if reason), "")
 
     async def _decode(self, message: Msg) -> Envelope | None:
@@ -143,6 +148,16 @@ class StackClient:
         except cloudevents.MalformedEvent:
             return None
 
+    def _base(self, service: str) -> str:
+        urls = {
+            "scheduler": self.endpoints.scheduler_url,
+            "collector": self.endpoints.collector_url,
+            "llm_gateway": self.endpoints.gateway_admin_url,
+        }
+        if not urls[service]:
+            raise CliError("where the llm-gateway's admin API is, is not known; set SYNTHBENCH_GATEWAY_ADMIN_URL")
+        return urls[service]
+
     async def find(
         self, path: str, *, service: str = "collector", params: Mapping[str, Any] | None = None, method: str = "GET"
     ) -> Any:
@@ -151,7 +166,7 @@ class StackClient:
         Raises:
             CliError: the service does not answer, or refuses.
         """
-        base = self.endpoints.scheduler_url if service == "scheduler" else self.endpoints.collector_url
+        base = self._base(service)
         deadline = asyncio.get_running_loop().time() + _STARTING_SECONDS
         while True:
             try:
@@ -184,8 +199,24 @@ class StackClient:
         entry = await self.find(f"/v1/trajectories/{trajectory_id}")
         if entry is None:
             raise CliError(f"no trajectory {trajectory_id}; `synth-bench trajectories list` shows what there is")
+        return entry, await self.stored(entry)
+
+    async def stored(self, entry: Mapping[str, Any]) -> Trajectory:
+        """Read the trajectory of a catalogue's entry."""
         reference = ArtifactRef.model_validate(entry["artifact"])
-        return entry, Trajectory.model_validate_json(await self.store.get(reference.uri))
+        return Trajectory.model_validate_json(await self.store.get(reference.uri))
+
+    async def trajectories(self, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
+        """Yield the catalogue's entries that fit, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            params = {**filters, "cursor": cursor, "limit": _PAGE}
+            page: dict[str, Any] = await self.find("/v1/trajectories", params=params) or {}
+            for entry in page.get("trajectories", []):
+                yield entry
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
 
     async def wait_settled(self, trajectory_id: UUID | str, seconds: float = 5.0) -> dict[str, Any]:
         """Return the catalogue's entry once it knows the curation (the collector hears of it like everybody else)."""

@@ -16,6 +16,7 @@ class Endpoints(Record):
     nats_password: SecretStr = SecretStr("")
     scheduler_url: str
     collector_url: str
+    gateway_admin_url: str = ""
     artifacts_url: str
     api_token: SecretStr | None = None
 

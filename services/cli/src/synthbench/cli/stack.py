@@ -43,6 +43,7 @@ def remote_endpoints() -> Endpoints | None:
         nats_password=SecretStr(os.environ.get("SYNTHBENCH_NATS_PASSWORD", "")),
         scheduler_url=os.environ["SYNTHBENCH_SCHEDULER_URL"],
         collector_url=os.environ["SYNTHBENCH_COLLECTOR_URL"],
+        gateway_admin_url=os.environ.get("SYNTHBENCH_GATEWAY_ADMIN_URL", ""),
         artifacts_url=os.environ["SYNTHBENCH_ARTIFACTS_URL"],
         api_token=SecretStr(token) if token else None,
     )

@@ -101,7 +101,9 @@ class Supervisor:
         """
         ports = {instance: free_port() for instance in instances_of(self._replicas)}
         servers = asyncio.create_task(self._start_servers(ports))
-        layout = Layout(self._data, self._nats.url, self._postgres.dsn, ports, await self._pools())
+        layout = Layout(
+            self._data, self._nats.url, self._postgres.dsn, ports, await self._pools(), admin_port=free_port()
+        )
         self._status("starting", layout)
         for instance in ports:
             if instance.service in _FIRST:
@@ -116,6 +118,7 @@ class Supervisor:
             nats_password=layout.password(Service.CLIENT),
             scheduler_url=layout.url(Service.SCHEDULER),
             collector_url=layout.url(Service.COLLECTOR),
+            gateway_admin_url=f"http://127.0.0.1:{layout.admin_port}",
             artifacts_url=layout.artifacts_url,
             api_token=SecretStr(self._data.secret("api-token")),
         ).save(self._data.stack_file)

@@ -24,7 +24,7 @@ from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.beginning import Ground, break_ground, resumable
 from synthbench.executor.domain.clock import Clock
-from synthbench.executor.domain.endings import Draining, Ending, InfraFailure, Stopped, final_outcome
+from synthbench.executor.domain.endings import Draining, Ending, InfraFailure, OutOfMoney, Stopped, final_outcome
 from synthbench.executor.environment import sandbox_info, spec_of
 from synthbench.executor.harbor import verify_in_place
 from synthbench.executor.keeping import keep
@@ -70,6 +70,7 @@ class _Result:
 
     outcome: Outcome
     detail: str = ""
+    out_of_money: bool = False
     verification: VerificationResult | None = None
     diff: ArtifactRef | None = None
     patch: ArtifactRef | None = None
@@ -130,7 +131,7 @@ class Attempt:
         except Transient as error:
             return _Result(Outcome.INFRA_ERROR, one_line(error))
         except (InfraFailure, SandboxError) as error:
-            return _Result(Outcome.INFRA_ERROR, str(error))
+            return _Result(Outcome.INFRA_ERROR, str(error), out_of_money=isinstance(error, OutOfMoney))
         except Exception as error:
             self._services.log.exception("attempt failed")
             return _Result(Outcome.INFRA_ERROR, one_line(error))
@@ -280,6 +281,7 @@ class Attempt:
                 "diff": result.diff,
                 "patch": result.patch,
                 "kept": result.kept,
+                "out_of_money": result.out_of_money,
                 "usage": self._clock.usage,
                 "timing": self._clock.timing,
                 "started_at": self._started,

@@ -1,5 +1,6 @@
 """Steps are safe before the next one starts: journalled, and stored by the bus, both awaited."""
 
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from uuid import UUID
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import current_trace
+from synthbench.contracts.cloudevents import Envelope, Message, encode
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent, journal_event_id, journal_key
 from synthbench.contracts.records import ArtifactRef, Timing, Usage
+from synthbench.contracts.registry import Stream
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
 from synthbench.executor.domain.clock import Clock
 from synthbench.sandbox.diff import Snapshot
@@ -43,6 +46,18 @@ class Scope:
         }
 
 
+@dataclass(frozen=True)
+class _Published:
+    """An event that the bus has acknowledged, to the byte; packed, for minutes of them are kept in memory."""
+
+    at: datetime
+    event_id: UUID
+    stream: Stream
+    subject: str
+    headers: dict[str, str]
+    packed: bytes
+
+
 class Recent:
     """What was published lately, to be published again when the bus was lost: it acknowledges before it syncs.
 
@@ -54,21 +69,25 @@ class Recent:
     def __init__(self, bus: Bus, seconds: float) -> None:
         self._bus = bus
         self._seconds = seconds
-        self._events: deque[tuple[datetime, JournalEvent, UUID, dict[str, str]]] = deque()
+        self._events: deque[_Published] = deque()
         bus.on_reconnected(self._again)
 
     def add(self, event: JournalEvent, event_id: UUID) -> None:
         """Remember an event that the bus has acknowledged."""
         now = datetime.now(UTC)
-        while self._events and now - self._events[0][0] > timedelta(seconds=2 * self._seconds + _LONGEST_OUTAGE):
+        while self._events and now - self._events[0].at > timedelta(seconds=2 * self._seconds + _LONGEST_OUTAGE):
             self._events.popleft()
-        self._events.append((now, event, event_id, current_trace()))
+        envelope = Envelope(event, self._bus.source, event_id, trace=current_trace())
+        message = encode(envelope)
+        packed = zlib.compress(message.payload, level=1)
+        self._events.append(_Published(now, event_id, envelope.spec.stream, message.subject, message.headers, packed))
 
     async def _again(self, lost_at: datetime) -> None:
         since = lost_at - timedelta(seconds=2 * self._seconds)
-        for published_at, event, event_id, trace in list(self._events):
-            if published_at > since:
-                await self._bus.publish(event, id=event_id, trace=trace, timeout=30.0)
+        for one in list(self._events):
+            if one.at > since:
+                message = await self._bus.checked(Message(one.subject, one.headers, zlib.decompress(one.packed)))
+                await self._bus.publish_message(message, msg_id=str(one.event_id), stream=one.stream, timeout=30.0)
 
 
 class Announcer:

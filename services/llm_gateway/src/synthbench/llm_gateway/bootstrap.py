@@ -1,21 +1,37 @@
 """The only wiring of the llm-gateway."""
 
+import asyncio
+import signal
+
 from synthbench.chassis.consumer import Consumer, Delivery
 from synthbench.chassis.errors import SettingsError
+from synthbench.chassis.health import Guard
+from synthbench.chassis.listener import Listener
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
-from synthbench.llm_gateway.adapters.ledger import Ledger
+from synthbench.llm_gateway.adapters.ledger import PostgresLedger
+from synthbench.llm_gateway.adapters.limits import Limits
+from synthbench.llm_gateway.adapters.models import Models
+from synthbench.llm_gateway.adapters.numbers import Numbers
+from synthbench.llm_gateway.adapters.recordings import Recordings
+from synthbench.llm_gateway.admin import admin_app
 from synthbench.llm_gateway.api import Gateway
-from synthbench.llm_gateway.domain.pricing import load_prices
-from synthbench.llm_gateway.providers import load_providers
+from synthbench.llm_gateway.calls import Calls
+from synthbench.llm_gateway.domain.accounts import Caps
+from synthbench.llm_gateway.domain.pricing import Prices
+from synthbench.llm_gateway.recording import Mode, Recorder
 from synthbench.llm_gateway.settings import GatewaySettings
+from synthbench.llm_gateway.tries import Tries
+from synthbench.llm_gateway.wires.anthropic import AnthropicWire
+from synthbench.llm_gateway.wires.openai import OpenAIWire
 from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
 
 SCHEMA = "ledger"
-_GRACE_SECONDS = 60.0
+_MICRO = 1_000_000
+_GATHER_SECONDS = 0.1
 
 
 async def bootstrap(chassis: Chassis) -> None:
@@ -24,33 +40,77 @@ async def bootstrap(chassis: Chassis) -> None:
     assert isinstance(settings, GatewaySettings)
     if settings.attempt_key_secret is None:
         raise SettingsError("SYNTHBENCH_ATTEMPT_KEY_SECRET is missing: scheduler and llm-gateway share it")
-    prices = load_prices(settings.prices_file)
     database = Database(settings.postgres_dsn, SCHEMA)
     await database.open()
-    chassis.on_drain(database.close)
     store = open_store(settings.artifacts_url)
     chassis.bus.use_payload_store(store)
-    outbox = Outbox(chassis, database)
-    ledger = Ledger(database, outbox, reservation_seconds=settings.upstream_timeout_seconds + _GRACE_SECONDS)
+    outbox = Outbox(chassis, database, gather_seconds=_GATHER_SECONDS)
+    ledger = PostgresLedger(chassis, database, outbox, caps(settings), lease_seconds=settings.ledger_lease_seconds)
+    await ledger.start()
+    limits = Limits(database, chassis.log, lambda: ledger.replicas)
+    chassis.task("limits", limits.live(chassis.stop))
+    chassis.on_drain(limits.close)
+    chassis.on_drain(ledger.close)
+    chassis.on_drain(database.close)
 
-    providers = load_providers(settings, store)
-    for provider in providers.values():
-        chassis.on_drain(provider.aclose)
+    models = Models(settings, store, chassis.log)
+    await models.load()
+    chassis.on_drain(models.aclose)
+    prices = Prices(models.known)
+    recordings = store if settings.recordings_url is None else open_store(settings.recordings_url)
+    numbers = Numbers(database)
+    recorder = Recorder(Mode(settings.recording), Recordings(recordings, chassis.log), numbers)
+    wires = {wire.name: wire for wire in (OpenAIWire(), AnthropicWire())}
+    megabyte = 1024 * 1024
+    tries = Tries(
+        ledger,
+        models,
+        prices,
+        wires,
+        recorder,
+        limits,
+        idle_seconds=settings.upstream_idle_seconds,
+        max_event=settings.max_answer_mb * megabyte,
+    )
+    calls = Calls(tries, models, prices, seconds=settings.upstream_timeout_seconds, max_tries=settings.upstream_tries)
     gateway = Gateway(
         settings.attempt_key_secret,
-        ledger,
-        prices,
-        providers,
+        calls,
+        models,
         chassis.log,
-        max_body=settings.max_body_mb * 1024 * 1024,
+        max_body=settings.max_body_mb * megabyte,
+        max_inflight=settings.max_inflight,
     )
 
     async def on_closed(delivery: Delivery) -> None:
         body = delivery.envelope.body
         assert isinstance(body, AttemptClosed)
-        await ledger.close(body.rollout_id, body.attempt)
+        await ledger.close_attempt(body.rollout_id, body.attempt)
+        await numbers.forget(body.rollout_id, body.attempt)
 
     await outbox.start()
     Consumer(chassis, durable(Service.LLM_GATEWAY, "attempt.closed"), on_closed).start()
+    if recorder.mode is not Mode.READ_ONLY:
+        chassis.task("providers", models.probe())
+    if settings.models_file is not None:
+        chassis.task("models.toml", models.watch())
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, lambda: chassis.task("models.toml again", models.reload()))
+    await serve_admin(chassis, settings, database)
     chassis.health.check("postgres", database.ping)
-    chassis.health.mount("/", gateway.app(), guarded=False)  # it has keys of its own: the attempts'
+    chassis.health.mount("/", gateway, guarded=False)  # it has keys of its own: the attempts'
+
+
+def caps(settings: GatewaySettings) -> Caps:
+    """The deployment's budgets in millionths of a dollar."""
+    day, month = settings.day_budget_usd, settings.month_budget_usd
+    return Caps(None if day is None else round(day * _MICRO), None if month is None else round(month * _MICRO))
+
+
+async def serve_admin(chassis: Chassis, settings: GatewaySettings, database: Database) -> None:
+    """Costs and budgets, on a port that models' callers need not reach."""
+    app = admin_app(database)
+    listener = Listener(Guard(app, settings.api_token) if settings.api_token else app, setting="admin_port")
+    port = await listener.serve(settings.http_host, settings.admin_port)
+    chassis.log.info("admin listening", host=settings.http_host, port=port)
+    chassis.on_drain(listener.close)

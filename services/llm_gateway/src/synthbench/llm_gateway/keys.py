@@ -1,27 +1,58 @@
 """Checking the key of an attempt."""
 
+import time
+from collections import OrderedDict
+from hashlib import sha256
+
 import jwt
 from pydantic import SecretStr, ValidationError
 
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
 from synthbench.llm_gateway.domain.refusal import Refusal
 
+_REMEMBERED = 10_000
 
-def read_key(authorization: str, secret: SecretStr) -> AttemptClaims:
-    """Return what the key says.
 
-    Raises:
-        Refusal: 401, it is none of ours, or it is out of date.
+class Keys:
+    """Checks keys, each of them once.
+
+    An attempt makes many calls with one key, and checking its signature costs as much as the rest of reading a
+    request. What was found good is found again by the digest of the whole key, so that what a look-up takes says
+    nothing about any good key. Whether the attempt is still open is the ledger's to say, at every call.
+
+    Args:
+        secret: what the scheduler signs with.
     """
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise Refusal(401, "invalid_api_key", "send the attempt's key as a bearer token")
-    try:
-        payload = jwt.decode(
-            token, secret.get_secret_value(), [ALGORITHM], audience=AUDIENCE, options={"require": ["exp", "iat", "aud"]}
-        )
-        return AttemptClaims.model_validate(payload)
-    except jwt.ExpiredSignatureError as error:
-        raise Refusal(401, "expired_api_key", "the attempt's deadline is over") from error
-    except (jwt.InvalidTokenError, ValidationError) as error:
-        raise Refusal(401, "invalid_api_key", "the key is not one of this deployment") from error
+
+    def __init__(self, secret: SecretStr) -> None:
+        self._secret = secret.get_secret_value()
+        self._good: OrderedDict[bytes, tuple[float, AttemptClaims]] = OrderedDict()
+
+    def read(self, authorization: str) -> AttemptClaims:
+        """Return what the key says.
+
+        Raises:
+            Refusal: 401, it is none of ours, or it is out of date.
+        """
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refusal(401, "invalid_api_key", "send the attempt's key as a bearer token")
+        digest = sha256(token.encode()).digest()
+        ends_at, claims = self._good.get(digest) or (0.0, None)
+        if claims is None or ends_at <= time.time():
+            ends_at, claims = self._checked(token)
+            self._good[digest] = ends_at, claims
+            if len(self._good) > _REMEMBERED:
+                self._good.popitem(last=False)
+        return claims
+
+    def _checked(self, token: str) -> tuple[float, AttemptClaims]:
+        try:
+            payload = jwt.decode(
+                token, self._secret, [ALGORITHM], audience=AUDIENCE, options={"require": ["exp", "iat", "aud"]}
+            )
+            return float(payload["exp"]), AttemptClaims.model_validate(payload)
+        except jwt.ExpiredSignatureError as error:
+            raise Refusal(401, "expired_api_key", "the attempt's deadline is over") from error
+        except (jwt.InvalidTokenError, ValidationError) as error:
+            raise Refusal(401, "invalid_api_key", "the key is not one of this deployment") from error

@@ -6,18 +6,23 @@ from uuid import UUID
 from fastapi import FastAPI, HTTPException, Query
 
 from synthbench.scheduler.adapters.store import SchedulerStore
+from synthbench.scheduler.campaigns import Campaigns
 
 
-def build_api(store: SchedulerStore) -> FastAPI:
+def build_api(store: SchedulerStore, campaigns: Campaigns) -> FastAPI:
     """Make the FastAPI app; the chassis guards and serves it."""
     app = FastAPI(title="synth-bench scheduler", version="1", docs_url=None, redoc_url=None)
 
     @app.get("/v1/submissions", tags=["submissions"])
     async def list_submissions(
-        state: str | None = None, campaign: str | None = None, limit: Annotated[int, Query(ge=1, le=500)] = 50
+        state: str | None = None,
+        campaign: str | None = None,
+        movable: bool = False,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
-        """Submissions, newest first."""
-        return {"submissions": await store.rows("list_submissions", state=state, campaign=campaign, limit=limit)}
+        """Submissions, newest first; `movable` leaves out those of which everything waits in a paused campaign."""
+        rows = await store.rows("list_submissions", state=state, campaign=campaign, movable=movable, limit=limit)
+        return {"submissions": rows}
 
     @app.get("/v1/submissions/{submission_id}", tags=["submissions"])
     async def get_submission(submission_id: UUID) -> dict[str, Any]:
@@ -45,4 +50,24 @@ def build_api(store: SchedulerStore) -> FastAPI:
         return {"released": digest}
 
     _ = (list_submissions, get_submission, list_quarantine, release_task)
+    _add_campaigns(app, campaigns)
     return app
+
+
+def _add_campaigns(app: FastAPI, campaigns: Campaigns) -> None:
+    @app.get("/v1/campaigns", tags=["campaigns"])
+    async def list_campaigns() -> dict[str, Any]:
+        """Campaigns with their caps, and why they pause; `*` is all that cost money."""
+        return {"campaigns": await campaigns.listed()}
+
+    @app.post("/v1/campaigns/{campaign}/resume", tags=["campaigns"])
+    async def resume_campaign(
+        campaign: str, max_cost_microusd: Annotated[int | None, Query(ge=0)] = None
+    ) -> dict[str, Any]:
+        """Let a paused campaign go on, with a new cap if one is named."""
+        found = await campaigns.resume(campaign, max_cost_microusd)
+        if found is None:
+            raise HTTPException(404, f"no campaign {campaign}")
+        return found
+
+    _ = (list_campaigns, resume_campaign)

@@ -13,6 +13,7 @@ from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE, ClaimRequest, He
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue
 from synthbench.scheduler.adapters.parents import Parents
 from synthbench.scheduler.adapters.store import SchedulerStore
+from synthbench.scheduler.campaigns import Campaigns
 from synthbench.scheduler.claims import Claims
 from synthbench.scheduler.domain.planning import Policy
 from synthbench.scheduler.handlers import Handlers
@@ -42,17 +43,20 @@ async def bootstrap(chassis: Chassis) -> None:
     handlers = Handlers(settings, state, TaskCatalogue(store), Parents(store), policy)
     claims = Claims(settings, state, handlers, settings.attempt_key_secret)
 
+    campaigns = Campaigns(state)
+
     subscribers = EventSubscribers(chassis)
     subscribers.on("task.submitted", handlers.on_submitted, on_malformed=handlers.on_malformed_submission)
     subscribers.on("cancel.requested", handlers.on_cancel)
     subscribers.on("attempt.started", handlers.on_started)
     subscribers.on("attempt.finished", handlers.on_finished)
     subscribers.on("trajectory.curated", handlers.on_curated)
+    subscribers.on("budget.exhausted", campaigns.on_exhausted)
 
     def api() -> ASGIApp:
         from synthbench.scheduler.api import build_api  # noqa: PLC0415 - FastAPI is imported when somebody asks
 
-        return build_api(state)
+        return build_api(state, campaigns)
 
     await outbox.start()
     await chassis.bus.respond(CLAIM, ClaimRequest, claims.claim)

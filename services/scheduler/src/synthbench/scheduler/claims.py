@@ -46,6 +46,9 @@ class Claims:
             if decision.status != "granted":
                 status = "busy" if decision.status == "busy" else "gone"
                 return ClaimReply(status=status, reason=decision.reason, retry_after=decision.retry_after)
+            if locked.paused and locked.lease is None:
+                await transaction.execute("unready", rollout_id=request.rollout_id)
+                return ClaimReply(status="gone", reason=f"paused: {locked.paused}")
             reply = await self._grant(transaction, locked, decision.attempt, request.executor)
         failpoint("scheduler.after_grant")
         await self._handlers.feed()
@@ -94,6 +97,10 @@ class Claims:
             max_cost_microusd=rollout.limits.max_cost_microusd,
             submission_cost_microusd=locked.submission_cost_microusd,
             allow_unknown_price=rollout.allow_unknown_price,
+            category=rollout.task.category,
+            difficulty=rollout.task.difficulty,
+            campaign_cost_microusd=locked.campaign_cost_microusd,
+            campaign_epoch=locked.campaign_epoch,
         )
         payload = {
             **claims.to_dict(),

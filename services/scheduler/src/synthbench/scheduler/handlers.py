@@ -142,6 +142,7 @@ class Handlers:
         """Close the open attempt of a locked rollout, and announce it: the last word on it."""
         assert locked.lease is not None
         rollout, attempt = locked.rollout, locked.lease.attempt
+        no_money = bool(report and report.out_of_money)
         earlier = await transaction.execute("failures_of_rollout", rollout_id=rollout.rollout_id)
         decision = decide_close(
             outcome,
@@ -150,10 +151,13 @@ class Handlers:
             max_attempts=self._settings.max_attempts,
             cancelled=locked.state is RolloutState.CANCELLED,
             pause=self._settings.retry_pause_seconds,
-            released=locked.released,
+            released=locked.released or bool(locked.paused) or no_money,
+            released_pause=self._settings.money_pause_seconds if no_money else 0.0,
         )
         await self._apply(transaction, rollout, attempt, decision, steps=len(report.step_digests) if report else 0)
-        if decision.outcome is Outcome.INFRA_ERROR and not locked.released:
+        if decision.outcome is Outcome.INFRA_ERROR and (locked.paused or no_money):  # no failure of anybody
+            await transaction.execute("excuse_attempt", rollout_id=rollout.rollout_id, attempt=attempt)
+        elif decision.outcome is Outcome.INFRA_ERROR and not locked.released:
             await self._maybe_quarantine(transaction, rollout, decision.reason)
         closed = AttemptClosed(
             submission_id=rollout.submission_id,

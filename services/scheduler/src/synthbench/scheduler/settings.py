@@ -24,6 +24,8 @@ class SchedulerSettings(Settings):
     """A rollout that waits on the bus for so long is announced again: its message may be lost."""
     closed_overdue_seconds: float = Field(default=900.0, gt=0)
     """A counted attempt that is not curated so long after its end is announced again, and so are the answers to it."""
+    money_pause_seconds: float = Field(default=10.0, ge=0)
+    """Before the next attempt after one that ended for want of money; by then its campaign is paused."""
     retry_pause_seconds: float = Field(default=2.0, ge=0)
     """Before the second attempt; doubles each time."""
 

@@ -2,7 +2,7 @@
 
 from synthbench.contracts.events.attempts import AttemptClosed, AttemptFinished, AttemptStarted, StepRecorded
 from synthbench.contracts.events.dead import DeadLetter
-from synthbench.contracts.events.llm import LlmCalled
+from synthbench.contracts.events.llm import BudgetExhausted, LlmCalled
 from synthbench.contracts.events.tasks import (
     CancelRequested,
     TaskAccepted,
@@ -24,6 +24,7 @@ __all__ = [
     "AttemptClosed",
     "AttemptFinished",
     "AttemptStarted",
+    "BudgetExhausted",
     "CancelRequested",
     "CurationStatus",
     "DeadLetter",

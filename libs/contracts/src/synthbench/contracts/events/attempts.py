@@ -41,6 +41,9 @@ class AttemptFinished(AttemptEvent):
     finished_at: datetime
     kept: list[KeptFile] = []
     """What the task wants kept, in its order."""
+    out_of_money: bool = False
+    """A budget that it shares with others had nothing left for its next call. Nobody's failure: its rollout goes
+    on from here when there is money again."""
 
 
 class AttemptClosed(AttemptEvent):

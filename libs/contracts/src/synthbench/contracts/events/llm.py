@@ -1,9 +1,10 @@
 """What passed through the llm-gateway."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
-from synthbench.contracts.events.scope import AttemptEvent
+from synthbench.contracts.events.scope import AttemptEvent, SubmissionEvent
 from synthbench.contracts.records import Usage
 
 
@@ -15,9 +16,46 @@ class LlmCalled(AttemptEvent):
     provider: str
     model: str
     outcome: str
-    """`ok`, or the kind of failure: `refused`, `upstream_status`, `upstream_unreachable`, `upstream_garbage`, …"""
+    """`ok`, or the kind of failure: `upstream_status`, `upstream_unreachable`, `upstream_reset`, `upstream_garbage`,
+    `broken_stream`, `caller_gone`, …"""
     status: int = 0
     """HTTP status that the caller got."""
     usage: Usage = Usage()
     latency_seconds: float = 0.0
     started_at: datetime
+    wire: str = ""
+    """The caller's: `openai` or `anthropic`."""
+    stream: bool = False
+    try_number: int = 0
+    """1, 2, … within what the caller sees as one call."""
+    first_token_seconds: float | None = None
+    waited_seconds: float = 0.0
+    """Between the call's beginning and this try: pauses and tries that failed. Not on the agent's clock."""
+    choice: str = ""
+    """Why this model: strategy, place among the candidates, what failed before."""
+    dropped: list[str] = []
+    """What did not carry over to the provider's wire, by name."""
+    request_id: UUID | None = None
+    """The caller's request, which every try for it names."""
+    category: str = ""
+    """Of the task that the attempt works on."""
+    recorded: bool = False
+    """Answered from a recording: no provider was asked, and it cost nothing."""
+
+
+class BudgetExhausted(SubmissionEvent):
+    """A budget over more than one attempt is used up. Said again, at most once a minute, while calls still ask for it.
+
+    The submission and campaign are those of the call that found it so.
+    """
+
+    budget: Literal["campaign", "day", "month"]
+    scope: str
+    """The account: `campaign/<name>`, `day/2026-11-24`, `month/2026-11` (UTC)."""
+    epoch: int = 0
+    """Which setting of the cap is used up."""
+    limit_microusd: int
+    spent_microusd: int
+    """Booked so far; what is left is less than one call could cost."""
+    until: datetime | None = None
+    """When the budget begins anew by itself; None for a campaign's, which somebody has to raise."""

@@ -39,6 +39,8 @@ class TaskSubmitted(Record):
     max_seconds: float | None = Field(default=None, gt=0, le=86_400)
     fork: ForkPoint | None = None
     """Begin with the first steps of a stored trajectory of the same task; only for scaffolds that can resume."""
+    campaign_cost_microusd: int | None = Field(default=None, ge=0)
+    """Cap over everything that the campaign spends; the newest submission that names one sets it."""
 
 
 class TaskAccepted(SubmissionEvent):

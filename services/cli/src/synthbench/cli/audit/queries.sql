@@ -62,12 +62,20 @@ from ledger.calls l full join catalogue.llm_calls c using (call_id)
 where l.call_id is null or c.call_id is null or l.cost_microusd <> c.cost_microusd;
 
 -- name: what_is_spent_is_what_was_called
-select format('%s: %s spent, %s in calls', scope, s.cost_microusd, c.cost)
-from ledger.spend s
-join (select submission_id::text as scope, sum(cost_microusd)::bigint as cost from ledger.calls group by 1
-      union all select rollout_id || '/' || attempt, sum(cost_microusd)::bigint from ledger.calls group by 1) c
+-- What dead gateways held is presumed to be spent until their own late settlements say better.
+select format('%s: %s booked, %s in calls, %s presumed', scope, s.spent_microusd, c.cost, coalesce(p.cost, 0))
+from ledger.accounts s
+join (select 'submission/' || submission_id as scope, sum(cost_microusd)::bigint as cost from ledger.calls group by 1
+      union all select 'attempt/' || rollout_id || '/' || attempt, sum(cost_microusd)::bigint from ledger.calls group by 1
+      union all select 'campaign/' || campaign, sum(cost_microusd)::bigint from ledger.calls group by 1) c
   using (scope)
-where s.cost_microusd <> c.cost;
+left join (select scope, sum(microusd)::bigint as cost from ledger.presumed group by 1) p using (scope)
+where s.spent_microusd <> c.cost + coalesce(p.cost, 0);
+
+-- name: what_is_leased_lies_in_slices
+select format('%s: %s leased, %s in slices', a.scope, a.leased_microusd, coalesce(sum(s.microusd), 0))
+from ledger.accounts a left join ledger.slices s using (scope)
+group by a.scope having a.leased_microusd <> coalesce(sum(s.microusd), 0);
 
 -- name: steps_in_the_catalogue_are_those_of_the_trajectory
 select format('rollout %s attempt %s: %s steps in the table, %s in the trajectory', t.rollout_id, t.attempt, count(s.*), t.steps)

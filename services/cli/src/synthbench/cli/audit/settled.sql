@@ -21,4 +21,6 @@ union all select format('%s: %s waits', 'quality', headers->>'ce-type') from qua
 union all select format('%s: %s waits', 'diversity', headers->>'ce-type') from diversity.outbox where published_at is null;
 
 -- name: no_money_is_set_aside
-select format('call %s: %s micro-dollars', call_id, cost_microusd) from ledger.reservations where expires_at > now();
+-- Idle slices go back within seconds; those of a dead gateway when another one buries it.
+select format('%s: %s micro-dollars with %s', s.scope, s.microusd, r.name)
+from ledger.slices s join ledger.replicas r using (replica) where s.microusd <> 0;

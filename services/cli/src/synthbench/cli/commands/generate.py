@@ -140,6 +140,8 @@ class Campaign(BaseModel):
     seed: int = 0
     max_cost_usd: float = Field(default=1.0, ge=0)
     """Of each task with each model."""
+    budget_usd: float | None = Field(default=None, ge=0)
+    """Of the whole campaign, over all its runs: when it is used up, the campaign pauses."""
     allow_unknown_price: bool = False
 
 
@@ -175,7 +177,8 @@ async def run(
     """Run a campaign: tasks x models x samples, as a file says.
 
     Args:
-        file: TOML with a table [campaign]: tasks, models, and if wanted name, scaffold, samples, max_cost_usd.
+        file: TOML with a table [campaign]: tasks, models, and if wanted name, scaffold, samples, max_cost_usd,
+            budget_usd.
         base_url: Of an OpenAI-compatible API.
         api_key_env: Name of the environment variable that holds its key.
         json: Print the result as JSON.
@@ -204,6 +207,7 @@ async def run_campaign(campaign: Campaign) -> tuple[list[Made], list[Failed]]:
                 seed=campaign.seed,
                 max_cost_microusd=round(campaign.max_cost_usd * _MICRO),
                 allow_unknown_price=campaign.allow_unknown_price,
+                campaign_cost_microusd=None if campaign.budget_usd is None else round(campaign.budget_usd * _MICRO),
             )
             for task in tasks
             for model in campaign.models

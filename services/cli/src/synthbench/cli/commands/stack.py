@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from synthbench.cli import console
+from synthbench.cli.commands.campaigns import paused_campaigns
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.layout import SERVICES
 from synthbench.cli.endpoints import Endpoints
@@ -64,9 +65,12 @@ async def status() -> int:
     if found["state"] == "up":
         async with session(data) as client:
             listed = await client.find("/v1/submissions", service="scheduler", params={"limit": 20})
+            paused = await paused_campaigns(client)
         columns = ["submission_id", "campaign", "state", "created_at"]
         submissions = as_list(as_object(listed).get("submissions"))
         console.table(columns, [[str(as_object(one).get(column, "")) for column in columns] for one in submissions])
+        for campaign in paused:
+            console.say(f"paused: {campaign['reason']}")
     return 0
 
 
@@ -92,6 +96,7 @@ def env() -> None:
         "SYNTHBENCH_NATS_PASSWORD": found.nats_password.get_secret_value(),
         "SYNTHBENCH_SCHEDULER_URL": found.scheduler_url,
         "SYNTHBENCH_COLLECTOR_URL": found.collector_url,
+        "SYNTHBENCH_GATEWAY_ADMIN_URL": found.gateway_admin_url,
         "SYNTHBENCH_ARTIFACTS_URL": found.artifacts_url,
         "SYNTHBENCH_API_TOKEN": token,
     }

@@ -1,7 +1,9 @@
 """The six services of an embedded stack, and the environment each is started with. Pure."""
 
 import os
+import re
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from synthbench.cli.embedded.datadir import DataDir
+from synthbench.contracts.loose import as_object
 from synthbench.contracts.registry import Service
 
 SERVICES: tuple[Service, ...] = (
@@ -23,7 +26,7 @@ NATS_SYNC_SECONDS = 1
 """How often the embedded server syncs to disk."""
 _DATABASE_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY, Service.COLLECTOR, Service.QUALITY, Service.DIVERSITY)
 _KEY_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY)
-_UPSTREAM = ("SYNTHBENCH_UPSTREAM_API_KEY", "SYNTHBENCH_UPSTREAM_API_KEY_FILE")
+_PROVIDER_KEY = re.compile(r"^SYNTHBENCH_\w+_API_KEY(_FILE)?$")
 _DROPPED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "SYNTHBENCH_API_TOKEN_FILE")
 
 
@@ -53,6 +56,8 @@ class Layout:
     ports: Mapping[Instance, int]
     pools: Sequence[str]
     """Sandbox engines, preferred first."""
+    admin_port: int = 0
+    """Of the first llm-gateway's admin API; the others take a free one."""
 
     def url(self, service: Service, number: int = 1) -> str:
         """Base URL of a service's HTTP side."""
@@ -76,7 +81,8 @@ class Layout:
         service = instance.service
         env = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         if service is not Service.LLM_GATEWAY:
-            env = {name: value for name, value in env.items() if name not in _UPSTREAM}
+            named = provider_keys(env.get("SYNTHBENCH_MODELS_FILE"))
+            env = {name: value for name, value in env.items() if not _PROVIDER_KEY.match(name) and name not in named}
         env |= {
             "SYNTHBENCH_NATS_URL": self.nats_url,
             "SYNTHBENCH_NATS_USER": str(service),
@@ -95,6 +101,8 @@ class Layout:
             env["SYNTHBENCH_ATTEMPT_KEY_SECRET"] = self.data.secret("attempt-key")
         if service is Service.SCHEDULER:
             env["SYNTHBENCH_POOLS"] = ",".join(self.pools)
+        if service is Service.LLM_GATEWAY:
+            env["SYNTHBENCH_ADMIN_PORT"] = str(self.admin_port if instance.number == 1 else 0)
         if service is Service.EXECUTOR:
             env["SYNTHBENCH_ENGINES"] = ",".join(self.pools)
             env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
@@ -105,3 +113,18 @@ class Layout:
 def log_of(data: DataDir, name: str) -> Path:
     """A process's log file."""
     return data.logs / f"{name}.log"
+
+
+def provider_keys(models_file: str | None) -> set[str]:
+    """Environment variables that hold providers' keys, by a models.toml: the llm-gateway's alone.
+
+    A file that cannot be read names none; the gateway says what is wrong with it.
+    """
+    if not models_file:
+        return set()
+    try:
+        providers = as_object(tomllib.loads(Path(models_file).read_text("utf-8")).get("providers"))
+    except (OSError, ValueError):
+        return set()
+    names = {str(as_object(spec).get("api_key_env") or "") for spec in providers.values()} - {""}
+    return names | {f"{name}_FILE" for name in names}

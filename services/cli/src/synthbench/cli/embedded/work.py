@@ -50,7 +50,8 @@ class WorkLeft:
 
     async def _submissions(self) -> str:
         response = await self._http.get(
-            f"{self._layout.url(Service.SCHEDULER)}/v1/submissions", params={"state": "open", "limit": 1}
+            f"{self._layout.url(Service.SCHEDULER)}/v1/submissions",
+            params={"state": "open", "movable": True, "limit": 1},
         )
         response.raise_for_status()
         return "submissions are open" if response.json()["submissions"] else ""

@@ -1,6 +1,7 @@
 """The model, as an attempt sees it: the llm-gateway's OpenAI endpoint, with the attempt's key."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,21 @@ from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts.loose import as_count, as_list, as_object, parse_object
 from synthbench.contracts.records import Outcome, Timing, Usage
 from synthbench.contracts.steps import ModelCall, Step
-from synthbench.executor.domain.endings import InfraFailure, LimitReached
+from synthbench.executor.domain.endings import InfraFailure, LimitReached, OutOfMoney
 
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
 _RETRIED = (429, 500, 502, 503, 504)
 _CONNECT_SECONDS = 5.0
+_DEADLINE = "x-synthbench-deadline-seconds"
+_ASKED_BEFORE = "x-stainless-retry-count"
+"""As the official SDKs say it: recordings tell a question that is asked again from a new one."""
+_GRACE_SECONDS = 10.0
+_SAME = 0.01
+"""Seconds that do not matter: a pause to the end of our patience is within it."""
+_TIMED_OUT, _MOST = 504, 0.9
+"""A time-out is the model's own doing if most of the time passed while it was asked."""
+_NO_MONEY, _MONEY_TIED_UP = "budget_exhausted", "budget_tied_up"
 _LIMITS = {"cost_limit": Outcome.COST_LIMIT, "context_length_exceeded": Outcome.TOKEN_LIMIT}
 
 
@@ -65,7 +75,8 @@ class GatewayModel:
             timeout: seconds on the agent's clock that one answer may take.
 
         Raises:
-            LimitReached: the money, the context or the time is used up.
+            LimitReached: the attempt's own money, the context or the time is used up.
+            OutOfMoney: a budget that it shares is used up.
             InfraFailure: the gateway, or the provider behind it, does not answer properly.
         """
         base = {"model": self._route, "tools": tools}
@@ -100,38 +111,64 @@ class GatewayModel:
         )
 
     async def _post(self, request: dict[str, Any], timeout: float) -> tuple[httpx.Response, Timing]:  # noqa: ASYNC109 - as above
-        headers = {**current_trace(), "authorization": f"Bearer {self._key.get_secret_value() if self._key else ''}"}
-        began, pause, problem = monotonic(), _PAUSE_SECONDS, ""
+        headers = {
+            **current_trace(),
+            "authorization": f"Bearer {self._key.get_secret_value() if self._key else ''}",
+            _DEADLINE: f"{timeout:.3f}",
+        }
+        # The gateway keeps the deadline; if it does not even refuse in time, that is our failure.
+        limits = httpx.Timeout(timeout + _GRACE_SECONDS, connect=_CONNECT_SECONDS)
+        began, pause, failure = monotonic(), _PAUSE_SECONDS, InfraFailure()
+        asked = itertools.count()
         while True:
             sent = monotonic()
+            headers[_ASKED_BEFORE] = str(next(asked))
             try:
-                response = await self._client.post(
-                    self._url, json=request, headers=headers, timeout=httpx.Timeout(timeout, connect=_CONNECT_SECONDS)
-                )
-            except httpx.ReadTimeout as error:
-                raise LimitReached(Outcome.TIME_LIMIT, f"the model did not answer within {timeout:.0f} s") from error
+                response = await self._client.post(self._url, json=request, headers=headers, timeout=limits)
             except httpx.HTTPError as error:
-                problem = f"the llm-gateway does not answer: {str(error) or type(error).__name__}"
+                failure = InfraFailure(f"the llm-gateway does not answer: {str(error) or type(error).__name__}")
             else:
+                seconds, waited = monotonic() - sent, waited_seconds(response.headers)
                 if response.is_success:
-                    seconds = monotonic() - sent
-                    return response, Timing(model_seconds=seconds, waited_seconds=sent - began)
-                problem = _problem(response)
-            if monotonic() - began + pause > self._patience:
-                raise InfraFailure(problem)
+                    model_seconds = max(0.0, seconds - waited)
+                    return response, Timing(model_seconds=model_seconds, waited_seconds=sent - began + waited)
+                if response.status_code == _TIMED_OUT and seconds - waited >= timeout * _MOST:
+                    raise LimitReached(Outcome.TIME_LIMIT, f"the model did not answer within {timeout:.0f} s")
+                failure = _may_pass(response)
+                pause = max(pause, min(_retry_after(response.headers), self._patience - (monotonic() - began)))
+            if monotonic() - began + pause > self._patience + _SAME:
+                raise failure
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
 
 
-def _problem(response: httpx.Response) -> str:
-    """Say what a refusal means: an ending, a failure at once, or (by returning) something that may pass."""
+def _may_pass(response: httpx.Response) -> InfraFailure:
+    """Say what a refusal means: an ending, a failure at once, or (by returning) what it is if it does not pass."""
     details = as_object(parse_object(response.text).get("error"))
     code, message = str(details.get("code") or ""), str(details.get("message") or response.text[:200])
     if code in _LIMITS:
         raise LimitReached(_LIMITS[code], message)
+    if code == _NO_MONEY:
+        raise OutOfMoney(message)
+    if code == _MONEY_TIED_UP:
+        return OutOfMoney(message)
     if response.status_code not in _RETRIED:
         raise InfraFailure(f"the llm-gateway refused ({code or response.status_code}): {message}")
-    return f"the llm-gateway answered {response.status_code} ({code}): {message}"
+    return InfraFailure(f"the llm-gateway answered {response.status_code} ({code}): {message}")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds after which the gateway wants to be asked again; 0 where it does not say."""
+    given = headers.get("retry-after", "")
+    return float(given) if given.isdecimal() else 0.0
+
+
+def waited_seconds(headers: Mapping[str, str]) -> float:
+    """Seconds of a call that were the gateway's own waits: rate limits and pauses between tries."""
+    try:
+        return max(0.0, float(headers.get("x-synthbench-waited-seconds", "0")))
+    except ValueError:
+        return 0.0
 
 
 def usage_from(headers: Mapping[str, str], body: Mapping[str, Any]) -> Usage:

@@ -43,6 +43,10 @@ class InfraFailure(Exception):
     """We failed, not the agent: never graded, tried again."""
 
 
+class OutOfMoney(InfraFailure):
+    """A budget that this attempt shares with others is used up: nobody's failure. It goes on when there is money."""
+
+
 class Draining(Exception):
     """This process shall end: the attempt is given back between two steps."""
 

@@ -1,91 +1,221 @@
-"""The ledger: who may still spend, and what was spent. A call is admitted before and settled after."""
+"""The ledger: who may still spend, and what was spent (schema `ledger`)."""
 
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
+import psycopg
+from structlog.stdlib import BoundLogger
 
+from synthbench.chassis.bus import instance_name
+from synthbench.chassis.errors import one_line
 from synthbench.chassis.outbox import Outbox
+from synthbench.chassis.process import Chassis
+from synthbench.chassis.settle import is_outage
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.contracts.events import LlmCalled
+from synthbench.contracts.registry import Service
+from synthbench.llm_gateway.adapters.attempts import CHANNEL as ATTEMPTS
+from synthbench.llm_gateway.adapters.attempts import TRUST_SECONDS, OpenAttempts
+from synthbench.llm_gateway.adapters.replica import LEASE_SECONDS, Incarnation, Replica
+from synthbench.llm_gateway.adapters.settlement import NOBODY, Settlement
+from synthbench.llm_gateway.adapters.teller import Teller
+from synthbench.llm_gateway.domain.accounts import SHARED, Account, Caps, accounts_of, kind_of
+from synthbench.llm_gateway.domain.money import Reservation
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.storage.database import Connection, Database
-from synthbench.storage.queries import Queries
+from synthbench.llm_gateway.domain.slices import Standing
+from synthbench.storage.database import Database
 
-SQL = Queries.load("synthbench.llm_gateway.adapters")
+RECALL = "ledger_recall"
+_RECALL_SECONDS = 1.0
+_FIRST_PAUSE = 0.02
+_LISTEN_PAUSE = 0.5
+_ALIVE_SECONDS = 2.0
 
 
-class Ledger:
-    """Schema `ledger`."""
+@dataclass(frozen=True)
+class Held(Reservation):
+    """A reservation, and where it was made."""
 
-    def __init__(self, database: Database, outbox: Outbox, *, reservation_seconds: float) -> None:
+    incarnation: Incarnation
+    scopes: tuple[str, ...]
+    """Accounts where money was set aside."""
+    charged: tuple[str, ...]
+    """Accounts that the cost is counted on."""
+
+
+class PostgresLedger:
+    """`Ledger` on Postgres: slices of budgets in this process' hand, calls written down many at once.
+
+    Args:
+        chassis: logs, stops, and runs what goes on beside calls.
+        database: of schema `ledger`.
+        outbox: for `llm.called` and `budget.exhausted`.
+        caps: the deployment's own budgets.
+        lease_seconds: silence after which a replica is taken for dead.
+        trust_seconds: how long an attempt is believed to be open without asking.
+    """
+
+    def __init__(
+        self,
+        chassis: Chassis,
+        database: Database,
+        outbox: Outbox,
+        caps: Caps,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        trust_seconds: float = TRUST_SECONDS,
+    ) -> None:
+        log: BoundLogger = chassis.log
+        self._chassis = chassis
         self._database = database
-        self._outbox = outbox
-        self._seconds = reservation_seconds
+        self._caps = caps
+        self._log = log
+        self._replica = Replica(database, instance_name(Service.LLM_GATEWAY), log, lease_seconds=lease_seconds)
+        self._attempts = OpenAttempts(database, trust_seconds=trust_seconds)
+        self._teller = Teller(database, outbox, self._replica, log)
+        self._settlement = Settlement(database, outbox, log)
+        self._recalls: set[asyncio.Task[None]] = set()
 
-    async def admit(self, claims: AttemptClaims, call_id: UUID, cost_microusd: int) -> None:
-        """Check that the attempt is the newest and open, and set the money aside that the call may cost.
+    async def start(self) -> None:
+        """Join the replicas, and keep up with them."""
+        await self._replica.join()
+        self._chassis.task("ledger", self._replica.live(self._chassis.stop))
+        self._chassis.task("ledger notifications", self._listen())
+
+    async def close(self) -> None:
+        """Write what is left, and give all money back."""
+        await self._settlement.drain(5.0)
+        await self._replica.leave()
+
+    @property
+    def replicas(self) -> int:
+        """How many gateways live, this one included."""
+        return self._replica.count
+
+    async def admit(self, claims: AttemptClaims, call_id: UUID, estimate_microusd: int, *, last: bool = True) -> Held:
+        """See `Ledger`."""
+        await self._attempts.check(claims)
+        accounts = accounts_of(claims, self._caps, datetime.now(UTC))
+        charged = tuple(account.scope for account in accounts)
+        if not estimate_microusd:
+            self._replica.now.purse.on_their_way += 1
+            return Held(call_id, claims, 0, self._replica.now, (), charged)
+        deadline, pause = asyncio.get_running_loop().time() + _RECALL_SECONDS, _FIRST_PAUSE
+        while True:
+            mine = self._replica.now
+            scopes = mine.purse.reserve(accounts, estimate_microusd)
+            if scopes is not None:
+                return Held(call_id, claims, estimate_microusd, mine, scopes, charged)
+            short = mine.purse.short(accounts, estimate_microusd)
+            standings = await self._teller.lease(claims, short, estimate_microusd, last=last)
+            blocked = self._blocked(mine, short, standings, estimate_microusd)
+            if not blocked:
+                continue
+            if asyncio.get_running_loop().time() > deadline:
+                raise _tied_up(blocked[0], standings[blocked[0]], estimate_microusd)
+            await self._teller.recall(blocked)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _RECALL_SECONDS / 4)
+
+    def _blocked(
+        self, mine: Incarnation, short: list[Account], standings: Mapping[str, Standing], need: int
+    ) -> list[str]:
+        """Return the accounts that are still short of money, if it may come back.
 
         Raises:
-            Refusal: the attempt is over, or the call could pass its cap or the submission's.
+            Refusal: 402, it cannot.
         """
-        async with self._database.transaction() as connection:
-            scope = {"rollout_id": claims.rollout_id, "attempt": claims.attempt}
-            row = await (await connection.execute(SQL["see_attempt"], scope)).fetchone()
-            assert row is not None
-            if row["closed"] and row["attempt"] == claims.attempt:
-                raise Refusal(403, "attempt_closed", f"attempt {claims.attempt} is closed")
-            if row["attempt"] > claims.attempt:
-                raise Refusal(403, "attempt_closed", f"attempt {claims.attempt} was followed by {row['attempt']}")
-            if cost_microusd:
-                await self._reserve(connection, claims, call_id, cost_microusd)
+        for account in short:
+            standing = standings.get(account.scope)
+            if standing is not None and standing.used_up(need):
+                raise _used_up(account.scope, standing, need)
+        return [
+            account.scope
+            for account in short
+            if (found := standings.get(account.scope)) is not None
+            and found.cap is not None
+            and mine.purse.idle(account.scope) < need
+        ]
 
-    async def _reserve(self, connection: Connection, claims: AttemptClaims, call_id: UUID, cost: int) -> None:
-        submission, attempt = scopes(claims)
-        for scope in sorted((submission, attempt)):
-            await connection.execute(SQL["open_spend"], {"scope": scope})
-        rows = await (await connection.execute(SQL["lock_spend"], {"scopes": [submission, attempt]})).fetchall()
-        spent = {row["scope"]: row["cost_microusd"] for row in rows}
-        names = {"submission": submission, "attempt": attempt}
-        reserved = await (await connection.execute(SQL["reserved"], names)).fetchone()
-        assert reserved is not None
-        for what, scope, cap in (
-            ("attempt", attempt, claims.max_cost_microusd),
-            ("submission", submission, claims.submission_cost_microusd),
-        ):
-            if spent[scope] + reserved[what] + cost > cap:
-                raise Refusal(
-                    402,
-                    "cost_limit",
-                    f"the {what}'s cap is {cap / 1e6:.4f} USD; {spent[scope] / 1e6:.4f} are spent, "
-                    f"{reserved[what] / 1e6:.4f} reserved, and this call could cost {cost / 1e6:.4f}",
-                )
-        values = {**names, "call_id": call_id, "cost": cost, "seconds": self._seconds}
-        await connection.execute(SQL["reserve"], values)
+    async def release(self, reservation: Reservation) -> None:
+        """See `Ledger`."""
+        assert isinstance(reservation, Held)
+        reservation.incarnation.purse.settle(reservation.scopes, reservation.microusd, 0)
 
-    async def settle(self, claims: AttemptClaims, event: LlmCalled) -> None:
-        """Write the call down, count its cost, give the reservation back, and announce it."""
-        row = {
-            **event.model_dump(include={"call_id", "submission_id", "campaign", "rollout_id", "attempt", "route"}),
-            **event.model_dump(include={"provider", "model", "outcome", "status", "started_at"}),
-            "usage": Jsonb(event.usage.to_dict()),
-            "cost_microusd": event.usage.cost_microusd,
-            "cost_known": event.usage.cost_known,
-            "latency": event.latency_seconds,
-        }
-        async with self._database.transaction() as connection:
-            await connection.execute(SQL["release"], {"call_id": event.call_id})
-            if event.usage.cost_microusd:
-                for scope in sorted(scopes(claims)):
-                    await connection.execute(SQL["add_spend"], {"scope": scope, "cost": event.usage.cost_microusd})
-            await connection.execute(SQL["insert_call"], row)
-            await self._outbox.add(connection, event, id=event.call_id)
+    async def settle(self, reservation: Reservation, called: LlmCalled) -> None:
+        """See `Ledger`."""
+        assert isinstance(reservation, Held)
+        purse, cost = reservation.incarnation.purse, called.usage.cost_microusd
+        purse.settle(reservation.scopes, reservation.microusd, cost)
+        replica = reservation.incarnation.replica
+        charges = [(scope, replica if scope in reservation.scopes else NOBODY) for scope in reservation.charged]
+        await self._settlement.write(called, charges, lambda: purse.written(reservation.scopes, cost))
 
-    async def close(self, rollout_id: UUID, attempt: int) -> None:
+    async def close_attempt(self, rollout_id: UUID, attempt: int) -> None:
         """The scheduler closed the attempt: its key is worth nothing from now on."""
-        async with self._database.transaction() as connection:
-            await connection.execute(SQL["close_attempt"], {"rollout_id": rollout_id, "attempt": attempt})
+        await self._attempts.close(rollout_id, attempt)
+
+    async def _listen(self) -> None:
+        """Hear what other replicas say, and know when that was interrupted."""
+        while not self._chassis.stop.is_set():
+            try:
+                await self._hear()
+            except psycopg.Error as error:
+                if not is_outage(error):
+                    raise
+                self._log.warning("ledger notifications interrupted", error=one_line(error))
+            self._attempts.distrust()
+            await asyncio.sleep(_LISTEN_PAUSE)
+
+    async def _hear(self) -> None:
+        dsn = self._database.dsn.get_secret_value()
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=5) as listener:
+            await listener.execute(f"listen {ATTEMPTS}; listen {RECALL}")
+            self._attempts.distrust()
+            while not self._chassis.stop.is_set():
+                async for notice in listener.notifies(timeout=_ALIVE_SECONDS):
+                    self._heard(notice)
+                await listener.execute("select 1")  # whether the other end is still there
+
+    def _heard(self, notice: psycopg.Notify) -> None:
+        if notice.channel == ATTEMPTS:
+            self._attempts.heard(notice.payload)
+            return
+        task = asyncio.create_task(self._recalled(notice.payload))
+        self._recalls.add(task)
+        task.add_done_callback(self._recalls.discard)
+
+    async def _recalled(self, scope: str) -> None:
+        try:
+            await self._replica.recalled(scope)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self._log.warning("could not answer a recall", scope=scope, error=one_line(error))
 
 
-def scopes(claims: AttemptClaims) -> tuple[str, str]:
-    """Names of the two accounts that a call is charged to."""
-    return str(claims.submission_id), f"{claims.rollout_id}/{claims.attempt}"
+def _used_up(scope: str, standing: Standing, need: int) -> Refusal:
+    assert standing.cap is not None
+    kind, _, name = scope.partition("/")
+    what = f"the {kind}'s cap" if kind in ("attempt", "submission") else f"the cap of {kind} {name}"
+    code = "budget_exhausted" if kind_of(scope) in SHARED else "cost_limit"
+    return Refusal(
+        402,
+        code,
+        f"{what} is {standing.cap / 1e6:.4f} USD; {standing.spent / 1e6:.4f} are spent, "
+        f"and this call could cost {need / 1e6:.4f}",
+    )
+
+
+def _tied_up(scope: str, standing: Standing, need: int) -> Refusal:
+    kind, _, name = scope.partition("/")
+    return Refusal(
+        429,
+        "budget_tied_up",
+        f"what is left of {kind} {name} is set aside for calls on their way ({standing.leased / 1e6:.4f} USD), "
+        f"and this one could cost {need / 1e6:.4f}; try again when they have ended",
+        retry_after=1.0,
+    )

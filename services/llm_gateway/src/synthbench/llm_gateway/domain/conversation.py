@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthbench.contracts.ids import uuid7
@@ -10,24 +10,24 @@ from synthbench.contracts.loose import as_list, as_object
 from synthbench.llm_gateway.domain.usage import estimate_tokens
 
 
-def turns_taken(request: dict[str, Any]) -> int:
+def turns_taken(request: Mapping[str, Any]) -> int:
     """How many turns the assistant has had."""
     return sum(as_object(message).get("role") == "assistant" for message in as_list(request.get("messages")))
 
 
-def tools_offered(request: dict[str, Any]) -> set[str]:
+def tools_offered(request: Mapping[str, Any]) -> set[str]:
     """Names of the functions that may be called."""
     functions = [as_object(as_object(tool).get("function")) for tool in as_list(request.get("tools"))]
     return {str(function["name"]) for function in functions if function.get("name")}
 
 
-def completion(model: str, request: dict[str, Any], text: str, calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def completion(model: str, request: Mapping[str, Any], text: str, calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Make an answer, with a usage that is estimated from the texts."""
     message: dict[str, Any] = {"role": "assistant", "content": text or None}
     if calls:
         message["tool_calls"] = list(calls)
-    prompt = estimate_tokens(json.dumps(request.get("messages", []), ensure_ascii=False))
-    answer = estimate_tokens(text + json.dumps(list(calls)))
+    prompt = estimate_tokens(len(json.dumps(request.get("messages", []), ensure_ascii=False)))
+    answer = estimate_tokens(len(text) + len(json.dumps(list(calls))))
     return {
         "id": f"chatcmpl-{uuid7().hex}",
         "object": "chat.completion",

@@ -1,70 +1,99 @@
-"""What a call costs: the operator's own table first, then `genai-prices`. Unknown is unknown, never free."""
+"""What a call costs: the operator's own prices first, then `genai-prices`. Unknown is unknown, never free."""
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from decimal import ROUND_UP, Decimal
-from pathlib import Path
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from synthbench.chassis.errors import SettingsError
 from synthbench.contracts.records import Usage
+from synthbench.llm_gateway.domain.catalogue import Model, Price
 
+if TYPE_CHECKING:
+    from genai_prices.types import ModelPrice
 
-@dataclass(frozen=True)
-class Price:
-    """US dollars for a million tokens."""
+Known = Callable[[str], Model]
+"""What the catalogue knows of a model."""
 
-    input: Decimal
-    output: Decimal
+_MILLION = 1_000_000
+_DAY = 86_400
 
 
 class Prices:
-    """Looks prices up."""
+    """Looks prices up.
 
-    def __init__(self, own: Mapping[str, Price]) -> None:
-        self._own = own
+    Args:
+        known: the catalogue's entry of a model; its prices win.
+    """
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
 
     def cost(self, model: str, usage: Usage) -> int | None:
         """Return the cost in millionths of a US dollar, rounded up; None where the price is unknown."""
-        own = self._own.get(model)
-        if own is not None:
-            return _microusd((own.input * usage.input_tokens + own.output * usage.output_tokens) / 1_000_000)
-        # PLC0415: a table of a few MB, only needed for real models.
-        from genai_prices import Usage as Tokens  # noqa: PLC0415 - a large table, for paid models only
-        from genai_prices import calc_price  # noqa: PLC0415 - a large table, for paid models only
+        entry = self._known(model)
+        if entry.prices is not None:
+            return _microusd(own_price(entry.prices, usage))
+        found = _listed(model, entry.name, int(time.time() // _DAY))
+        if found is None:
+            return None
+        return _microusd(own_price(found, usage) if isinstance(found, Price) else _tiered_price(found, usage))
 
-        tokens = Tokens(
-            input_tokens=usage.input_tokens,
-            cache_read_tokens=usage.cached_tokens or None,
-            output_tokens=usage.output_tokens,
-        )
-        provider, _, name = model.rpartition("/")
-        for reference, provider_id in ((model, None), (name, provider or None), (name, None)):
-            try:
-                return _microusd(calc_price(tokens, reference, provider_id=provider_id).total_price)
-            except LookupError:
-                continue
+
+def own_price(price: Price, usage: Usage) -> Decimal:
+    """US dollars by a price that names cached, written and reasoning tokens apart, where it does."""
+    plain = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
+    answer = max(0, usage.output_tokens - usage.reasoning_tokens)
+    cached = price.input if price.cached is None else price.cached
+    written = price.input if price.cache_write is None else price.cache_write
+    thought = price.output if price.reasoning is None else price.reasoning
+    read = price.input * plain + cached * usage.cached_tokens + written * usage.cache_write_tokens
+    return (read + price.output * answer + thought * usage.reasoning_tokens) / _MILLION
+
+
+@lru_cache(maxsize=1024)
+def _listed(model: str, name: str, day: int) -> "Price | ModelPrice | None":  # noqa: ARG001 - prices change by the day
+    """How `genai-prices` prices a model, found by its whole name, or by provider and name.
+
+    A price without tiers becomes one of ours: theirs takes 0.15 ms a call, twice for each call.
+    """
+    # PLC0415: a table of a few MB, only needed for real models.
+    from genai_prices import Usage as Tokens  # noqa: PLC0415 - a large table, for paid models only
+    from genai_prices import calc_price  # noqa: PLC0415 - a large table, for paid models only
+
+    provider, _, rest = model.rpartition("/")
+    for reference, provider_id in ((model, None), (name, None), (rest, provider or None), (rest, None)):
+        if not reference:
+            continue
+        try:
+            found = calc_price(Tokens(input_tokens=1, output_tokens=1), reference, provider_id=provider_id).model_price
+        except LookupError:
+            continue
+        return _plain(found) or found
+    return None
+
+
+def _plain(price: "ModelPrice") -> Price | None:
+    read, said = price.input_mtok, price.output_mtok
+    cached, written = price.cache_read_mtok, price.cache_write_mtok
+    if not isinstance(read, Decimal) or not isinstance(said, Decimal):
         return None
+    if not isinstance(cached, Decimal | None) or not isinstance(written, Decimal | None):
+        return None
+    return Price(input=read, output=said, cached=cached, cache_write=written)
+
+
+def _tiered_price(price: "ModelPrice", usage: Usage) -> Decimal:
+    from genai_prices import Usage as Tokens  # noqa: PLC0415 - as above
+
+    tokens = Tokens(
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=usage.cached_tokens or None,
+        cache_write_tokens=usage.cache_write_tokens or None,
+        output_tokens=usage.output_tokens,
+    )
+    return price.calc_price(tokens)["total_price"]
 
 
 def _microusd(dollars: Decimal) -> int:
-    return int((dollars * 1_000_000).to_integral_value(ROUND_UP))
-
-
-def load_prices(path: Path | None) -> Prices:
-    """Read the operator's table.
-
-    Raises:
-        SettingsError: it cannot be read, or a price is no number.
-    """
-    if path is None:
-        return Prices({})
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-        own = {
-            model: Price(Decimal(str(price["input"])), Decimal(str(price["output"])))
-            for model, price in content.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
-        raise SettingsError(f'SYNTHBENCH_PRICES_FILE {path}: {error}; write ["model"] with input and output') from error
-    return Prices(own)
+    return int((dollars * _MILLION).to_integral_value(ROUND_UP))

@@ -1,6 +1,4 @@
-"""Why a call is refused or failed, in OpenAI's error format."""
-
-from typing import Any
+"""Why a call was refused or failed. Each wire says it in its own error format."""
 
 
 class Refusal(Exception):
@@ -10,14 +8,13 @@ class Refusal(Exception):
         status: HTTP status.
         code: stable, for programs.
         message: one line, for people.
+        retry_after: seconds after which it may be worth asking again.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
-
-    def body(self) -> dict[str, Any]:
-        """As OpenAI's API says it."""
-        kind = "invalid_request_error" if self.status < 500 else "api_error"
-        return {"error": {"message": str(self), "type": kind, "param": None, "code": self.code}}
+        self.retry_after = retry_after
+        self.waited = 0.0
+        """Seconds of our own waits before it."""

@@ -1,44 +1,76 @@
 """Where answers come from: the Provider protocol, found by entry points `synthbench.providers`."""
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Protocol
+
+from pydantic import SecretStr
 
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.storage.artifacts import ArtifactStore
 
 GROUP = "synthbench.providers"
-UPSTREAM = "openai"
-"""The provider of every route that names no other."""
 
 
 @dataclass(frozen=True)
-class ProviderAnswer:
-    """A completion in OpenAI's format, as it came."""
+class Outgoing:
+    """One try, as a provider gets it."""
 
-    body: bytes
     model: str
-    """What really answered."""
+    """What the provider calls it; for local providers the whole name."""
+    request: Mapping[str, Any]
+    """In the provider's wire."""
+    body: bytes
+    """The same, encoded."""
+    stream: bool
+    claims: AttemptClaims
+    timeout: float
+    """Seconds for all of it."""
+    idle: float
+    """Seconds that a stream may be silent."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of the caller, for the same wire: versions and betas."""
+
+
+@dataclass
+class Incoming:
+    """What came back: a whole body, or pieces of a stream."""
+
+    status: int
+    body: bytes = b""
+    pieces: AsyncIterator[bytes] | None = None
+    """Raises TryFailed where the connection breaks."""
+
+    async def aclose(self) -> None:
+        """Give the connection back, or break it off where the stream is not over."""
 
 
 class Provider(Protocol):
-    """One way to get a completion."""
+    """One place that answers."""
 
     name: str
+    wire: str
+    """The wire it speaks: `openai` or `anthropic`."""
     free: bool
     """No money is involved."""
 
-    async def complete(self, request: dict[str, Any], claims: AttemptClaims) -> ProviderAnswer:
-        """Answer a chat completion request in OpenAI's format; its `model` is the route.
+    async def send(self, outgoing: Outgoing) -> Incoming:
+        """Make one try. A provider may answer a request for a stream with a whole body.
 
         Raises:
-            Refusal: no answer could be had.
+            TryFailed: no answer came.
+            Refusal: there is no such model here.
         """
         ...
 
     def models(self) -> list[str]:
-        """Routes that can be named; may be empty where only the upstream knows."""
+        """Models that can be named; may be empty where only the upstream knows."""
+        ...
+
+    async def check(self) -> None:
+        """Raise where it cannot answer now."""
         ...
 
     async def aclose(self) -> None:
@@ -46,14 +78,30 @@ class Provider(Protocol):
         ...
 
 
-def load_providers(settings: GatewaySettings, store: ArtifactStore) -> dict[str, Provider]:
-    """Make every installed provider that the settings ask for, by the first part of the routes it serves.
+@dataclass(frozen=True)
+class ProviderConfig:
+    """What a provider is made from."""
 
-    An entry point names a class with `make(settings, store)`, which returns None where it is not configured.
-    """
-    made: dict[str, Provider] = {}
-    for entry in entry_points(group=GROUP):
-        provider: Provider | None = entry.load().make(settings, store)
-        if provider is not None:
-            made[entry.name] = provider
-    return made
+    name: str
+    """First part of its models' names."""
+    base_url: str | None
+    key: SecretStr | None
+    settings: GatewaySettings
+    store: ArtifactStore
+
+
+class ProviderFactory(Protocol):
+    """What an entry point of the group names; its name is the `kind` in models.toml."""
+
+    def make(self, config: ProviderConfig) -> Provider:
+        """Make one.
+
+        Raises:
+            SettingsError: something is missing.
+        """
+        ...
+
+
+def factories() -> dict[str, ProviderFactory]:
+    """Every installed kind of provider."""
+    return {entry.name: entry.load() for entry in entry_points(group=GROUP)}

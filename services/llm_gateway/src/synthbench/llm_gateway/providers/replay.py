@@ -1,65 +1,78 @@
-"""Answers from a recorded trajectory: `replay/<name>` gives, turn by turn, what `<name>.json` recorded."""
+"""Answers from a stored trajectory: `replay/<name>` gives, turn by turn, what `<name>.json` holds.
+
+Every other `replay/<model>` answers from the recordings of that model's calls (`recording.py`).
+"""
 
 import asyncio
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthbench.contracts.attempt_key import AttemptClaims
+from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.contracts.steps import Step
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.llm_gateway.domain.conversation import completion, turns_taken
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.providers import ProviderAnswer
-from synthbench.llm_gateway.settings import GatewaySettings
-from synthbench.storage.artifacts import ArtifactStore
+from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 
-_PREFIX = "replay/"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 
 class ReplayProvider:
-    """Plays recorded answers back."""
+    """Plays the answers of a trajectory back."""
 
     name = "replay"
+    wire = "openai"
     free = True
 
     @classmethod
-    def make(cls, settings: GatewaySettings, store: ArtifactStore) -> "ReplayProvider":  # noqa: ARG003 - as in `load_providers`
-        """Always there; without a folder it knows no recording."""
-        return cls(settings.replay_folder)
+    def make(cls, config: ProviderConfig) -> "ReplayProvider":
+        """Always there; without a folder it knows no trajectory."""
+        return cls(config.settings.replay_folder)
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
-    async def complete(self, request: dict[str, Any], claims: AttemptClaims) -> ProviderAnswer:  # noqa: ARG002 - as in the protocol
-        """Answer turn k with the k-th recorded answer."""
-        route = str(request["model"])
-        steps = (await asyncio.to_thread(self._load, route.removeprefix(_PREFIX))).steps
+    def holds(self, route: str) -> bool:
+        """Whether there is a trajectory of this name."""
+        return self._path(route.removeprefix(REPLAY_PREFIX)) is not None
+
+    def _path(self, name: str) -> Path | None:
+        path = self._folder / f"{name}.json" if self._folder and _NAME.match(name) else None
+        return path if path is not None and path.is_file() else None
+
+    async def send(self, outgoing: Outgoing) -> Incoming:
+        """Answer turn k with the k-th answer of the trajectory."""
+        request, route = outgoing.request, outgoing.model
+        steps = (await asyncio.to_thread(self._load, route.removeprefix(REPLAY_PREFIX))).steps
         turn = turns_taken(request)
         if turn >= len(steps):
             raise Refusal(404, "replay_over", f"{route} has {len(steps)} turns, and turn {turn + 1} was asked for")
-        return ProviderAnswer(_recorded(steps[turn], route, request), route)
+        return Incoming(200, _recorded(steps[turn], route, request))
 
     def _load(self, name: str) -> Trajectory:
-        path = self._folder / f"{name}.json" if self._folder and _NAME.match(name) else None
-        if path is None or not path.is_file():
-            raise Refusal(404, "model_not_found", f"there is no recording {name!r}; set SYNTHBENCH_REPLAY_FOLDER")
+        path = self._path(name)
+        if path is None:
+            raise Refusal(404, "model_not_found", f"there is no trajectory {name!r}; set SYNTHBENCH_REPLAY_FOLDER")
         try:
             return Trajectory.model_validate_json(path.read_bytes())
         except ValueError as error:
-            raise Refusal(502, "upstream_garbage", f"the recording {name!r} is no trajectory") from error
+            raise Refusal(502, "upstream_garbage", f"{path} is no trajectory") from error
 
     def models(self) -> list[str]:
-        """Every recording."""
-        return sorted(_PREFIX + path.stem for path in self._folder.glob("*.json")) if self._folder else []
+        """Every trajectory."""
+        return sorted(REPLAY_PREFIX + path.stem for path in self._folder.glob("*.json")) if self._folder else []
+
+    async def check(self) -> None:
+        """Always there."""
 
     async def aclose(self) -> None:
         """Nothing is open."""
 
 
-def _recorded(step: Step, route: str, request: dict[str, Any]) -> bytes:
+def _recorded(step: Step, route: str, request: Mapping[str, Any]) -> bytes:
     if step.model_call and step.model_call.response:
         return step.model_call.response.encode()
     calls = [

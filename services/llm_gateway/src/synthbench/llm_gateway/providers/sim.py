@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from typing import Any
 
-from synthbench.contracts.attempt_key import AttemptClaims
+import orjson
+
 from synthbench.llm_gateway.domain.conversation import completion, tools_offered, turns_taken
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.providers import ProviderAnswer
-from synthbench.llm_gateway.settings import GatewaySettings
+from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 from synthbench.llm_gateway.sims import POLICIES, Player
 from synthbench.storage.artifacts import ArtifactStore, uri_of_digest
 from synthbench.storage.errors import ArtifactNotFound
@@ -22,23 +21,24 @@ class SimProvider:
     """Plays policies. All state is in the conversation, so any replica can answer any turn."""
 
     name = "sim"
+    wire = "openai"
     free = True
 
     @classmethod
-    def make(cls, settings: GatewaySettings, store: ArtifactStore) -> "SimProvider":
+    def make(cls, config: ProviderConfig) -> "SimProvider":
         """Always there."""
-        return cls(store, settings.sim_latency_ms)
+        return cls(config.store, config.settings.sim_latency_ms)
 
     def __init__(self, store: ArtifactStore, latency_ms: float) -> None:
         self._store = store
         self._latency = latency_ms / 1000
         self._packages: dict[str, TaskPackage] = {}
 
-    async def complete(self, request: dict[str, Any], claims: AttemptClaims) -> ProviderAnswer:
+    async def send(self, outgoing: Outgoing) -> Incoming:
         """Answer as the policy does in this turn. The task's solution is only looked at for a key that names a sim."""
-        route = str(request["model"])
+        request, claims, route = outgoing.request, outgoing.claims, outgoing.model
         policy = POLICIES.get(route.removeprefix(_PREFIX))
-        if policy is None or claims.route != route:
+        if policy is None or not claims.route.startswith(_PREFIX):
             raise Refusal(404, "model_not_found", f"there is no {route}; there are {', '.join(self.models())}")
         player = Player(await self._package(claims.task_digest), claims.seed, tools_offered(request))
         turns = await asyncio.to_thread(policy, player)
@@ -54,7 +54,7 @@ class SimProvider:
             }
             for index, (name, arguments) in enumerate(turn.calls)
         ]
-        return ProviderAnswer(json.dumps(completion(route, request, turn.text, calls)).encode(), route)
+        return Incoming(200, orjson.dumps(completion(route, request, turn.text, calls)))
 
     async def _package(self, digest: str) -> TaskPackage:
         if digest not in self._packages:
@@ -73,6 +73,9 @@ class SimProvider:
     def models(self) -> list[str]:
         """All policies."""
         return [_PREFIX + name for name in POLICIES]
+
+    async def check(self) -> None:
+        """Always there."""
 
     async def aclose(self) -> None:
         """Nothing is open."""

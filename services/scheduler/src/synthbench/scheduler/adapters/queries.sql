@@ -10,8 +10,10 @@ insert into rollouts (rollout_id, submission_id, campaign, body, pool, priority,
 values (%(rollout_id)s, %(submission_id)s, %(campaign)s, %(body)s, %(pool)s, %(priority)s, 'planned');
 
 -- name: lock_rollout
-select r.rollout_id, r.submission_id, r.campaign, r.body, r.state, r.attempts, s.max_cost_microusd
-from rollouts r join submissions s using (submission_id)
+select r.rollout_id, r.submission_id, r.campaign, r.body, r.state, r.attempts, s.max_cost_microusd,
+       c.cost_cap_microusd, coalesce(c.epoch, 0) as campaign_epoch,
+       paused(r.campaign, (r.body->>'simulated')::boolean) as paused
+from rollouts r join submissions s using (submission_id) left join campaigns c on c.campaign = r.campaign
 where r.rollout_id = %(rollout_id)s
 for update of r;
 
@@ -98,13 +100,15 @@ returning rollout_id, submission_id;
 select pool, count(*) as ready from rollouts where state = 'ready' group by pool;
 
 -- name: pools_waiting
-select distinct pool from rollouts where state = 'planned' and not_before <= now();
+select distinct pool from rollouts
+where state = 'planned' and not_before <= now() and paused(campaign, (body->>'simulated')::boolean) is null;
 
 -- name: take_planned
 update rollouts set state = 'ready', ready_count = ready_count + 1, changed_at = now()
 where rollout_id in (
     select rollout_id from rollouts
     where state = 'planned' and pool = %(pool)s and not_before <= now()
+      and paused(campaign, (body->>'simulated')::boolean) is null
     order by priority, created_at, rollout_id
     limit %(limit)s
     for update skip locked)
@@ -127,12 +131,20 @@ select s.submission_id, s.campaign, s.state, s.task, s.pool, s.errors, s.created
 from submissions s
 where (%(state)s::text is null or s.state = %(state)s)
   and (%(campaign)s::text is null or s.campaign = %(campaign)s)
+  and (not %(movable)s or exists (
+      select 1 from rollouts r where r.submission_id = s.submission_id and r.state not in ('curated', 'failed', 'cancelled')
+      and (r.state not in ('planned', 'ready') or paused(r.campaign, (r.body->>'simulated')::boolean) is null)))
 order by s.created_at desc, s.submission_id
 limit %(limit)s;
 
 -- name: find_submission
-select submission_id, campaign, state, task, pool, errors, body, max_cost_microusd, created_at, finished_at
-from submissions where submission_id = %(submission_id)s;
+select s.submission_id, s.campaign, s.state, s.task, s.pool, s.errors, s.body, s.max_cost_microusd, s.created_at,
+       s.finished_at,
+       (select max(paused(r.campaign, (r.body->>'simulated')::boolean)) from rollouts r
+        where r.submission_id = s.submission_id and r.state in ('planned', 'ready')
+          and not exists (select 1 from rollouts q where q.submission_id = s.submission_id and q.state = 'running')
+       ) as paused
+from submissions s where s.submission_id = %(submission_id)s;
 
 -- name: rollouts_of
 select rollout_id, state, attempts, pool, (body->>'sample')::int as sample, changed_at
@@ -203,3 +215,49 @@ order by r.changed_at limit 100;
 
 -- name: touch_rollout
 update rollouts set changed_at = now() where rollout_id = %(rollout_id)s;
+
+-- name: unready
+update rollouts set state = 'planned', changed_at = now() where rollout_id = %(rollout_id)s and state = 'ready';
+
+-- name: excuse_attempt
+update attempts set released = true where rollout_id = %(rollout_id)s and attempt = %(attempt)s;
+
+-- name: set_campaign_cap
+-- A greater cap lets a campaign go on that its cap had stopped.
+insert into campaigns as c (campaign, cost_cap_microusd, epoch) values (%(campaign)s, %(cap)s, 1)
+on conflict (campaign) do update set
+    cost_cap_microusd = excluded.cost_cap_microusd,
+    epoch = c.epoch + 1,
+    paused_at = case when excluded.cost_cap_microusd > c.cost_cap_microusd then null else c.paused_at end
+where c.cost_cap_microusd is distinct from excluded.cost_cap_microusd;
+
+-- name: pause_campaign
+-- The budgets of the calendar have no epoch here: what was said of them before all went on again is old, and of two the
+-- one that lasts longer pauses.
+insert into campaigns as c (campaign, epoch, paused_at, paused_until, reason)
+values (%(campaign)s, %(epoch)s, now(), %(until)s, %(reason)s)
+on conflict (campaign) do update set
+    paused_at = now(), paused_until = excluded.paused_until, reason = excluded.reason
+where case when c.campaign = '*' then %(said_at)s > coalesce(c.resumed_at, '-infinity')
+                                  and (c.paused_at is null or c.paused_until < excluded.paused_until)
+           else c.epoch <= excluded.epoch end;
+
+-- name: resume_campaign
+insert into campaigns as c (campaign, cost_cap_microusd, epoch)
+select %(campaign)s, %(cap)s, 1
+where %(campaign)s = '*' or exists (select 1 from submissions where campaign = %(campaign)s)
+on conflict (campaign) do update set
+    cost_cap_microusd = coalesce(excluded.cost_cap_microusd, c.cost_cap_microusd),
+    epoch = c.epoch + 1, paused_at = null, resumed_at = now(), reason = ''
+returning campaign, cost_cap_microusd, epoch;
+
+-- name: list_campaigns
+select coalesce(c.campaign, s.campaign) as campaign, c.cost_cap_microusd, coalesce(c.epoch, 0) as epoch,
+       case when c.paused_at is not null and (c.paused_until is null or c.paused_until > now()) then c.paused_at end
+           as paused_at,
+       c.paused_until, coalesce(c.reason, '') as reason, coalesce(s.submissions, 0) as submissions,
+       coalesce(s.open, 0) as open
+from campaigns c full join (
+    select campaign, count(*) as submissions, count(*) filter (where state = 'open') as open
+    from submissions group by campaign) s using (campaign)
+order by 1;

@@ -34,6 +34,10 @@ class LockedRollout:
     lease_started: bool = False
     released: bool = False
     """Whether the executor of the open attempt gave it back."""
+    paused: str = ""
+    """Why nothing of its campaign may run now."""
+    campaign_cost_microusd: int | None = None
+    campaign_epoch: int = 0
 
 
 class SchedulerStore:
@@ -101,6 +105,8 @@ class SchedulerTransaction:
             return False
         if rejected or task is None:
             return True
+        if wanted.campaign_cost_microusd is not None:
+            await self.execute("set_campaign_cap", campaign=wanted.campaign, cap=wanted.campaign_cost_microusd)
         async with self._connection.cursor() as cursor:
             await cursor.executemany(
                 SQL["insert_rollout"],
@@ -145,6 +151,9 @@ class SchedulerTransaction:
             lease=lease,
             lease_started=bool(open_attempts and open_attempts[0]["started_at"]),
             released=bool(open_attempts and open_attempts[0]["released"]),
+            paused=row["paused"] or "",
+            campaign_cost_microusd=row["cost_cap_microusd"],
+            campaign_epoch=row["campaign_epoch"],
         )
 
 

@@ -100,11 +100,12 @@ def decide_close(
     cancelled: bool,
     pause: float,
     released: bool = False,
+    released_pause: float = 0.0,
 ) -> CloseDecision:
     """Decide how an attempt that ended with `outcome` is closed.
 
     A failure of ours is tried again with a pause that doubles, at most `max_attempts` times; it is never graded. An
-    attempt that a draining executor gave back is no failure.
+    attempt that a draining executor gave back is no failure, nor is one for which a shared budget had no more money.
 
     Args:
         outcome: as it is reported, or `infra_error` for a lease that ran out.
@@ -113,7 +114,8 @@ def decide_close(
         max_attempts: failures after which it is given up.
         cancelled: whether the rollout was cancelled meanwhile.
         pause: seconds before the second attempt.
-        released: whether its executor gave it back.
+        released: whether its executor gave it back, or money ran out: no failure.
+        released_pause: seconds before the attempt after one that was no failure.
     """
     if cancelled or outcome is Outcome.CANCELLED:
         return CloseDecision(
@@ -122,7 +124,9 @@ def decide_close(
     if outcome.gradable:
         return CloseDecision(outcome, counted=True, state=RolloutState.CLOSED, reason=detail)
     if released:
-        return CloseDecision(outcome, counted=False, state=RolloutState.PLANNED, retry_after=0.0, reason=detail)
+        return CloseDecision(
+            outcome, counted=False, state=RolloutState.PLANNED, retry_after=released_pause, reason=detail
+        )
     if failures + 1 < max_attempts:
         return CloseDecision(
             outcome, counted=False, state=RolloutState.PLANNED, retry_after=pause * 2**failures, reason=detail

@@ -1,0 +1,107 @@
+"""`campaigns list|resume|digest`."""
+
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from synthbench.cli import console
+from synthbench.cli.client import StackClient
+from synthbench.cli.errors import CliError
+from synthbench.cli.session import session
+from synthbench.contracts.campaign_digest import campaign_digest, rollout_digest
+from synthbench.contracts.loose import as_list, as_object
+
+app = App(name="campaigns", help="Campaigns: their budgets, and what they made.")
+
+_MICRO = 1_000_000
+_EVERYTHING = "*"
+
+
+@app.command(name="list")
+async def list_campaigns(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List campaigns with their budgets, and why they pause; `*` is all that cost money.
+
+    Args:
+        json: Print them as JSON.
+    """
+    async with session() as client:
+        campaigns, budgets = await _campaigns(client), await _budgets(client)
+    rows = [{**campaign, **budgets.get(f"campaign/{campaign['campaign']}", {})} for campaign in campaigns]
+    if json:
+        console.show_json(rows)
+        return
+    console.table(
+        ["campaign", "open", "spent", "budget", "paused"],
+        [[row["campaign"], str(row["open"]), _usd(row.get("spent_microusd", 0)), _usd(row["cost_cap_microusd"]),
+          row["reason"] if row["paused_at"] else ""] for row in rows],
+    )  # fmt: skip
+
+
+@app.command
+async def resume(name: str, /, *, max_cost_usd: float | None = None) -> None:
+    """Let a paused campaign go on.
+
+    Args:
+        name: Of the campaign; `*` for a day's or a month's budget, whose limit is a setting of the llm-gateway.
+        max_cost_usd: The campaign's new budget, over everything that it spent before and will spend.
+    """
+    cap = None if max_cost_usd is None else round(max_cost_usd * _MICRO)
+    async with session() as client:
+        path = f"/v1/campaigns/{name}/resume"
+        found = await client.find(path, service="scheduler", params={"max_cost_microusd": cap}, method="POST")
+    if found is None:
+        raise CliError(f"there is no campaign {name}; `synth-bench campaigns list` shows what there is")
+    console.say(f"{name} goes on; its budget is {_usd(found['cost_cap_microusd'])}")
+
+
+@app.command
+async def digest(name: str, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Print the canonical digest of a campaign: equal where the same agents did the same, as in a replay.
+
+    Args:
+        name: Of the campaign.
+        json: Print it as JSON, with the digest of every rollout.
+    """
+    async with session() as client:
+        rollouts = [await _digest_of(client, entry) async for entry in client.trajectories(campaign=name, counted=True)]
+        is_open = any(one["campaign"] == name and one["open"] for one in await _campaigns(client))
+    if not rollouts:
+        raise CliError(f"campaign {name} has no trajectories; `synth-bench campaigns list` shows what there is")
+    if is_open:
+        console.say(f"{name} is not finished: this is the digest of what counts so far")
+    found = campaign_digest(one["digest"] for one in rollouts)
+    if json:
+        rollouts.sort(key=lambda one: (one["task"], one["route"], one["sample"], one["digest"]))
+        console.show_json({"campaign": name, "digest": found, "rollouts": rollouts})
+    else:
+        console.out.print(f"{found}  {name}, {len(rollouts)} rollouts", markup=False, soft_wrap=True)
+
+
+async def _digest_of(client: StackClient, entry: dict[str, Any]) -> dict[str, Any]:
+    trajectory = await client.stored(entry)
+    rollout = trajectory.rollout
+    return {
+        "task": rollout.task.name,
+        "route": rollout.route,
+        "sample": rollout.sample,
+        "trajectory": str(trajectory.trajectory_id),
+        "digest": rollout_digest(trajectory),
+    }
+
+
+async def paused_campaigns(client: StackClient) -> list[dict[str, Any]]:
+    """Return campaigns that pause, with the reason."""
+    return [one for one in await _campaigns(client) if one["paused_at"]]
+
+
+async def _campaigns(client: StackClient) -> list[dict[str, Any]]:
+    return as_list(as_object(await client.find("/v1/campaigns", service="scheduler")).get("campaigns"))
+
+
+async def _budgets(client: StackClient) -> dict[str, dict[str, Any]]:
+    found = as_object(await client.find("/v1/budgets", service="llm_gateway"))
+    return {str(one["scope"]): one for one in as_list(found.get("budgets"))}
+
+
+def _usd(microusd: int | None) -> str:
+    return "" if microusd is None else console.money(microusd)

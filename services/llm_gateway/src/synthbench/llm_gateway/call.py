@@ -1,0 +1,65 @@
+"""A call, and one try of it, while they are under way."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+from uuid import UUID
+
+from synthbench.contracts.attempt_key import AttemptClaims
+from synthbench.contracts.records import Usage
+from synthbench.llm_gateway.caller import Caller
+from synthbench.llm_gateway.domain.asked import Asked
+from synthbench.llm_gateway.domain.outgoing import Prepared
+from synthbench.llm_gateway.providers import Provider
+from synthbench.llm_gateway.recording import Tape
+from synthbench.llm_gateway.wires import Wire
+
+
+@dataclass
+class Call:
+    """What the caller sees as one call."""
+
+    request_id: UUID
+    claims: AttemptClaims
+    asked: Asked
+    wire: Wire
+    caller: Caller
+    route: str
+    deadline: float
+    """Of the monotonic clock."""
+    began: float = field(default_factory=monotonic)
+    waited: float = 0.0
+    """Seconds before the newest try: pauses, limits, tries that failed. Not the model's doing."""
+    last: bool = True
+    """Whether no other model follows the newest try where money is short."""
+    patience: float = 0.0
+    """Seconds that the newest try may wait for the limits of its model and provider."""
+    tokens: int = 0
+    """That it may use at most, roughly."""
+    tries: int = 0
+    used: int | None = None
+    """Tokens of the newest try; None where nobody knows."""
+
+
+@dataclass
+class Try:
+    """One try, as it is written down."""
+
+    call: Call
+    number: int
+    call_id: UUID
+    provider: Provider
+    wire: Wire
+    name: str
+    model: str
+    why: str
+    prepared: Prepared
+    tape: Tape
+    began: float = field(default_factory=monotonic)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    answered_by: str = ""
+    counted: Usage | None = None
+    """What the provider says it used."""
+    characters: int = 0
+    first_token: float | None = None
+    dropped: list[str] = field(default_factory=list[str])

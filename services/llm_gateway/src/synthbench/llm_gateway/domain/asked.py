@@ -1,0 +1,28 @@
+"""What a caller asks, as far as the gateway must know it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, read once."""
+
+    wire: str
+    """The caller's: `openai` or `anthropic`."""
+    model: str
+    """What it names: a route or a model; empty for the key's own route."""
+    body: bytes
+    """As it came."""
+    request: Mapping[str, Any]
+    """The same, parsed."""
+    stream: bool
+    answer_tokens: int
+    """Wanted at most; 0 where it does not say."""
+    input_tokens: int
+    """Roughly."""
+    tools: bool
+    vision: bool
+    wants_usage: bool = True
+    """Whether a stream shall end with a usage (OpenAI's `stream_options.include_usage`)."""

@@ -1,0 +1,156 @@
+"""What a failed try means: for the caller, for the next try, and for the money. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from synthbench.contracts.loose import as_object, parse_object
+from synthbench.llm_gateway.domain.catalogue import FallbackOn
+from synthbench.llm_gateway.domain.refusal import Refusal
+
+_TOO_MANY, _TIMEOUT = 429, 408
+_CONTEXT_WORDS = ("maximum context length", "prompt is too long", "context window", "context_length")
+_QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
+_STATUS_OF = {
+    "invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403,
+    "not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429,
+    "insufficient_quota": 429, "timeout_error": 504, "overloaded_error": 529,
+}  # fmt: skip
+"""Where an error comes inside of an answer, its type stands for the status that it would have had."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One try that gave no answer."""
+
+    refusal: Refusal
+    again: bool
+    """Whether the same model may be asked again."""
+    fallback: FallbackOn | None
+    """Why another model may do better; None where the request itself is at fault."""
+    unknown: bool = False
+    """The provider may have done the work, and may bill it."""
+    breaks: bool = False
+    """Counts against the model's circuit breaker."""
+    retry_after: float | None = None
+
+
+class TryFailed(Exception):
+    """Carries a failure up to where the next try is decided."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure.refusal))
+        self.failure = failure
+
+
+def of_status(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Failure:
+    """Read a provider's refusal. Its key is our business, never the caller's."""
+    parsed = parse_object(body)
+    error = as_object(parsed.get("error"))
+    code = str(error.get("code") or error.get("type") or "")
+    text = str(error.get("message") or body[:300].decode("utf-8", errors="replace")).replace("\n", " ")
+    wait = retry_after(headers, now)
+    if status in (401, 402, 403, 404):
+        return _misconfigured(status, text)
+    if status == _TOO_MANY:
+        refusal = Refusal(429, "upstream_rate_limit", f"the provider limits the rate: {text}", retry_after=wait or 1.0)
+        return Failure(refusal, again=code not in _QUOTA, fallback=FallbackOn.RATE_LIMIT, retry_after=wait)
+    if status >= 500 or status == _TIMEOUT:
+        refusal = Refusal(502, "upstream_status", f"the provider answers {status}: {text}", retry_after=wait)
+        return Failure(refusal, again=True, fallback=FallbackOn.ERROR, breaks=True, retry_after=wait)
+    if status == 413 or code == "context_length_exceeded" or any(word in text.lower() for word in _CONTEXT_WORDS):
+        refusal = Refusal(400, "context_length_exceeded", f"the provider refuses the request: {text}")
+        return Failure(refusal, again=False, fallback=FallbackOn.CONTEXT)
+    if status < 400:
+        refusal = Refusal(502, "upstream_garbage", f"the provider answers {status}, which is no answer")
+        return Failure(refusal, again=False, fallback=FallbackOn.ERROR, breaks=True)
+    refusal = Refusal(status, code or "upstream_refused", f"the provider refuses the request: {text}")
+    return Failure(refusal, again=False, fallback=None)
+
+
+def _misconfigured(status: int, text: str) -> Failure:
+    """The deployment is at fault: its key, its account, or the model's name. Another model may be set up better."""
+    refusal = Refusal(403, "upstream_credentials", f"the provider refuses this deployment's key ({status}): {text}")
+    if status == 404:
+        refusal = Refusal(404, "model_not_found", f"the provider knows no such model: {text}")
+    return Failure(refusal, again=False, fallback=FallbackOn.ERROR)
+
+
+def said_within(said: Mapping[str, Any], now: datetime) -> Failure:
+    """Read an error that comes with status 200: in a stream that began, or in place of an answer.
+
+    Args:
+        said: the object with the `error`; its `code` may be a status (OpenRouter), its `type` may name one (Anthropic).
+        now: as in `of_status`.
+    """
+    error = as_object(said.get("error"))
+    code = error.get("code")
+    status = code if isinstance(code, int) else _STATUS_OF.get(str(error.get("type") or code), 500)
+    found = of_status(status if 400 <= status < 600 else 500, {}, orjson.dumps(said), now)
+    return replace(found, unknown=True)
+
+
+def unreachable(reason: str) -> Failure:
+    """No connection was made: nothing was sent, and nothing is billed."""
+    refusal = Refusal(502, "upstream_unreachable", f"the provider cannot be reached: {reason}", retry_after=1.0)
+    return Failure(refusal, again=True, fallback=FallbackOn.ERROR, breaks=True)
+
+
+def reset(reason: str) -> Failure:
+    """The connection broke after the request was sent."""
+    refusal = Refusal(502, "upstream_reset", f"the provider broke the connection: {reason}", retry_after=1.0)
+    return Failure(refusal, again=True, fallback=FallbackOn.ERROR, unknown=True, breaks=True)
+
+
+def timed_out(what: str) -> Failure:
+    """The provider is too slow, or hangs."""
+    refusal = Refusal(504, "upstream_timeout", f"the provider did not answer in time: {what}")
+    return Failure(refusal, again=True, fallback=FallbackOn.ERROR, unknown=True, breaks=True)
+
+
+def garbage(what: str) -> Failure:
+    """The provider answered with something that is no answer."""
+    refusal = Refusal(502, "upstream_garbage", what)
+    return Failure(refusal, again=True, fallback=FallbackOn.ERROR, unknown=True, breaks=True)
+
+
+def broken_stream(what: str) -> Failure:
+    """A stream ended without its end mark: what came of it was not all."""
+    refusal = Refusal(502, "broken_stream", f"the provider's stream broke off: {what}")
+    return Failure(refusal, again=True, fallback=FallbackOn.ERROR, unknown=True, breaks=True)
+
+
+def caller_gone() -> Failure:
+    """Nobody waits for the rest of the stream; the provider bills what it did."""
+    refusal = Refusal(499, "caller_gone", "the caller closed the connection")
+    return Failure(refusal, again=False, fallback=None, unknown=True)
+
+
+def refused(refusal: Refusal) -> Failure:
+    """A local provider, the ledger or a limit said no."""
+    fallback = None
+    if refusal.code in ("unknown_price", "model_not_found", "circuit_open", "not_recorded"):
+        fallback = FallbackOn.ERROR
+    if refusal.status == _TOO_MANY:
+        fallback = FallbackOn.RATE_LIMIT
+    if refusal.code in ("cost_limit", "budget_exhausted", "budget_tied_up"):
+        fallback = FallbackOn.BUDGET
+    return Failure(refusal, again=False, fallback=fallback)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that the provider asks for: `retry-after-ms`, or `retry-after` as seconds or as a date (RFC 9110)."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        return seconds if 0 <= seconds < float("inf") else None
+    try:
+        return max(0.0, (parsedate_to_datetime(headers.get("retry-after", "")) - now).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,138 @@
+"""Answers, from one format to the other. Pure."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from synthbench.contracts.ids import uuid7
+from synthbench.contracts.loose import as_count, as_list, as_object
+from synthbench.llm_gateway.domain.translate.from_openai import arguments_of
+
+FINISH = {
+    "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",
+    "refusal": "content_filter", "model_context_window_exceeded": "length",
+}  # fmt: skip
+STOP = {
+    "stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use",
+    "content_filter": "refusal",
+}  # fmt: skip
+
+
+def openai_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Anthropic's message as a chat completion, and the names of what did not carry over."""
+    dropped: list[str] = []
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for block in map(as_object, as_list(answer.get("content"))):
+        match block.get("type"):
+            case "text":
+                texts.append(str(block.get("text", "")))
+                if block.get("citations"):
+                    dropped.append("response.content.text.citations")
+            case "tool_use":
+                function = {"name": block.get("name"), "arguments": orjson.dumps(block.get("input") or {}).decode()}
+                calls.append({"id": block.get("id"), "type": "function", "function": function})
+            case "thinking":
+                thoughts.append(str(block.get("thinking", "")))
+                dropped.append("response.content.thinking.signature")
+            case kind:
+                dropped.append(f"response.content.{kind}")
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None, "refusal": None}
+    if thought := "".join(thoughts):  # empty where the provider keeps its thinking to itself
+        message["reasoning_content"] = thought
+    if calls:
+        message["tool_calls"] = calls
+    if answer.get("stop_sequence"):
+        dropped.append("response.stop_sequence")
+    made = {
+        "id": f"chatcmpl-{answer.get('id') or uuid7().hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": answer.get("model", ""),
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason(answer), "logprobs": None}],
+        "usage": openai_usage_of(as_object(answer.get("usage"))),
+    }
+    return made, list(dict.fromkeys(dropped))
+
+
+def finish_reason(stopped: Mapping[str, Any]) -> str:
+    """OpenAI's word for Anthropic's `stop_reason`."""
+    return FINISH.get(str(stopped.get("stop_reason")), "stop")
+
+
+def openai_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """Anthropic's usage in OpenAI's words: cached tokens are inside the prompt."""
+    read, written = as_count(usage.get("cache_read_input_tokens")), as_count(usage.get("cache_creation_input_tokens"))
+    given, answered = as_count(usage.get("input_tokens")) + read + written, as_count(usage.get("output_tokens"))
+    made: dict[str, Any] = {
+        "prompt_tokens": given,
+        "completion_tokens": answered,
+        "total_tokens": given + answered,
+    }
+    if read or written:
+        made["prompt_tokens_details"] = {"cached_tokens": read, "cache_write_tokens": written}
+    if thought := as_count(as_object(usage.get("output_tokens_details")).get("thinking_tokens")):
+        made["completion_tokens_details"] = {"reasoning_tokens": thought}
+    return made
+
+
+def anthropic_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A chat completion as Anthropic's message, and the names of what did not carry over."""
+    dropped: list[str] = []
+    choices = [as_object(choice) for choice in as_list(answer.get("choices"))]
+    choice = choices[0] if choices else {}
+    message = as_object(choice.get("message"))
+    if answer.get("system_fingerprint"):
+        dropped.append("response.system_fingerprint")
+    dropped += lost_beside(choice, message)
+    content: list[dict[str, Any]] = []
+    if thought := message.get("reasoning_content") or message.get("reasoning"):
+        content.append({"type": "thinking", "thinking": str(thought), "signature": ""})
+    if text := message.get("content") or message.get("refusal"):
+        content.append({"type": "text", "text": str(text)})
+    for call in map(as_object, as_list(message.get("tool_calls"))):
+        function = as_object(call.get("function"))
+        given = arguments_of(str(function.get("arguments") or "{}"), dropped)
+        if call.get("extra_content"):
+            dropped.append("response.tool_calls.extra_content")
+        content.append({"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": given})
+    made = {
+        "id": f"msg_{answer.get('id') or uuid7().hex}",
+        "type": "message",
+        "role": "assistant",
+        "model": answer.get("model", ""),
+        "content": content,
+        "stop_reason": "refusal" if message.get("refusal") else stop_reason(choice),
+        "stop_sequence": None,
+        "usage": anthropic_usage_of(as_object(answer.get("usage"))),
+    }
+    return made, list(dict.fromkeys(dropped))
+
+
+def lost_beside(choice: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
+    """Names of what a choice of OpenAI's has that Anthropic's wire cannot carry, in a whole message or in a piece."""
+    lost = ["response.logprobs"] if choice.get("logprobs") else []
+    return lost + [f"response.{name}" for name in ("annotations", "audio", "reasoning_details") if said.get(name)]
+
+
+def stop_reason(choice: Mapping[str, Any]) -> str:
+    """Anthropic's word for OpenAI's `finish_reason`."""
+    return STOP.get(str(choice.get("finish_reason")), "end_turn")
+
+
+def anthropic_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's usage in Anthropic's words: cached tokens are outside the input."""
+    details = as_object(usage.get("prompt_tokens_details"))
+    read, written = as_count(details.get("cached_tokens")), as_count(details.get("cache_write_tokens"))
+    made: dict[str, Any] = {
+        "input_tokens": max(0, as_count(usage.get("prompt_tokens")) - read - written),
+        "output_tokens": as_count(usage.get("completion_tokens")),
+        "cache_read_input_tokens": read,
+        "cache_creation_input_tokens": written,
+    }
+    if thought := as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens")):
+        made["output_tokens_details"] = {"thinking_tokens": thought}
+    return made

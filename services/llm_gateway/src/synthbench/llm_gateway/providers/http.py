@@ -1,0 +1,212 @@
+"""Providers behind HTTP: one transport, and what differs between vendors as small classes.
+
+Requests go straight to httpx's transport. Its client would put cookies of one attempt's answers into the next one's
+requests, follow redirects with our key, and take as long for that as for the exchange itself.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from synthbench.chassis.errors import SettingsError
+from synthbench.llm_gateway.domain.failures import Failure, TryFailed, garbage, of_status, reset, timed_out, unreachable
+from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
+
+_CONNECT_SECONDS = 10.0
+_CHECK_SECONDS = 2.0
+_ERROR_BYTES = 65536
+
+
+class HttpProvider:
+    """Sends requests as they are, with the deployment's key."""
+
+    wire = "openai"
+    free = False
+    base_url: str | None = None
+    """Where the vendor is, unless told otherwise."""
+    path = "/chat/completions"
+    telemetry_name: str | None = None
+    """As OpenTelemetry's conventions call the vendor; the provider's own name where they do not."""
+
+    @classmethod
+    def make(cls, config: ProviderConfig) -> "HttpProvider":
+        """See `ProviderFactory`."""
+        return cls(config)
+
+    def __init__(self, config: ProviderConfig) -> None:
+        base = config.base_url or self.base_url
+        if base is None:
+            raise SettingsError(f"provider {config.name!r} needs a base_url, such as http://127.0.0.1:8000/v1")
+        self.name = self.telemetry_name or config.name
+        self._url = base.rstrip("/") + self.path
+        self._models_url = base.rstrip("/") + "/models"
+        self._urls = {url: httpx.URL(url) for url in (self._url, self._models_url)}
+        self._headers = self._credentials(config.key.get_secret_value() if config.key else "")
+        self._most = config.settings.max_answer_mb * 1024 * 1024
+        self._connections = config.settings.upstream_connections
+        self._transport: httpx.AsyncBaseTransport | None = None
+
+    def _credentials(self, key: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {key}"} if key else {}
+
+    def _more_headers(self, outgoing: Outgoing) -> Mapping[str, str]:  # noqa: ARG002 - vendors do
+        return {}
+
+    async def send(self, outgoing: Outgoing) -> Incoming:
+        """See `Provider`."""
+        headers = {
+            "content-type": "application/json",
+            "accept-encoding": "identity",
+            **self._more_headers(outgoing),
+            **self._headers,
+        }
+        silence = min(outgoing.timeout, outgoing.idle) if outgoing.stream else outgoing.timeout
+        try:
+            # The transport counts each read alone; this bounds the whole, up to the headers of a stream.
+            async with asyncio.timeout(outgoing.timeout):
+                response = await self._exchange("POST", self._url, headers, silence, outgoing.body)
+                if outgoing.stream and response.is_success and _is_stream(response):
+                    return HttpIncoming(response, self._most)
+                return await _whole(response, self._most if response.is_success else _ERROR_BYTES)
+        except TimeoutError as error:
+            raise TryFailed(timed_out(f"nothing within {outgoing.timeout:.0f} s")) from error
+        except httpx.HTTPError as error:
+            raise TryFailed(_failure(error)) from error
+
+    def models(self) -> list[str]:
+        """The upstream knows; nothing is promised here."""
+        return []
+
+    async def check(self) -> None:
+        """Ask for the list of models: any answer will do, for it says that somebody is there."""
+        response = await self._exchange("GET", self._models_url, self._headers, _CHECK_SECONDS)
+        await response.aclose()
+        if response.is_server_error:
+            raise ConnectionError(f"{self._models_url} answers {response.status_code}")
+
+    async def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], silence: float, body: bytes | None = None
+    ) -> httpx.Response:
+        """Send a request; return the answer when its headers are there."""
+        timeout = {"connect": min(_CONNECT_SECONDS, silence), "read": silence, "pool": silence}
+        request = httpx.Request(method, self._urls[url], headers=headers, content=body, extensions={"timeout": timeout})
+        return await self._open().handle_async_request(request)
+
+    def _open(self) -> httpx.AsyncBaseTransport:
+        if self._transport is None:
+            # PLC0415: aiohttp is only needed where there is an upstream.
+            from aiohttp import ClientSession, DummyCookieJar, TCPConnector  # noqa: PLC0415 - only with an upstream
+            from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - only with an upstream
+
+            connector = TCPConnector(limit=self._connections, ssl=httpx.create_ssl_context())
+            session = ClientSession(connector=connector, cookie_jar=DummyCookieJar())
+            self._transport = AiohttpTransport(client=session, proxy=_proxy_for(self._urls[self._url]))
+        return self._transport
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+
+class HttpIncoming(Incoming):
+    """A stream that is read as it comes."""
+
+    def __init__(self, response: httpx.Response, most: int) -> None:
+        super().__init__(response.status_code, pieces=self._read())
+        self._response = response
+        self._most = most
+
+    async def _read(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._response.aiter_raw():
+                yield piece
+        except httpx.HTTPError as error:
+            raise TryFailed(_failure(error)) from error
+
+    async def aclose(self) -> None:
+        """See `Incoming`."""
+        with suppress(httpx.HTTPError, OSError):
+            await self._response.aclose()
+
+
+def _proxy_for(url: httpx.URL) -> httpx.Proxy | None:
+    """The proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY`, …), as httpx's client would take it."""
+    named = getproxies()
+    found = named.get(url.scheme) or named.get("all")
+    return httpx.Proxy(found) if found and not proxy_bypass(url.host) else None
+
+
+def _is_stream(response: httpx.Response) -> bool:
+    return response.headers.get("content-type", "").startswith("text/event-stream")
+
+
+async def _whole(response: httpx.Response, most: int) -> Incoming:
+    body = bytearray()
+    try:
+        async for piece in response.aiter_raw():
+            body += piece
+            if len(body) > most:
+                if response.is_success:
+                    raise TryFailed(garbage(f"the provider's answer is larger than {most} bytes"))
+                break
+    finally:
+        with suppress(httpx.HTTPError, OSError):
+            await response.aclose()
+    if not response.is_success:
+        failure = of_status(response.status_code, response.headers, bytes(body), datetime.now(UTC))
+        raise TryFailed(failure)
+    return Incoming(response.status_code, bytes(body))
+
+
+def _failure(error: httpx.HTTPError) -> Failure:
+    """What a broken exchange means. The transport calls every lost connection a failure to connect; aiohttp's own
+    exception tells whether there was one: after that the provider may have done the work."""
+    # PLC0415: aiohttp is only needed where there is an upstream.
+    from aiohttp import ClientConnectorError, ConnectionTimeoutError  # noqa: PLC0415 - only with an upstream
+
+    reason = str(error) or type(error).__name__
+    if isinstance(error, httpx.PoolTimeout | httpx.UnsupportedProtocol):
+        return unreachable(reason)
+    if isinstance(error.__cause__, ClientConnectorError | ConnectionTimeoutError):
+        return unreachable(reason)
+    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+        return timed_out(type(error).__name__)
+    return reset(reason)
+
+
+class OpenAIProvider(HttpProvider):
+    """OpenAI, and whatever speaks like it: vLLM, Ollama, llama.cpp."""
+
+    base_url = "https://api.openai.com/v1"
+
+
+class OpenRouterProvider(HttpProvider):
+    """OpenRouter."""
+
+    base_url = "https://openrouter.ai/api/v1"
+
+
+class GoogleProvider(HttpProvider):
+    """Gemini, by Google's OpenAI-compatible endpoint."""
+
+    base_url = "https://generativelanguage.googleapis.com/v1beta/openai"
+    telemetry_name = "gcp.gemini"
+
+
+class AnthropicProvider(HttpProvider):
+    """Anthropic's messages, and whatever speaks like it."""
+
+    wire = "anthropic"
+    base_url = "https://api.anthropic.com/v1"
+    path = "/messages"
+
+    def _credentials(self, key: str) -> dict[str, str]:
+        return {"x-api-key": key} if key else {}
+
+    def _more_headers(self, outgoing: Outgoing) -> Mapping[str, str]:
+        return {"anthropic-version": "2023-06-01", **outgoing.headers}

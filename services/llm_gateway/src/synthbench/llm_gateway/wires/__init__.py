@@ -1,0 +1,82 @@
+"""The wires that callers and providers speak: one module each, the same protocol."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from synthbench.contracts.records import Usage
+from synthbench.llm_gateway.domain.asked import Asked
+from synthbench.llm_gateway.domain.refusal import Refusal
+from synthbench.llm_gateway.domain.sse import Event
+
+
+class Tracker(Protocol):
+    """Follows one stream of a provider: whether it is whole, and what it used."""
+
+    @property
+    def complete(self) -> bool:
+        """The end mark came, after a reason to stop."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """What answers, as it says itself."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """As the provider counted it; None until then."""
+        ...
+
+    @property
+    def characters(self) -> int:
+        """Of answer so far, for an estimate where no usage comes."""
+        ...
+
+    def see(self, event: Event) -> Mapping[str, Any]:
+        """Follow one event, and return it parsed; empty for an end mark without an object.
+
+        Raises:
+            ValueError: it is none of this wire.
+            TryFailed: the provider says that it failed.
+        """
+        ...
+
+
+class Wire(Protocol):
+    """One request and answer format."""
+
+    name: str
+    path: str
+    """Below the API's base, with `/v1`."""
+
+    def read(self, body: bytes) -> Asked:
+        """Read a request.
+
+        Raises:
+            Refusal: 400, it is none.
+        """
+        ...
+
+    def usage(self, answer: Mapping[str, Any]) -> Usage | None:
+        """Normalise the usage of a whole answer; None where it cannot be believed."""
+        ...
+
+    def is_answer(self, answer: Mapping[str, Any]) -> bool:
+        """Whether it looks like a whole answer."""
+        ...
+
+    def tracker(self) -> Tracker:
+        """Follow a new stream."""
+        ...
+
+    def stream_of(self, answer: Mapping[str, Any]) -> list[bytes]:
+        """A whole answer as the events of a stream with usage; the last is the end mark."""
+        ...
+
+    def refusal(self, refusal: Refusal) -> dict[str, Any]:
+        """The body of an error."""
+        ...
+
+    def stream_error(self, refusal: Refusal) -> bytes:
+        """The event that ends a stream which broke."""
+        ...

@@ -1,0 +1,188 @@
+"""Anthropic's messages. Source: Anthropic's API reference, "Messages", "Streaming Messages" and "Errors"."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from synthbench.contracts.loose import as_count, as_list, as_object
+from synthbench.contracts.records import Usage
+from synthbench.llm_gateway.domain.asked import Asked
+from synthbench.llm_gateway.domain.failures import TryFailed, said_within
+from synthbench.llm_gateway.domain.refusal import Refusal
+from synthbench.llm_gateway.domain.sse import Event, event
+from synthbench.llm_gateway.domain.usage import anthropic_usage, estimate_tokens
+from synthbench.llm_gateway.wires import Tracker
+from synthbench.llm_gateway.wires.reading import characters_of, check_tool, invalid, list_of, parsed
+
+_IMAGE_TOKENS = 1600
+_KINDS = {
+    400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
+    404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error",
+    529: "overloaded_error",
+}  # fmt: skip
+
+
+class AnthropicWire:
+    """`POST /v1/messages`."""
+
+    name = "anthropic"
+    path = "/v1/messages"
+
+    def read(self, body: bytes) -> Asked:
+        """See `Wire`."""
+        request = parsed(body)
+        images = _check_messages(as_list(request.get("messages")))
+        tools = list_of(request, "tools")
+        for number, tool in enumerate(map(as_object, tools)):
+            if tool.get("type") in (None, "custom"):
+                check_tool(f"tools.{number}", tool.get("name"), tool.get("input_schema"))
+        if not as_count(request.get("max_tokens")):
+            raise invalid("max_tokens: say how many tokens the answer may have")
+        model = request.get("model")
+        if model is not None and not isinstance(model, str):
+            raise invalid("model: name a model")
+        characters = len(body)
+        if images:
+            characters = characters_of([request["messages"], request.get("system")])
+        return Asked(
+            wire=self.name,
+            model=model or "",
+            body=body,
+            request=request,
+            stream=bool(request.get("stream")),
+            answer_tokens=as_count(request["max_tokens"]),
+            input_tokens=estimate_tokens(characters) + images * _IMAGE_TOKENS,
+            tools=bool(tools),
+            vision=bool(images),
+        )
+
+    def usage(self, answer: Mapping[str, Any]) -> Usage | None:
+        """See `Wire`."""
+        return anthropic_usage(as_object(answer.get("usage")))
+
+    def is_answer(self, answer: Mapping[str, Any]) -> bool:
+        """See `Wire`."""
+        return answer.get("type") == "message" and isinstance(answer.get("content"), list)
+
+    def tracker(self) -> Tracker:
+        """See `Wire`."""
+        return AnthropicTracker()
+
+    def stream_of(self, answer: Mapping[str, Any]) -> list[bytes]:
+        """See `Wire`."""
+        usage = as_object(answer.get("usage"))
+        opening: dict[str, Any] = {**answer, "content": [], "stop_reason": None, "stop_sequence": None}
+        events = [event({"type": "message_start", "message": opening}, "message_start")]
+        for index, block in enumerate(map(as_object, as_list(answer.get("content")))):
+            events += _block_events(index, block)
+        delta = {"stop_reason": answer.get("stop_reason"), "stop_sequence": answer.get("stop_sequence")}
+        end = {"type": "message_delta", "delta": delta, "usage": usage}
+        return [*events, event(end, "message_delta"), event({"type": "message_stop"}, "message_stop")]
+
+    def refusal(self, refusal: Refusal) -> dict[str, Any]:
+        """As Anthropic's API says it, with our code beside."""
+        fallback = "invalid_request_error" if refusal.status < 500 else "api_error"
+        kind = _KINDS.get(refusal.status, fallback)
+        return {"type": "error", "error": {"type": kind, "message": str(refusal), "code": refusal.code}}
+
+    def stream_error(self, refusal: Refusal) -> bytes:
+        """An event that the SDK raises as an error; no end mark follows."""
+        return event(self.refusal(refusal), "error")
+
+
+def _block_events(index: int, block: Mapping[str, Any]) -> list[bytes]:
+    """A whole block as start, one delta, stop."""
+    empty: dict[str, Any] = dict(block)
+    deltas: list[dict[str, Any]] = []
+    match block.get("type"):
+        case "text":
+            empty["text"] = ""
+            deltas = [{"type": "text_delta", "text": block.get("text", "")}]
+        case "thinking":
+            empty |= {"thinking": "", "signature": ""}
+            deltas = [
+                {"type": "thinking_delta", "thinking": block.get("thinking", "")},
+                {"type": "signature_delta", "signature": block.get("signature", "")},
+            ]
+        case "tool_use":
+            empty["input"] = {}
+            # As text, because that is how the wire streams arguments.
+            deltas = [{"type": "input_json_delta", "partial_json": _json(block.get("input") or {})}]
+        case _:
+            pass
+    start = {"type": "content_block_start", "index": index, "content_block": empty}
+    return [
+        event(start, "content_block_start"),
+        *(event({"type": "content_block_delta", "index": index, "delta": d}, "content_block_delta") for d in deltas),
+        event({"type": "content_block_stop", "index": index}, "content_block_stop"),
+    ]
+
+
+def _json(value: object) -> str:
+    return event(value)[6:-2].decode()
+
+
+class AnthropicTracker:
+    """Follows events."""
+
+    def __init__(self) -> None:
+        self.complete = False
+        self.model = ""
+        self.characters = 0
+        self._stopped = False
+        self._counts: dict[str, Any] = {}
+        self._counted = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """What `message_start` and `message_delta` say together; None before the latter."""
+        return anthropic_usage(self._counts) if self._counted else None
+
+    def see(self, event: Event) -> Mapping[str, Any]:
+        """See `Tracker`."""
+        data = event.object()
+        match data.get("type"):
+            case "message_start":
+                message = as_object(data.get("message"))
+                self.model = str(message.get("model") or "")
+                self._counts = dict(as_object(message.get("usage")))
+            case "content_block_delta":
+                delta = as_object(data.get("delta"))
+                self.characters += sum(len(str(delta.get(name) or "")) for name in ("text", "thinking", "partial_json"))
+            case "message_delta":
+                said = as_object(data.get("usage"))
+                self._counts |= {name: value for name, value in said.items() if value is not None}
+                self._counted = True
+                self._stopped = bool(as_object(data.get("delta")).get("stop_reason"))
+            case "message_stop":
+                self.complete = self._stopped
+            case "error":
+                raise TryFailed(said_within(data, datetime.now(UTC)))
+            case str():
+                pass
+            case _:
+                raise ValueError("no event of a message")
+        return data
+
+
+def _check_messages(messages: list[Any]) -> int:
+    """Refuse messages that are none, or in an order that no provider takes; return the number of images."""
+    if not messages:
+        raise invalid("the body is no messages request: messages must be a list of roles and contents")
+    images = 0
+    waiting: set[str] = set()
+    for number, message in enumerate(map(as_object, messages)):
+        if message.get("role") not in ("user", "assistant", "system"):
+            raise invalid(f"messages.{number}: the role is user or assistant; a system prompt is a field of its own")
+        content = message.get("content")
+        blocks = [as_object(block) for block in as_list(content)]
+        results = {str(block.get("tool_use_id")) for block in blocks if block.get("type") == "tool_result"}
+        if results - waiting:
+            raise invalid(f"messages.{number}: a tool_result answers a tool_use of the assistant's turn before it")
+        if waiting - results:
+            raise invalid(f"messages.{number}: tool_use without a tool_result: {', '.join(sorted(waiting - results))}")
+        waiting = {str(block.get("id")) for block in blocks if block.get("type") == "tool_use"}
+        images += sum(block.get("type") == "image" for block in blocks)
+    if waiting:
+        raise invalid(f"messages: tool_use without a tool_result: {', '.join(sorted(waiting))}")
+    return images
