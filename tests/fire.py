@@ -28,6 +28,7 @@ class Counter:
         self.password = (stack.folder / "secrets" / "nats-topology").read_text()
         self.seen: dict[tuple[str, str], set[int]] = defaultdict(set)
         self.contents: dict[tuple[str, str], set[bytes]] = defaultdict(set)
+        self.subjects: dict[tuple[str, str], str] = {}
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
@@ -52,6 +53,7 @@ class Counter:
                         headers = message.headers or {}
                         name = (stream, headers.get("ce-id", "none"))
                         self.seen[name].add(message.metadata.sequence.stream)
+                        self.subjects[name] = message.subject
                         self.contents[name].add(hashlib.sha256(message.data).digest())
                         await message.ack()
                     await subscription.unsubscribe()
@@ -69,7 +71,9 @@ class Counter:
     def changed(self) -> list[str]:
         """Ids under which two different things were said: never, whatever is killed."""
         return [
-            f"{stream} {name}" for (stream, name), said in self.contents.items() if len(said) > 1 and name != "none"
+            f"{stream} {name} {self.subjects.get((stream, name), '')}"
+            for (stream, name), said in self.contents.items()
+            if len(said) > 1 and name != "none"
         ]
 
     def forget_places(self) -> None:

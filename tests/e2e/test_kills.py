@@ -23,6 +23,7 @@ LEASE = 5
 POINTS = [
     "executor.fetched", "executor.claimed", "executor.mid_tool", "executor.journalled", "executor.published",
     "executor.reported", "executor.mid_verification", "executor.second_verification",
+    "executor.answered_verification",
     "scheduler.after_grant",
     "gateway.admitted", "gateway.answered", "gateway.settled",
     "collector.steps", "collector.stored", "collector.recorded",

@@ -17,6 +17,11 @@ def journal_prefix(rollout_id: UUID, attempt: int) -> str:
     return f"journal/{rollout_id}/{attempt}/"
 
 
+def verification_key(verification_id: UUID) -> str:
+    """Where the one answer to a `verification.requested` is kept: who is asked again says the same again."""
+    return f"verifications/{verification_id}"
+
+
 def journal_key(event: JournalEvent) -> str:
     """Where an event is kept."""
     match event:

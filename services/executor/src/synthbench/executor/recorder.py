@@ -15,6 +15,7 @@ from synthbench.chassis.telemetry import current_trace
 from synthbench.contracts.cloudevents import Envelope, Message, encode
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent, journal_event_id, journal_key
+from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef, Timing, Usage
 from synthbench.contracts.registry import Stream
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
@@ -72,7 +73,7 @@ class Recent:
         self._events: deque[_Published] = deque()
         bus.on_reconnected(self._again)
 
-    def add(self, event: JournalEvent, event_id: UUID) -> None:
+    def add(self, event: Record, event_id: UUID) -> None:
         """Remember an event that the bus has acknowledged."""
         now = datetime.now(UTC)
         while self._events and now - self._events[0].at > timedelta(seconds=2 * self._seconds + _LONGEST_OUTAGE):
