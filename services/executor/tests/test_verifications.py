@@ -37,7 +37,7 @@ class Heard:
     def on_reconnected(self, callback: Any) -> None:
         """Nothing is ever lost here."""
 
-    async def publish(self, body: Record, *, id: UUID | None = None) -> None:
+    async def publish(self, body: Record, *, id: UUID | None = None) -> None:  # noqa: A002 - as in Bus
         self.said.append((id, body))
 
 
@@ -51,9 +51,9 @@ async def handlers(bus: Heard, artifacts: FilesStore) -> AsyncGenerator[Handlers
     with tempfile.TemporaryDirectory(prefix="synthbench-test-") as folder:
         Path(folder).chmod(0o711)
         engine = (await choose_engine("process", root=Path(folder, "boxes"))).engine
-        real = cast(Bus, bus)
+        real = cast("Bus", bus)
         services = Services(
-            ExecutorSettings(), real, artifacts, cast(Any, None), {"process": engine}, {}, Packages(artifacts),
+            ExecutorSettings(), real, artifacts, cast("Any", None), {"process": engine}, {}, Packages(artifacts),
             Recent(real, 1.0), asyncio.Event(), structlog.stdlib.get_logger(),
         )  # fmt: skip
         yield Handlers(services)
@@ -66,7 +66,7 @@ async def request(artifacts: FilesStore) -> Delivery:
         submission_id=uuid4(), campaign="c", rollout_id=uuid4(), attempt=1, verification_id=uuid4(),
         requested_by="quality", pool="process", task_digest=stored.digest,
     )  # fmt: skip
-    return Delivery(Envelope(wanted, "test"), cast(Any, None), 1, 1, cast(Any, None))
+    return Delivery(Envelope(wanted, "test"), cast("Any", None), 1, 1, cast("Any", None))
 
 
 async def test_delivered_again_it_says_the_same(handlers: Handlers, bus: Heard, artifacts: FilesStore):
