@@ -3,95 +3,33 @@
 import asyncio
 import base64
 import functools
-import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import pytest
 
+from listening import KINDS, SUBMITTED, Listen, Recorder, listen_with, shorten_ack_wait, submitted
 from synthbench.chassis import consumer, delivery, events
 from synthbench.chassis.bus import Bus
-from synthbench.chassis.consumer import BatchConsumer, Consumer, require
+from synthbench.chassis.consumer import require
 from synthbench.chassis.dead import NoSuchLetter, resend_dead, show_dead
-from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import Drop, Poison, Retry, TopologyError, Transient
-from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.process import Chassis
 from synthbench.chassis.settle import MAX_DELIVERIES
 from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES, MalformedEvent
-from synthbench.contracts.events import CancelRequested, TaskReady, TaskSubmitted
+from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES
 from synthbench.contracts.ids import derived_id, uuid7
-from synthbench.contracts.records import Priority, Rollout, TaskInfo
-from synthbench.contracts.registry import Durable, Service, Stream, durable
+from synthbench.contracts.registry import Durable, Stream
 from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:
     from conftest import OpenService, Watch
 
-SUBMITTED = durable(Service.SCHEDULER, "task.submitted")
-KINDS = ("consumer", "batch", "faststream")
-
-Handler = Callable[[Delivery], Awaitable[None]]
-Listen = Callable[[Chassis, Handler], Awaitable[None]]
-
-
-async def listen_with(kind: str, chassis: Chassis, handler: Handler) -> None:
-    async def whole(deliveries: Sequence[Delivery]) -> None:
-        for one in deliveries:
-            await handler(one)
-
-    match kind:
-        case "consumer":
-            Consumer(chassis, SUBMITTED, handler).start()
-        case "batch":
-            BatchConsumer(chassis, SUBMITTED, whole).start()
-        case _:
-            subscribers = EventSubscribers(chassis)
-            subscribers.on(SUBMITTED.event.name, handler)
-            await subscribers.start()
-
 
 @pytest.fixture(params=KINDS)
 def listen(request: pytest.FixtureRequest) -> Listen:
     return functools.partial(listen_with, request.param)
-
-
-class Recorder:
-    """A handler that remembers what it saw, and ends as it is told: the last outcome for all that come after."""
-
-    def __init__(self, *outcomes: Exception | None, seconds: float = 0.0) -> None:
-        self.seen: list[Delivery] = []
-        self.times: list[float] = []
-        self.finished = 0
-        self._outcomes = outcomes or (None,)
-        self._seconds = seconds
-
-    @property
-    def tasks(self) -> list[str]:
-        return [str(getattr(one.envelope.body, "task", "")) for one in self.seen]
-
-    async def __call__(self, one: Delivery) -> None:
-        self.seen.append(one)
-        self.times.append(time.monotonic())
-        outcome = self._outcomes[min(len(self.seen), len(self._outcomes)) - 1]
-        await asyncio.sleep(self._seconds)
-        if outcome is not None:
-            raise outcome
-        self.finished += 1
-
-
-def submitted(task: str = "some-task", **fields: object) -> TaskSubmitted:
-    return TaskSubmitted.model_validate({"task": task, **fields})
-
-
-async def shorten_ack_wait(bus: Bus, source: Durable, seconds: float) -> None:
-    config = (await bus.js.consumer_info(source.stream, source.name)).config
-    config.ack_wait = seconds
-    await bus.js.add_consumer(source.stream, config)
 
 
 async def fetch_by_hand(bus: Bus, source: Durable, seconds: float = 10.0):
@@ -362,149 +300,3 @@ async def test_a_durable_that_does_not_exist_says_how_to_make_it(chassis: Chassi
     await chassis.bus.js.delete_consumer(SUBMITTED.stream, SUBMITTED.name)
     with pytest.raises(TopologyError, match=r"no consumer scheduler-task-submitted .* run `python -m .*topology`"):
         await require(chassis.bus.js, SUBMITTED, patience=0.1)
-
-
-async def test_event_subscribers_tell_the_sender_of_a_broken_event(chassis: Chassis, watch: "Watch"):
-    told: list[tuple[UUID, object, list[str]]] = []
-    answers = [Transient("cannot answer now"), None]
-
-    async def on_malformed(event_id: UUID, content: object, error: MalformedEvent) -> None:
-        told.append((event_id, content, [item.field for item in error.errors]))
-        if (answer := answers[min(len(told), 2) - 1]) is not None:
-            raise answer
-
-    subscribers = EventSubscribers(chassis)
-    subscribers.on("task.submitted", Recorder(), on_malformed=on_malformed)
-    await subscribers.start()
-    sent = uuid7()
-    content = {"task": "x", "smaples": 3}
-    headers = {"ce-id": str(sent), "ce-type": "synthbench.task.submitted.v1"}
-    await chassis.bus.js.publish("task.submitted", json.dumps(content).encode(), stream="EVENTS", headers=headers)
-    await watch.letters(chassis.bus)
-    assert told == [(sent, content, ["smaples"])] * 2
-
-
-async def test_event_subscribers_serve_several_events_side_by_side(chassis: Chassis, watch: "Watch"):
-    slow, quick = Recorder(seconds=1), Recorder()
-    subscribers = EventSubscribers(chassis)
-    subscribers.on("task.submitted", slow)
-    subscribers.on("cancel.requested", quick)
-    await subscribers.start()
-    await chassis.bus.publish(submitted())
-    await watch.until(lambda: slow.seen)
-    await chassis.bus.publish(CancelRequested(campaign="c"))
-    await watch.until(lambda: quick.finished)
-    assert not slow.finished
-
-
-def ready(priority: Priority) -> TaskReady:
-    rollout = Rollout(
-        rollout_id=uuid7(), submission_id=uuid7(), campaign="c", task=TaskInfo(name="t", digest="sha256:" + "0" * 64),
-        scaffold="native", pool="bubblewrap", priority=priority,
-    )  # fmt: skip
-    return TaskReady(submission_id=rollout.submission_id, rollout_id=rollout.rollout_id, rollout=rollout)
-
-
-async def test_high_priority_is_served_first(
-    nats: EmbeddedNats, chassis: Chassis, open_service: "OpenService", watch: "Watch"
-):
-    executor = await open_service(nats.url, Service.EXECUTOR)
-    for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH) * 3:
-        await chassis.bus.publish(ready(priority))
-    handler = Recorder(seconds=0.02)
-    queues = [durable(Service.EXECUTOR, "task.ready", f"bubblewrap.{priority}") for priority in Priority]
-    Consumer(executor, queues, handler).start()
-    await watch.until(lambda: handler.finished == 9)
-    served = [one.durable.name.rpartition("-")[2] for one in handler.seen]
-    assert served == ["high"] * 3 + ["normal"] * 3 + ["low"] * 3
-
-
-async def test_no_more_handlers_than_permits_and_no_message_waits_in_our_hands(chassis: Chassis, watch: "Watch"):
-    handler = Recorder(seconds=0.3)
-    for number in range(6):
-        await chassis.bus.publish(submitted(f"task-{number}"))
-    Consumer(chassis, SUBMITTED, handler, permits=asyncio.Semaphore(2)).start()
-    await watch.until(lambda: len(handler.seen) == 2)
-    await asyncio.sleep(0.1)
-    info = await chassis.bus.js.consumer_info(SUBMITTED.stream, SUBMITTED.name)
-    assert (len(handler.seen), info.num_ack_pending, info.num_pending) == (2, 2, 4)
-    await watch.until(lambda: handler.finished == 6)
-
-
-async def test_a_batch_is_one_call_and_acknowledged_together(chassis: Chassis, watch: "Watch"):
-    sizes: list[int] = []
-    pending: list[int] = []
-
-    async def handler(deliveries: Sequence[Delivery]) -> None:
-        sizes.append(len(deliveries))
-        info = await chassis.bus.js.consumer_info(SUBMITTED.stream, SUBMITTED.name)
-        pending.append(info.num_ack_pending or 0)
-
-    for number in range(30):
-        await chassis.bus.publish(submitted(f"task-{number}"))
-    BatchConsumer(chassis, SUBMITTED, handler, batch=20).start()
-    await watch.until(lambda: sum(sizes) == 30)
-    await watch.settled(chassis.bus, SUBMITTED)
-    assert sizes == pending == [20, 10]
-
-
-async def test_one_bad_message_does_not_drag_down_its_batch(chassis: Chassis, watch: "Watch"):
-    stored: list[str] = []
-
-    async def handler(deliveries: Sequence[Delivery]) -> None:
-        tasks = [str(getattr(one.envelope.body, "task", "")) for one in deliveries]
-        if "task-3" in tasks:
-            raise Poison("task-3 is bad")
-        if "task-5" in tasks and "again" not in stored:
-            stored.append("again")
-            raise ValueError("fails once")
-        stored.extend(tasks)
-
-    for number in range(8):
-        await chassis.bus.publish(submitted(f"task-{number}"))
-    BatchConsumer(chassis, SUBMITTED, handler).start()
-    (kept,) = await watch.letters(chassis.bus)
-    await watch.settled(chassis.bus, SUBMITTED)
-    assert kept.letter.error == "Poison: task-3 is bad"
-    assert sorted(stored) == ["again", *(f"task-{number}" for number in range(8) if number != 3)]
-
-
-async def test_a_batch_that_is_tried_one_by_one_stays_ours_meanwhile(
-    chassis: Chassis, watch: "Watch", monkeypatch: pytest.MonkeyPatch
-):
-    beating = functools.partial(delivery.heartbeats, every=0.15)
-    monkeypatch.setattr(delivery, "heartbeats", beating)
-    monkeypatch.setattr(consumer, "heartbeats", beating)
-    await shorten_ack_wait(chassis.bus, SUBMITTED, 0.5)
-    handled: list[int] = []
-
-    async def handler(deliveries: Sequence[Delivery]) -> None:
-        if len(deliveries) > 1:
-            raise ValueError("too many at once")
-        await asyncio.sleep(0.3)
-        handled.extend(one.deliveries for one in deliveries)
-
-    for number in range(5):
-        await chassis.bus.publish(submitted(f"task-{number}"))
-    BatchConsumer(chassis, SUBMITTED, handler).start()
-    await watch.until(lambda: len(handled) == 5)
-    await watch.settled(chassis.bus, SUBMITTED)
-    assert handled == [1] * 5
-
-
-async def test_a_letter_is_written_before_the_message_is_given_up(chassis: Chassis, watch: "Watch"):
-    """The DEAD stream is full: the message stays where it is until there is room."""
-    js = chassis.bus.js
-    config = (await js.stream_info(Stream.DEAD)).config
-    await js.update_stream(config.evolve(max_bytes=1))
-    handler = Recorder(Poison("bad"))
-    Consumer(chassis, SUBMITTED, handler).start()
-    await shorten_ack_wait(chassis.bus, SUBMITTED, 1.0)
-    await chassis.bus.publish(submitted())
-    await watch.until(lambda: handler.seen)
-    await asyncio.sleep(0.5)
-    info = await js.consumer_info(SUBMITTED.stream, SUBMITTED.name)
-    assert info.num_ack_pending == 1
-    await js.update_stream(config)
-    await watch.letters(chassis.bus)
-    await watch.settled(chassis.bus, SUBMITTED)

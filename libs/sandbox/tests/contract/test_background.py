@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from commands import shell
 from synthbench.sandbox.errors import PathRefused, SpecRefused
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.spec import SandboxSpec
@@ -22,10 +23,6 @@ offered = pytest.mark.parametrize(
 async def test_an_engine_that_cannot_says_so(engine: SandboxEngine):
     with pytest.raises(SpecRefused, match="ends everything with its command"):
         await engine.create(SPEC)
-
-
-async def shell(sandbox: Sandbox, script: str, timeout: float = 10):
-    return await sandbox.run(["bash", "-c", script], timeout=timeout)
 
 
 async def beats(sandbox: Sandbox, name: str) -> bool:

@@ -4,11 +4,11 @@ import tarfile
 
 import pytest
 
+from archives import info, tar
+from commands import shell
 from synthbench.sandbox.errors import ArchiveRefused
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.spec import SandboxSpec
-
-from .test_engines import info, shell, tar
 
 INITIAL = "mkdir -p src/deep; echo one > src/a.py; printf '\\0\\377' > src/blob; ln -s a.py src/link; echo x > gone"
 STEPS = [
