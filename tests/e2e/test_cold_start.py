@@ -62,7 +62,7 @@ def test_one_command_from_nothing_to_a_verified_trajectory(bare):
     assert all(test.status == "passed" for test in trajectory.verification.tests)
     assert trajectory.usage.calls == len(trajectory.steps)
     # The journal has done its work; nothing of a sandbox is left.
-    assert [path for path in (bare.folder / "artifacts" / "key").rglob("*") if path.is_file()] == []
+    assert [path for path in (bare.folder / "artifacts" / "key" / "journal").rglob("*") if path.is_file()] == []
 
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and any(map(running, seen.values())):
