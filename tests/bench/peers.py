@@ -205,7 +205,7 @@ class Harbor:
 
     def __init__(self, place: Path) -> None:
         self._place = place
-        self._programs = install(place, _python_3_12(), HARBOR, override="certifi")
+        self._programs = install(place, python_3_12(), HARBOR, override="certifi")
         _run(["docker", "compose", "version"], "Harbor needs Compose v2", 20)
         task = place / "task"
         (task / "tests").mkdir(parents=True)
@@ -234,7 +234,7 @@ class Harbor:
         return Batch(f"harbor, {name}, {workers} at a time", count, seconds, cpu_ms=cpu)
 
 
-def _python_3_12() -> str:
+def python_3_12() -> str:
     """An interpreter of Python 3.12 or newer that is on this machine; none is downloaded.
 
     Raises:

@@ -15,10 +15,10 @@ from synthbench.cli import console
 from synthbench.cli.commands.generate import load_campaign, use_upstream
 from synthbench.cli.embedded.datadir import DataDir, default_data_dir
 from synthbench.cli.errors import CliError
-from synthbench.cli.messages import to_messages
 from synthbench.cli.progress import Progress
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskAccepted, TaskRejected, TrajectoryCurated
+from synthbench.contracts.formats.messages import to_messages
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import FieldError, Rollout, TaskInfo
 from synthbench.contracts.steps import Action, ModelCall, Observation, State, Step, ToolCall

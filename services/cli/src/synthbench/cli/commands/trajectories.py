@@ -11,9 +11,10 @@ from cyclopts import App, Parameter
 from synthbench.cli import console
 from synthbench.cli.commands.generate import show_made, show_progress, submission_of
 from synthbench.cli.errors import CliError
-from synthbench.cli.messages import to_messages
 from synthbench.cli.session import session
 from synthbench.cli.work import carry_out
+from synthbench.contracts.formats.atif_mapping import to_atif
+from synthbench.contracts.formats.messages import to_messages
 from synthbench.contracts.scaffolds import MODEL_FREE
 
 app = App(name="trajectories", help="What was recorded.")
@@ -120,20 +121,28 @@ async def export(
     trajectory: str,
     /,
     *,
-    format: Literal["json", "messages"] = "json",  # noqa: A002 - the option's name
+    format: Literal["json", "atif", "messages"] = "json",  # noqa: A002 - the option's name
     output: Path | None = None,
 ) -> None:
-    """Write one trajectory: the whole record, or OpenAI messages with tools.
+    """Write one trajectory: the whole record, or what others read; see docs/exports.md.
 
     Args:
         trajectory: Its id.
-        format: json or messages.
+        format: json (the record), atif (Harbor's ATIF v1.8) or messages (OpenAI messages with tools).
         output: A file; standard output by default.
     """
     async with session() as client:
         _, found = await client.trajectory(trajectory)
-    value = found.to_dict() if format == "json" else to_messages(found)
+    match format:
+        case "json":
+            value = found.to_dict()
+        case "atif":
+            value = to_atif(found).to_dict()
+        case "messages":
+            value = to_messages(found)
     text = jsonlib.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    if found.rollout.simulated:
+        console.say("simulated: no work of a real model")
     if output is None:
         sys.stdout.write(text)
         return
