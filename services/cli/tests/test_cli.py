@@ -80,6 +80,27 @@ def test_messages_without_a_model_come_from_the_steps():
     assert made["messages"][3] == {"role": "assistant", "content": "Nothing."}
 
 
+def test_messages_of_an_agent_that_began_anew_are_its_last_ones():
+    first, second = (
+        step(0, message="a", sent=[{"role": "user", "content": "title?"}]),
+        step(1, message="b", sent=[{"role": "user", "content": "u"}]),
+    )
+    assert second.model_call is not None
+    anew = second.model_copy(update={"model_call": second.model_call.model_copy(update={"whole": True})})
+    made = to_messages(trajectory(first, anew))
+    assert [m["content"] for m in made["messages"]] == ["u", "b"]
+
+
+def test_messages_of_another_wire_are_made_of_the_steps():
+    asked = step(0, ("bash", "{}"), sent=[{"role": "user", "content": [{"type": "tool_result"}]}])
+    assert asked.model_call is not None
+    call = asked.model_call.model_copy(update={"response": '{"type": "message"}', "base": '{"tools": [{"name": "x"}]}'})
+    made = to_messages(trajectory(asked.model_copy(update={"model_call": call})))
+    assert [(m["role"], m["content"]) for m in made["messages"]] == [
+        ("user", "Do it."), ("assistant", None), ("tool", "short"),
+    ]  # fmt: skip
+
+
 class TestProgress:
     def test_to_the_end(self):
         one, two = rollout(), rollout()

@@ -17,6 +17,7 @@ from synthbench.contracts.formats.atif import (
     AtifToolCall,
     AtifTrajectory,
 )
+from synthbench.contracts.formats.messages import tools_offered
 from synthbench.contracts.loose import as_object
 from synthbench.contracts.steps import Observation, Step, ToolCall
 from synthbench.contracts.trajectory import Trajectory
@@ -43,6 +44,10 @@ def to_atif(trajectory: Trajectory) -> AtifTrajectory:
     tools = _tools(context.tools)
     if tools is None or json.dumps(tools, ensure_ascii=False) != context.tools:
         rest["tools"] = context.tools
+    if tools == []:
+        tools = _objects(tools_offered(trajectory))
+        if tools:
+            rest["tools"] = context.tools
     steps: list[AtifStep] = []
     if context.system_prompt:
         steps.append(AtifStep(step_id=1, source="system", message=context.system_prompt))
@@ -213,10 +218,11 @@ def _arguments(text: str) -> dict[str, Any] | None:
 
 def _tools(text: str) -> list[dict[str, Any]] | None:
     found = _loaded(text)
-    if not isinstance(found, list):
-        return None
-    tools = cast("list[Any]", found)
-    return tools if all(isinstance(one, dict) for one in tools) else None
+    return _objects(cast("list[Any]", found)) if isinstance(found, list) else None
+
+
+def _objects(found: list[Any]) -> list[dict[str, Any]] | None:
+    return found if all(isinstance(one, dict) for one in found) else None
 
 
 def _loaded(text: str) -> object:

@@ -1,0 +1,150 @@
+"""`compare`: the same tasks with several scaffolds."""
+
+import asyncio
+import json as jsonlib
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from synthbench.cli import comparison, console
+from synthbench.cli.commands.generate import arguments_of, report_failures, submission_of, use_upstream
+from synthbench.cli.errors import CliError
+from synthbench.cli.session import session
+from synthbench.cli.work import Failed, carry_out, task_reference
+from synthbench.contracts.scaffolds import MODEL_FREE
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.tasks import library_tasks
+
+_MICRO = 1_000_000
+
+
+async def compare(
+    *,
+    scaffolds: str,
+    tasks: str,
+    model: str = "sim/expert",
+    samples: int = 3,
+    scaffold_arg: list[str] | None = None,
+    sandbox: str | None = None,
+    seed: int = 0,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    max_cost: float = 1.0,
+    allow_unknown_price: bool = False,
+    format: Literal["table", "json", "markdown"] = "table",  # noqa: A002 - the option's name
+    output: Path | None = None,
+) -> int:
+    """Run scaffolds on the same tasks, and say how they did: shares and means, each with its 95 % interval.
+
+    Args:
+        scaffolds: Names, comma-separated: native,mini-swe-agent.
+        tasks: Library ids or folders, comma-separated; `*` is the whole library.
+        model: As in generate-trajectory; the same for all.
+        samples: Of each task with each scaffold.
+        scaffold_arg: SCAFFOLD.NAME=VALUE, as often as wanted.
+        sandbox: bubblewrap, docker or process; by default the best one that works here.
+        seed: For simulated models and for providers that take one.
+        base_url: Of an OpenAI-compatible API.
+        api_key_env: Name of the environment variable that holds its key.
+        max_cost: Cap of each task with each scaffold, in US dollars.
+        allow_unknown_price: Go on where the model's price is unknown, so that no cap can hold.
+        format: table, json or markdown.
+        output: A file, of json or markdown; standard output by default.
+    """
+    wanted = _names("--scaffolds", scaffolds)
+    named = [one for task in _names("--tasks", tasks) for one in (library_tasks() if task == "*" else [task])]
+    arguments = _arguments(scaffold_arg or [], wanted)
+    use_upstream(base_url, api_key_env)
+    async with session(sandbox=sandbox) as client:
+        references = {task: await task_reference(client, task) for task in named}
+        submissions = [
+            submission_of(
+                task=references[task],
+                scaffold=scaffold,
+                scaffold_args=arguments[scaffold],
+                route="" if scaffold in MODEL_FREE else model,
+                campaign="compare",
+                engine=sandbox,
+                samples=samples,
+                seed=seed,
+                max_cost_microusd=round(max_cost * _MICRO),
+                allow_unknown_price=allow_unknown_price,
+            )
+            for task in named
+            for scaffold in wanted
+        ]
+        total = len(submissions) * samples
+        with console.progress(f"{len(wanted)} scaffolds, {len(named)} tasks: {total} rollouts", total) as advance:
+            made, failed = await carry_out(client, submissions, advance)
+    if made:
+        await _tell(_report([one.trajectory for one in made], failed, wanted, model, samples), format, output)
+    return report_failures(list(dict.fromkeys(failed)))
+
+
+@dataclass(frozen=True)
+class _Report:
+    title: str
+    notes: list[str]
+    rows: list[dict[str, Any]]
+
+
+def _report(
+    made: Sequence[Trajectory], failed: Sequence[Failed], scaffolds: list[str], model: str, samples: int
+) -> _Report:
+    tasks = list(dict.fromkeys(comparison.task_name(one) for one in made))
+    notes = [
+        f"model {model}, {samples} samples of each task with each scaffold",
+        f"means with {comparison.CONFIDENCE:.0%} intervals: Wilson's for solved, bootstrap for the others",
+        "seconds are on the agent's clock",
+    ]
+    if any(one.rollout.simulated for one in made):
+        notes.append("simulated: no work of a real model; what differs is the scaffolds' doing")
+    lost = sum(not one.outcome.gradable for one in made) + len(failed)
+    if lost:
+        notes.append(f"{lost} rollouts failed on our side, and are not counted")
+    title = f"{', '.join(scaffolds)} on {len(tasks)} tasks"
+    return _Report(title, notes, comparison.compare(made, scaffolds, tasks))
+
+
+async def _tell(report: _Report, form: str, output: Path | None) -> None:
+    if form == "table" and output is None:
+        console.table(list(comparison.HEADINGS), [comparison.cells(row) for row in report.rows])
+        for note in report.notes:
+            console.say(note)
+        return
+    text = comparison.markdown(report.title, report.rows, report.notes)
+    if form == "json":
+        text = jsonlib.dumps(asdict(report), ensure_ascii=False, indent=2) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        await asyncio.to_thread(output.write_text, text, "utf-8")
+    except OSError as error:
+        raise CliError(f"{output}: {error.strerror}") from error
+    console.say(f"wrote {output}")
+
+
+def _names(option: str, text: str) -> list[str]:
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise CliError(f"{option} names nothing", exit_code=2)
+    return names
+
+
+def _arguments(pairs: list[str], scaffolds: list[str]) -> dict[str, dict[str, str]]:
+    """By scaffold.
+
+    Raises:
+        CliError: one is for none of them.
+    """
+    found: dict[str, dict[str, str]] = {scaffold: {} for scaffold in scaffolds}
+    for name, value in arguments_of(pairs).items():
+        scaffold, dot, argument = name.partition(".")
+        if not dot or scaffold not in found:
+            known = ", ".join(scaffolds)
+            raise CliError(f"--scaffold-arg wants SCAFFOLD.NAME=VALUE, of {known}, not {name!r}", exit_code=2)
+        found[scaffold][argument] = value
+    return found
