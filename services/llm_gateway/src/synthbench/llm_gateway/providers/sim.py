@@ -5,10 +5,11 @@ import json
 
 import orjson
 
-from synthbench.llm_gateway.domain.conversation import completion, tools_offered, turns_taken
+from synthbench.llm_gateway.domain.conversation import completion, turns_taken
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 from synthbench.llm_gateway.sims import POLICIES, Player
+from synthbench.llm_gateway.sims.dialects import dialect_of
 from synthbench.storage.artifacts import ArtifactStore, uri_of_digest
 from synthbench.storage.errors import ArtifactNotFound
 from synthbench.tasks import TaskError, TaskPackage, unpack
@@ -40,10 +41,11 @@ class SimProvider:
         policy = POLICIES.get(route.removeprefix(_PREFIX))
         if policy is None or not claims.route.startswith(_PREFIX):
             raise Refusal(404, "model_not_found", f"there is no {route}; there are {', '.join(self.models())}")
-        player = Player(await self._package(claims.task_digest), claims.seed, tools_offered(request))
+        dialect = dialect_of(request)
+        player = Player(await self._package(claims.task_digest), claims.seed, dialect.tools(request))
         turns = await asyncio.to_thread(policy, player)
         number = turns_taken(request)
-        turn = turns(number)
+        turn = dialect.say(turns(number), request)
         if self._latency:
             await asyncio.sleep(self._latency)
         calls = [
