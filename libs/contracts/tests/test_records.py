@@ -12,7 +12,7 @@ from synthbench.contracts.ids import canonical_json, derived_id, sha256_digest, 
 from synthbench.contracts.records import ArtifactRef, Outcome, Usage
 from synthbench.contracts.registry import EVENTS, Service, Stream, durable, durables
 from synthbench.contracts.rpc import ClaimReply
-from synthbench.contracts.steps import Action, State, Step, StepOrigin, step_digest
+from synthbench.contracts.steps import Action, ModelCall, State, Step, StepOrigin, step_digest
 from synthbench.contracts.streams import STREAMS
 
 
@@ -54,8 +54,12 @@ def test_fields_that_came_later_leave_older_digests_as_they_are():
         {"copied_from": origin},
         {"state": step.state.model_copy(update={"checkpoint": checkpoint})},
         {"state": step.state.model_copy(update={"left_out": {"a": "is a device"}})},
+        {"native": "{}"},
     ):
         assert step.model_copy(update=later).sealed().digest != step.digest
+    asked = step.model_copy(update={"model_call": ModelCall(model="m")}).sealed()
+    assert asked.digest == "sha256:983661c941a5e7cdaef40aa8cdba60876fe9239398fcd476733c004c040cd602"
+    assert asked.model_copy(update={"model_call": ModelCall(model="m", whole=True)}).sealed().digest != asked.digest
 
 
 counts = st.integers(min_value=0, max_value=10**9)

@@ -39,8 +39,8 @@ class Heard:
     store: FilesStore
     steps: list[Step] = field(default_factory=list)
 
-    async def keep(self, archive: bytes) -> ArtifactRef:
-        return await self.store.put(archive)
+    async def keep(self, data: bytes, media_type: str = "application/x-tar") -> ArtifactRef:
+        return await self.store.put(data, media_type=media_type)
 
     async def announce(self, event: JournalEvent) -> None:
         assert isinstance(event, StepRecorded)

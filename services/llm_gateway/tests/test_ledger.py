@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from synthbench.chassis.outbox import Outbox
+from synthbench.chassis.wire.usage import anthropic_usage, openai_usage
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
 from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
@@ -23,7 +24,6 @@ from synthbench.llm_gateway.domain.accounts import Caps
 from synthbench.llm_gateway.domain.catalogue import Model, Price
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.domain.usage import anthropic_usage, openai_usage
 from synthbench.llm_gateway.keys import Keys
 from synthbench.storage.database import Database
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from synthbench.llm_gateway.domain.assembling import whole_of
+from synthbench.chassis.wire.assembling import whole_of
+from synthbench.chassis.wire.sse import DONE, event
 from synthbench.llm_gateway.domain.recorded import RecordingKey, request_digest
-from synthbench.llm_gateway.domain.sse import DONE, event
 from synthbench.llm_gateway.wires.anthropic import AnthropicWire
 from synthbench.llm_gateway.wires.openai import OpenAIWire
 from synthbench.storage.artifacts.protocol import valid_key

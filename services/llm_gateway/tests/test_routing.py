@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from synthbench.chassis.wire.sse import Splitter, TooLong
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.breaker import Breaker, BreakerState
@@ -17,7 +18,6 @@ from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.retrying import RetryBudget, decide
 from synthbench.llm_gateway.domain.routing import RouteChoice, choose
 from synthbench.llm_gateway.domain.splice import with_fields
-from synthbench.llm_gateway.domain.sse import Splitter, TooLong
 
 MODELS: dict[str, Any] = {
     "a/small": {"context": 1000, "vision": False, "scores": {"default": 0.2, "bugfix": 0.7}},

@@ -14,8 +14,8 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from pydantic import TypeAdapter
 
 from model_upstream import Answer, anthropic_body, anthropic_events, openai_body, openai_events
+from synthbench.chassis.wire.sse import Splitter
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.domain.sse import Splitter
 from synthbench.llm_gateway.domain.translate import (
     AnthropicToOpenAI,
     OpenAIToAnthropic,

@@ -45,13 +45,21 @@ class Listener:
                 f"{self._setting}: cannot listen on {host}:{port}: {error.strerror or error}; "
                 f"set SYNTHBENCH_{self._setting.upper()} to another one, or to 0 for a free one"
             ) from error
+        self._begin(listener)
+        return listener.getsockname()[1]
+
+    def serve_on(self, listener: socket.socket) -> None:
+        """Begin to serve on a socket that is bound already, and is closed with this."""
+        listener.listen(_BACKLOG)
+        self._begin(listener)
+
+    def _begin(self, listener: socket.socket) -> None:
         config = uvicorn.Config(
             self._app, interface="asgi3", http="httptools", ws="none", lifespan="off", log_config=None,
             access_log=False, proxy_headers=False, timeout_graceful_shutdown=5,
         )  # fmt: skip
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
-        return listener.getsockname()[1]
 
     async def close(self, seconds: float = 5.0) -> None:
         """Take no more requests, and give the running ones up to `seconds`."""

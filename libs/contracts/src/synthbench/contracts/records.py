@@ -56,12 +56,12 @@ class ArtifactRef(Record):
 
 
 class KeptFile(Record):
-    """A file or folder that a task wants kept of what was made in its sandbox."""
+    """What a task wants kept of what was made in its sandbox, or what an agent left beside its work."""
 
     path: str
-    """As the task names it."""
+    """As the task names it; `agent/…` for what the agent printed and wrote down."""
     artifact: ArtifactRef | None = None
-    """A tar of it; None where there is none, or it could not be kept."""
+    """A tar of it, or the file itself, by its media type; None where there is none, or it could not be kept."""
     problem: str = ""
     """Why it could not be kept."""
 

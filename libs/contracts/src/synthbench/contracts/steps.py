@@ -72,7 +72,8 @@ class State(Record):
 class ModelCall(Record):
     """The model call behind the action, lossless: requests of an attempt only grow, so each step keeps what is new.
 
-    The request of step k is `base` of step 0 with `messages` of the steps 0..k, one after the other.
+    The request of step k is `base` of step 0 with `messages` of the steps 0..k, one after the other; where `whole` is
+    set, the messages before that step are not part of it.
     """
 
     call_id: UUID | None = None
@@ -85,6 +86,8 @@ class ModelCall(Record):
     """JSON list as text: messages added to the request since the step before."""
     response: str = ""
     """The raw response body as text."""
+    whole: bool = False
+    """The request does not go on from the one before (another conversation, a shortened one): `messages` are all."""
 
 
 class StepOrigin(Record):
@@ -112,6 +115,8 @@ class Step(Record):
     """None for scaffolds that use no model."""
     copied_from: StepOrigin | None = None
     """Set where an attempt resumed or forked: the step was taken over, not done again."""
+    native: str = ""
+    """JSON as text: what the agent itself wrote down of this step, in its own format; empty where it has none."""
     digest: Digest | Literal[""] = ""
     """Over everything else in the step, see `step_digest`."""
 
@@ -126,7 +131,9 @@ def step_digest(step: Step) -> str:
     Fields that the contract got later count only where they are set, so that the digests of older records still hold.
     """
     content = step.model_dump(mode="json", exclude={"digest"})
-    for holder, name in ((content, "copied_from"), (content["state"], "checkpoint"), (content["state"], "left_out")):
+    call = content["model_call"] or {"whole": False}
+    later = ((content, "copied_from"), (content, "native"), (call, "whole"))
+    for holder, name in (*later, (content["state"], "checkpoint"), (content["state"], "left_out")):
         if not holder[name]:
             del holder[name]
     return sha256_digest(canonical_json(content))

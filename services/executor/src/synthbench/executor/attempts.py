@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -23,6 +23,7 @@ from synthbench.contracts.verification import VerificationResult
 from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.beginning import Ground, break_ground, resumable
+from synthbench.executor.capture.place import reachable
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import Draining, Ending, InfraFailure, OutOfMoney, Stopped, final_outcome
 from synthbench.executor.environment import sandbox_info, spec_of
@@ -91,6 +92,7 @@ class Attempt:
         self._clock = Clock(rollout.limits, draining=services.stop.is_set)
         self._context = AttemptContext(synthbench_version=VERSION, executor=services.executor)
         self._recorder: Recorder | None = None
+        self._places = ExitStack()
         self._started = datetime.now(UTC)
 
     async def run(self) -> None:
@@ -137,6 +139,7 @@ class Attempt:
             return _Result(Outcome.INFRA_ERROR, one_line(error))
         finally:
             await cancel_all(work, lease)
+            self._places.close()
 
     async def _release(self) -> None:
         """Give the rollout back, so that its next attempt begins at once and this one is no failure."""
@@ -182,7 +185,8 @@ class Attempt:
         package = await services.packages.get(rollout.task.digest)
         engine = services.engines[rollout.pool]
         owner = f"{rollout.rollout_id}.{self._grant.attempt}"
-        spec = await spec_of(engine, package, owner, services.settings.max_memory_mb)
+        plain = await spec_of(engine, package, owner, services.settings.max_memory_mb)
+        spec, socket = self._places.enter_context(await reachable(engine, plain, scaffold, services.settings))
         ground = await break_ground(engine, spec, services.store, self._grant, scaffold, package)
         sandbox = ground.sandbox
         try:
@@ -198,15 +202,16 @@ class Attempt:
                 patience=services.settings.gateway_patience_seconds,
             )
             world = World(
-                rollout, package, sandbox, model, recorder, self._clock, services.settings, services.log, ground.start
-            )
+                rollout, package, sandbox, model, recorder, self._clock, services.settings, services.log, ground.start,
+                socket,
+            )  # fmt: skip
             await self._announce_start(scaffold, world)
             ending = await self._play(scaffold, world)
             result = _Result(ending.outcome, ending.detail)
             diff = await self._taken(ground, package)
             if package.verified_in_place:
                 result.verification = await verify_in_place(sandbox, package)
-            result.kept = await keep(sandbox, package, services.store)
+            result.kept = [*recorder.kept, *await keep(sandbox, package, services.store)]
         finally:
             self._context = self._context.model_copy(update={"sandbox": sandbox_info(sandbox)})
             await asyncio.shield(sandbox.close())

@@ -16,7 +16,7 @@ from synthbench.contracts.cloudevents import Envelope, Message, encode
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent, journal_event_id, journal_key
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import ArtifactRef, Timing, Usage
+from synthbench.contracts.records import ArtifactRef, KeptFile, Timing, Usage
 from synthbench.contracts.registry import Stream
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
 from synthbench.executor.domain.clock import Clock
@@ -100,9 +100,9 @@ class Announcer:
         self._store = store
         self._recent = recent
 
-    async def keep(self, archive: bytes) -> ArtifactRef:
-        """Store a checkpoint."""
-        return await self._store.put(archive, media_type="application/x-tar")
+    async def keep(self, data: bytes, media_type: str = "application/x-tar") -> ArtifactRef:
+        """Store a checkpoint, or what an agent left."""
+        return await self._store.put(data, media_type=media_type)
 
     async def announce(self, event: JournalEvent) -> None:
         """Keep an event, then publish it; a second time changes nothing."""
@@ -124,7 +124,7 @@ class StepAnnouncer(Protocol):
         """Which attempt."""
         ...
 
-    async def keep(self, archive: bytes) -> ArtifactRef:
+    async def keep(self, data: bytes, media_type: str = "application/x-tar") -> ArtifactRef:
         """See `Announcer`."""
         ...
 
@@ -144,6 +144,7 @@ class Turn:
     usage: Usage = Usage()
     timing: Timing = Timing()
     model_call: ModelCall | None = None
+    native: str = ""
 
 
 class Recorder:
@@ -166,6 +167,11 @@ class Recorder:
         self._clock = clock
         self._checkpoints = checkpoints
         self.digests: list[str] = []
+        self.kept: list[KeptFile] = []
+
+    async def keep(self, path: str, data: bytes, media_type: str) -> None:
+        """Keep something beside the steps: what an agent printed, or wrote down itself."""
+        self.kept.append(KeptFile(path=path, artifact=await self._announcer.keep(data, media_type)))
 
     async def take_over(self, step: Step) -> None:
         """Make a step that was done before the next one of this attempt; it is safe when this returns."""
@@ -198,6 +204,7 @@ class Recorder:
             usage=turn.usage,
             timing=turn.timing,
             model_call=turn.model_call,
+            native=turn.native,
         ).sealed()
         await self._announce(step)
         waited = turn.timing.waited_seconds + monotonic() - began

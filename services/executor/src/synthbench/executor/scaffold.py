@@ -1,9 +1,11 @@
 """What drives an attempt: the Scaffold protocol, found by entry points `synthbench.scaffolds`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Protocol
+from socket import socket as Socket  # noqa: N812 - the field has its name
+from typing import Protocol, runtime_checkable
 
 from structlog.stdlib import BoundLogger
 
@@ -14,6 +16,7 @@ from synthbench.executor.domain.endings import InfraFailure
 from synthbench.executor.domain.resuming import Start
 from synthbench.executor.recorder import Recorder
 from synthbench.executor.settings import ExecutorSettings
+from synthbench.sandbox.inside import Mount
 from synthbench.sandbox.protocol import Sandbox
 from synthbench.tasks import TaskPackage
 
@@ -34,6 +37,8 @@ class World:
     log: BoundLogger
     start: Start = field(default_factory=Start)
     """What was done already; only for a scaffold that is `resumable`. The sandbox is as it was after it."""
+    socket: Socket | None = None
+    """Where an agent inside the sandbox is listened to; only for an `InsideScaffold`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,19 @@ class Scaffold(Protocol):
 
     async def run(self, world: World) -> None:
         """Work until an `Ending` is raised. Every step goes through `world.recorder` before the next one starts."""
+        ...
+
+
+@runtime_checkable
+class InsideScaffold(Scaffold, Protocol):
+    """One whose agent runs inside the sandbox, as `synthbench.executor.capture` carries it."""
+
+    def mounts(self, settings: ExecutorSettings) -> Mapping[str, Mount]:
+        """Folders of this machine that the agent needs inside; an engine that isolates nothing shows them anyway.
+
+        Raises:
+            InfraFailure: they are not there.
+        """
         ...
 
 

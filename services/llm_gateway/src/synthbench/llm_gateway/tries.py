@@ -11,6 +11,8 @@ from opentelemetry.trace import Span, SpanKind
 from synthbench.chassis import genai
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import span
+from synthbench.chassis.wire.sse import Splitter
+from synthbench.chassis.wire.usage import estimate_tokens
 from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import parse_object
@@ -33,8 +35,6 @@ from synthbench.llm_gateway.domain.money import Ledger, Reservation
 from synthbench.llm_gateway.domain.outgoing import answer_for, prepare, relay_for
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.domain.sse import Splitter
-from synthbench.llm_gateway.domain.usage import estimate_tokens
 from synthbench.llm_gateway.providers import Incoming, Outgoing, Provider
 from synthbench.llm_gateway.recording import Recorder
 from synthbench.llm_gateway.wires import Wire

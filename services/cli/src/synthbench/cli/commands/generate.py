@@ -26,6 +26,7 @@ async def generate_trajectory(
     task: str,
     model: str = "sim/expert",
     scaffold: str = "native",
+    scaffold_arg: list[str] | None = None,
     sandbox: str | None = None,
     samples: int = 1,
     seed: int = 0,
@@ -40,7 +41,8 @@ async def generate_trajectory(
     Args:
         task: A library task's id (`synth-bench tasks list`), or the folder of a task package.
         model: `sim/expert`, `sim/novice`, …, `replay/NAME`, or a model of the provider at --base-url.
-        scaffold: native, oracle, nop, wrong or cheat.
+        scaffold: native, command, oracle, nop, wrong or cheat.
+        scaffold_arg: NAME=VALUE for the scaffold, as often as wanted: `command=./agent`.
         sandbox: bubblewrap or process; by default the best one that works here.
         samples: How many trajectories.
         seed: For simulated models and for providers that take one.
@@ -55,6 +57,7 @@ async def generate_trajectory(
         submission = submission_of(
             task=await task_reference(client, task),
             scaffold=scaffold,
+            scaffold_args=arguments_of(scaffold_arg or []),
             route="" if scaffold in MODEL_FREE else model,
             engine=sandbox,
             samples=samples,
@@ -89,6 +92,18 @@ def use_upstream(base_url: str | None, api_key_env: str | None) -> None:
         if not key:
             raise CliError(f"the environment variable {api_key_env} is not set; it should hold the provider's key")
         os.environ["SYNTHBENCH_UPSTREAM_API_KEY"] = key
+
+
+def arguments_of(pairs: list[str]) -> dict[str, str]:
+    """Read NAME=VALUE pairs.
+
+    Raises:
+        CliError: one is none.
+    """
+    for pair in pairs:
+        if not pair.partition("=")[1]:
+            raise CliError(f"--scaffold-arg wants NAME=VALUE, not {pair!r}", exit_code=2)
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def submission_of(**fields: Any) -> TaskSubmitted:

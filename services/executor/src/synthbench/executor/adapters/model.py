@@ -22,10 +22,12 @@ from synthbench.executor.domain.endings import InfraFailure, LimitReached, OutOf
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
 _RETRIED = (429, 500, 502, 503, 504)
+_OF_THE_REQUEST = (400, 413, 422)
 _CONNECT_SECONDS = 5.0
 _DEADLINE = "x-synthbench-deadline-seconds"
 _ASKED_BEFORE = "x-stainless-retry-count"
 """As the official SDKs say it: recordings tell a question that is asked again from a new one."""
+COMPLETIONS = "/v1/chat/completions"
 _GRACE_SECONDS = 10.0
 _SAME = 0.01
 """Seconds that do not matter: a pause to the end of our patience is within it."""
@@ -53,9 +55,9 @@ class GatewayModel:
         self, client: httpx.AsyncClient, url: str, key: SecretStr | None, route: str, *, patience: float = 60.0
     ) -> None:
         self._client = client
-        self._url = f"{url.rstrip('/')}/v1/chat/completions"
+        self._url = url.rstrip("/")
         self._key = key
-        self._route = route
+        self.route = route
         self._patience = patience
         self._sent = 0
         self._base = ""
@@ -79,11 +81,12 @@ class GatewayModel:
             OutOfMoney: a budget that it shares is used up.
             InfraFailure: the gateway, or the provider behind it, does not answer properly.
         """
-        base = {"model": self._route, "tools": tools}
+        base = {"model": self.route, "tools": tools}
         with span(
-            f"chat {self._route}", attributes={genai.OPERATION: genai.CHAT, genai.REQUEST_MODEL: self._route}
+            f"chat {self.route}", attributes={genai.OPERATION: genai.CHAT, genai.REQUEST_MODEL: self.route}
         ) as opened:
-            response, timing = await self._post({**base, "messages": messages}, timeout)
+            request = json.dumps({**base, "messages": messages}, ensure_ascii=False, separators=(",", ":"))
+            response, timing = await self.send(COMPLETIONS, request.encode(), timeout=timeout)
             body = parse_object(response.text)
             usage = usage_from(response.headers, body)
             opened.set_attribute(genai.INPUT_TOKENS, usage.input_tokens)
@@ -103,16 +106,43 @@ class GatewayModel:
         call_id = response.headers.get("x-synthbench-call-id")
         return ModelCall(
             call_id=UUID(call_id) if call_id else None,
-            model=model or self._route,
+            model=model or self.route,
             provider=response.headers.get("x-synthbench-provider", ""),
             base=text if changed else "",
             messages=json.dumps(new, ensure_ascii=False),
             response=response.text,
         )
 
-    async def _post(self, request: dict[str, Any], timeout: float) -> tuple[httpx.Response, Timing]:  # noqa: ASYNC109 - as above
-        headers = {
+    async def send(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        timeout: float,  # noqa: ASYNC109 - as above
+        headers: Mapping[str, str] | None = None,
+        stream: bool = False,
+        refusals: bool = False,
+    ) -> tuple[httpx.Response, Timing]:
+        """Send a request as it is, again and again while the gateway is away.
+
+        Args:
+            path: of the wire, with `/v1`.
+            body: JSON.
+            timeout: seconds on the agent's clock.
+            headers: beside ours.
+            stream: return while the answer is still to be read; the caller closes it.
+            refusals: return those that are due to the request itself.
+
+        Returns:
+            The response, and where the time went until it was there.
+
+        Raises:
+            LimitReached, OutOfMoney, InfraFailure: as `ask`.
+        """
+        ours = {
+            **(headers or {}),
             **current_trace(),
+            "content-type": "application/json",
             "authorization": f"Bearer {self._key.get_secret_value() if self._key else ''}",
             _DEADLINE: f"{timeout:.3f}",
         }
@@ -122,14 +152,17 @@ class GatewayModel:
         asked = itertools.count()
         while True:
             sent = monotonic()
-            headers[_ASKED_BEFORE] = str(next(asked))
+            ours[_ASKED_BEFORE] = str(next(asked))
+            request = self._client.build_request("POST", self._url + path, content=body, headers=ours, timeout=limits)
             try:
-                response = await self._client.post(self._url, json=request, headers=headers, timeout=limits)
+                response = await self._client.send(request, stream=stream)
+                if not response.is_success:
+                    await response.aread()
             except httpx.HTTPError as error:
                 failure = InfraFailure(f"the llm-gateway does not answer: {str(error) or type(error).__name__}")
             else:
                 seconds, waited = monotonic() - sent, waited_seconds(response.headers)
-                if response.is_success:
+                if response.is_success or (refusals and response.status_code in _OF_THE_REQUEST):
                     model_seconds = max(0.0, seconds - waited)
                     return response, Timing(model_seconds=model_seconds, waited_seconds=sent - began + waited)
                 if response.status_code == _TIMED_OUT and seconds - waited >= timeout * _MOST:
@@ -171,15 +204,22 @@ def waited_seconds(headers: Mapping[str, str]) -> float:
         return 0.0
 
 
+def cost_of(headers: Mapping[str, str]) -> tuple[int, bool]:
+    """What a model call cost, in millionths of a US dollar, and whether that is known."""
+    known = headers.get("x-synthbench-cost-known", "true") == "true"
+    return int(headers.get("x-synthbench-cost-microusd", "0")), known
+
+
 def usage_from(headers: Mapping[str, str], body: Mapping[str, Any]) -> Usage:
     """Read the usage of a model call: tokens from the body, cost from the gateway's headers."""
     usage = as_object(body.get("usage"))
+    cost, known = cost_of(headers)
     return Usage(
         calls=1,
         input_tokens=as_count(usage.get("prompt_tokens")),
         cached_tokens=as_count(as_object(usage.get("prompt_tokens_details")).get("cached_tokens")),
         output_tokens=as_count(usage.get("completion_tokens")),
         reasoning_tokens=as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens")),
-        cost_microusd=int(headers.get("x-synthbench-cost-microusd", "0")),
-        cost_known=headers.get("x-synthbench-cost-known", "true") == "true",
+        cost_microusd=cost,
+        cost_known=known,
     )

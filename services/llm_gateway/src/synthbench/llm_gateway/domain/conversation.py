@@ -5,9 +5,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synthbench.chassis.wire.usage import estimate_tokens
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.llm_gateway.domain.usage import estimate_tokens
 
 
 def turns_taken(request: Mapping[str, Any]) -> int:

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import orjson
 
+from synthbench.chassis.wire.sse import DONE, Event
 from synthbench.contracts.loose import as_object
 from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.catalogue import Model
 from synthbench.llm_gateway.domain.splice import with_fields
-from synthbench.llm_gateway.domain.sse import DONE, Event
 from synthbench.llm_gateway.domain.translate import (
     AnthropicToOpenAI,
     OpenAIToAnthropic,

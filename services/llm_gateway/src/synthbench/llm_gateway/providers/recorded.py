@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-from synthbench.llm_gateway.domain.assembling import whole_of
+from synthbench.chassis.wire.assembling import whole_of
 from synthbench.llm_gateway.domain.failures import TryFailed, garbage
 from synthbench.llm_gateway.domain.recorded import Recording
 from synthbench.llm_gateway.providers import Incoming, Outgoing

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from synthbench.chassis.wire.sse import Event
 from synthbench.contracts.records import Usage
 from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.domain.sse import Event
 
 
 class Tracker(Protocol):

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from synthbench.chassis.wire.sse import Event, event
+from synthbench.chassis.wire.usage import anthropic_usage, estimate_tokens
 from synthbench.contracts.loose import as_count, as_list, as_object
 from synthbench.contracts.records import Usage
 from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.failures import TryFailed, said_within
 from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.domain.sse import Event, event
-from synthbench.llm_gateway.domain.usage import anthropic_usage, estimate_tokens
 from synthbench.llm_gateway.wires import Tracker
 from synthbench.llm_gateway.wires.reading import characters_of, check_tool, invalid, list_of, parsed
 

@@ -15,8 +15,8 @@ def read_action(message: dict[str, Any]) -> Action:
         call = _tool_call(item, {call.id for call in calls}, len(calls))
         calls.append(call)
     return Action(
-        message=_text(message.get("content")),
-        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
+        message=text_of(message.get("content")),
+        reasoning=text_of(message.get("reasoning_content") or message.get("reasoning")),
         tool_calls=calls,
     )
 
@@ -29,10 +29,11 @@ def _tool_call(item: Any, taken: set[str], number: int) -> ToolCall:
         identity += "_"
     arguments = function.get("arguments", "{}")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return ToolCall(id=identity, name=str(function.get("name") or ""), arguments=text, error=_json_error(text))
+    return ToolCall(id=identity, name=str(function.get("name") or ""), arguments=text, error=json_error(text))
 
 
-def _json_error(text: str) -> str | None:
+def json_error(text: str) -> str | None:
+    """Why a tool call's arguments are no JSON object; None if they are one."""
     try:
         parsed = json.loads(text or "{}")
     except ValueError as error:
@@ -40,7 +41,8 @@ def _json_error(text: str) -> str | None:
     return None if isinstance(parsed, dict) else f"it is a {type(parsed).__name__}"
 
 
-def _text(content: Any) -> str:
+def text_of(content: Any) -> str:
+    """The text of a message's content, in one piece or in parts."""
     if isinstance(content, str):
         return content
     return "".join(str(as_object(part).get("text", "")) for part in as_list(content))

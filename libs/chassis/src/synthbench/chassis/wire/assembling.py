@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from synthbench.chassis.wire.sse import DONE, Splitter
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.llm_gateway.domain.sse import DONE, Splitter
 
 
 def whole_of(wire: str, body: bytes) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The formats of model traffic, as far as more than one service reads them."""

@@ -1,0 +1,88 @@
+"""One model call of an agent, and the step that comes of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from synthbench.contracts.loose import as_object
+from synthbench.contracts.records import Timing, Usage
+from synthbench.contracts.steps import ModelCall, Observation
+from synthbench.executor.capture.wires import Asked, action_of, observed, usage_of, whole_answer
+from synthbench.executor.recorder import Turn
+
+_CONTEXT = "context_length_exceeded"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A call that was answered, or refused, or whose answer broke off."""
+
+    asked: Asked
+    earlier: Asked | None
+    """The call before."""
+    started_at: datetime
+    raw: bytes
+    """The answer's body."""
+    headers: Mapping[str, str]
+    timing: Timing
+    cost: tuple[int, bool]
+    """Millionths of a US dollar, and whether that is known."""
+    refused: bool = False
+    """The gateway did not take the request: it is the agent's doing."""
+    broken: bool = False
+    """The answer is not whole."""
+
+    @property
+    def overflow(self) -> str:
+        """What the gateway said, where the conversation was too long for the model."""
+        error = as_object(whole_answer(self.asked, self.raw).get("error")) if self.refused else {}
+        return str(error.get("message") or _CONTEXT) if error.get("code") == _CONTEXT else ""
+
+    def turn(self, following: Asked | None, own_seconds: float, cwd: str, native: str) -> Turn:
+        """Make a turn of it.
+
+        Args:
+            following: the next call, whose new messages say what came of this one; None at the end.
+            own_seconds: of the agent's own between this answer and then.
+            cwd: where it works.
+            native: what the agent wrote down of it.
+        """
+        answer = {} if self.refused else whole_answer(self.asked, self.raw)
+        new = following.after(self.asked) if following else None
+        observations = [*self._problems(), *(observed(self.asked.wire, new) if new else [])]
+        micro, known = self.cost
+        usage = Usage(calls=1) if self.refused else usage_of(self.asked.wire, answer)
+        return Turn(
+            action=action_of(self.asked.wire, answer),
+            observations=observations,
+            started_at=self.started_at,
+            cwd=cwd,
+            usage=usage.model_copy(update={"cost_microusd": micro, "cost_known": known and not self.broken}),
+            timing=self.timing.model_copy(update={"tool_seconds": own_seconds}),
+            model_call=self._call(str(answer.get("model") or "")),
+            native=native,
+        )
+
+    def _problems(self) -> list[Observation]:
+        text = self.raw.decode("utf-8", errors="replace")
+        if self.refused:
+            return [Observation(content=text, total_bytes=len(self.raw), error="refused")]
+        return [Observation(content="the answer broke off", error="broken_answer")] if self.broken else []
+
+    def _call(self, model: str) -> ModelCall:
+        before = self.earlier.messages if self.earlier else []
+        messages = self.asked.messages
+        grown = messages[: len(before)] == before and (not self.earlier or self.earlier.wire == self.asked.wire)
+        base = self.asked.base
+        call_id = self.headers.get("x-synthbench-call-id")
+        return ModelCall(
+            call_id=UUID(call_id) if call_id else None,
+            model=model,
+            provider=self.headers.get("x-synthbench-provider", ""),
+            base="" if self.earlier and self.earlier.base == base else base,
+            messages=json.dumps(messages[len(before) :] if grown else messages, ensure_ascii=False),
+            response=self.raw.decode("utf-8", errors="replace"),
+            whole=not grown,
+        )

@@ -1,0 +1,175 @@
+"""An agent inside the sandbox, from its start to its end."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import resources
+
+from synthbench.chassis.listener import Listener
+from synthbench.contracts.records import Outcome
+from synthbench.executor.capture.place import SOCKET
+from synthbench.executor.capture.server import Capture, Native
+from synthbench.executor.domain.endings import AgentFailed, Ending, GaveUp, InfraFailure, LimitReached, Submitted
+from synthbench.executor.scaffold import World
+from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.result import RunResult
+
+_PYTHON = ("python3", "-I", "-S", "-c")
+_LOOK_SECONDS = 0.1
+_GRACE_SECONDS = 2.0
+"""For an agent that was refused a call, to write down its own end."""
+_LONGEST_SECONDS = 7 * 86_400.0
+_SEND_SECONDS = 30.0
+_CLOSE_SECONDS = 1.0
+_TOLD_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class AgentCommand:
+    """What to run, and what to keep of it."""
+
+    script: str
+    """For `sh -c`, in the workspace."""
+    setup: str = ""
+    """The same, to be run before it; on nobody's clock."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Texts by name, for the agent's folder: `$SYNTHBENCH_AGENT_FOLDER`, outside of the workspace."""
+    send: Sequence[str] = ()
+    """Names in that folder that are wanted when it has ended."""
+    idle_seconds: float = 300.0
+    """Without output and without a call it counts as hung."""
+    max_output_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How it ended. Its last step is recorded, and what it printed is kept."""
+
+    result: RunResult
+    calls: int
+    files: Mapping[str, bytes]
+    stopped: Ending | None
+    """Why we ended it; None where it ended by itself."""
+    overflow: str
+    """What the gateway said, if its last call was too long for the model."""
+
+    def ending(self) -> Ending:
+        """What it means for an agent that says with its exit code whether it is content."""
+        if self.stopped is not None:
+            return self.stopped
+        code, said = self.result.exit_code, _last_line(self.result)
+        if code != 0 and self.overflow:
+            return LimitReached(Outcome.TOKEN_LIMIT, self.overflow)
+        if code != 0:
+            how = f"was killed ({', '.join(self.result.hit)})" if code is None else f"ended with {code}"
+            return AgentFailed(f"the agent {how}{': ' if said else ''}{said}")
+        return Submitted(said) if self.calls else GaveUp("the agent ended without asking the model")
+
+
+async def run_agent(world: World, command: AgentCommand, native: Native | None = None) -> Ran:
+    """Run an agent to its end; each of its model calls is a step, safe before the next call goes out.
+
+    Args:
+        world: of a scaffold that is an `InsideScaffold`.
+        command: what to run.
+        native: see `Native`.
+
+    Raises:
+        AgentFailed: its setup did not succeed.
+        InfraFailure, OutOfMoney, Draining, Transient, SandboxError: as anywhere in an attempt.
+    """
+    assert world.socket is not None
+    if command.setup:
+        await _set_up(world, command)
+    capture = Capture(world, native, max_output=command.max_output_bytes)
+    listener = Listener(capture)
+    listener.serve_on(world.socket)
+    try:
+        result = await _to_its_end(world, command, capture)
+        await capture.settle()
+        if command.send:
+            await _inside(world, send=command.send, seconds=_SEND_SECONDS)
+    finally:
+        await listener.close(_CLOSE_SECONDS)
+    for name, data in (("stdout", result.stdout_text), ("stderr", result.stderr_text)):
+        await world.recorder.keep(f"agent/{name}.txt", data.encode(), "text/plain; charset=utf-8")
+    return Ran(result, capture.calls, capture.files, _ending(capture, result), capture.overflow)
+
+
+async def _set_up(world: World, command: AgentCommand) -> None:
+    result = await world.sandbox.run(
+        ["sh", "-c", command.setup], env=command.env, timeout=world.clock.limits.max_seconds
+    )
+    if result.exit_code != 0:
+        raise AgentFailed(f"the agent's setup ended with {result.exit_code}: {_last_line(result)}")
+
+
+async def _to_its_end(world: World, command: AgentCommand, capture: Capture) -> RunResult:
+    capture.start()
+    work = asyncio.create_task(_inside(world, command))
+    over = asyncio.create_task(capture.over.wait())
+    try:
+        while not work.done() and not over.done():
+            await asyncio.wait({work, over}, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                _look(world, command, capture)
+        if not work.done():
+            await asyncio.wait({work}, timeout=_GRACE_SECONDS)
+        if not work.done():
+            await world.sandbox.kill()
+        return await work
+    finally:
+        over.cancel()
+        work.cancel()
+        with suppress(asyncio.CancelledError, SandboxError):
+            await work
+
+
+def _look(world: World, command: AgentCommand, capture: Capture) -> None:
+    """Stop an agent that is out of time, or hangs."""
+    most = world.clock.limits.max_seconds
+    if capture.spent >= most:
+        capture.stop(LimitReached(Outcome.TIME_LIMIT, f"{most:g} s are used up"))
+    elif capture.idle_seconds > command.idle_seconds:
+        said = f"the agent hangs: no model call and no output for {command.idle_seconds:g} s"
+        capture.stop(AgentFailed(said))
+
+
+async def _inside(
+    world: World,
+    command: AgentCommand | None = None,
+    *,
+    send: Sequence[str] = (),
+    seconds: float = _LONGEST_SECONDS,
+) -> RunResult:
+    plan = {
+        "socket": world.sandbox.socket_path(SOCKET),
+        "argv": ["sh", "-c", command.script] if command else [],
+        "env": dict(command.env) if command else {},
+        "files": dict(command.files) if command else {},
+        "send": list(send),
+    }
+    source = resources.files("synthbench.executor.capture").joinpath("inside.py").read_text("utf-8")
+    return await world.sandbox.run([*_PYTHON, source], stdin=json.dumps(plan).encode(), timeout=seconds)
+
+
+def _ending(capture: Capture, result: RunResult) -> Ending | None:
+    """Why we ended it.
+
+    Raises:
+        InfraFailure: it never began, or we failed.
+    """
+    if not capture.began:
+        raise InfraFailure(f"the agent could not be started in the sandbox: {_last_line(result)}")
+    reason = capture.stopped
+    if reason is None or isinstance(reason, Ending):
+        return reason
+    raise reason
+
+
+def _last_line(result: RunResult) -> str:
+    lines = (result.stderr_text.strip() or result.stdout_text.strip()).splitlines()
+    return lines[-1][:_TOLD_CHARACTERS] if lines else ""

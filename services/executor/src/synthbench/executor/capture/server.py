@@ -1,0 +1,236 @@
+"""Passes an agent's model calls on, one after the other, and records the step before the next one goes out."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from time import monotonic
+
+import httpx
+from starlette.types import Receive, Scope, Send
+
+from synthbench.contracts.loose import parse_object
+from synthbench.executor.adapters.model import cost_of
+from synthbench.executor.capture.exchange import Exchange
+from synthbench.executor.capture.streams import Passing
+from synthbench.executor.capture.wires import PATHS, Asked, WireName, refusal
+from synthbench.executor.domain.endings import AgentFailed, LimitReached
+from synthbench.executor.scaffold import World
+
+_BODY_MOST = 64 * 1024 * 1024
+_FILE_MOST = 64 * 1024 * 1024
+_PASSED_IN = ("anthropic-version", "anthropic-beta", "openai-beta")
+_JSON = "application/json"
+
+Native = Callable[[Exchange], Awaitable[str]]
+"""Asked for what the agent itself wrote down of a turn, when it is over."""
+
+
+class Capture:
+    """An ASGI application for one attempt.
+
+    Args:
+        world: what the attempt has.
+        native: see `Native`.
+        max_output: bytes that the agent may print.
+    """
+
+    def __init__(self, world: World, native: Native | None = None, *, max_output: int) -> None:
+        self._world = world
+        self._native = native
+        self._max_output = max_output
+        self._turn = asyncio.Lock()
+        self._pending: Exchange | None = None
+        self._asked: Asked | None = None
+        self._own = 0.0
+        self._since: float | None = None
+        self._gone = False
+        self.stopped: BaseException | None = None
+        """Why nothing is passed on any more; it becomes the attempt's end."""
+        self.over = asyncio.Event()
+        """Set with it."""
+        self.calls = 0
+        """Requests that went to the gateway."""
+        self.began = False
+        """The agent was started."""
+        self.active = monotonic()
+        """When it last printed, or had an answer."""
+        self.overflow = ""
+        """What the gateway said, if the last call was too long for the model."""
+        self.files: dict[str, bytes] = {}
+        """What was sent from the agent's folder."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        exchange = _Http(receive, send)
+        path: str = scope["path"]
+        if path in PATHS and scope["method"] == "POST":
+            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+            await self._call(path, headers, await exchange.body(_BODY_MOST), exchange)
+        elif path == "/v1/models":
+            model = {"id": self._world.model.route, "object": "model", "type": "model", "created": 0}
+            await exchange.answer(200, json.dumps({"object": "list", "data": [model], "has_more": False}).encode())
+        elif path == "/agent/printed":
+            self._heard(int(await exchange.body(20)))
+            await exchange.answer(204, b"")
+        elif path.startswith("/agent/files/"):
+            self.files[path.rpartition("/")[2]] = await exchange.body(_FILE_MOST)
+            await exchange.answer(204, b"")
+        else:
+            said = "there are /v1/chat/completions, /v1/messages and /v1/models"
+            await exchange.answer(404, refusal("openai", "not_found", said))
+
+    def start(self) -> None:
+        """The agent's own time begins."""
+        self._since = monotonic()
+
+    def stop(self, reason: BaseException) -> None:
+        """Pass nothing on any more; the first reason counts."""
+        if self.stopped is None:
+            self.stopped = reason
+        self.over.set()
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nothing was heard of the agent; 0 while it waits for us."""
+        return monotonic() - self.active if self._since is not None else 0.0
+
+    @property
+    def spent(self) -> float:
+        """Seconds on the agent's clock, what is not recorded yet included."""
+        model = self._pending.timing.model_seconds if self._pending else 0.0
+        running = monotonic() - self._since if self._since is not None else 0.0
+        return self._world.clock.spent + model + self._own + running
+
+    async def settle(self) -> None:
+        """The agent is gone: wait for what is on its way, and record the last step.
+
+        Raises:
+            InfraFailure: the step could not be recorded.
+        """
+        self._gone = True
+        async with self._turn:
+            self._pause()
+            await self._record(None)
+
+    def _heard(self, printed: int) -> None:
+        self.began = True
+        self.active = monotonic()
+        if printed > self._max_output:
+            self.stop(AgentFailed(f"the agent printed more than {self._max_output} bytes"))
+
+    def _pause(self) -> None:
+        if self._since is not None:
+            self._own += monotonic() - self._since
+            self._since = None
+
+    async def _call(self, path: str, headers: Mapping[str, str], body: bytes, http: "_Http") -> None:
+        wire: WireName = PATHS[path]
+        request = parse_object(body)
+        if not request:
+            await http.answer(400, refusal(wire, "invalid_request", "the body is no JSON object"))
+            return
+        asked = Asked(wire, path, request)
+        async with self._turn:
+            self._pause()
+            try:
+                await self._answered(asked, headers, http)
+            except Exception as error:  # noqa: BLE001 - it ends the attempt, whatever it is
+                self.stop(error)
+            finally:
+                self.active = self._since = monotonic()
+            if not http.started:
+                code = str(self.stopped.outcome) if isinstance(self.stopped, LimitReached) else "attempt_over"
+                await http.answer(403, refusal(wire, code, str(self.stopped or "the attempt is over")))
+
+    async def _answered(self, asked: Asked, headers: Mapping[str, str], http: "_Http") -> None:
+        if self.stopped is not None or self._gone:
+            return
+        await self._record(asked)
+        world = self._world
+        world.clock.check()
+        started, timeout = datetime.now(UTC), max(0.1, world.clock.limits.max_seconds - self.spent)
+        passed = {name: headers[name] for name in _PASSED_IN if name in headers}
+        self.calls += 1
+        response, timing = await world.model.send(
+            asked.path,
+            asked.outgoing(world.model.route),
+            timeout=timeout,
+            headers=passed,
+            stream=asked.stream,
+            refusals=True,
+        )
+        refused = not response.is_success
+        if not asked.stream or refused:
+            made = Exchange(
+                asked, self._asked, started, response.content, response.headers, timing,
+                cost_of(response.headers), refused=refused,
+            )  # fmt: skip
+            self._pending, self._asked = made, asked
+            await http.answer(response.status_code, response.content, response.headers.get("content-type", _JSON))
+            return
+        began = monotonic()
+        passing = Passing(asked)
+        try:
+            async with asyncio.timeout(timeout):
+                await http.start(response.headers.get("content-type", "text/event-stream"))
+                async for piece in response.aiter_bytes():
+                    await http.write(passing.feed(piece))
+        except (TimeoutError, httpx.HTTPError, ValueError):
+            passing.whole = False
+        finally:
+            await response.aclose()
+            timing = timing.model_copy(update={"model_seconds": timing.model_seconds + monotonic() - began})
+            self._pending = Exchange(
+                asked, self._asked, started, bytes(passing.raw), response.headers, timing,
+                passing.cost, broken=not passing.whole,
+            )  # fmt: skip
+            self._asked = asked
+        await http.end()
+
+    async def _record(self, following: Asked | None) -> None:
+        """Make a step of the turn before, safe when this returns."""
+        if self._pending is None:
+            return
+        pending, own = self._pending, self._own
+        self._pending, self._own = None, 0.0
+        self.overflow = pending.overflow
+        native = await self._native(pending) if self._native else ""
+        await self._world.recorder.record(pending.turn(following, own, self._world.sandbox.workdir, native))
+
+
+class _Http:
+    """Reads one request, and answers it."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.started = False
+
+    async def body(self, most: int) -> bytes:
+        """Read it; what is longer than `most` bytes is cut, and then no JSON."""
+        body = bytearray()
+        while True:
+            message = await self._receive()
+            body += message.get("body", b"")
+            if not message.get("more_body") or len(body) > most:
+                return bytes(body[:most])
+
+    async def start(self, content_type: str, status: int = 200) -> None:
+        """Begin an answer."""
+        self.started = True
+        head = [(b"content-type", content_type.encode("latin-1"))]
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        """End it."""
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def answer(self, status: int, body: bytes, content_type: str = _JSON) -> None:
+        """Send a whole answer."""
+        await self.start(content_type, status)
+        await self._send({"type": "http.response.body", "body": body})

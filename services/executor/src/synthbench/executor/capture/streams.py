@@ -1,0 +1,49 @@
+"""An answer that comes in pieces: passed on as it comes, and kept whole. Pure."""
+
+import re
+
+from synthbench.chassis.wire.sse import DONE, Event, Splitter
+from synthbench.contracts.loose import as_list, as_object
+from synthbench.executor.capture.wires import Asked
+
+_EVENT_MOST = 64 * 1024 * 1024
+_COST = re.compile(rb"^: cost-microusd=(\d+) cost-known=(true|false)\r?$", re.MULTILINE)
+"""As the gateway says it in a comment, just before the end mark."""
+
+
+class Passing:
+    """One stream on its way from the gateway to an agent.
+
+    Args:
+        asked: what it answers.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._splitter = Splitter(_EVENT_MOST)
+        self.raw = bytearray()
+        self.whole = False
+        """Whether its end mark came."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """Take a piece; return what the agent gets of it: whole events, without a usage that it did not ask for."""
+        self.raw += piece
+        events = self._splitter.feed(piece)
+        return b"".join(event.raw for event in events if self._passes(event))
+
+    def _passes(self, event: Event) -> bool:
+        if event.data == DONE:
+            self.whole = True
+            return True
+        try:
+            content = as_object(event.object())
+        except ValueError:
+            return True
+        self.whole = self.whole or content.get("type") == "message_stop"
+        return self._asked.wants_usage or bool(as_list(content.get("choices"))) or not content.get("usage")
+
+    @property
+    def cost(self) -> tuple[int, bool]:
+        """Millionths of a US dollar, and whether that is known."""
+        found = _COST.search(bytes(self.raw))
+        return (int(found[1]), found[2] == b"true") if found else (0, False)
