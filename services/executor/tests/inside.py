@@ -45,15 +45,16 @@ class Played:
 class Player:
     """Plays scaffolds with one engine."""
 
-    def __init__(self, engine: str, root: Path, make_world: "MakeWorld") -> None:
+    def __init__(self, engine: str, root: Path, make_world: "MakeWorld", settings: dict[str, Any]) -> None:
         self.engine = load_engine(engine, root=root)
         self._make = make_world
+        self._settings = settings
 
     async def __call__(
         self, scaffold: str, arguments: dict[str, str], *, files: dict[str, str] | None = None, **limits: Any
     ) -> Played:
         played = load_scaffold(scaffold)
-        world = self._make(**limits)
+        world = self._make(settings=self._settings, **limits)
         spec = SandboxSpec(owner="test", limits=Limits(memory_mb=4096))
         with await reachable(self.engine, spec, played, world.settings) as (given, socket):
             sandbox = await self.engine.create(given)
@@ -61,7 +62,8 @@ class Player:
                 for name, text in (files or {}).items():
                     await sandbox.write(name, text.encode())
                 baseline = await sandbox.snapshot()
-                world = self._make(ground=Ground(sandbox, Start(), baseline, baseline), **limits)
+                ground = Ground(sandbox, Start(), baseline, baseline)
+                world = self._make(ground=ground, settings=self._settings, **limits)
                 rollout = world.rollout.model_copy(update={"scaffold": scaffold, "scaffold_args": arguments})
                 world = replace(world, rollout=rollout, socket=socket)
                 try:
@@ -85,10 +87,10 @@ async def _texts(world: World) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def player_of(engine: str, make_world: "MakeWorld") -> AsyncGenerator[Player]:
+async def player_of(engine: str, make_world: "MakeWorld", **settings: Any) -> AsyncGenerator[Player]:
     with tempfile.TemporaryDirectory(prefix="synthbench-test-") as folder:
         Path(folder).chmod(0o711)
-        player = Player(engine, Path(folder, "boxes"), make_world)
+        player = Player(engine, Path(folder, "boxes"), make_world, settings)
         try:
             await player.engine.probe()
         except EngineUnavailable as error:

@@ -30,6 +30,8 @@ NATIVE = asked(["bash", "read_file", "submit"], PLACE)
 OPENHANDS = asked(["terminal", "file_editor", "finish", "think"], PLACE)
 SWE = asked(["bash", "str_replace_editor", "submit"], PLACE)
 SWE_SHELL = asked(["bash", "submit"], PLACE)
+BASH = asked(["bash"], PLACE)
+MINI = asked(["bash"], "Finish with `echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT`.", PLACE)
 SWE_TEXT = asked([], "Answer with a DISCUSSION and one command:\n```\nls\n```", PLACE)
 
 
@@ -41,6 +43,8 @@ SWE_TEXT = asked([], "Answer with a DISCUSSION and one command:\n```\nls\n```", 
         (SWE, "swe-agent"),
         (SWE_SHELL, "swe-agent"),
         (SWE_TEXT, "swe-agent-text"),
+        (BASH, "bash-only"),
+        (MINI, "bash-only"),
         (asked([], "Hello"), "native"),
     ],
 )
@@ -72,6 +76,11 @@ def test_functions(request_, shell, editor):
 def test_each_hands_in_its_own_way():
     assert dialect_of(OPENHANDS).say(SUBMIT, OPENHANDS).calls == [("finish", {"message": "All of it."})]
     assert dialect_of(SWE).say(SUBMIT, SWE).calls == [("submit", {})]
+    assert dialect_of(MINI).say(SUBMIT, MINI).calls == [
+        ("bash", {"command": "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"})
+    ]
+    assert dialect_of(BASH).say(SUBMIT, BASH) == Turn("Done. All of it.")
+    assert dialect_of(BASH).say(READ, BASH).calls == [("bash", {"command": "cat -n a/b.py"})]
     assert dialect_of(SWE_TEXT).say(SUBMIT, SWE_TEXT) == Turn("DISCUSSION\nDone.\n\n```\nsubmit\n```")
 
 

@@ -37,6 +37,7 @@ _COMMANDS = {
     "campaigns": ("campaigns:app", "Campaigns: their budgets, and what they made."),
     "cost": ("cost:cost", "What model calls cost, added up."),
     "trajectories": ("trajectories:app", "What was recorded."),
+    "scaffolds": ("scaffolds:app", "Agents from elsewhere: install what they need."),
     "sandboxes": ("sandboxes:app", "Sandboxes of this machine: list, look into, clean up."),
     "images": ("images:app", "Images that Docker built for tasks: list, clean up."),
     "dead": ("dead:app", "Messages that no consumer could handle."),

@@ -20,6 +20,8 @@ class ExecutorSettings(Settings):
     """Verifications at once that others ask for, beside the attempts."""
     sandbox_root: Path = Path(tempfile.gettempdir()) / "synth-bench-sandboxes"
     """Where sandboxes keep their files; as root, other users must be able to enter it."""
+    agents_root: Path = Path("/var/lib/synth-bench/agents")
+    """Where `synth-bench scaffolds install` puts external agents; other users must be able to enter it."""
     sandbox_image: str = ""
     """What Docker's sandboxes run from: an image that the engine has, with a POSIX sh; empty for our default."""
     sandbox_runtime: str = ""

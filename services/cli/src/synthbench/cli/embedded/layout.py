@@ -107,6 +107,7 @@ class Layout:
             env["SYNTHBENCH_ENGINES"] = ",".join(self.pools)
             env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
             env.setdefault("SYNTHBENCH_SANDBOX_ROOT", str(self.data.sub("sandboxes")))
+            env.setdefault("SYNTHBENCH_AGENTS_ROOT", str(self.data.sub("agents")))
         return env
 
 

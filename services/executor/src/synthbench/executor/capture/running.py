@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import resources
 
 from synthbench.chassis.listener import Listener
 from synthbench.contracts.records import Outcome
 from synthbench.executor.capture.place import SOCKET
-from synthbench.executor.capture.server import Capture, Native
+from synthbench.executor.capture.server import Capture
 from synthbench.executor.domain.endings import AgentFailed, Ending, GaveUp, InfraFailure, LimitReached, Submitted
 from synthbench.executor.scaffold import World
 from synthbench.sandbox.errors import SandboxError
@@ -24,6 +25,12 @@ _LONGEST_SECONDS = 7 * 86_400.0
 _SEND_SECONDS = 30.0
 _CLOSE_SECONDS = 1.0
 _TOLD_CHARACTERS = 300
+
+
+Fetch = Callable[[str], Awaitable[bytes | None]]
+"""Reads a file of the agent's folder, while it runs; None where there is none."""
+Notes = Callable[[Fetch], Awaitable[str]]
+"""What the agent itself wrote down of the turn that is over, as JSON: the step's `native`."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,13 @@ class Ran:
         return Submitted(said) if self.calls else GaveUp("the agent ended without asking the model")
 
 
-async def run_agent(world: World, command: AgentCommand, native: Native | None = None) -> Ran:
+async def run_agent(world: World, command: AgentCommand, notes: Notes | None = None) -> Ran:
     """Run an agent to its end; each of its model calls is a step, safe before the next call goes out.
 
     Args:
         world: of a scaffold that is an `InsideScaffold`.
         command: what to run.
-        native: see `Native`.
+        notes: see `Notes`; asked once for each step.
 
     Raises:
         AgentFailed: its setup did not succeed.
@@ -84,6 +91,12 @@ async def run_agent(world: World, command: AgentCommand, native: Native | None =
     assert world.socket is not None
     if command.setup:
         await _set_up(world, command)
+
+    async def fetch(name: str) -> bytes | None:
+        await _inside(world, send=[name], seconds=_SEND_SECONDS)
+        return capture.files.pop(name, None)
+
+    native = partial(notes, fetch) if notes else None
     capture = Capture(world, native, max_output=command.max_output_bytes)
     listener = Listener(capture)
     listener.serve_on(world.socket)

@@ -22,8 +22,8 @@ _FILE_MOST = 64 * 1024 * 1024
 _PASSED_IN = ("anthropic-version", "anthropic-beta", "openai-beta")
 _JSON = "application/json"
 
-Native = Callable[[Exchange], Awaitable[str]]
-"""Asked for what the agent itself wrote down of a turn, when it is over."""
+Native = Callable[[], Awaitable[str]]
+"""Asked for what the agent itself wrote down of the turn that is over: JSON as text."""
 
 
 class Capture:
@@ -195,7 +195,7 @@ class Capture:
         pending, own = self._pending, self._own
         self._pending, self._own = None, 0.0
         self.overflow = pending.overflow
-        native = await self._native(pending) if self._native else ""
+        native = await self._native() if self._native else ""
         await self._world.recorder.record(pending.turn(following, own, self._world.sandbox.workdir, native))
 
 

@@ -1,0 +1,35 @@
+"""`scaffolds install`: the environment of an external agent, made once on each machine that runs executors."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from cyclopts import App
+
+from synthbench.cli.embedded.datadir import DataDir
+from synthbench.cli.errors import CliError
+
+app = App(name="scaffolds", help="Agents from elsewhere.")
+
+
+@app.command
+def install(name: str, /, *, folder: Path | None = None) -> int:
+    """Install what an external agent needs, pinned; sandboxes see it read-only.
+
+    Args:
+        name: mini-swe-agent.
+        folder: By default SYNTHBENCH_AGENTS_ROOT, else `agents` in the data folder.
+    """
+    named = os.environ.get("SYNTHBENCH_AGENTS_ROOT")
+    root = folder or (Path(named) if named else DataDir().sub("agents"))
+    done = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", "synthbench.executor.agents", name, str(root.absolute())],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines()
+        raise CliError(lines[-1] if lines else f"{name} could not be installed", exit_code=done.returncode)
+    return 0

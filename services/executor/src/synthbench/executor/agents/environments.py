@@ -1,0 +1,82 @@
+"""Where the environments of external agents lie, here and inside a sandbox."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path, PurePosixPath
+
+from synthbench.executor.domain.endings import InfraFailure
+from synthbench.sandbox.inside import Mount
+
+_INSIDE = PurePosixPath("/opt/synthbench-agents")
+_STAMP = "installed"
+
+
+@dataclass(frozen=True)
+class AgentEnvironment:
+    """One agent's environment: `python` (an interpreter that can be moved) and `site` (its packages)."""
+
+    name: str
+    modules: Sequence[str]
+    """Are imported once when it is installed, so that what it needs is compiled."""
+
+    @property
+    def lock(self) -> str:
+        """Its pinned requirements, with hashes."""
+        recipes = resources.files("synthbench.executor.agents").joinpath("recipes")
+        return recipes.joinpath(f"{self.name}.lock").read_text("utf-8")
+
+    @property
+    def digest(self) -> str:
+        """Says whether what is installed is what is wanted."""
+        return hashlib.sha256(self.lock.encode()).hexdigest()
+
+    def folder(self, root: Path) -> Path:
+        """Where it lies on this machine."""
+        return root / self.name
+
+    def installed(self, root: Path) -> bool:
+        """Whether it is there, as the lock wants it."""
+        stamp = self.folder(root) / _STAMP
+        return stamp.is_file() and stamp.read_text() == self.digest
+
+    def seal(self, folder: Path) -> None:
+        """Say that a folder is complete."""
+        (folder / _STAMP).write_text(self.digest)
+
+    def mount(self, root: Path) -> Mount:
+        """It, for a sandbox.
+
+        Raises:
+            InfraFailure: it is not installed here.
+        """
+        if not self.installed(root):
+            raise InfraFailure(
+                f"{self.name} is not installed in {root}; run `synth-bench scaffolds install {self.name}`"
+            )
+        return Mount(source=self.folder(root), target=str(_INSIDE / self.name))
+
+    def command(self, root: Path, program: str, *, isolated: bool) -> str:
+        """Words for a shell inside that run a Python file, with the path of the packages as its argument.
+
+        The program takes LD_LIBRARY_PATH out of its environment: it is for this interpreter alone.
+
+        Args:
+            root: where environments lie on this machine.
+            program: the file, as a shell takes it.
+            isolated: whether the sandbox sees the mount, else the folder itself.
+        """
+        seen = _INSIDE / self.name if isolated else PurePosixPath(self.folder(root))
+        start = f'exec "{seen}/python/bin/python3" -I -S {program} "{seen}/site"'
+        return f'LD_LIBRARY_PATH="{seen}/python/lib" {start}'
+
+
+_MINI = (
+    "minisweagent.run.mini",
+    "minisweagent.models.litellm_model",
+    "minisweagent.agents.interactive",
+    "minisweagent.environments.local",
+    "litellm.llms.openai.openai",
+)
+ENVIRONMENTS = {one.name: one for one in (AgentEnvironment("mini-swe-agent", _MINI),)}
