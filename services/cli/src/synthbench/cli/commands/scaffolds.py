@@ -18,7 +18,7 @@ def install(name: str, /, *, folder: Path | None = None) -> int:
     """Install what an external agent needs, pinned; sandboxes see it read-only.
 
     Args:
-        name: mini-swe-agent.
+        name: mini-swe-agent or openhands.
         folder: By default SYNTHBENCH_AGENTS_ROOT, else `agents` in the data folder.
     """
     named = os.environ.get("SYNTHBENCH_AGENTS_ROOT")

@@ -20,6 +20,8 @@ class AgentEnvironment:
     name: str
     modules: Sequence[str]
     """Are imported once when it is installed, so that what it needs is compiled."""
+    python: tuple[int, int] = (3, 11)
+    """The oldest Python that it runs on."""
 
     @property
     def lock(self) -> str:
@@ -79,4 +81,11 @@ _MINI = (
     "minisweagent.environments.local",
     "litellm.llms.openai.openai",
 )
-ENVIRONMENTS = {one.name: one for one in (AgentEnvironment("mini-swe-agent", _MINI),)}
+_OPENHANDS = ("openhands.agent_server.api", "openhands.tools.terminal", "openhands.tools.file_editor")
+ENVIRONMENTS = {
+    one.name: one
+    for one in (
+        AgentEnvironment("mini-swe-agent", _MINI),
+        AgentEnvironment("openhands", _OPENHANDS, (3, 12)),
+    )
+}

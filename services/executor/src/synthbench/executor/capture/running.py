@@ -76,6 +76,22 @@ class Ran:
         return Submitted(said) if self.calls else GaveUp("the agent ended without asking the model")
 
 
+def seconds_of(arguments: Mapping[str, str], name: str, default: float) -> float:
+    """A scaffold argument that is a number of seconds.
+
+    Raises:
+        AgentFailed: it is none.
+    """
+    text = arguments.get(name, str(default))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise AgentFailed(f"{name}: a number of seconds, not {text!r}")
+    return seconds
+
+
 async def run_agent(world: World, command: AgentCommand, notes: Notes | None = None) -> Ran:
     """Run an agent to its end; each of its model calls is a step, safe before the next call goes out.
 
