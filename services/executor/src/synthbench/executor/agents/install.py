@@ -18,20 +18,33 @@ class InstallFailed(Exception):
     """It could not be made; one line says why."""
 
 
-def install(environment: AgentEnvironment, root: Path) -> Path:
+def install(environment: AgentEnvironment, root: Path, checkout: Path | None = None) -> Path:
     """Make an environment, or leave the one that is there and as it should be.
 
+    Args:
+        environment: the agent's.
+        root: where environments lie.
+        checkout: of the agent's repository, for one that has `source`; then it is made anew.
+
     Raises:
-        InstallFailed: a package cannot be had, the disk is full, or the copied interpreter does not run.
+        InstallFailed: no checkout, a package cannot be had, the disk is full, or the copied Python does not run.
     """
     folder = environment.folder(root)
-    if environment.installed(root):
+    if environment.installed(root) and checkout is None:
         return folder
+    if bool(environment.source) != (checkout is not None):
+        told = "wants a checkout of its repository" if environment.source else "wants no checkout"
+        raise InstallFailed(f"{environment.name} {told} (--checkout)")
     try:
         root.mkdir(parents=True, exist_ok=True)
         root.chmod(0o755)
         made = Path(tempfile.mkdtemp(prefix=f".{environment.name}-", dir=root))
         try:
+            for name in environment.source:
+                assert checkout is not None
+                if not (checkout / name).is_dir():
+                    raise InstallFailed(f"{checkout} is no checkout of {environment.name}: it has no {name}")
+                shutil.copytree(checkout / name, made / "source" / name)
             _fill(environment, made)
             shutil.rmtree(folder, ignore_errors=True)
             made.rename(folder)
