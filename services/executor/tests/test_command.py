@@ -306,6 +306,19 @@ print(urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + "/models").read().d
     assert '"id": "m"' in played.kept["agent/stdout.txt"]
 
 
+async def test_what_nobody_asked_for_is_not_taken(bubble: Player, script: "Script"):
+    script.answers = [said("ok")]
+    code = """
+print(post("/agent/files/run.traj.json", b"x" * 1000))
+print(post("/agent/printed", b"no number"))
+print(post("/agent/printed", b"9" * 400))
+ask(user("Hi"))
+"""
+    played = await bubble("command", {"command": python(code)})
+    assert "printed more than" in ended(played, AgentFailed)
+    assert "there are /v1/chat/completions" in played.kept["agent/stdout.txt"]
+
+
 async def test_setup_runs_first_and_must_succeed(bubble: Player, script: "Script"):
     script.answers = [said("ok")]
     command = (

@@ -109,7 +109,9 @@ async def run_agent(world: World, command: AgentCommand, notes: Notes | None = N
         await _set_up(world, command)
 
     async def fetch(name: str) -> bytes | None:
+        capture.wanted.add(name)
         await _inside(world, send=[name], seconds=_SEND_SECONDS)
+        capture.wanted.discard(name)
         return capture.files.pop(name, None)
 
     native = partial(notes, fetch) if notes else None
@@ -119,13 +121,13 @@ async def run_agent(world: World, command: AgentCommand, notes: Notes | None = N
     try:
         result = await _to_its_end(world, command, capture)
         await capture.settle()
-        if command.send:
-            await _inside(world, send=command.send, seconds=_SEND_SECONDS)
+        sent = {name: await fetch(name) for name in command.send}
     finally:
         await listener.close(_CLOSE_SECONDS)
     for name, data in (("stdout", result.stdout_text), ("stderr", result.stderr_text)):
         await world.recorder.keep(f"agent/{name}.txt", data.encode(), "text/plain; charset=utf-8")
-    return Ran(result, capture.calls, capture.files, _ending(capture, result), capture.overflow)
+    files = {name: data for name, data in sent.items() if data is not None}
+    return Ran(result, capture.calls, files, _ending(capture, result), capture.overflow)
 
 
 async def _set_up(world: World, command: AgentCommand) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -19,6 +20,8 @@ from synthbench.executor.scaffold import World
 
 _BODY_MOST = 64 * 1024 * 1024
 _FILE_MOST = 64 * 1024 * 1024
+_BODY_SECONDS = 60.0
+_COUNT_MOST = 20
 _PASSED_IN = ("anthropic-version", "anthropic-beta", "openai-beta")
 _JSON = "application/json"
 
@@ -57,8 +60,10 @@ class Capture:
         """When it last printed, or had an answer."""
         self.overflow = ""
         """What the gateway said, if the last call was too long for the model."""
+        self.wanted: set[str] = set()
+        """Files of the agent's folder that are asked for; nothing else is taken, however often it is sent."""
         self.files: dict[str, bytes] = {}
-        """What was sent from the agent's folder."""
+        """What was sent of them."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -66,15 +71,17 @@ class Capture:
         path: str = scope["path"]
         if path in PATHS and scope["method"] == "POST":
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            await self._call(path, headers, await exchange.body(_BODY_MOST), exchange)
+            await self._call(path, headers, exchange)
         elif path == "/v1/models":
             model = {"id": self._world.model.route, "object": "model", "type": "model", "created": 0}
             await exchange.answer(200, json.dumps({"object": "list", "data": [model], "has_more": False}).encode())
         elif path == "/agent/printed":
-            self._heard(int(await exchange.body(20)))
+            said = await exchange.body(_COUNT_MOST)
+            self._heard(int(said) if said.isdigit() else 0)
             await exchange.answer(204, b"")
-        elif path.startswith("/agent/files/"):
-            self.files[path.rpartition("/")[2]] = await exchange.body(_FILE_MOST)
+        elif (name := path.removeprefix("/agent/files/")) in self.wanted:
+            self.wanted.discard(name)
+            self.files[name] = await exchange.body(_FILE_MOST)
             await exchange.answer(204, b"")
         else:
             said = "there are /v1/chat/completions, /v1/messages and /v1/models"
@@ -124,14 +131,14 @@ class Capture:
             self._own += monotonic() - self._since
             self._since = None
 
-    async def _call(self, path: str, headers: Mapping[str, str], body: bytes, http: "_Http") -> None:
+    async def _call(self, path: str, headers: Mapping[str, str], http: "_Http") -> None:
         wire: WireName = PATHS[path]
-        request = parse_object(body)
-        if not request:
-            await http.answer(400, refusal(wire, "invalid_request", "the body is no JSON object"))
-            return
-        asked = Asked(wire, path, request)
         async with self._turn:
+            request = parse_object(await http.body(_BODY_MOST))
+            if not request:
+                await http.answer(400, refusal(wire, "invalid_request", "the body is no JSON object"))
+                return
+            asked = Asked(wire, path, request)
             self._pause()
             try:
                 await self._answered(asked, headers, http)
@@ -208,13 +215,16 @@ class _Http:
         self.started = False
 
     async def body(self, most: int) -> bytes:
-        """Read it; what is longer than `most` bytes is cut, and then no JSON."""
+        """Read it; what is longer than `most` bytes, or does not come in time, is cut, and then no JSON."""
         body = bytearray()
-        while True:
-            message = await self._receive()
-            body += message.get("body", b"")
-            if not message.get("more_body") or len(body) > most:
-                return bytes(body[:most])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BODY_SECONDS):
+                while len(body) <= most:
+                    message = await self._receive()
+                    body += message.get("body", b"")
+                    if not message.get("more_body"):
+                        break
+        return bytes(body[:most])
 
     async def start(self, content_type: str, status: int = 200) -> None:
         """Begin an answer."""
