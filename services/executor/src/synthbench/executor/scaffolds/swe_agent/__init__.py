@@ -19,7 +19,12 @@ _ENVIRONMENT = ENVIRONMENTS["swe-agent"]
 _RECORD = "run.traj"
 _QUERY = "query"
 """Of each of its steps: the whole request once more, which the step's `model_call` has already."""
-_ENV = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1", "SWE_AGENT_LOG_STREAM_LEVEL": "INFO"}
+_ENV = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "HF_HUB_OFFLINE": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "SWE_AGENT_LOG_STREAM_LEVEL": "INFO",
+}
 
 
 class SweAgentScaffold:
