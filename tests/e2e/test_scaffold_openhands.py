@@ -11,6 +11,8 @@ import pytest
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.executor.agents.interpreters import find_python
 
+from .test_upstream import KEY, upstream
+
 pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(find_python((3, 12)) is None, reason="OpenHands needs Python 3.12 or newer; there is none here"),
@@ -73,3 +75,28 @@ def test_one_that_stops_is_seen_to_give_up(stack):
 def test_wrong_work_is_unsolved(stack):
     row, _ = generate(stack, "simple-task-001", "sim/cheater")
     assert (row["outcome"], row["reward"]) == ("unsolved", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "detail"), [("nonsense", "calls no tool"), ("bad_json", "stuck in a loop")], ids=["talks", "no JSON"]
+)
+def test_a_model_that_makes_no_sense(stack, data_folders: Path, make_stack, tmp_path: Path, mode: str, detail: str):
+    made = make_stack(data_folders / f"openhands-{mode}", MY_KEY=KEY, **agents_of(stack))
+    try:
+        with upstream(tmp_path, mode) as url:
+            done = made.run(
+                "generate-trajectory", "--task", "simple-task-001", "--scaffold", "openhands", "--json",
+                "--base-url", url, "--api-key-env", "MY_KEY", "--model", "gpt-4o-mini", timeout=400, check=False,
+            )  # fmt: skip
+    finally:
+        made.down()
+    row = json.loads(done.stdout)[0]
+    trajectory = Trajectory.model_validate_json(Path(row["location"]).read_bytes())
+    assert row["outcome"] == "gave_up"
+    assert detail in trajectory.detail
+    assert trajectory.usage.calls == len(trajectory.steps)
+
+
+def agents_of(stack) -> dict[str, str]:
+    """Where the module's stack has its agents."""
+    return {"SYNTHBENCH_AGENTS_ROOT": stack.env["SYNTHBENCH_AGENTS_ROOT"]}
