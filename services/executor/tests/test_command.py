@@ -1,6 +1,9 @@
 """Any agent in the sandbox: what it asks and does becomes steps while it runs, and however it ends, that has a name."""
 
+import asyncio
+import contextlib
 import json
+import os
 import shlex
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -317,6 +320,28 @@ ask(user("Hi"))
     played = await bubble("command", {"command": python(code)})
     assert "printed more than" in ended(played, AgentFailed)
     assert "there are /v1/chat/completions" in played.kept["agent/stdout.txt"]
+
+
+async def test_an_attempt_that_is_cancelled_leaves_no_agent(bubble: Player, script: "Script"):
+    script.answers = [said("ok")]
+    mark = f"30{os.getpid()}.25"
+    playing = asyncio.create_task(
+        bubble("command", {"command": python("ask(user('Hi'))") + f"; sleep {mark} & sleep {mark}"})
+    )
+    while not any(mark in one for one in _running()):
+        await asyncio.sleep(0.05)
+    playing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await playing
+    assert not any(mark in one for one in _running())
+
+
+def _running() -> list[str]:
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [one for one in found if one.startswith("sleep ")]
 
 
 async def test_setup_runs_first_and_must_succeed(bubble: Player, script: "Script"):
