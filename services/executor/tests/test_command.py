@@ -15,6 +15,7 @@ import pytest
 from synthbench.contracts.records import Outcome
 from synthbench.contracts.steps import Step, step_digest
 from synthbench.executor.domain.endings import AgentFailed, Draining, GaveUp, InfraFailure, LimitReached, Submitted
+from synthbench.sandbox.image import ImageSource
 
 if TYPE_CHECKING:
     from .conftest import MakeWorld, Script
@@ -120,6 +121,20 @@ async def test_a_step_is_safe_before_the_next_call_goes_out(bubble: Player, scri
     monkeypatch.setattr(Heard, "announce", kept)
     await bubble("command", {"command": python("for n in range(4): ask(user(str(n)))")})
     assert asked_when_kept == [1, 2, 3, 4]
+
+
+@pytest.mark.docker
+async def test_it_works_as_root_in_an_image_of_its_own_and_may_leave_a_server(
+    make_world: "MakeWorld", script: "Script"
+):
+    script.answers = [said("ok")]
+    async with player_of("docker", make_world) as player:
+        image = await player.engine.image(ImageSource(name="python:3.11-slim-bookworm"))
+        spec = {"image": image.id, "root": "writable", "user": "root", "background": True}
+        command = "(sleep 600 >/dev/null 2>&1 &); id -u; " + python("ask(user('Hi'))")
+        played = await player("command", {"command": command}, spec=spec)
+    assert ended(played, Submitted) == "0"
+    assert len(played.steps) == 1
 
 
 async def test_the_shell_example_works_as_well(bubble: Player, script: "Script"):
