@@ -10,6 +10,8 @@ from time import monotonic
 import httpx
 from starlette.types import Receive, Scope, Send
 
+from synthbench.chassis import genai
+from synthbench.chassis.telemetry import span
 from synthbench.contracts.loose import parse_object
 from synthbench.executor.adapters.model import cost_of
 from synthbench.executor.capture.exchange import Exchange
@@ -24,6 +26,7 @@ _BODY_SECONDS = 60.0
 _COUNT_MOST = 20
 _PASSED_IN = ("anthropic-version", "anthropic-beta", "openai-beta")
 _JSON = "application/json"
+_STEP = "synthbench.step.index"
 
 Native = Callable[[], Awaitable[str]]
 """Asked for what the agent itself wrote down of the turn that is over: JSON as text."""
@@ -156,44 +159,37 @@ class Capture:
         await self._record(asked)
         world = self._world
         world.clock.check()
+        route = world.model.route
+        attributes = {genai.OPERATION: genai.CHAT, genai.REQUEST_MODEL: route, _STEP: world.clock.steps}
+        with span(f"chat {route}", attributes=attributes):
+            made = await self._exchanged(asked, headers, http)
+        self._pending, self._asked = made, asked
+
+    async def _exchanged(self, asked: Asked, headers: Mapping[str, str], http: "_Http") -> Exchange:
+        """Ask the gateway, and give the agent what it says."""
+        world = self._world
         started, timeout = datetime.now(UTC), max(0.1, world.clock.limits.max_seconds - self.spent)
-        passed = {name: headers[name] for name in _PASSED_IN if name in headers}
         self.calls += 1
         response, timing = await world.model.send(
             asked.path,
             asked.outgoing(world.model.route),
             timeout=timeout,
-            headers=passed,
+            headers={name: headers[name] for name in _PASSED_IN if name in headers},
             stream=asked.stream,
             refusals=True,
         )
         refused = not response.is_success
-        if not asked.stream or refused:
-            made = Exchange(
-                asked, self._asked, started, response.content, response.headers, timing,
-                cost_of(response.headers), refused=refused,
-            )  # fmt: skip
-            self._pending, self._asked = made, asked
-            await http.answer(response.status_code, response.content, response.headers.get("content-type", _JSON))
-            return
-        began = monotonic()
-        passing = Passing(asked)
-        try:
-            async with asyncio.timeout(timeout):
-                await http.start(response.headers.get("content-type", "text/event-stream"))
-                async for piece in response.aiter_bytes():
-                    await http.write(passing.feed(piece))
-        except (TimeoutError, httpx.HTTPError, ValueError):
-            passing.whole = False
-        finally:
-            await response.aclose()
+        if asked.stream and not refused:
+            began = monotonic()
+            passing = await _passed_on(asked, response, http, timeout)
             timing = timing.model_copy(update={"model_seconds": timing.model_seconds + monotonic() - began})
-            self._pending = Exchange(
-                asked, self._asked, started, bytes(passing.raw), response.headers, timing,
-                passing.cost, broken=not passing.whole,
-            )  # fmt: skip
-            self._asked = asked
-        await http.end()
+            raw, cost, whole = bytes(passing.raw), passing.cost, passing.whole
+        else:
+            raw, cost, whole = response.content, cost_of(response.headers), True
+            await http.answer(response.status_code, raw, response.headers.get("content-type", _JSON))
+        return Exchange(
+            asked, self._asked, started, raw, response.headers, timing, cost, refused=refused, broken=not whole
+        )
 
     async def _record(self, following: Asked | None) -> None:
         """Make a step of the turn before, safe when this returns."""
@@ -204,6 +200,22 @@ class Capture:
         self.overflow = pending.overflow
         native = await self._native() if self._native else ""
         await self._world.recorder.record(pending.turn(following, own, self._world.sandbox.workdir, native))
+
+
+async def _passed_on(asked: Asked, response: httpx.Response, http: "_Http", seconds: float) -> Passing:
+    """Pass a stream on to its end, or to where it breaks off."""
+    passing = Passing(asked)
+    await http.start(response.headers.get("content-type", "text/event-stream"))
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in response.aiter_bytes():
+                await http.write(passing.feed(piece))
+    except (TimeoutError, httpx.HTTPError, ValueError):
+        passing.whole = False
+    finally:
+        await response.aclose()
+    await http.end()
+    return passing
 
 
 class _Http:
