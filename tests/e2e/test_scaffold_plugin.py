@@ -1,6 +1,7 @@
 """A scaffold in a package of its own is installed, found by its entry point, and works like any other."""
 
 import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -38,7 +39,7 @@ def test_it_is_a_scaffold_like_any_other(python: Path, data_folders: Path, make_
     words = ["generate-trajectory", "--task", "simple-task-001", "--scaffold", "one-shot", "--json"]
     done = subprocess.run(
         [python, "-m", "synthbench.cli", *words],
-        env=stack.env,
+        env={**stack.env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=200,

@@ -51,16 +51,14 @@ class Player:
         self._settings = settings
 
     async def __call__(
-        self, scaffold: str, arguments: dict[str, str], *, files: dict[str, str] | None = None, **limits: Any
+        self, scaffold: str, arguments: dict[str, str], *, spec: dict[str, Any] | None = None, **limits: Any
     ) -> Played:
         played = load_scaffold(scaffold)
         world = self._make(settings=self._settings, **limits)
-        spec = SandboxSpec(owner="test", limits=Limits(memory_mb=4096))
-        with await reachable(self.engine, spec, played, world.settings) as (given, socket):
+        wanted = SandboxSpec(owner="test", limits=Limits(memory_mb=4096), **(spec or {}))
+        with await reachable(self.engine, wanted, played, world.settings) as (given, socket):
             sandbox = await self.engine.create(given)
             try:
-                for name, text in (files or {}).items():
-                    await sandbox.write(name, text.encode())
                 baseline = await sandbox.snapshot()
                 ground = Ground(sandbox, Start(), baseline, baseline)
                 world = self._make(ground=ground, settings=self._settings, **limits)

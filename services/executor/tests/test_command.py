@@ -1,6 +1,9 @@
 """Any agent in the sandbox: what it asks and does becomes steps while it runs, and however it ends, that has a name."""
 
+import asyncio
+import contextlib
 import json
+import os
 import shlex
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 from synthbench.contracts.records import Outcome
 from synthbench.contracts.steps import Step, step_digest
 from synthbench.executor.domain.endings import AgentFailed, Draining, GaveUp, InfraFailure, LimitReached, Submitted
+from synthbench.sandbox.image import ImageSource
 
 if TYPE_CHECKING:
     from .conftest import MakeWorld, Script
@@ -117,6 +121,20 @@ async def test_a_step_is_safe_before_the_next_call_goes_out(bubble: Player, scri
     monkeypatch.setattr(Heard, "announce", kept)
     await bubble("command", {"command": python("for n in range(4): ask(user(str(n)))")})
     assert asked_when_kept == [1, 2, 3, 4]
+
+
+@pytest.mark.docker
+async def test_it_works_as_root_in_an_image_of_its_own_and_may_leave_a_server(
+    make_world: "MakeWorld", script: "Script"
+):
+    script.answers = [said("ok")]
+    async with player_of("docker", make_world) as player:
+        image = await player.engine.image(ImageSource(name="python:3.11-slim-bookworm"))
+        spec = {"image": image.id, "root": "writable", "user": "root", "background": True}
+        command = "(sleep 600 >/dev/null 2>&1 &); id -u; " + python("ask(user('Hi'))")
+        played = await player("command", {"command": command}, spec=spec)
+    assert ended(played, Submitted) == "0"
+    assert len(played.steps) == 1
 
 
 async def test_the_shell_example_works_as_well(bubble: Player, script: "Script"):
@@ -304,6 +322,41 @@ print(urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + "/models").read().d
     assert "no JSON object" in played.kept["agent/stdout.txt"]
     assert "there are /v1/chat/completions" in played.kept["agent/stdout.txt"]
     assert '"id": "m"' in played.kept["agent/stdout.txt"]
+
+
+async def test_what_nobody_asked_for_is_not_taken(bubble: Player, script: "Script"):
+    script.answers = [said("ok")]
+    code = """
+print(post("/agent/files/run.traj.json", b"x" * 1000))
+print(post("/agent/printed", b"no number"))
+print(post("/agent/printed", b"9" * 400))
+ask(user("Hi"))
+"""
+    played = await bubble("command", {"command": python(code)})
+    assert "printed more than" in ended(played, AgentFailed)
+    assert "there are /v1/chat/completions" in played.kept["agent/stdout.txt"]
+
+
+async def test_an_attempt_that_is_cancelled_leaves_no_agent(bubble: Player, script: "Script"):
+    script.answers = [said("ok")]
+    mark = f"30{os.getpid()}.25"
+    playing = asyncio.create_task(
+        bubble("command", {"command": python("ask(user('Hi'))") + f"; sleep {mark} & sleep {mark}"})
+    )
+    while not any(mark in one for one in _running()):
+        await asyncio.sleep(0.05)
+    playing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await playing
+    assert not any(mark in one for one in _running())
+
+
+def _running() -> list[str]:
+    found: list[str] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [one for one in found if one.startswith("sleep ")]
 
 
 async def test_setup_runs_first_and_must_succeed(bubble: Player, script: "Script"):

@@ -285,7 +285,7 @@ class Attempt:
                 "verification": result.verification,
                 "diff": result.diff,
                 "patch": result.patch,
-                "kept": result.kept,
+                "kept": result.kept or (self._recorder.kept if self._recorder else []),
                 "out_of_money": result.out_of_money,
                 "usage": self._clock.usage,
                 "timing": self._clock.timing,

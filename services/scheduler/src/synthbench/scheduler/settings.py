@@ -10,7 +10,7 @@ class SchedulerSettings(Settings):
 
     pools: str = "bubblewrap"
     """Engines that executors of this deployment serve, preferred first, comma-separated."""
-    scaffolds: str = "native,command,mini-swe-agent,oracle,nop,cheat,wrong"
+    scaffolds: str = "native,command,mini-swe-agent,swe-agent,openhands,oracle,nop,cheat,wrong"
     """Scaffolds that executors have, comma-separated."""
     allow_process_engine: bool = False
     ready_limit: int = Field(default=8, ge=1)

@@ -41,7 +41,7 @@ async def generate_trajectory(
     Args:
         task: A library task's id (`synth-bench tasks list`), or the folder of a task package.
         model: `sim/expert`, `sim/novice`, …, `replay/NAME`, or a model of the provider at --base-url.
-        scaffold: native, command, mini-swe-agent, oracle, nop, wrong or cheat.
+        scaffold: native, command, mini-swe-agent, swe-agent, openhands, oracle, nop, wrong or cheat.
         scaffold_arg: NAME=VALUE for the scaffold, as often as wanted: `command=./agent`.
         sandbox: bubblewrap or process; by default the best one that works here.
         samples: How many trajectories.

@@ -14,17 +14,25 @@ app = App(name="scaffolds", help="Agents from elsewhere.")
 
 
 @app.command
-def install(name: str, /, *, folder: Path | None = None) -> int:
+def install(name: str, /, *, folder: Path | None = None, checkout: Path | None = None) -> int:
     """Install what an external agent needs, pinned; sandboxes see it read-only.
 
     Args:
-        name: mini-swe-agent.
+        name: mini-swe-agent, openhands or swe-agent.
         folder: By default SYNTHBENCH_AGENTS_ROOT, else `agents` in the data folder.
+        checkout: Of swe-agent's repository, which is on no package index.
     """
     named = os.environ.get("SYNTHBENCH_AGENTS_ROOT")
     root = folder or (Path(named) if named else DataDir().sub("agents"))
     done = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", "synthbench.executor.agents", name, str(root.absolute())],
+        [
+            sys.executable,
+            "-m",
+            "synthbench.executor.agents",
+            name,
+            str(root.absolute()),
+            *([str(checkout)] if checkout else []),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         check=False,

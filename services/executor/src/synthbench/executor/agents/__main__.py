@@ -1,4 +1,4 @@
-"""`python -m synthbench.executor.agents NAME FOLDER`: make an agent's environment. What `scaffolds install` runs."""
+"""`python -m synthbench.executor.agents NAME FOLDER [CHECKOUT]`: what `scaffolds install` runs."""
 
 import sys
 from pathlib import Path
@@ -9,12 +9,12 @@ from synthbench.executor.agents.install import InstallFailed, install
 
 def main(arguments: list[str]) -> int:
     """Install it, and say where; or say in one line why not."""
-    name, folder = arguments
+    name, folder, *checkout = arguments
     if name not in ENVIRONMENTS:
         sys.stderr.write(f"there is no agent {name!r} to install; there are {', '.join(ENVIRONMENTS)}\n")
         return 2
     try:
-        sys.stdout.write(f"{install(ENVIRONMENTS[name], Path(folder))}\n")
+        sys.stdout.write(f"{install(ENVIRONMENTS[name], Path(folder), *map(Path, checkout))}\n")
     except InstallFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -15,11 +15,15 @@ _STAMP = "installed"
 
 @dataclass(frozen=True)
 class AgentEnvironment:
-    """One agent's environment: `python` (an interpreter that can be moved) and `site` (its packages)."""
+    """One agent's environment: `python` (an interpreter that can be moved), `site` (packages), maybe `source`."""
 
     name: str
     modules: Sequence[str]
     """Are imported once when it is installed, so that what it needs is compiled."""
+    python: tuple[int, int] = (3, 11)
+    """The oldest Python that it runs on."""
+    source: Sequence[str] = ()
+    """Folders of its own repository that it needs: such an agent is on no package index."""
 
     @property
     def lock(self) -> str:
@@ -52,8 +56,9 @@ class AgentEnvironment:
             InfraFailure: it is not installed here.
         """
         if not self.installed(root):
+            more = " --checkout DIR" if self.source else ""
             raise InfraFailure(
-                f"{self.name} is not installed in {root}; run `synth-bench scaffolds install {self.name}`"
+                f"{self.name} is not installed in {root}; run `synth-bench scaffolds install {self.name}{more}`"
             )
         return Mount(source=self.folder(root), target=str(_INSIDE / self.name))
 
@@ -79,4 +84,13 @@ _MINI = (
     "minisweagent.environments.local",
     "litellm.llms.openai.openai",
 )
-ENVIRONMENTS = {one.name: one for one in (AgentEnvironment("mini-swe-agent", _MINI),)}
+_OPENHANDS = ("openhands.agent_server.api", "openhands.tools.terminal", "openhands.tools.file_editor")
+_SWE_AGENT = ("litellm.llms.openai.openai", "swerex.deployment.local", "git", "ghapi.all", "unidiff", "simple_parsing")
+ENVIRONMENTS = {
+    one.name: one
+    for one in (
+        AgentEnvironment("mini-swe-agent", _MINI),
+        AgentEnvironment("openhands", _OPENHANDS, (3, 12)),
+        AgentEnvironment("swe-agent", _SWE_AGENT, source=("sweagent", "tools", "config")),
+    )
+}

@@ -1,4 +1,4 @@
-"""Makes an agent's environment: a copy of this Python beside packages that are pinned with hashes."""
+"""Makes an agent's environment: a copy of a Python beside packages that are pinned with hashes."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthbench.executor.agents.environments import AgentEnvironment
+from synthbench.executor.agents.interpreters import Interpreter, find_python
 
-_LEFT_OUT = ("site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip")
 _SECONDS = 1800.0
 
 
@@ -18,20 +18,33 @@ class InstallFailed(Exception):
     """It could not be made; one line says why."""
 
 
-def install(environment: AgentEnvironment, root: Path) -> Path:
+def install(environment: AgentEnvironment, root: Path, checkout: Path | None = None) -> Path:
     """Make an environment, or leave the one that is there and as it should be.
 
+    Args:
+        environment: the agent's.
+        root: where environments lie.
+        checkout: of the agent's repository, for one that has `source`; then it is made anew.
+
     Raises:
-        InstallFailed: a package cannot be had, the disk is full, or the copied interpreter does not run.
+        InstallFailed: no checkout, a package cannot be had, the disk is full, or the copied Python does not run.
     """
     folder = environment.folder(root)
-    if environment.installed(root):
+    if environment.installed(root) and checkout is None:
         return folder
+    if bool(environment.source) != (checkout is not None):
+        told = "wants a checkout of its repository" if environment.source else "wants no checkout"
+        raise InstallFailed(f"{environment.name} {told} (--checkout)")
     try:
         root.mkdir(parents=True, exist_ok=True)
         root.chmod(0o755)
         made = Path(tempfile.mkdtemp(prefix=f".{environment.name}-", dir=root))
         try:
+            for name in environment.source:
+                assert checkout is not None
+                if not (checkout / name).is_dir():
+                    raise InstallFailed(f"{checkout} is no checkout of {environment.name}: it has no {name}")
+                shutil.copytree(checkout / name, made / "source" / name)
             _fill(environment, made)
             shutil.rmtree(folder, ignore_errors=True)
             made.rename(folder)
@@ -43,10 +56,14 @@ def install(environment: AgentEnvironment, root: Path) -> Path:
 
 
 def _fill(environment: AgentEnvironment, folder: Path) -> None:
-    python = _copy_python(folder / "python")
+    found = find_python(environment.python)
+    if found is None:
+        wanted = "{}.{}".format(*environment.python)
+        raise InstallFailed(f"{environment.name} needs Python {wanted} or newer, and there is none on PATH or of pyenv")
+    python = found.copy(folder / "python")
     lock = folder / "requirements.lock"
     lock.write_text(environment.lock)
-    _run([*_installer(), "--require-hashes", "--no-deps", "--target", str(folder / "site"), "-r", str(lock)])
+    _run([*_installer(found), "--require-hashes", "--no-deps", "--target", str(folder / "site"), "-r", str(lock)])
     start = f"import sys; sys.path.insert(0, {str(folder / 'site')!r}); import {', '.join(environment.modules)}"
     with tempfile.TemporaryDirectory() as home:
         _run([str(python), "-I", "-S", "-c", start], HOME=home, LD_LIBRARY_PATH=str(folder / "python/lib"))
@@ -56,27 +73,13 @@ def _fill(environment: AgentEnvironment, folder: Path) -> None:
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
 
 
-def _copy_python(folder: Path) -> Path:
-    """Copy the interpreter and its standard library, as they are found again from where the program lies."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    program = folder / "bin" / "python3"
-    program.parent.mkdir(parents=True)
-    shutil.copy2(Path(sys.base_prefix, "bin", version), program)
-    library = Path(os.__file__).parent
-    ignored = shutil.ignore_patterns(*_LEFT_OUT, "config-*")
-    shutil.copytree(library, folder / "lib" / version, symlinks=False, ignore=ignored, ignore_dangling_symlinks=True)
-    for shared in Path(sys.base_prefix, "lib").glob("libpython*.so*"):
-        shutil.copy2(shared, folder / "lib" / shared.name)
-    return program
-
-
-def _installer() -> Sequence[str]:
+def _installer(python: Interpreter) -> Sequence[str]:
     """`uv` where there is one, else pip: the same options."""
     beside = Path(sys.executable).with_name("uv")
     found = str(beside) if beside.exists() else shutil.which("uv")
     if found:
-        return [found, "pip", "install", "--quiet", "--link-mode", "copy", "--python", sys.executable]
-    return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+        return [found, "pip", "install", "--quiet", "--link-mode", "copy", "--python", str(python.program)]
+    return [str(python.program), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
 
 
 def _run(command: Sequence[str], **more: str) -> None:

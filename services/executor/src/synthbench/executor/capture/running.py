@@ -76,6 +76,22 @@ class Ran:
         return Submitted(said) if self.calls else GaveUp("the agent ended without asking the model")
 
 
+def seconds_of(arguments: Mapping[str, str], name: str, default: float) -> float:
+    """A scaffold argument that is a number of seconds.
+
+    Raises:
+        AgentFailed: it is none.
+    """
+    text = arguments.get(name, str(default))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise AgentFailed(f"{name}: a number of seconds, not {text!r}")
+    return seconds
+
+
 async def run_agent(world: World, command: AgentCommand, notes: Notes | None = None) -> Ran:
     """Run an agent to its end; each of its model calls is a step, safe before the next call goes out.
 
@@ -93,7 +109,9 @@ async def run_agent(world: World, command: AgentCommand, notes: Notes | None = N
         await _set_up(world, command)
 
     async def fetch(name: str) -> bytes | None:
+        capture.wanted.add(name)
         await _inside(world, send=[name], seconds=_SEND_SECONDS)
+        capture.wanted.discard(name)
         return capture.files.pop(name, None)
 
     native = partial(notes, fetch) if notes else None
@@ -103,13 +121,13 @@ async def run_agent(world: World, command: AgentCommand, notes: Notes | None = N
     try:
         result = await _to_its_end(world, command, capture)
         await capture.settle()
-        if command.send:
-            await _inside(world, send=command.send, seconds=_SEND_SECONDS)
+        sent = {name: await fetch(name) for name in command.send}
     finally:
         await listener.close(_CLOSE_SECONDS)
     for name, data in (("stdout", result.stdout_text), ("stderr", result.stderr_text)):
         await world.recorder.keep(f"agent/{name}.txt", data.encode(), "text/plain; charset=utf-8")
-    return Ran(result, capture.calls, capture.files, _ending(capture, result), capture.overflow)
+    files = {name: data for name, data in sent.items() if data is not None}
+    return Ran(result, capture.calls, files, _ending(capture, result), capture.overflow)
 
 
 async def _set_up(world: World, command: AgentCommand) -> None:

@@ -3,12 +3,15 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 
 import httpx
 from starlette.types import Receive, Scope, Send
 
+from synthbench.chassis import genai
+from synthbench.chassis.telemetry import span
 from synthbench.contracts.loose import parse_object
 from synthbench.executor.adapters.model import cost_of
 from synthbench.executor.capture.exchange import Exchange
@@ -19,8 +22,11 @@ from synthbench.executor.scaffold import World
 
 _BODY_MOST = 64 * 1024 * 1024
 _FILE_MOST = 64 * 1024 * 1024
+_BODY_SECONDS = 60.0
+_COUNT_MOST = 20
 _PASSED_IN = ("anthropic-version", "anthropic-beta", "openai-beta")
 _JSON = "application/json"
+_STEP = "synthbench.step.index"
 
 Native = Callable[[], Awaitable[str]]
 """Asked for what the agent itself wrote down of the turn that is over: JSON as text."""
@@ -57,8 +63,10 @@ class Capture:
         """When it last printed, or had an answer."""
         self.overflow = ""
         """What the gateway said, if the last call was too long for the model."""
+        self.wanted: set[str] = set()
+        """Files of the agent's folder that are asked for; nothing else is taken, however often it is sent."""
         self.files: dict[str, bytes] = {}
-        """What was sent from the agent's folder."""
+        """What was sent of them."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -66,15 +74,17 @@ class Capture:
         path: str = scope["path"]
         if path in PATHS and scope["method"] == "POST":
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            await self._call(path, headers, await exchange.body(_BODY_MOST), exchange)
+            await self._call(path, headers, exchange)
         elif path == "/v1/models":
             model = {"id": self._world.model.route, "object": "model", "type": "model", "created": 0}
             await exchange.answer(200, json.dumps({"object": "list", "data": [model], "has_more": False}).encode())
         elif path == "/agent/printed":
-            self._heard(int(await exchange.body(20)))
+            said = await exchange.body(_COUNT_MOST)
+            self._heard(int(said) if said.isdigit() else 0)
             await exchange.answer(204, b"")
-        elif path.startswith("/agent/files/"):
-            self.files[path.rpartition("/")[2]] = await exchange.body(_FILE_MOST)
+        elif (name := path.removeprefix("/agent/files/")) in self.wanted:
+            self.wanted.discard(name)
+            self.files[name] = await exchange.body(_FILE_MOST)
             await exchange.answer(204, b"")
         else:
             said = "there are /v1/chat/completions, /v1/messages and /v1/models"
@@ -124,14 +134,14 @@ class Capture:
             self._own += monotonic() - self._since
             self._since = None
 
-    async def _call(self, path: str, headers: Mapping[str, str], body: bytes, http: "_Http") -> None:
+    async def _call(self, path: str, headers: Mapping[str, str], http: "_Http") -> None:
         wire: WireName = PATHS[path]
-        request = parse_object(body)
-        if not request:
-            await http.answer(400, refusal(wire, "invalid_request", "the body is no JSON object"))
-            return
-        asked = Asked(wire, path, request)
         async with self._turn:
+            request = parse_object(await http.body(_BODY_MOST))
+            if not request:
+                await http.answer(400, refusal(wire, "invalid_request", "the body is no JSON object"))
+                return
+            asked = Asked(wire, path, request)
             self._pause()
             try:
                 await self._answered(asked, headers, http)
@@ -149,44 +159,37 @@ class Capture:
         await self._record(asked)
         world = self._world
         world.clock.check()
+        route = world.model.route
+        attributes = {genai.OPERATION: genai.CHAT, genai.REQUEST_MODEL: route, _STEP: world.clock.steps}
+        with span(f"chat {route}", attributes=attributes):
+            made = await self._exchanged(asked, headers, http)
+        self._pending, self._asked = made, asked
+
+    async def _exchanged(self, asked: Asked, headers: Mapping[str, str], http: "_Http") -> Exchange:
+        """Ask the gateway, and give the agent what it says."""
+        world = self._world
         started, timeout = datetime.now(UTC), max(0.1, world.clock.limits.max_seconds - self.spent)
-        passed = {name: headers[name] for name in _PASSED_IN if name in headers}
         self.calls += 1
         response, timing = await world.model.send(
             asked.path,
             asked.outgoing(world.model.route),
             timeout=timeout,
-            headers=passed,
+            headers={name: headers[name] for name in _PASSED_IN if name in headers},
             stream=asked.stream,
             refusals=True,
         )
         refused = not response.is_success
-        if not asked.stream or refused:
-            made = Exchange(
-                asked, self._asked, started, response.content, response.headers, timing,
-                cost_of(response.headers), refused=refused,
-            )  # fmt: skip
-            self._pending, self._asked = made, asked
-            await http.answer(response.status_code, response.content, response.headers.get("content-type", _JSON))
-            return
-        began = monotonic()
-        passing = Passing(asked)
-        try:
-            async with asyncio.timeout(timeout):
-                await http.start(response.headers.get("content-type", "text/event-stream"))
-                async for piece in response.aiter_bytes():
-                    await http.write(passing.feed(piece))
-        except (TimeoutError, httpx.HTTPError, ValueError):
-            passing.whole = False
-        finally:
-            await response.aclose()
+        if asked.stream and not refused:
+            began = monotonic()
+            passing = await _passed_on(asked, response, http, timeout)
             timing = timing.model_copy(update={"model_seconds": timing.model_seconds + monotonic() - began})
-            self._pending = Exchange(
-                asked, self._asked, started, bytes(passing.raw), response.headers, timing,
-                passing.cost, broken=not passing.whole,
-            )  # fmt: skip
-            self._asked = asked
-        await http.end()
+            raw, cost, whole = bytes(passing.raw), passing.cost, passing.whole
+        else:
+            raw, cost, whole = response.content, cost_of(response.headers), True
+            await http.answer(response.status_code, raw, response.headers.get("content-type", _JSON))
+        return Exchange(
+            asked, self._asked, started, raw, response.headers, timing, cost, refused=refused, broken=not whole
+        )
 
     async def _record(self, following: Asked | None) -> None:
         """Make a step of the turn before, safe when this returns."""
@@ -199,6 +202,22 @@ class Capture:
         await self._world.recorder.record(pending.turn(following, own, self._world.sandbox.workdir, native))
 
 
+async def _passed_on(asked: Asked, response: httpx.Response, http: "_Http", seconds: float) -> Passing:
+    """Pass a stream on to its end, or to where it breaks off."""
+    passing = Passing(asked)
+    await http.start(response.headers.get("content-type", "text/event-stream"))
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in response.aiter_bytes():
+                await http.write(passing.feed(piece))
+    except (TimeoutError, httpx.HTTPError, ValueError):
+        passing.whole = False
+    finally:
+        await response.aclose()
+    await http.end()
+    return passing
+
+
 class _Http:
     """Reads one request, and answers it."""
 
@@ -208,13 +227,16 @@ class _Http:
         self.started = False
 
     async def body(self, most: int) -> bytes:
-        """Read it; what is longer than `most` bytes is cut, and then no JSON."""
+        """Read it; what is longer than `most` bytes, or does not come in time, is cut, and then no JSON."""
         body = bytearray()
-        while True:
-            message = await self._receive()
-            body += message.get("body", b"")
-            if not message.get("more_body") or len(body) > most:
-                return bytes(body[:most])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BODY_SECONDS):
+                while len(body) <= most:
+                    message = await self._receive()
+                    body += message.get("body", b"")
+                    if not message.get("more_body"):
+                        break
+        return bytes(body[:most])
 
     async def start(self, content_type: str, status: int = 200) -> None:
         """Begin an answer."""

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from synthbench.executor.capture.running import AgentCommand, run_agent
+from synthbench.executor.capture.running import AgentCommand, run_agent, seconds_of
 from synthbench.executor.domain.endings import AgentFailed
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.settings import ExecutorSettings
@@ -48,15 +48,5 @@ def _command(world: World, arguments: Mapping[str, str]) -> AgentCommand:
         setup=arguments.get("setup", ""),
         env=env,
         files={_INSTRUCTION: instruction},
-        idle_seconds=_seconds(arguments.get("idle_seconds", "300")),
+        idle_seconds=seconds_of(arguments, "idle_seconds", 300.0),
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise AgentFailed(f"idle_seconds: a number of seconds, not {text!r}")
-    return seconds
