@@ -67,10 +67,18 @@ def _fill(environment: AgentEnvironment, folder: Path) -> None:
     start = f"import sys; sys.path.insert(0, {str(folder / 'site')!r}); import {', '.join(environment.modules)}"
     with tempfile.TemporaryDirectory() as home:
         _run([str(python), "-I", "-S", "-c", start], HOME=home, LD_LIBRARY_PATH=str(folder / "python/lib"))
+    _compile(python, folder)
     environment.seal(folder)
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+
+
+def _compile(python: Path, folder: Path) -> None:
+    """Compile all of it, as nobody can inside; what does not compile stays as it is."""
+    env = {**os.environ, "LD_LIBRARY_PATH": str(folder / "python/lib")}
+    words = [str(python), "-I", "-S", "-m", "compileall", "-q", "-j", "0", str(folder / "site")]
+    subprocess.run(words, env=env, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own words
 
 
 def _installer(python: Interpreter) -> Sequence[str]:
