@@ -92,8 +92,9 @@ def _installer(python: Interpreter) -> Sequence[str]:
 
 def _run(command: Sequence[str], **more: str) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SYNTHBENCH_"))}
-    # The machine's own certificates, as pip takes them: company networks have their own.
-    env = {"UV_SYSTEM_CERTS": "true", **env, **more}
+    # The machine's own certificates, as pip takes them: company networks have their own. And no prices are fetched: the
+    # thread that does it gets in the way of imports.
+    env = {"UV_SYSTEM_CERTS": "true", **env, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **more}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own words
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
