@@ -44,6 +44,20 @@ def test_results_come_before_what_the_user_says():
     assert not observed("anthropic", [])
 
 
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ('{"returncode": 3, "output": ""}', 3),
+        ('{"returncode": true}', None),
+        ('{"returncode": 9e9}', None),
+        ("3", None),
+    ],
+)
+def test_an_exit_code_is_known_where_the_result_tells_it(content, code):
+    [seen] = observed("openai", [{"role": "tool", "tool_call_id": "a", "content": content}])
+    assert seen.exit_code == code
+
+
 def test_the_gateway_is_asked_for_the_route_and_for_a_usage():
     sent = json.loads(asked(HELLO, model="gpt", stream=True, stream_options={"x": 1}).outgoing("sim/expert"))
     assert (sent["model"], sent["stream_options"]) == ("sim/expert", {"x": 1, "include_usage": True})

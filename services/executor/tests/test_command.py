@@ -235,15 +235,25 @@ for one in threads: one.join()
         (python("ask(user('Hi')); os.kill(os.getpid(), 9)"), AgentFailed, "ended with 137"),
         ("no-such-agent", AgentFailed, "ended with 127"),
         ("", AgentFailed, "wants an argument `command`"),
+        ("# nothing", GaveUp, "without asking the model"),
         (python("ask(user('Hi')); import time; time.sleep(60)"), AgentFailed, "hangs: no model call and no output"),
         ("(sleep 600 &) ; exec sleep 600", AgentFailed, "hangs"),
     ],
 )
 async def test_however_an_agent_ends_it_has_a_name(bubble: Player, script: "Script", command, kind, detail):
     script.answers = [said("Hello")]
-    played = await bubble("command", {"command": command, "idle_seconds": "1.5"})
+    idle = "1.5" if "hangs" in detail else "60"
+    played = await bubble("command", {"command": command, "idle_seconds": idle})
     assert detail in ended(played, kind)
     assert len(played.steps) == len(script.asked)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "detail"),
+    [({"idle_seconds": "soon"}, "a number of seconds"), ({"env.a=b": "c"}, "no name of an environment variable")],
+)
+async def test_arguments_that_cannot_be_understood(bubble: Player, arguments, detail):
+    assert detail in ended(await bubble("command", {"command": "true", **arguments}), AgentFailed)
 
 
 async def test_a_flood_is_cut_and_ends_it(bubble: Player, script: "Script"):
@@ -308,6 +318,15 @@ async def test_a_gateway_that_fails_is_our_failure(bubble: Player, script: "Scri
     played = await bubble("command", {"command": LOOPING})
     assert "gone" in ended(played, InfraFailure)
     assert len(played.steps) == 1
+
+
+async def test_our_waits_are_not_on_the_agents_clock(bubble: Player, script: "Script"):
+    answer = {"model": "m", "choices": [{"message": said("ok")}]}
+    script.answers = [httpx.Response(200, json=answer, headers={"x-synthbench-waited-seconds": "500"}), said("ok")]
+    played = await bubble("command", {"command": python("ask(user('Hi')); ask(user('Ho'))")}, max_seconds=60)
+    ended(played, Submitted)
+    assert played.steps[0].timing.waited_seconds >= 500
+    assert played.world.clock.spent < 60
 
 
 async def test_what_is_no_request_reaches_nobody(bubble: Player, script: "Script"):

@@ -66,7 +66,7 @@ async def test_its_turns_are_steps_with_what_it_wrote_down_itself(play: Player, 
     ended(played, Submitted)
     first, second, last = played.steps
     assert len(script.asked) == 3
-    assert json.loads(first.observations[0].content)["returncode"] == 1
+    assert (first.observations[0].exit_code, second.state.exit_code) == (1, 0)
     assert [change.path for change in first.state.changed] == ["new.txt"]
     assert json.loads(second.observations[0].content)["output"] == "hello\n"
     assert last.action.message == "That is all."

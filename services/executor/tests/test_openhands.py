@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from .conftest import MakeWorld, Script
 
 from .conftest import calls
-from .inside import Played, Player, ended, player_of
+from .inside import ENGINES, Played, ended, player_of
 
 SERVER = Path(__file__).with_name("agent_server.py")
 LOOK = calls(("terminal", {"command": "ls"}), content="I look.")
@@ -48,12 +47,14 @@ def agents() -> Iterator[Path]:
         yield root
 
 
-Play = Callable[..., AbstractAsyncContextManager[Player]]
+@pytest.fixture(params=["bubblewrap"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture
-async def play(agents: Path, make_world: "MakeWorld") -> AsyncGenerator[Callable[..., Any]]:
-    async with player_of("bubblewrap", make_world, agents_root=agents) as player:
+async def play(agents: Path, make_world: "MakeWorld", engine: str) -> AsyncGenerator[Callable[..., Any]]:
+    async with player_of(engine, make_world, agents_root=agents) as player:
 
         async def played(mode: str = "", arguments: dict[str, str] | None = None, **limits: Any) -> Played:
             (agents / "openhands" / "site" / "openhands" / "mode").write_text(mode)
@@ -62,6 +63,7 @@ async def play(agents: Path, make_world: "MakeWorld") -> AsyncGenerator[Callable
         yield played
 
 
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
 async def test_a_conversation_becomes_steps_with_the_events_of_each(play, script: "Script"):
     script.answers = [LOOK, FINISH]
     played = await play()

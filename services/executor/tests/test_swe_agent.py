@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .conftest import MakeWorld, Script
 
 from .conftest import calls
-from .inside import Played, ended, player_of
+from .inside import ENGINES, Played, ended, player_of
 
 AGENT = Path(__file__).with_name("swe_agent.py")
 LOOK = calls(("bash", {"command": "ls"}), content="I look.")
@@ -46,7 +46,7 @@ def agents() -> Iterator[Path]:
         yield root
 
 
-@pytest.fixture(params=["bubblewrap", "process"])
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     return request.param
 

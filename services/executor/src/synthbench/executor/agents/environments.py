@@ -19,7 +19,7 @@ class AgentEnvironment:
 
     name: str
     modules: Sequence[str]
-    """Are imported once when it is installed, so that what it needs is compiled."""
+    """Are imported once when it is installed: they must be there, and work with this Python."""
     python: tuple[int, int] = (3, 11)
     """The oldest Python that it runs on."""
     source: Sequence[str] = ()

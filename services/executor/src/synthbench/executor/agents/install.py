@@ -67,10 +67,18 @@ def _fill(environment: AgentEnvironment, folder: Path) -> None:
     start = f"import sys; sys.path.insert(0, {str(folder / 'site')!r}); import {', '.join(environment.modules)}"
     with tempfile.TemporaryDirectory() as home:
         _run([str(python), "-I", "-S", "-c", start], HOME=home, LD_LIBRARY_PATH=str(folder / "python/lib"))
+    _compile(python, folder)
     environment.seal(folder)
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+
+
+def _compile(python: Path, folder: Path) -> None:
+    """Compile all of it, as nobody can inside; what does not compile stays as it is."""
+    env = {**os.environ, "LD_LIBRARY_PATH": str(folder / "python/lib")}
+    words = [str(python), "-I", "-S", "-m", "compileall", "-q", "-j", "0", str(folder / "site")]
+    subprocess.run(words, env=env, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own words
 
 
 def _installer(python: Interpreter) -> Sequence[str]:
@@ -84,8 +92,9 @@ def _installer(python: Interpreter) -> Sequence[str]:
 
 def _run(command: Sequence[str], **more: str) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SYNTHBENCH_"))}
-    # The machine's own certificates, as pip takes them: company networks have their own.
-    env = {"UV_SYSTEM_CERTS": "true", **env, **more}
+    # The machine's own certificates, as pip takes them: company networks have their own. And no prices are fetched: the
+    # thread that does it gets in the way of imports.
+    env = {"UV_SYSTEM_CERTS": "true", **env, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **more}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own words
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()

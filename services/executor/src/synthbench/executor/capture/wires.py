@@ -19,6 +19,7 @@ WireName = Literal["openai", "anthropic"]
 PATHS: Mapping[str, WireName] = {"/v1/chat/completions": "openai", "/v1/messages": "anthropic"}
 _FORMATTING = ("cache_control",)
 """Marks on a message that move from request to request without a change of what is said."""
+_CODE_MOST = 255
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,19 @@ def _results(wire: WireName, said: Sequence[dict[str, Any]]) -> Iterator[Observa
 
 
 def _observation(call_id: str, content: str, error: str | None = None) -> Observation:
-    return Observation(tool_call_id=call_id, content=content, total_bytes=len(content.encode()), error=error)
+    return Observation(
+        tool_call_id=call_id,
+        content=content,
+        exit_code=_exit_code(content),
+        total_bytes=len(content.encode()),
+        error=error,
+    )
+
+
+def _exit_code(content: str) -> int | None:
+    """Of a result that is a JSON object with a `returncode`; None where nothing tells it."""
+    code = parse_object(content).get("returncode")
+    return code if isinstance(code, int) and not isinstance(code, bool) and abs(code) <= _CODE_MOST else None
 
 
 def whole_answer(asked: Asked, raw: bytes) -> dict[str, Any]:
