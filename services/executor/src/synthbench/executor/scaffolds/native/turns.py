@@ -1,4 +1,4 @@
-"""Between OpenAI's messages and our records. Pure."""
+"""The dialect of function calls: between OpenAI's messages and our records. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ def read_action(message: dict[str, Any]) -> Action:
         call = _tool_call(item, {call.id for call in calls}, len(calls))
         calls.append(call)
     return Action(
-        message=_text(message.get("content")),
-        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
+        message=text_of(message.get("content")),
+        reasoning=text_of(message.get("reasoning_content") or message.get("reasoning")),
         tool_calls=calls,
     )
 
@@ -40,7 +40,8 @@ def _json_error(text: str) -> str | None:
     return None if isinstance(parsed, dict) else f"it is a {type(parsed).__name__}"
 
 
-def _text(content: Any) -> str:
+def text_of(content: Any) -> str:
+    """The text of a message's content, which may be a list of parts."""
     if isinstance(content, str):
         return content
     return "".join(str(as_object(part).get("text", "")) for part in as_list(content))
@@ -59,11 +60,34 @@ def assistant_message(action: Action) -> dict[str, Any]:
     return message
 
 
-def tool_messages(action: Action, observations: Sequence[Observation]) -> list[dict[str, Any]]:
-    """One answer for each call; a nudge, where there was none, comes from the user."""
-    if not action.tool_calls:
-        return [{"role": "user", "content": observation.shown or observation.content} for observation in observations]
-    return [
-        {"role": "tool", "tool_call_id": observation.tool_call_id, "content": observation.shown or observation.content}
-        for observation in observations
-    ]
+def tool_messages(observations: Sequence[Observation]) -> list[dict[str, Any]]:
+    """One answer for each call; a nudge, which answers no call, comes from the user."""
+    return [_answer(observation.tool_call_id, observation.shown or observation.content) for observation in observations]
+
+
+def _answer(call_id: str, content: str) -> dict[str, Any]:
+    if not call_id:
+        return {"role": "user", "content": content}
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+class ToolDialect:
+    """See `synthbench.executor.scaffolds.native.dialect.Dialect`."""
+
+    nudge = "You did not call a tool. Continue with a tool call; when the work is done, call submit."
+
+    def offered(self, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """All of them."""
+        return tools
+
+    def read_action(self, message: dict[str, Any]) -> Action:
+        """See `read_action`."""
+        return read_action(message)
+
+    def assistant_message(self, action: Action) -> dict[str, Any]:
+        """See `assistant_message`."""
+        return assistant_message(action)
+
+    def answers(self, action: Action, observations: Sequence[Observation]) -> list[dict[str, Any]]:  # noqa: ARG002 - as in the protocol
+        """See `tool_messages`."""
+        return tool_messages(observations)
