@@ -9,6 +9,7 @@ from synthbench.llm_gateway.domain.conversation import completion, tools_offered
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 from synthbench.llm_gateway.sims import POLICIES, Player
+from synthbench.llm_gateway.sims.text_actions import as_text, asks_for_text
 from synthbench.storage.artifacts import ArtifactStore, uri_of_digest
 from synthbench.storage.errors import ArtifactNotFound
 from synthbench.tasks import TaskError, TaskPackage, unpack
@@ -43,7 +44,7 @@ class SimProvider:
         player = Player(await self._package(claims.task_digest), claims.seed, tools_offered(request))
         turns = await asyncio.to_thread(policy, player)
         number = turns_taken(request)
-        turn = turns(number)
+        turn = as_text(turns(number)) if asks_for_text(request) else turns(number)
         if self._latency:
             await asyncio.sleep(self._latency)
         calls = [
