@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from synthbench.contracts.records import RolloutLimits
+from synthbench.contracts.records import RolloutLimits, Timing, Usage
 from synthbench.contracts.steps import Action, Observation, State, Step, ToolCall
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.scaffolds.native.tools import Toolbox
@@ -49,7 +49,7 @@ async def test_read_file_numbers_its_lines(tools: Toolbox):
         ("edit_file", {"path": "src/a.py", "old_text": "zz", "new_text": ""}, "no_match", "is not in src/a.py; read"),
         ("edit_file", {"path": "src/a.py", "old_text": "y  = 2", "new_text": ""}, "no_match", "    2\ty = 2"),
         ("undo_edit", {"path": "src/a.py"}, "no_edit", "no edit of src/a.py"),
-        ("search", {"pattern": "x", "path": "nowhere"}, "failed", "there is no ./nowhere"),
+        ("search", {"pattern": "x", "path": "nowhere"}, "failed", "there is no file or folder ./nowhere"),
         ("search", {"pattern": "x", "context": 99}, "bad_arguments", "context"),
         ("search", {"pattern": "("}, "failed", "the search failed"),
     ],
@@ -167,6 +167,24 @@ async def test_search_shows_lines_around_and_the_first_of_many(tree: Toolbox, sa
     assert len(seen.content.splitlines()) == 401
     assert seen.content.endswith("[only the first 400 lines; narrow the search]")
     assert len((await use(tree, "search", pattern="zzz", path="many.txt")).content) <= 400
+
+
+async def test_a_search_says_what_it_could_not_read(tree: Toolbox):
+    await use(tree, "bash", command="chmod 000 doc.md; mkfifo pipe")
+    seen = await use(tree, "search", pattern="needle", path="doc.md")
+    assert (seen.error, "Permission denied" in seen.content) == ("failed", True)
+    seen = await use(tree, "search", pattern="needle", path="pipe")
+    assert (seen.error, "no file or folder ./pipe" in seen.content) == ("failed", True)
+
+
+async def test_a_search_that_takes_too_long_is_ended(sandbox: Sandbox):
+    await sandbox.write("a.txt", b"x" * 100)
+    spent = Clock(RolloutLimits(max_seconds=0.001))
+    tools = Toolbox(sandbox, spent, timeout=2, shown_bytes=400)
+    spent.add(Usage(), Timing(tool_seconds=1.0))
+    await use(tools, "bash", command="true")
+    seen = await use(tools, "search", pattern="x", path="/")
+    assert (seen.error, seen.content) == ("timeout", "the search took too long; search a smaller folder")
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from synthbench.executor.scaffolds.native.text import TextDialect
 from synthbench.executor.scaffolds.native.tools import Toolbox
 from synthbench.executor.scaffolds.native.turns import ToolDialect
 
+_NEW_SHELL = "The shell is a new one, in the folder where it was: its variables, functions and jobs are gone."
+
 
 class NativeScaffold:
     """See `synthbench.executor.scaffold.Scaffold`."""
@@ -59,7 +61,7 @@ async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
     ]
     talk = Conversation(opening, dialect, Patience(world.settings.agent_patience, world.settings.loop_repeats))
     if world.start.steps:
-        talk.resume(world.start)
+        talk.resume(world.start, note=_NEW_SHELL if args.shell == "persistent" else "")
         tools.resume(world.start.steps)
         world.model.resume(world.start.steps)
         talk.check()

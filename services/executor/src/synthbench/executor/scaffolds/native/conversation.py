@@ -62,16 +62,16 @@ class Conversation:
         self._equal = self._equal_with(action, observations)
         self._last = action, observations
 
-    def resume(self, start: Start) -> None:
-        """Go on after turns that were recorded: word for word what the model was sent then, and a note where needed."""
+    def resume(self, start: Start, *, note: str = "") -> None:
+        """Go on after turns that were recorded: word for word what the model was sent then, and notes where needed."""
         for step in start.steps:
             self.take(step.action, step.observations)
         if start.steps:
             sent = [message for step in start.steps for message in messages_sent(step)]
             last = start.steps[-1]
             self.messages = [*sent, *self._turn(last.action, last.observations)]
-        if start.note:
-            self.messages.append({"role": "user", "content": start.note})
+        if said := " ".join(part for part in (start.note, note) if part):
+            self.messages.append({"role": "user", "content": said})
 
     def check(self) -> None:
         """After each turn.

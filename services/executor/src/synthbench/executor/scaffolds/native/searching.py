@@ -27,8 +27,8 @@ _RULES_BYTES = 256 * 1024
 _FIND = r"""
 if [ -d "$1" ]; then
   find "$1" -mindepth 1 \( -name .gitignore -o -name .ignore \) -type f -print0 -o -name '.?*' -prune -o -type f -print0
-elif [ -e "$1" ]; then printf '%s\0' "$1"
-else echo "there is no $1" >&2; exit 2
+elif [ -f "$1" ]; then printf '%s\0' "$1"
+else echo "there is no file or folder $1" >&2; exit 2
 fi
 """
 _GREP = rf"""
@@ -57,6 +57,8 @@ class Searcher:
         stdin = "\0".join(files).encode("utf-8", "surrogateescape")
         result = await self._run(script, stdin)
         lines = [line.removeprefix("./") for line in result.stdout_text.splitlines()]
+        if not lines and result.stderr:
+            raise ToolFailed(f"the search failed: {result.stderr_text.strip()[:300]}")
         if len(lines) > _LINES:
             lines[_LINES:] = [f"[only the first {_LINES} lines; narrow the search]"]
         return Answer("\n".join(lines) or "no match")
