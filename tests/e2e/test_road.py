@@ -81,7 +81,7 @@ def test_simulated_models_do_what_they_say(stack, tmp_path: Path):
     assert {model: row["outcome"] for model, row in rows.items()} == {
         "sim/expert": "solved",
         "sim/novice": "solved",
-        "sim/looper": "step_limit",
+        "sim/looper": "agent_error",
         "sim/quitter": "gave_up",
         "sim/cheater": "unsolved",
     }
@@ -123,7 +123,7 @@ def test_export_gives_messages_that_hang_together(stack):
 
 def test_ctrl_c_cancels_the_submission(stack):
     process = subprocess.Popen(
-        [*stack.command, "generate-trajectory", "--task", "simple-task-001", "--model", "sim/looper", "--samples", "4"],
+        [*stack.command, "generate-trajectory", "--task", "simple-task-001", "--model", "sim/looper", "--samples=40"],
         env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None

@@ -114,14 +114,14 @@ async def make_world(sandbox: Sandbox, script: Script, artifacts: FilesStore) ->
 
         def make(
             *, settings: dict[str, Any] | None = None, ground: Ground | None = None, attempt: int = 1,
-            rollout_id: UUID | None = None, **limits: Any,
+            rollout_id: UUID | None = None, args: dict[str, str] | None = None, **limits: Any,
         ) -> World:  # fmt: skip
             ground = ground or Ground(sandbox, Start(), baseline, baseline)
             package = load_library_task("simple-task-001")
             task = TaskInfo(name=package.id, digest="sha256:" + "0" * 64)
             rollout = Rollout(
                 rollout_id=rollout_id or uuid4(), submission_id=uuid4(), campaign="c", task=task, scaffold="native",
-                route="m", pool="process", limits=RolloutLimits(**limits),
+                route="m", pool="process", limits=RolloutLimits(**limits), scaffold_args=args or {},
             )  # fmt: skip
             clock = Clock(rollout.limits)
             heard = Heard(Scope(rollout.submission_id, "c", rollout.rollout_id, attempt), artifacts)

@@ -178,6 +178,31 @@ async def test_two_failures_before_the_same_step_start_over(begin, script: "Scri
     assert len((await begin(rollout_id, 4, given_back=(2,))).start.steps) == 2
 
 
+async def test_a_shell_that_stays_and_edits_go_on_after_a_cut(begin, script: "Script"):
+    rollout_id, args = uuid4(), {"shell": "persistent"}
+    first = await begin(rollout_id, 1, args=args)
+    script.answers = [
+        calls(("bash", {"command": "X=5; mkdir d; cd d; echo one > a.txt"})),
+        calls(("edit_file", {"path": "d/a.txt", "old_text": "one", "new_text": "two"})),
+        ConnectionResetError("killed"),
+    ]
+    with pytest.raises((InfraFailure, ConnectionResetError)):
+        await play(first)
+    second = await begin(rollout_id, 2, args=args)
+    script.answers = [
+        calls(("bash", {"command": "echo .$X; pwd; touch b.txt"})),
+        calls(("undo_edit", {"path": "d/a.txt"})),
+        calls(("submit", {})),
+    ]
+    with pytest.raises(Submitted):
+        await play(second)
+    assert "The shell is a new one" in script.asked[-3]["messages"][-1]["content"]
+    shell, undone = (step.observations[0] for step in steps_of(second)[2:4])
+    assert shell.content.startswith(f".\n{second.sandbox.workdir}/d\n")
+    assert undone.error is None
+    assert await second.sandbox.read("d/a.txt") == b"one\n"
+
+
 async def test_a_lost_checkpoint_shortens_what_is_resumed(begin, script: "Script", artifacts: FilesStore):
     rollout_id = uuid4()
     first = await cut_off(begin, script, ANSWERS[:4], rollout_id)

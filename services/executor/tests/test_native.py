@@ -55,7 +55,7 @@ async def test_the_task_is_in_the_first_message(make_world: "MakeWorld", script:
     assert world.package.instruction.strip() in user["content"]
     assert world.sandbox.workdir in system["content"] + user["content"]
     assert {tool["function"]["name"] for tool in script.asked[0]["tools"]} == {
-        "bash", "read_file", "write_file", "edit_file", "search", "submit"
+        "bash", "read_file", "write_file", "edit_file", "undo_edit", "search", "submit"
     }  # fmt: skip
 
 
@@ -154,3 +154,96 @@ async def test_what_is_our_failure_is_never_the_agents(
     script.answers = [answer]
     with pytest.raises(InfraFailure, match=said):
         await NativeScaffold().run(make_world())
+
+
+async def test_seconds_are_a_limit_as_well(make_world: "MakeWorld", script: "Script"):
+    script.answers = [calls(("bash", {"command": "sleep 0.4"}))] * 9
+    world = make_world(max_seconds=0.3)
+    with pytest.raises(LimitReached) as ended:
+        await NativeScaffold().run(world)
+    assert ended.value.outcome == Outcome.TIME_LIMIT
+    (step,) = steps_of(world)
+    assert step.observations[0].error == "timeout"
+
+
+async def test_a_circle_is_told_and_then_ended(make_world: "MakeWorld", script: "Script"):
+    script.answers = [calls(("bash", {"command": "echo same"}))] * 9
+    world = make_world(settings={"loop_repeats": 2})
+    with pytest.raises(AgentFailed, match="4 turns in a row were the same, and so were their answers: bash"):
+        await NativeScaffold().run(world)
+    assert [len(step.observations) for step in steps_of(world)] == [1, 2, 2, 2]
+    nudge = script.asked[2]["messages"][-1]
+    assert nudge["role"] == "user"
+    assert nudge["content"].startswith("You have done exactly this 2 times in a row")
+    assert steps_of(world)[1].observations[-1].content == nudge["content"]
+
+
+@pytest.mark.parametrize(
+    "other", [calls(("bash", {"command": "echo other"})), {"content": "Let me think."}, calls(("fly", {}))]
+)
+async def test_something_else_breaks_a_circle(make_world: "MakeWorld", script: "Script", other: dict):
+    same = calls(("bash", {"command": "echo same"}))
+    script.answers = [same, same, same, other, same, same, same, SUBMIT]
+    with pytest.raises(Submitted):
+        await NativeScaffold().run(make_world(settings={"loop_repeats": 2}))
+
+
+async def test_the_same_call_with_another_answer_is_no_circle(make_world: "MakeWorld", script: "Script"):
+    script.answers = [*[calls(("bash", {"command": "echo x >> f; wc -l < f"}))] * 6, SUBMIT]
+    world = make_world(settings={"loop_repeats": 2})
+    with pytest.raises(Submitted):
+        await NativeScaffold().run(world)
+    assert all(len(step.observations) == 1 for step in steps_of(world))
+
+
+async def test_patience_is_a_setting(make_world: "MakeWorld", script: "Script"):
+    script.answers = [calls(("fly", {}))] * 2
+    with pytest.raises(AgentFailed, match="2 turns in a row"):
+        await NativeScaffold().run(make_world(settings={"agent_patience": 2}))
+
+
+async def test_a_shell_that_stays(make_world: "MakeWorld", script: "Script"):
+    script.answers = [
+        calls(("bash", {"command": "X=5; mkdir d; cd d"})), calls(("bash", {"command": "echo $X; pwd"})), SUBMIT
+    ]  # fmt: skip
+    world = make_world(args={"shell": "persistent"})
+    with pytest.raises(Submitted):
+        await NativeScaffold().run(world)
+    first, second, _ = steps_of(world)
+    assert first.state.cwd == f"{world.sandbox.workdir}/d"
+    assert second.observations[0].content.startswith(f"5\n{world.sandbox.workdir}/d\n")
+    (bash,) = [tool for tool in script.asked[0]["tools"] if tool["function"]["name"] == "bash"]
+    assert "a shell that stays" in bash["function"]["description"]
+
+
+PERSISTENT = {"shell": "persistent"}
+
+
+@pytest.mark.parametrize("args", [{}, PERSISTENT, {"actions": "text"}], ids=str)
+@pytest.mark.parametrize("prompt", ["formal", "concise", "detailed"])
+def test_every_prompt_says_what_matters(make_world: "MakeWorld", prompt: str, args: dict):
+    world = make_world(args={"prompt": prompt, **args}, settings={"tool_timeout_seconds": 17})
+    briefing = NativeScaffold().briefing(world)
+    said = briefing.system_prompt
+    assert briefing.prompt_version == f"native/2/{prompt}" + ("/text" if "actions" in args else "")
+    assert all(word in said for word in (world.sandbox.workdir, "17 s", "submit", "network"))
+    assert ("```action" in said) == ("actions" in args)
+    assert "{" not in said or "actions" in args
+    assert "\n\n\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({"shel": "persistent"}, "scaffold native has no argument 'shel'; it has shell, prompt, actions"),
+        (
+            {"shell": "fish"},
+            "scaffold native takes no shell='fish'; shell is 'one-shot' or 'persistent'",
+        ),
+        ({"prompt": ""}, "scaffold native takes no prompt=''; prompt is 'formal', 'concise' or 'detailed'"),
+    ],
+)
+def test_arguments_that_there_are_not_are_refused_in_a_line(make_world: "MakeWorld", args: dict, said: str):
+    with pytest.raises(InfraFailure) as refused:
+        NativeScaffold().briefing(make_world(args=args))
+    assert str(refused.value) == said

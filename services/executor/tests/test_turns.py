@@ -23,7 +23,7 @@ CALL = st.fixed_dictionaries(
 def test_any_message_becomes_an_action_that_can_be_answered(message: dict):
     action = read_action(message)
     answers = tool_messages(
-        action, [Observation(content="x", tool_call_id=call.id) for call in action.tool_calls] or [Observation()]
+        [Observation(content="x", tool_call_id=call.id) for call in action.tool_calls] or [Observation()]
     )
     back = assistant_message(action)
     asked = [call["id"] for call in back.get("tool_calls", [])]

@@ -45,5 +45,9 @@ class ExecutorSettings(Settings):
     """Of one command, unless the agent asks for less."""
     shown_bytes: int = Field(default=16_000, ge=1000)
     """How much of an observation the model is shown; the record keeps all of it."""
+    agent_patience: int = Field(default=3, ge=1)
+    """So many turns in a row without a usable action end an attempt of the native scaffold."""
+    loop_repeats: int = Field(default=5, ge=2)
+    """From so many equal turns in a row on its agent is told so; twice as many end the attempt."""
     max_memory_mb: int = Field(default=4096, ge=64)
     """A task that asks for more gets this."""

@@ -73,7 +73,7 @@ class GatewayModel:
 
         Args:
             messages: OpenAI's format; only ever grows over an attempt.
-            tools: OpenAI's function format.
+            tools: OpenAI's function format; none are not mentioned, for providers refuse an empty list.
             timeout: seconds on the agent's clock that one answer may take.
 
         Raises:
@@ -81,7 +81,7 @@ class GatewayModel:
             OutOfMoney: a budget that it shares is used up.
             InfraFailure: the gateway, or the provider behind it, does not answer properly.
         """
-        base = {"model": self.route, "tools": tools}
+        base: dict[str, Any] = {"model": self.route, **({"tools": tools} if tools else {})}
         with span(
             f"chat {self.route}", attributes={genai.OPERATION: genai.CHAT, genai.REQUEST_MODEL: self.route}
         ) as opened:

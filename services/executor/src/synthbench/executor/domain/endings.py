@@ -26,7 +26,7 @@ class GaveUp(Ending):
 
 
 class AgentFailed(Ending):
-    """The agent cannot be understood any more."""
+    """The agent cannot be understood any more, or goes round in a circle."""
 
     outcome = Outcome.AGENT_ERROR
 

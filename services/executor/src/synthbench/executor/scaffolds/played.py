@@ -7,7 +7,8 @@ from synthbench.executor.domain.endings import InfraFailure, Submitted
 from synthbench.executor.harbor import bring
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.scaffolds.native.agent import play
-from synthbench.executor.scaffolds.native.tools import SCHEMAS_JSON, Toolbox
+from synthbench.executor.scaffolds.native.arguments import as_json, schemas
+from synthbench.executor.scaffolds.native.tools import Toolbox
 from synthbench.tasks import Changes
 from synthbench.tasks.cheats import BY_ID, CHEATS
 
@@ -20,7 +21,7 @@ class _Played:
 
     def briefing(self, world: World) -> Briefing:  # noqa: ARG002 - as in the protocol
         """Nobody is told anything; the tools are the native ones."""
-        return Briefing(tools=SCHEMAS_JSON)
+        return Briefing(tools=as_json(schemas()))
 
     async def run(self, world: World) -> None:
         """Play, then submit."""

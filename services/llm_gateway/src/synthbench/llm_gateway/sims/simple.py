@@ -7,7 +7,7 @@ from synthbench.tasks.cheats import CHEATS
 
 
 def looper(player: Player) -> Callable[[int], Turn]:
-    """Run the same command again and again, until a limit ends it."""
+    """Run the same command again and again, until that ends it."""
     return in_order([player.bash("Let me look at the files.", "ls -la")])
 
 

@@ -1,4 +1,4 @@
-"""Our own scaffold: six tools and a loop that fits on one screen."""
+"""Our own scaffold: a few tools, and a loop that fits on one screen."""
 
 from synthbench.executor.scaffolds.native.agent import NativeScaffold
 

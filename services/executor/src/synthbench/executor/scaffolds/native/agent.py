@@ -2,9 +2,7 @@
 
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING
+from typing import Any
 
 from opentelemetry.trace import Span
 
@@ -13,62 +11,78 @@ from synthbench.contracts.records import Timing
 from synthbench.contracts.steps import Action, Observation, ToolCall
 from synthbench.executor.recorder import Turn
 from synthbench.executor.scaffold import Briefing, World
-from synthbench.executor.scaffolds.native.conversation import Conversation
-from synthbench.executor.scaffolds.native.tools import SCHEMAS, SCHEMAS_JSON, Toolbox
-from synthbench.executor.scaffolds.native.turns import read_action
+from synthbench.executor.scaffolds.native.arguments import as_json, schemas
+from synthbench.executor.scaffolds.native.briefing import prompt_version, system_prompt, task_prompt
+from synthbench.executor.scaffolds.native.conversation import Conversation, Patience
+from synthbench.executor.scaffolds.native.dialect import Dialect
+from synthbench.executor.scaffolds.native.options import NativeOptions, read_options
+from synthbench.executor.scaffolds.native.text import TextDialect
+from synthbench.executor.scaffolds.native.tools import Toolbox
+from synthbench.executor.scaffolds.native.turns import ToolDialect
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-PROMPTS = 1
-"""Version of the templates in `prompts/`; a changed prompt is a new folder."""
-_NUDGE = "You did not call a tool. Continue with a tool call; when the work is done, call submit."
+_NEW_SHELL = "The shell is a new one, in the folder where it was: its variables, functions and jobs are gone."
 
 
 class NativeScaffold:
     """See `synthbench.executor.scaffold.Scaffold`."""
 
-    version = "native-1"
+    version = "native-2"
     resumable = True
 
     def briefing(self, world: World) -> Briefing:
-        """The system prompt and the six tools."""
-        return Briefing(_prompt("system", world), SCHEMAS_JSON, f"native/{PROMPTS}")
+        """The system prompt and the tools."""
+        args = read_options(world.rollout.scaffold_args)
+        offered = _offered(args)
+        return Briefing(system_prompt(world, args, offered), as_json(offered), prompt_version(args))
 
     async def run(self, world: World) -> None:
         """Work until it submits, gives up, or a limit is reached."""
+        args = read_options(world.rollout.scaffold_args)
+        settings = world.settings
         tools = Toolbox(
             world.sandbox,
             world.clock,
-            timeout=world.settings.tool_timeout_seconds,
-            shown_bytes=world.settings.shown_bytes,
+            timeout=settings.tool_timeout_seconds,
+            shown_bytes=settings.shown_bytes,
+            shell=args.shell,
         )
-        talk = Conversation(
-            [
-                {"role": "system", "content": _prompt("system", world)},
-                {"role": "user", "content": _prompt("task", world)},
-            ]
-        )
-        if world.start.steps:
-            talk.resume(world.start)
-            tools.cwd = world.start.steps[-1].state.cwd
-            world.model.resume(world.start.steps)
-            talk.check()
-        while True:
-            world.clock.check()
-            with step_span(world):
-                started = datetime.now(UTC)
-                answer = await world.model.ask(talk.messages, SCHEMAS, timeout=world.clock.remaining)
-                action = read_action(answer.message)
-                observations = [await tools.execute(call) for call in action.tool_calls] or [
-                    Observation(content=_NUDGE)
-                ]
-                timing = answer.timing.model_copy(update={"tool_seconds": sum(o.seconds for o in observations)})
-                await world.recorder.record(
-                    Turn(action, observations, started, tools.cwd, answer.usage, timing, answer.call)
-                )
-            talk.take(action, observations)
-            talk.check()
+        try:
+            await _work(world, args, tools)
+        finally:
+            await tools.close()
+
+
+async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
+    offered = _offered(args)
+    dialect: Dialect = TextDialect() if args.actions == "text" else ToolDialect()
+    opening = [
+        {"role": "system", "content": system_prompt(world, args, offered)},
+        {"role": "user", "content": task_prompt(world, args)},
+    ]
+    talk = Conversation(opening, dialect, Patience(world.settings.agent_patience, world.settings.loop_repeats))
+    if world.start.steps:
+        talk.resume(world.start, note=_NEW_SHELL if args.shell == "persistent" else "")
+        tools.resume(world.start.steps)
+        world.model.resume(world.start.steps)
+        talk.check()
+    while True:
+        world.clock.check()
+        with step_span(world):
+            started = datetime.now(UTC)
+            answer = await world.model.ask(talk.messages, dialect.offered(offered), timeout=world.clock.remaining)
+            action = dialect.read_action(answer.message)
+            found = [await tools.execute(call) for call in action.tool_calls]
+            observations = talk.answered(action, found)
+            timing = answer.timing.model_copy(update={"tool_seconds": sum(o.seconds for o in found)})
+            await world.recorder.record(
+                Turn(action, observations, started, tools.cwd, answer.usage, timing, answer.call)
+            )
+        talk.take(action, observations)
+        talk.check()
+
+
+def _offered(args: NativeOptions) -> list[dict[str, Any]]:
+    return schemas(persistent=args.shell == "persistent")
 
 
 def step_span(world: World) -> AbstractContextManager[Span]:
@@ -87,23 +101,3 @@ async def play(world: World, tools: Toolbox, name: str, arguments: str, thought:
         timing = Timing(tool_seconds=observation.seconds)
         await world.recorder.record(Turn(action, [observation], started, tools.cwd, timing=timing))
     return observation
-
-
-@cache
-def _template(name: str) -> "Template":
-    # PLC0415: seven processes start together, and this one needs templates only when an attempt begins.
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - as said above
-
-    folder = resources.files("synthbench.executor.scaffolds.native").joinpath("prompts", str(PROMPTS))
-    return Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False).from_string(  # noqa: S701 - prompts, no HTML
-        folder.joinpath(f"{name}.md.j2").read_text("utf-8")
-    )
-
-
-def _prompt(name: str, world: World) -> str:
-    return _template(name).render(
-        instruction=world.package.instruction.strip(),
-        workdir=world.sandbox.workdir,
-        visible_check=world.package.own.visible_check,
-        timeout=f"{world.settings.tool_timeout_seconds:g}",
-    )

@@ -2,48 +2,76 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from synthbench.contracts.loose import as_list, parse_object
 from synthbench.contracts.steps import Action, Observation, Step
 from synthbench.executor.domain.endings import AgentFailed, GaveUp, Submitted
 from synthbench.executor.domain.resuming import Start
-from synthbench.executor.scaffolds.native.turns import assistant_message, tool_messages
+from synthbench.executor.scaffolds.native.dialect import Dialect
 
-_PATIENCE = 3
-"""So many turns in a row without a usable tool call end the attempt."""
+_CIRCLE = (
+    "You have done exactly this {count} times in a row, and the answer was always the same. Doing it again will not "
+    "change it: try something else, or submit."
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What is put up with."""
+
+    turns: int = 3
+    """So many turns in a row without a usable action end the attempt; each before it is answered with what is wrong."""
+    repeats: int = 5
+    """From so many equal turns in a row on the agent is told, and twice as many end the attempt."""
 
 
 class Conversation:
-    """Messages in OpenAI's format, which only ever grow, and the counts by which an attempt ends.
+    """Messages, which only ever grow, and the counts by which an attempt ends.
 
     Args:
         opening: the messages before the first turn.
+        dialect: how the model is spoken to.
+        patience: when it ends.
     """
 
-    def __init__(self, opening: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, opening: Sequence[dict[str, Any]], dialect: Dialect, patience: Patience) -> None:
         self.messages = list(opening)
+        self._dialect = dialect
+        self._patience = patience
         self._silent = 0
         self._unusable = 0
+        self._equal = 0
         self._last: tuple[Action, Sequence[Observation]] | None = None
 
+    def answered(self, action: Action, observations: Sequence[Observation]) -> list[Observation]:
+        """What a turn is answered: what its tools found, and a nudge where it leads nowhere. Changes nothing."""
+        if not action.tool_calls:
+            return [Observation(content=self._dialect.nudge)]
+        count = self._equal_with(action, observations)
+        if count < self._patience.repeats:
+            return list(observations)
+        return [*observations, Observation(content=_CIRCLE.format(count=count))]
+
     def take(self, action: Action, observations: Sequence[Observation]) -> None:
-        """Take in one turn."""
-        self.messages += [assistant_message(action), *tool_messages(action, observations)]
+        """Take in one turn, as it was answered."""
+        self.messages += self._turn(action, observations)
         self._silent = 0 if action.tool_calls else self._silent + 1
-        self._unusable = self._unusable + 1 if action.tool_calls and all(_unusable(o) for o in observations) else 0
+        self._unusable = self._unusable + 1 if action.tool_calls and all(map(_unusable, observations)) else 0
+        self._equal = self._equal_with(action, observations)
         self._last = action, observations
 
-    def resume(self, start: Start) -> None:
-        """Go on after turns that were recorded: word for word what the model was sent then, and a note where needed."""
+    def resume(self, start: Start, *, note: str = "") -> None:
+        """Go on after turns that were recorded: word for word what the model was sent then, and notes where needed."""
         for step in start.steps:
             self.take(step.action, step.observations)
         if start.steps:
             sent = [message for step in start.steps for message in messages_sent(step)]
             last = start.steps[-1]
-            self.messages = [*sent, assistant_message(last.action), *tool_messages(last.action, last.observations)]
-        if start.note:
-            self.messages.append({"role": "user", "content": start.note})
+            self.messages = [*sent, *self._turn(last.action, last.observations)]
+        if said := " ".join(part for part in (start.note, note) if part):
+            self.messages.append({"role": "user", "content": said})
 
     def check(self) -> None:
         """After each turn.
@@ -51,19 +79,31 @@ class Conversation:
         Raises:
             Submitted: the work was handed in.
             GaveUp: it has said nothing that can be done, again and again.
-            AgentFailed: its calls cannot be understood, again and again.
+            AgentFailed: its actions cannot be understood, or are the same ones, again and again.
         """
         if self._last is None:
             return
         action, observations = self._last
         if (summary := handed_in(action, observations)) is not None:
             raise Submitted(summary)
-        if self._silent == _PATIENCE:
+        turns = self._patience.turns
+        if self._silent == turns:
             raise GaveUp(action.message.strip()[:200] or "the model answered nothing")
-        if self._unusable == _PATIENCE:
-            raise AgentFailed(
-                f"{_PATIENCE} turns in a row without a usable tool call: {observations[-1].content[:200]}"
-            )
+        if self._unusable == turns:
+            raise AgentFailed(f"{turns} turns in a row without a usable tool call: {observations[0].content[:200]}")
+        if self._equal == 2 * self._patience.repeats:
+            called = ", ".join(call.name for call in action.tool_calls)
+            raise AgentFailed(f"{self._equal} turns in a row were the same, and so were their answers: {called}")
+
+    def _turn(self, action: Action, observations: Sequence[Observation]) -> list[dict[str, Any]]:
+        return [self._dialect.assistant_message(action), *self._dialect.answers(action, observations)]
+
+    def _equal_with(self, action: Action, observations: Sequence[Observation]) -> int:
+        """How many turns in a row would be the same, with this one; 0 for one without a call."""
+        if not action.tool_calls:
+            return 0
+        same = self._last is not None and _essence(*self._last) == _essence(action, observations)
+        return self._equal + 1 if same else 1
 
 
 def handed_in(action: Action, observations: Sequence[Observation]) -> str | None:
@@ -77,6 +117,14 @@ def handed_in(action: Action, observations: Sequence[Observation]) -> str | None
 def messages_sent(step: Step) -> list[dict[str, Any]]:
     """The messages that were new in a step's request."""
     return as_list(json.loads(step.model_call.messages)) if step.model_call else []
+
+
+def _essence(action: Action, observations: Sequence[Observation]) -> list[tuple[object, ...]]:
+    """What makes two turns the same: their calls and what these found, not their names nor how long they took."""
+    return [
+        (call.name, call.arguments, seen.content, seen.exit_code, seen.error)
+        for call, seen in zip(action.tool_calls, observations, strict=False)
+    ]
 
 
 def _unusable(observation: Observation) -> bool:

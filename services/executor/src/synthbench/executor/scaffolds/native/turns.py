@@ -1,4 +1,4 @@
-"""Between OpenAI's messages and our records. Pure."""
+"""The dialect of function calls: between OpenAI's messages and our records. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -61,11 +61,34 @@ def assistant_message(action: Action) -> dict[str, Any]:
     return message
 
 
-def tool_messages(action: Action, observations: Sequence[Observation]) -> list[dict[str, Any]]:
-    """One answer for each call; a nudge, where there was none, comes from the user."""
-    if not action.tool_calls:
-        return [{"role": "user", "content": observation.shown or observation.content} for observation in observations]
-    return [
-        {"role": "tool", "tool_call_id": observation.tool_call_id, "content": observation.shown or observation.content}
-        for observation in observations
-    ]
+def tool_messages(observations: Sequence[Observation]) -> list[dict[str, Any]]:
+    """One answer for each call; a nudge, which answers no call, comes from the user."""
+    return [_answer(observation.tool_call_id, observation.shown or observation.content) for observation in observations]
+
+
+def _answer(call_id: str, content: str) -> dict[str, Any]:
+    if not call_id:
+        return {"role": "user", "content": content}
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+class ToolDialect:
+    """See `synthbench.executor.scaffolds.native.dialect.Dialect`."""
+
+    nudge = "You did not call a tool. Continue with a tool call; when the work is done, call submit."
+
+    def offered(self, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """All of them."""
+        return tools
+
+    def read_action(self, message: dict[str, Any]) -> Action:
+        """See `read_action`."""
+        return read_action(message)
+
+    def assistant_message(self, action: Action) -> dict[str, Any]:
+        """See `assistant_message`."""
+        return assistant_message(action)
+
+    def answers(self, action: Action, observations: Sequence[Observation]) -> list[dict[str, Any]]:  # noqa: ARG002 - as in the protocol
+        """See `tool_messages`."""
+        return tool_messages(observations)

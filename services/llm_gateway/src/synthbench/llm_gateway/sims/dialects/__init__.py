@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthbench.llm_gateway.domain.conversation import tools_offered
-from synthbench.llm_gateway.sims.dialects import bash_only, openhands, swe_agent
+from synthbench.llm_gateway.sims.dialects import bash_only, native_text, openhands, swe_agent
 from synthbench.llm_gateway.sims.player import Turn
 
 Request = Mapping[str, Any]
@@ -33,6 +33,7 @@ NATIVE = Dialect("native", lambda request: True, tools_offered, _as_it_is)  # no
 DIALECTS = (
     Dialect("openhands", openhands.hears, openhands.tools, openhands.say),
     Dialect("swe-agent", swe_agent.hears, swe_agent.tools, swe_agent.say),
+    Dialect("native-text", native_text.hears, native_text.tools, native_text.say),
     Dialect("swe-agent-text", swe_agent.hears_text, swe_agent.text_tools, swe_agent.say_text),
     Dialect("bash-only", bash_only.hears, bash_only.tools, bash_only.say),
     NATIVE,

@@ -1,0 +1,62 @@
+"""What the model is told at the beginning: templates, in a folder for each version."""
+
+import json
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from synthbench.executor.scaffold import World
+from synthbench.executor.scaffolds.native.options import NativeOptions
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+VERSION = 2
+"""Of the templates in `prompts/`; a changed prompt is a new folder."""
+
+
+def prompt_version(args: NativeOptions) -> str:
+    """As the record says it: version, variant, and whether actions are text."""
+    return f"native/{VERSION}/{args.prompt}" + ("/text" if args.actions == "text" else "")
+
+
+def system_prompt(world: World, args: NativeOptions, tools: list[dict[str, Any]]) -> str:
+    """How to work, in the variant that is wanted."""
+    return _render(args.prompt, world, args, tools)
+
+
+def task_prompt(world: World, args: NativeOptions) -> str:
+    """What to do."""
+    return _render("task", world, args, [])
+
+
+@cache
+def _templates() -> "Environment":
+    # PLC0415: seven processes start together, and this one needs templates only when an attempt begins.
+    from jinja2 import Environment, FunctionLoader, StrictUndefined  # noqa: PLC0415 - as said above
+
+    folder = resources.files("synthbench.executor.scaffolds.native").joinpath("prompts", str(VERSION))
+    load = FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8"))
+    made = Environment(loader=load, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701 - prompts, no HTML
+    made.filters["tojson"] = _plain_json
+    return made
+
+
+def _plain_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _render(name: str, world: World, args: NativeOptions, tools: list[dict[str, Any]]) -> str:
+    return (
+        _templates()
+        .get_template(f"{name}.md.j2")
+        .render(
+            instruction=world.package.instruction.strip(),
+            workdir=world.sandbox.workdir,
+            visible_check=world.package.own.visible_check,
+            timeout=f"{world.settings.tool_timeout_seconds:g}",
+            persistent=args.shell == "persistent",
+            text=args.actions == "text",
+            tools=tools,
+        )
+    )

@@ -1,0 +1,57 @@
+"""The tools that read and change files."""
+
+import asyncio
+
+from synthbench.executor.scaffolds.native.answers import Answer, ToolFailed
+from synthbench.executor.scaffolds.native.arguments import EditFile, ReadFile, UndoEdit, WriteFile
+from synthbench.executor.scaffolds.native.edits import History, make_edit
+from synthbench.sandbox.protocol import Sandbox
+
+_FILE_BYTES = 4 * 1024 * 1024
+
+
+class FileTools:
+    """Of one attempt, with the edits that can be taken back."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self.history = History(sandbox.workdir)
+
+    async def read(self, wanted: ReadFile) -> Answer:
+        """Lines of a file, each with its number."""
+        lines = (await self._text(wanted.path)).splitlines()
+        if wanted.start_line > max(1, len(lines)):
+            raise ToolFailed(f"{wanted.path} has {len(lines)} lines")
+        if wanted.end_line is not None and wanted.end_line < wanted.start_line:
+            raise ToolFailed(f"end_line {wanted.end_line} is before start_line {wanted.start_line}", "bad_arguments")
+        chosen = lines[wanted.start_line - 1 : wanted.end_line]
+        return Answer("\n".join(f"{number:>5}\t{line}" for number, line in enumerate(chosen, wanted.start_line)))
+
+    async def write(self, wanted: WriteFile) -> Answer:
+        """A whole file."""
+        await self._sandbox.write(wanted.path, wanted.content.encode())
+        return Answer(f"wrote {len(wanted.content.encode())} bytes to {wanted.path}")
+
+    async def edit(self, wanted: EditFile) -> Answer:
+        """One piece of a file."""
+        text = await self._text(wanted.path)
+        # Looking for lines that are alike takes its time in a large file; the loop has others to serve.
+        new, edit = await asyncio.to_thread(make_edit, wanted.path, text, wanted.old_text, wanted.new_text)
+        await self._sandbox.write(wanted.path, new.encode())
+        return Answer(f"replaced 1 piece in {wanted.path}, {edit.place}")
+
+    async def undo(self, wanted: UndoEdit) -> Answer:
+        """Take back the last edit of a file."""
+        edit = self.history.last(wanted.path)
+        before = edit.undone(await self._text(wanted.path))
+        if before is None:
+            raise ToolFailed(f"{wanted.path} was changed {edit.place} since; edit it by hand", "no_match")
+        await self._sandbox.write(wanted.path, before.encode())
+        return Answer(f"took back the edit of {wanted.path} {edit.place}")
+
+    async def _text(self, path: str) -> str:
+        data = await self._sandbox.read(path, max_bytes=_FILE_BYTES)
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ToolFailed(f"{path} is no UTF-8 text; look at it with a command") from error
