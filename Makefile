@@ -38,6 +38,10 @@ docs: setup-dev ## write docs/asyncapi.json and deploy/compose/nats.conf from th
 test-kills: setup-dev ## kill everything at every point, one by one (half an hour; ENGINE=docker for containers)
 	@FULL=1 SYNTHBENCH_TEST_ENGINE=$(ENGINE) $(BIN)/pytest -v tests/e2e/test_kills.py tests/e2e/test_outages.py tests/e2e/test_resume.py
 
+test-agents: setup-dev ## the real agents, all their ends (SWE_AGENT=checkout for SWE-agent, which is on no index)
+	@FULL=1 SYNTHBENCH_TEST_SWE_AGENT=$(SWE_AGENT) $(BIN)/pytest -v tests/e2e/test_scaffold_mini.py \
+	    tests/e2e/test_scaffold_openhands.py tests/e2e/test_scaffold_swe_agent.py services/executor/tests/test_mini.py
+
 test-compose: setup-dev ## docker-compose.yml, up to a curated trajectory and down again
 	@scripts/test_compose.sh
 
@@ -66,4 +70,4 @@ clean: ## remove what was built and installed here (the data folder stays)
 	@rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: images test-kills test-compose compose-env help setup setup-dev demo test check fmt bench docs lock proto-baseline up down clean
+.PHONY: images test-agents test-kills test-compose compose-env help setup setup-dev demo test check fmt bench docs lock proto-baseline up down clean
