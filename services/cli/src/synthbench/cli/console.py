@@ -1,9 +1,11 @@
 """What people see: steps as they are recorded, summaries, tables. All printing of the CLI happens here."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from synthbench.cli.errors import CliError
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskRejected, TrajectoryCurated
 from synthbench.contracts.loose import as_list, as_object, parse_object
@@ -30,6 +33,22 @@ _OUTCOME_STYLE = {"solved": "green", "infra_error": "red", "cancelled": "yellow"
 def say(text: str) -> None:
     """A line about what is going on; not part of the result, so it goes to stderr."""
     err.print(f"[dim]{escape(text)}[/dim]")
+
+
+async def hand_over(text: str, output: Path | None) -> None:
+    """Write a result: to a file, else to standard output.
+
+    Raises:
+        CliError: the file cannot be written.
+    """
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        await asyncio.to_thread(output.write_text, text, "utf-8")
+    except OSError as error:
+        raise CliError(f"{output}: {error.strerror}") from error
+    say(f"wrote {output}")
 
 
 def fail(text: str) -> None:

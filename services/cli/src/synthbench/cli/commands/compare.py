@@ -1,8 +1,6 @@
 """`compare`: the same tasks with several scaffolds."""
 
-import asyncio
 import json as jsonlib
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -117,14 +115,7 @@ async def _tell(report: _Report, form: str, output: Path | None) -> None:
     text = comparison.markdown(report.title, report.rows, report.notes)
     if form == "json":
         text = jsonlib.dumps(asdict(report), ensure_ascii=False, indent=2) + "\n"
-    if output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        await asyncio.to_thread(output.write_text, text, "utf-8")
-    except OSError as error:
-        raise CliError(f"{output}: {error.strerror}") from error
-    console.say(f"wrote {output}")
+    await console.hand_over(text, output)
 
 
 def _names(option: str, text: str) -> list[str]:

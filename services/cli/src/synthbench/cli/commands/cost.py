@@ -1,6 +1,5 @@
 """`synth-bench cost`: what model calls cost."""
 
-import asyncio
 import csv as csvlib
 import io
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.contracts.loose import as_list, as_object
 
@@ -58,8 +56,4 @@ async def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     writer = csvlib.DictWriter(text, _COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
-    try:
-        await asyncio.to_thread(path.write_text, text.getvalue(), "utf-8")
-    except OSError as error:
-        raise CliError(f"{path}: {error.strerror}") from error
-    console.say(f"wrote {path}")
+    await console.hand_over(text.getvalue(), path)

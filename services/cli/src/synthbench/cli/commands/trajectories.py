@@ -1,8 +1,6 @@
 """`trajectories list|show|export|fork`."""
 
-import asyncio
 import json as jsonlib
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +8,6 @@ from cyclopts import App, Parameter
 
 from synthbench.cli import console
 from synthbench.cli.commands.generate import show_made, show_progress, submission_of
-from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.cli.work import carry_out
 from synthbench.contracts.formats.atif_mapping import to_atif
@@ -143,11 +140,4 @@ async def export(
     text = jsonlib.dumps(value, ensure_ascii=False, indent=2) + "\n"
     if found.rollout.simulated:
         console.say("simulated: no work of a real model")
-    if output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        await asyncio.to_thread(output.write_text, text, "utf-8")
-    except OSError as error:
-        raise CliError(f"{output}: {error.strerror}") from error
-    console.say(f"wrote {output}")
+    await console.hand_over(text, output)

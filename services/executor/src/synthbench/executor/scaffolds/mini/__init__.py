@@ -8,7 +8,8 @@ from typing import Any
 from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.records import Outcome
 from synthbench.executor.agents.environments import ENVIRONMENTS
-from synthbench.executor.capture.running import AgentCommand, Fetch, Ran, run_agent
+from synthbench.executor.capture.notes import GrowingRecord
+from synthbench.executor.capture.running import AgentCommand, Ran, run_agent
 from synthbench.executor.domain.endings import AgentFailed, Ending, LimitReached, Submitted
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.settings import ExecutorSettings
@@ -44,24 +45,11 @@ class MiniSweAgentScaffold:
 
     async def run(self, world: World) -> None:
         """Run it to its end."""
-        ran = await run_agent(world, _command(world), _Notes().of_turn)
+        ran = await run_agent(world, _command(world), GrowingRecord(_RECORD, "messages").of_turn)
         record = ran.files.get(_RECORD, b"")
         if record:
             await world.recorder.keep(f"agent/{_RECORD}", record, "application/json")
         raise ending_of(ran, parse_object(record))
-
-
-class _Notes:
-    """Its messages, each one with the step that brought it."""
-
-    def __init__(self) -> None:
-        self._seen = 0
-
-    async def of_turn(self, fetch: Fetch) -> str:
-        """The messages since the last time; it writes its record after each turn."""
-        messages = as_list(parse_object(await fetch(_RECORD) or b"").get("messages"))
-        new, self._seen = messages[self._seen :], max(self._seen, len(messages))
-        return json.dumps(new, ensure_ascii=False) if new else ""
 
 
 def ending_of(ran: Ran, record: Mapping[str, Any]) -> Ending:

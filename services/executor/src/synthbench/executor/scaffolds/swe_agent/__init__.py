@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 
-from synthbench.contracts.loose import as_list, as_object, parse_object
+from synthbench.contracts.loose import as_object, parse_object
 from synthbench.contracts.records import Outcome
 from synthbench.executor.agents.environments import ENVIRONMENTS
-from synthbench.executor.capture.running import AgentCommand, Fetch, Ran, run_agent
+from synthbench.executor.capture.notes import GrowingRecord
+from synthbench.executor.capture.running import AgentCommand, Ran, run_agent
 from synthbench.executor.domain.endings import AgentFailed, Ending, LimitReached, Submitted
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.scaffolds.swe_agent.configuring import MODES, configuration
@@ -43,7 +44,7 @@ class SweAgentScaffold:
 
     async def run(self, world: World) -> None:
         """Run it to its end."""
-        ran = await run_agent(world, _command(world), _Notes().of_turn)
+        ran = await run_agent(world, _command(world), GrowingRecord(_RECORD, "trajectory", _without_query).of_turn)
         record = ran.files.get(_RECORD, b"")
         if record:
             await world.recorder.keep(f"agent/{_RECORD}", record, "application/json")
@@ -60,18 +61,8 @@ def _ending(ran: Ran, record: bytes) -> Ending:
     return said if ran.calls or not isinstance(said, Submitted) else usual
 
 
-class _Notes:
-    """The steps of its `.traj`, each one with the call that brought it; it is written after each step."""
-
-    def __init__(self) -> None:
-        self._seen = 0
-
-    async def of_turn(self, fetch: Fetch) -> str:
-        """Its steps since the last time, as a JSON list; empty where there are none."""
-        steps = as_list(parse_object(await fetch(_RECORD) or b"").get("trajectory"))
-        new, self._seen = steps[self._seen :], max(self._seen, len(steps))
-        told = [{name: value for name, value in as_object(step).items() if name != _QUERY} for step in new]
-        return json.dumps(told, ensure_ascii=False) if told else ""
+def _without_query(step: object) -> dict[str, object]:
+    return {name: value for name, value in as_object(step).items() if name != _QUERY}
 
 
 def _command(world: World) -> AgentCommand:
