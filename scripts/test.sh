@@ -20,7 +20,7 @@ if [ "${CI:-}" = true ]; then
     (. scripts/docker.sh && docker build --quiet -f deploy/Dockerfile -t synth-bench:0.1.0 .) >"$work/docker.log" 2>&1 &
     preparing=$! first="not alone and not docker"
 fi
-workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(max(2, min(8, os.cpu_count() or 2)))')}
+workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(max(3, min(8, os.cpu_count() or 2)))')}
 .venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 -m "$first" tests libs services
 if [ -n "$preparing" ]; then
     stop_docker() { [ ! -f "$work/dockerd.pid" ] || kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true; }
