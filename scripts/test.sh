@@ -1,5 +1,6 @@
 #!/bin/sh
 # All tests: the parallel ones side by side, then those that measure or need the machine for themselves.
+# The real agents (`-m agents`) have a target of their own, make test-agents; mini-swe-agent runs here in a smaller form.
 # In CI the Docker engine and the images of the later suites are made ready beside the parallel tests.
 # usage: scripts/test.sh [pytest arguments]
 set -eu
@@ -13,18 +14,18 @@ work=$(mktemp -d)
 stop_docker() { :; }
 trap 'stop_docker; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-preparing="" first="not alone"
+preparing="" first="not alone and not agents"
 if [ "${CI:-}" = true ]; then
     # What an earlier run that was killed left, with nobody to reap it; a group that is in use stays.
     find /sys/fs/cgroup -depth -type d -name 'synthbench-*' -exec rmdir {} + 2>/dev/null || true
     (. scripts/docker.sh && docker build --quiet -f deploy/Dockerfile -t synth-bench:0.1.0 .) >"$work/docker.log" 2>&1 &
-    preparing=$! first="not alone and not docker"
+    preparing=$! first="not alone and not agents and not docker"
 fi
-workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(max(3, min(8, os.cpu_count() or 2)))')}
+workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(max(2, min(8, os.cpu_count() or 2)))')}
 .venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 -m "$first" tests libs services
 if [ -n "$preparing" ]; then
     stop_docker() { [ ! -f "$work/dockerd.pid" ] || kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true; }
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
-    .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone"
+    .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone and not agents"
 fi
-.venv/bin/pytest -q --durations 12 -m alone
+.venv/bin/pytest -q --durations 12 -m 'alone and not agents'

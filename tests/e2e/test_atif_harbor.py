@@ -49,6 +49,7 @@ def documents(stack, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Tra
     return made
 
 
+@pytest.mark.agents
 def test_harbor_reads_what_we_write(harbor: Path, documents: dict[Path, Trajectory]):
     env = {"PATH": os.environ["PATH"], "HOME": str(harbor.parent)}
     command = [harbor, "-c", _READ, *documents]

