@@ -16,7 +16,7 @@ RUN = Turn("I run.", [("bash", {"command": "make test"})])
 WRITE = Turn("I write.", [("write_file", {"path": "new.txt", "content": "x"})])
 SUBMIT = Turn("Done.", [("submit", {"summary": "All of it."})])
 STOP = Turn("I give up.")
-PLACE = "Mend it.\n\nThe workspace is /work/space."
+PLACE = "Mend it.\n\nThe workspace is /box/space."
 
 
 def asked(tools: list[str], *said: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def test_the_native_agent_hears_the_policy_itself():
 )
 def test_functions(request_, shell, editor):
     say = dialect_of(request_).say
-    path = "/work/space/a/b.py"
+    path = "/box/space/a/b.py"
     assert say(RUN, request_) == Turn("I run.", [(shell, {"command": "make test"})])
     assert say(READ, request_).calls == [(editor, {"command": "view", "path": path})]
     assert say(EDIT, request_).calls == [
