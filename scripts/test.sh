@@ -1,6 +1,6 @@
 #!/bin/sh
 # All tests: the parallel ones side by side, then those that measure or need the machine for themselves.
-# The real agents (`-m agents`) have a target of their own, make test-agents; mini-swe-agent runs here in a smaller form.
+# The real agents (`-m agents`) have a target of their own, make test-agents; here mini-swe-agent runs with the gateway.
 # In CI the Docker engine and the images of the later suites are made ready beside the parallel tests.
 # usage: scripts/test.sh [pytest arguments]
 set -eu

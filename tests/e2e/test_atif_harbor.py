@@ -12,7 +12,7 @@ from synthbench.contracts.formats.atif import AtifTrajectory
 from synthbench.contracts.formats.atif_mapping import from_atif
 from synthbench.contracts.trajectory import Trajectory
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.agents, pytest.mark.timeout(600)]
 
 _READ = """
 import json, sys
@@ -49,7 +49,6 @@ def documents(stack, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Tra
     return made
 
 
-@pytest.mark.agents
 def test_harbor_reads_what_we_write(harbor: Path, documents: dict[Path, Trajectory]):
     env = {"PATH": os.environ["PATH"], "HOME": str(harbor.parent)}
     command = [harbor, "-c", _READ, *documents]
