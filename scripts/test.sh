@@ -1,6 +1,6 @@
 #!/bin/sh
-# All tests: the parallel ones side by side, then those that measure or need the machine for themselves.
-# The real agents (`-m agents`) have a target of their own, make test-agents; here mini-swe-agent runs with the gateway.
+# All tests: the parallel ones side by side, then those that kill or measure, the kill suite beside the others.
+# What is left out (`-m agents`) are further ends of real agents: make test-agents.
 # In CI the Docker engine and the images of the later suites are made ready beside the parallel tests.
 # usage: scripts/test.sh [pytest arguments]
 set -eu
@@ -28,4 +28,11 @@ if [ -n "$preparing" ]; then
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
     .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone and not agents"
 fi
-.venv/bin/pytest -q --durations 12 -m 'alone and not agents'
+
+# Both look at the machine, and neither minds the other: what has a living owner is nobody's remains.
+.venv/bin/pytest -q --durations 5 -m alone tests/e2e/test_kills.py >"$work/kills.log" 2>&1 &
+kills=$! failed=""
+.venv/bin/pytest -q --durations 12 -m alone --ignore tests/e2e/test_kills.py || failed=1
+wait "$kills" || failed=1
+cat "$work/kills.log"
+[ -z "$failed" ] || die "a test that wants the machine for itself failed"

@@ -1,0 +1,86 @@
+"""Reward parts from what was seen: of the verifier, and of the tests and files after each step. Pure."""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from synthbench.contracts.records import ArtifactRef
+from synthbench.contracts.steps import ChangedPath, Step
+from synthbench.contracts.verification import TestStatus, VerificationResult
+
+LOOKED_AT = (".py", ".json", ".toml")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one step did to the workspace."""
+
+    index: int
+    paths: tuple[ChangedPath, ...]
+    checkpoint: ArtifactRef | None
+
+    @classmethod
+    def of(cls, step: Step) -> "Change | None":
+        """None if it changed nothing."""
+        state = step.state
+        return cls(step.index, tuple(state.changed), state.checkpoint) if state.changed else None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a reader made of one version of a file; `Look()` of a file that is not there."""
+
+    broken: bool = False
+    findings: int = 0
+
+
+def whole_parts(result: VerificationResult, *, steps: int, expected_steps: int | None) -> dict[str, float]:
+    """The parts of a whole attempt that its verification tells.
+
+    Args:
+        result: of the verifier.
+        steps: taken by the attempt.
+        expected_steps: of a good solution; None where nobody said.
+    """
+    required = [test for test in result.tests if test.required]
+    passed = sum(test.status is TestStatus.PASSED for test in required)
+    parts = {"terminal": result.reward}
+    if required:
+        parts["partial"] = passed / len(required)
+    parts |= {name: result.reward_parts[name] for name in ("fail_to_pass", "pass_to_pass") if name in result.reward_parts}
+    if expected_steps is not None:
+        parts["efficiency"] = min(1.0, expected_steps / max(1, steps)) if result.reward == 1.0 else 0.0
+    return parts
+
+
+def passing(result: VerificationResult, required: Set[str]) -> frozenset[str]:
+    """Which of the required tests passed."""
+    return frozenset(test.name for test in result.tests if test.status is TestStatus.PASSED) & required
+
+
+def test_parts(before: Set[str], after: Set[str], required: int) -> dict[str, float]:
+    """`progress` and `regression` between two looks; what is zero is left out."""
+    won, lost = len(after - before) / required, -len(before - after) / required
+    return {name: value for name, value in (("progress", won), ("regression", lost)) if value}
+
+
+def file_parts(before: Mapping[str, Look], after: Mapping[str, Look]) -> dict[str, float]:
+    """`parses` and `lint` of the files in `after`; what is zero is left out."""
+    parses = sum(before.get(path, Look()).broken - look.broken for path, look in after.items())
+    lint = sum(before.get(path, Look()).findings - look.findings for path, look in after.items())
+    return {name: float(value) for name, value in (("parses", parses), ("lint", lint)) if value}
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most so many of 0..count-1, evenly spread, the last one always among them."""
+    if count <= most:
+        return list(range(count))
+    return sorted({count - 1 - round(number * count / most) for number in range(most)})
+
+
+def state_after(changes: Sequence[Change]) -> frozenset[tuple[str, str, str | None]]:
+    """What differs from the untouched workspace after these steps: equal for equal files."""
+    found: dict[str, tuple[str, str | None]] = {}
+    for change in changes:
+        for path in change.paths:
+            found[path.path] = ("deleted", None) if path.kind == "deleted" else (path.type, path.digest)
+    return frozenset((path, kind, digest) for path, (kind, digest) in found.items())
