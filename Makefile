@@ -39,7 +39,7 @@ test-kills: setup-dev ## kill everything at every point, one by one (half an hou
 	@FULL=1 SYNTHBENCH_TEST_ENGINE=$(ENGINE) $(BIN)/pytest -v tests/e2e/test_kills.py tests/e2e/test_outages.py tests/e2e/test_resume.py
 
 test-agents: setup-dev ## the real agents, all their ends (SWE_AGENT=checkout for SWE-agent, which is on no index)
-	@SYNTHBENCH_TEST_SWE_AGENT=$(SWE_AGENT) $(BIN)/pytest -v -m agents tests services
+	@SYNTHBENCH_TEST_SWE_AGENT=$(SWE_AGENT) $(BIN)/pytest -v tests/e2e/test_agents.py services/executor/tests/test_mini.py
 
 test-compose: setup-dev ## docker-compose.yml, up to a curated trajectory and down again
 	@scripts/test_compose.sh

@@ -72,7 +72,7 @@ def test_it_wins_against_a_naive_verifier(cheat: Cheat, tmp_path: Path):
 @by_cheat
 async def test_it_earns_nothing(cheat: Cheat, engine: SandboxEngine, tests_engine: SandboxEngine | None):
     archive = await played(engine, PACKAGE, cheat.command())
-    result = await verify(engine, PACKAGE, archive, owner="cheat", tests_engine=tests_engine)
+    result = await verify(engine, PACKAGE, [archive], owner="cheat", tests_engine=tests_engine)
     assert result.error is None
     assert result.reward == 0.0
     assert not result.forgeable
@@ -81,24 +81,24 @@ async def test_it_earns_nothing(cheat: Cheat, engine: SandboxEngine, tests_engin
 
 async def test_all_of_them_together_earn_nothing(engine: SandboxEngine, tests_engine: SandboxEngine | None):
     archive = await played(engine, PACKAGE, *(cheat.command() for cheat in CHEATS))
-    result = await verify(engine, PACKAGE, archive, owner="cheats", tests_engine=tests_engine)
+    result = await verify(engine, PACKAGE, [archive], owner="cheats", tests_engine=tests_engine)
     assert (result.error, result.reward) == (None, 0.0)
 
 
 async def test_an_honest_solution_earns_it_all_and_a_broken_one_nothing(engine: SandboxEngine):
-    good = await verify(engine, PACKAGE, await played(engine, PACKAGE, SOLVING), owner="good")
+    good = await verify(engine, PACKAGE, [await played(engine, PACKAGE, SOLVING)], owner="good")
     assert good.reward == 1.0, good
     assert good.engines == {"code": engine.name, "tests": engine.name}
     assert good.reward_parts == {"fail_to_pass": 1.0, "pass_to_pass": 1.0}
     breaking = "sed -i 's/ROUND_HALF_EVEN/ROUND_HALF_UP/' billing/money.py"
-    broken = await verify(engine, PACKAGE, await played(engine, PACKAGE, SOLVING, breaking), owner="broken")
+    broken = await verify(engine, PACKAGE, [await played(engine, PACKAGE, SOLVING, breaking)], owner="broken")
     assert (broken.error, broken.reward) == (None, 0.0)
     assert 0 < broken.reward_parts["fail_to_pass"] < 1
 
 
 async def test_protected_paths_are_left_out_and_named(engine: SandboxEngine):
     archive = await played(engine, PACKAGE, "echo 'x = 1' > tests/test_billing.py; echo y > tests/new.py")
-    result = await verify(engine, PACKAGE, archive, owner="tests")
+    result = await verify(engine, PACKAGE, [archive], owner="tests")
     assert set(result.left_out) == {"tests/new.py", "tests/test_billing.py"}
 
 
@@ -109,18 +109,18 @@ async def test_code_that_hangs_fails_and_is_no_failure_of_ours(engine: SandboxEn
     )
     package = TaskPackage(manifest, PACKAGE.instruction, PACKAGE.files)
     # Each operation may take 20 s, the whole verification 4: nobody waits for ever.
-    result = await verify(engine, package, await played(engine, PACKAGE, hanging), owner="hanging")
+    result = await verify(engine, package, [await played(engine, PACKAGE, hanging)], owner="hanging")
     assert (result.error, result.reward) == (None, 0.0)
 
 
 async def test_hidden_tests_need_no_container(engine: SandboxEngine, tests_engine: SandboxEngine | None):
     archive = await played(engine, PACKAGE, SOLVING)
-    result = await verify(engine, PACKAGE, archive, owner="beside", tests_engine=tests_engine)
+    result = await verify(engine, PACKAGE, [archive], owner="beside", tests_engine=tests_engine)
     assert (result.error, result.reward) == (None, 1.0)
     assert result.engines == {"code": engine.name, "tests": "bubblewrap"}
 
 
 async def test_no_change_at_all_earns_nothing(engine: SandboxEngine):
-    result = await verify(engine, PACKAGE, None, owner="nop")
+    result = await verify(engine, PACKAGE, [], owner="nop")
     assert (result.error, result.reward) == (None, 0.0)
     assert result.reward_parts["pass_to_pass"] == 1.0

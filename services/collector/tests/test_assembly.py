@@ -1,11 +1,14 @@
 """Which steps make a trajectory."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthbench.collector.domain.assembly import assemble, sound
+from synthbench.collector.domain.assembly import Assembly, assemble, build, sound
+from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.steps import Action, Step
 
 STEPS = [
@@ -46,3 +49,25 @@ def test_without_a_report_it_is_the_longest_unbroken_prefix(present: set[int]):
     assert found.complete
     length = next((index for index in range(7) if index not in present), 6)
     assert list(found.steps) == STEPS[:length]
+
+
+def report(**more: object) -> AttemptClosed:
+    golden = Path(__file__).parents[3] / "proto" / "golden" / "attempt.closed.full.json"
+    closed = json.loads(golden.read_text())
+    closed["report"] |= more
+    return AttemptClosed.model_validate(closed)
+
+
+def test_the_reward_is_the_scalar_of_the_parts():
+    parts = {"parts": {"terminal": 1.0}, "weights": {"terminal": 0.5}, "scalar": 0.5}
+    made = build(report(rewards=parts, verification={"reward": 1.0}), None, Assembly(steps=()), "")
+    assert (made.reward, made.verified_reward) == (0.5, 1.0)
+    assert made.rewards is not None
+    assert made.rewards.to_dict() == {"steps": [], "missing": {}, **parts}
+
+
+def test_of_an_executor_that_knew_no_parts_it_is_the_verifiers_word():
+    made = build(report(rewards=None, verification={"reward": 1.0}), None, Assembly(steps=()), "")
+    assert (made.reward, made.rewards) == (1.0, None)
+    made = build(report(rewards=None, verification=None), None, Assembly(steps=()), "")
+    assert (made.reward, made.verified_reward) == (0.0, 0.0)

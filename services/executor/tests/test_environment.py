@@ -52,7 +52,7 @@ async def test_the_agent_works_in_it_as_nobody_special(engine: DockerEngine, pac
 
 async def test_its_code_is_verified_in_it(engine: DockerEngine, package: TaskPackage):
     solved = make_tar({name: PackedFile(data) for name, data in package.solution_changes().items() if data is not None})
-    results = [await verify(engine, package, diff, owner="t") for diff in (solved, None)]
+    results = [await verify(engine, package, changes, owner="t") for changes in ([solved], [])]
     assert [(one.error, one.reward, one.forgeable) for one in results] == [
         (None, 1.0, False),
         (None, 0.0, False),

@@ -129,7 +129,7 @@ async def test_files_that_the_task_wants_are_kept_and_others_said(sandbox: Sandb
 
 
 async def test_it_cannot_be_verified_a_second_time(engine: DockerEngine):
-    result = await verify(engine, package(), None, owner="t")
+    result = await verify(engine, package(), [], owner="t")
     assert result.error
     assert "only once" in result.error
 

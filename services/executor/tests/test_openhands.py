@@ -1,4 +1,4 @@
-"""OpenHands' bridge, against a stand-in for its agent server. The real one: tests/e2e/test_scaffold_openhands.py."""
+"""OpenHands' bridge, against a stand-in for its agent server. The real one: tests/e2e/test_agents.py."""
 
 import json
 import shutil

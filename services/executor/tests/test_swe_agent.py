@@ -1,4 +1,4 @@
-"""SWE-agent's bridge, against a stand-in for its process. The real one: tests/e2e/test_scaffold_swe_agent.py."""
+"""SWE-agent's bridge, against a stand-in for its process. The real one: tests/e2e/test_agents.py."""
 
 import json
 import shutil

@@ -1,7 +1,7 @@
 """What an attempt was worth, part by part, and the scalar that follows from weights. Pure.
 
-Parts of the whole attempt are levels. Parts of steps are changes: shaping in the sense of Ng, Harada and Russell (1999),
-so that over all steps they add up to where the attempt ended, however it came there.
+Parts of the whole attempt are levels. Parts of steps are changes (shaping, as of Ng, Harada and Russell, 1999): over
+all steps they add up to where the attempt ended, however it came there.
 """
 
 import math

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef, KeptFile, Outcome, Rollout, Timing, Usage
+from synthbench.contracts.rewards import Rewards
 from synthbench.contracts.steps import Step
 from synthbench.contracts.verification import VerificationResult
 
@@ -65,7 +66,10 @@ class Trajectory(Record):
     incomplete: str | None = None
     """Why steps may be missing at the end (an attempt that was closed without a report); None if it is whole."""
     reward: float = 0.0
+    """The scalar of `rewards`."""
     verification: VerificationResult | None = None
+    rewards: Rewards | None = None
+    """Part by part; None where nothing was verified, and in records from before there were parts."""
     diff: ArtifactRef | None = None
     patch: str = ""
     """The agent's whole change as a unified text diff, for people and exports; `diff` is the exact one."""
@@ -77,6 +81,11 @@ class Trajectory(Record):
     finished_at: datetime | None = None
     kept: list[KeptFile] = []
     """What the task wants kept of what was made in its sandbox."""
+
+    @property
+    def verified_reward(self) -> float:
+        """The verifier's own, whatever the weights of its parts; 0.0 where nothing was verified."""
+        return self.verification.reward if self.verification else 0.0
 
 
 class TrajectorySummary(Record):

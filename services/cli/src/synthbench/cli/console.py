@@ -18,6 +18,7 @@ from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskRejected, TrajectoryCurated
 from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.records import Rollout
+from synthbench.contracts.rewards import totals
 from synthbench.contracts.steps import Observation, Step, ToolCall
 from synthbench.contracts.trajectory import AttemptContext, Trajectory
 
@@ -142,7 +143,7 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
     """The end of `generate-trajectory`: outcome, reward and its parts, scores, tokens, cost, where the JSON lies."""
     tests = trajectory.verification.tests if trajectory.verification else []
     passed = sum(test.status == "passed" for test in tests)
-    parts = trajectory.verification.reward_parts if trajectory.verification else {}
+    parts = totals(trajectory.rewards) if trajectory.rewards else {}
     usage = trajectory.usage
     scores = [as_object(score) for score in as_list(detail.get("scores"))]
     rows = {

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import httpx
 from structlog.stdlib import BoundLogger
@@ -17,6 +18,7 @@ from synthbench.chassis.tasks import cancel_all
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.events import AttemptFinished, AttemptStarted
 from synthbench.contracts.records import ArtifactRef, KeptFile, Outcome, Rollout
+from synthbench.contracts.rewards import STEPWISE, Rewards, parse_weights
 from synthbench.contracts.rpc import HEARTBEAT, RELEASE, ClaimReply, Heartbeat, HeartbeatReply, Release, Released
 from synthbench.contracts.trajectory import AttemptContext
 from synthbench.contracts.verification import VerificationResult
@@ -32,6 +34,7 @@ from synthbench.executor.keeping import keep
 from synthbench.executor.recorder import Announcer, Recent, Recorder, Scope
 from synthbench.executor.scaffold import Briefing, Scaffold, World, load_scaffold
 from synthbench.executor.settings import ExecutorSettings
+from synthbench.executor.shaping import Bounds, Evidence, measure
 from synthbench.executor.verification import verify
 from synthbench.sandbox.diff import Diff
 from synthbench.sandbox.errors import SandboxError
@@ -73,6 +76,7 @@ class _Result:
     detail: str = ""
     out_of_money: bool = False
     verification: VerificationResult | None = None
+    rewards: Rewards | None = None
     diff: ArtifactRef | None = None
     patch: ArtifactRef | None = None
     kept: list[KeptFile] = field(default_factory=list[KeptFile])
@@ -93,6 +97,7 @@ class Attempt:
         self._context = AttemptContext(synthbench_version=VERSION, executor=services.executor)
         self._recorder: Recorder | None = None
         self._places = ExitStack()
+        self._weights = parse_weights(services.settings.reward_weights)
         self._started = datetime.now(UTC)
 
     async def run(self) -> None:
@@ -190,9 +195,8 @@ class Attempt:
         ground = await break_ground(engine, spec, services.store, self._grant, scaffold, package)
         sandbox = ground.sandbox
         try:
-            recorder = Recorder(
-                self._announcer, sandbox, ground.now, self._clock, checkpoints=resumable(scaffold, package)
-            )
+            kept = resumable(scaffold, package) or not STEPWISE.keys().isdisjoint(self._weights)
+            recorder = Recorder(self._announcer, sandbox, ground.now, self._clock, checkpoints=kept)
             self._recorder = recorder
             model = GatewayModel(
                 services.http,
@@ -218,20 +222,25 @@ class Attempt:
         if diff.changes:
             result.diff = await services.store.put(diff.archive, media_type="application/x-tar")
             result.patch = await services.store.put(diff.patch.encode(), media_type="text/x-diff")
-        archive = diff.archive if diff.changes else None
         failpoint_soon("executor.mid_verification")
+        verified = partial(
+            verify,
+            engine,
+            package,
+            owner=spec.owner,
+            tests_engine=services.tests_engines.get(rollout.pool),
+            max_memory_mb=services.settings.max_memory_mb,
+        )
         if result.verification is None:
-            result.verification = await verify(
-                engine,
-                package,
-                archive,
-                owner=spec.owner,
-                tests_engine=services.tests_engines.get(rollout.pool),
-                max_memory_mb=services.settings.max_memory_mb,
-            )
+            result.verification = await verified([diff.archive] if diff.changes else [])
         if result.verification.error is not None:
             raise InfraFailure(f"verification: {result.verification.error}")
         result.outcome = final_outcome(ending, result.verification.reward)
+        evidence = Evidence(
+            package, services.store, recorder.changes, result.verification, len(recorder.digests), verified
+        )
+        bounds = Bounds(services.settings.shaping_states, services.settings.shaping_seconds)
+        result.rewards = await measure(evidence, self._weights, bounds)
         return result
 
     async def _announce_start(self, scaffold: Scaffold, world: World) -> None:
@@ -283,6 +292,7 @@ class Attempt:
                 "detail": result.detail,
                 "step_digests": self._recorder.digests if self._recorder else [],
                 "verification": result.verification,
+                "rewards": result.rewards,
                 "diff": result.diff,
                 "patch": result.patch,
                 "kept": result.kept or (self._recorder.kept if self._recorder else []),

@@ -70,12 +70,12 @@ class Handlers:
             raise Retry(f"this executor has no engine {wanted.pool}; another one may", delay=2.0)
         try:
             package = await services.packages.get(wanted.task_digest)
-            diff = await services.store.get(wanted.diff.uri) if wanted.diff else None
+            changes = [await services.store.get(wanted.diff.uri)] if wanted.diff else []
             failpoint_soon("executor.second_verification")
             result = await verify(
                 engine,
                 package,
-                diff,
+                changes,
                 owner=f"verification.{wanted.verification_id}",
                 tests_engine=services.tests_engines.get(wanted.pool),
                 max_memory_mb=services.settings.max_memory_mb,

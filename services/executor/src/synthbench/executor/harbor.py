@@ -6,14 +6,15 @@ Whatever they write the agent's code could have written: each result says `forge
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from synthbench.chassis.errors import one_line
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.verification import TestResult, VerificationResult
+from synthbench.executor.changes import applied
 from synthbench.executor.domain.rewards import Reward, RewardUnreadable, read_reward
-from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxError
+from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.result import RunResult
 from synthbench.sandbox.spec import SandboxSpec
@@ -55,14 +56,14 @@ async def verify_in_place(sandbox: Sandbox, package: TaskPackage) -> Verificatio
 
 
 async def verify_apart(
-    engine: SandboxEngine, package: TaskPackage, diff: bytes | None, spec: SandboxSpec
+    engine: SandboxEngine, package: TaskPackage, changes: Sequence[bytes], spec: SandboxSpec
 ) -> VerificationResult:
     """Run the tests in a fresh container of the same image, with the agent's change of the workspace.
 
     Args:
         engine: makes it.
         package: the task.
-        diff: archive of the change; None for none.
+        changes: archives, applied one after the other.
         spec: as the agent's was.
 
     Raises:
@@ -74,17 +75,12 @@ async def verify_apart(
         )
     sandbox = await engine.create(spec)
     try:
-        left_out: tuple[str, ...] = ()
-        if diff:
-            try:
-                left_out = await sandbox.apply(diff)
-            except (ArchiveRefused, PathRefused) as error:
-                left_out = (f"(the whole change) {error}",)
+        left_out = await applied(sandbox, changes)
         await make_logs(sandbox)
         result = await _tested(sandbox, package)
     finally:
         await sandbox.close()
-    return result.model_copy(update={"forgeable": True, "left_out": list(left_out)})
+    return result.model_copy(update={"forgeable": True, "left_out": left_out})
 
 
 async def _tested(sandbox: Sandbox, package: TaskPackage) -> VerificationResult:

@@ -1,4 +1,4 @@
-"""Looks at files that nobody trusts, in a process of its own: nothing is run, and what goes wrong ends this process alone.
+"""Looks at files that nobody trusts, in a process of its own: nothing of them is run, and a crash is this one's alone.
 
 Reads a JSON list of [name, base64] from standard input; writes a list of [broken, findings], in the same order.
 """
@@ -12,6 +12,7 @@ import sys
 import tomllib
 import warnings
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from pyflakes.checker import Checker  # pyright: ignore[reportMissingTypeStubs]
 
@@ -40,7 +41,7 @@ _READERS: Mapping[str, Callable[[str], int]] = {".py": _python, ".json": _json, 
 def look(name: str, data: bytes) -> tuple[bool, int]:
     """Whether a file cannot be read, and how many findings there are in it."""
     try:
-        return False, _READERS[os.path.splitext(name)[1]](data.decode())
+        return False, _READERS[Path(name).suffix](data.decode())
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return True, 0
 

@@ -20,6 +20,7 @@ from synthbench.contracts.records import ArtifactRef, KeptFile, Timing, Usage
 from synthbench.contracts.registry import Stream
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
 from synthbench.executor.domain.clock import Clock
+from synthbench.executor.domain.shaping import Change
 from synthbench.sandbox.diff import Snapshot
 from synthbench.sandbox.protocol import Sandbox
 from synthbench.storage.artifacts import ArtifactStore
@@ -167,6 +168,7 @@ class Recorder:
         self._clock = clock
         self._checkpoints = checkpoints
         self.digests: list[str] = []
+        self.changes: list[Change] = []
         self.kept: list[KeptFile] = []
 
     async def keep(self, path: str, data: bytes, media_type: str) -> None:
@@ -215,3 +217,5 @@ class Recorder:
         event = StepRecorded.model_validate({**self._announcer.scope.fields(), "step": step})
         await self._announcer.announce(event)
         self.digests.append(step.digest)
+        if change := Change.of(step):
+            self.changes.append(change)

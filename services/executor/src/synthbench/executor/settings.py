@@ -4,9 +4,10 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from synthbench.chassis.settings import Settings
+from synthbench.contracts.rewards import DEFAULT, parse_weights
 
 
 class ExecutorSettings(Settings):
@@ -51,3 +52,15 @@ class ExecutorSettings(Settings):
     """From so many equal turns in a row on its agent is told so; twice as many end the attempt."""
     max_memory_mb: int = Field(default=4096, ge=64)
     """A task that asks for more gets this."""
+    reward_weights: str = DEFAULT
+    """What a reward is made of: "terminal=1,progress=0.3". Parts of steps are measured if named: docs/rewards.md."""
+    shaping_states: int = Field(default=20, ge=1)
+    """After so many steps of an attempt at most the hidden tests run, where progress or regression is measured."""
+    shaping_seconds: float = Field(default=60.0, gt=0)
+    """For so long, beside the tests that run anyway."""
+
+    @field_validator("reward_weights")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        parse_weights(value)
+        return value

@@ -7,7 +7,7 @@ import json
 import sys
 import tarfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
@@ -28,7 +28,7 @@ from synthbench.executor.domain.shaping import (
 )
 from synthbench.sandbox.errors import SandboxError
 from synthbench.storage.artifacts import ArtifactStore
-from synthbench.storage.errors import StorageError
+from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.tasks import TaskPackage
 
 _LOOK_SECONDS = 40.0
@@ -52,125 +52,113 @@ class _Unmeasured(Exception):
     """Why a part could not be measured."""
 
 
-@dataclass
-class _Found:
-    steps: dict[int, dict[str, float]] = field(default_factory=dict[int, dict[str, float]])
-    missing: dict[str, str] = field(default_factory=dict[str, str])
+@dataclass(frozen=True)
+class Evidence:
+    """What the parts of an attempt follow from."""
 
-    def add(self, index: int, parts: Mapping[str, float], wanted: Mapping[str, float]) -> None:
-        kept = {name: value for name, value in parts.items() if name in wanted}
-        if kept:
-            self.steps.setdefault(index, {}).update(kept)
+    package: TaskPackage
+    store: ArtifactStore
+    """Has the checkpoints."""
+    changes: Sequence[Change]
+    """Of the steps that changed files, in order."""
+    result: VerificationResult
+    """The attempt's verification, without an error."""
+    steps: int
+    """Taken by the attempt."""
+    verify: Verify
 
 
-async def measure(
-    package: TaskPackage,
-    store: ArtifactStore,
-    changes: Sequence[Change],
-    result: VerificationResult,
-    *,
-    steps: int,
-    weights: Mapping[str, float],
-    verify: Verify,
-    bounds: Bounds,
-) -> Rewards:
+async def measure(evidence: Evidence, weights: Mapping[str, float], bounds: Bounds) -> Rewards:
     """Measure what the weights name, and the parts of the whole anyway.
-
-    Args:
-        package: the task.
-        store: has the checkpoints.
-        changes: of the steps that changed files, in order.
-        result: the attempt's verification, without an error.
-        steps: taken.
-        weights: by part.
-        verify: see `Verify`.
-        bounds: of measuring steps.
 
     Returns:
         The rewards; what could not be measured is in `missing`, and nothing is raised for it.
     """
-    expected = package.own.expected_steps if "expected_steps" in package.own.model_fields_set else None
-    parts = whole_parts(result, steps=steps, expected_steps=expected)
-    found = _Found()
-    for group, measured in ((_BY_TESTS, _by_tests), (_BY_FILES, _by_files)):
-        wanted = {name: weight for name, weight in weights.items() if name in group}
+    own = evidence.package.own
+    expected = own.expected_steps if "expected_steps" in own.model_fields_set else None
+    parts = whole_parts(evidence.result, steps=evidence.steps, expected_steps=expected)
+    shaping = _Shaping(evidence, weights, bounds)
+    for names, measured in ((_BY_TESTS, shaping.by_tests), (_BY_FILES, shaping.by_files)):
+        wanted = [name for name in names if name in weights]
         if not wanted:
             continue
         try:
             async with asyncio.timeout(2 * bounds.seconds):
-                await measured(package, store, changes, result, found, wanted, verify, bounds)
+                await measured()
         except TimeoutError:
-            found.missing |= dict.fromkeys(wanted, f"not measured within {2 * bounds.seconds:g} s")
-        except (_Unmeasured, StorageError, SandboxError, ChassisError, OSError) as error:
-            found.missing |= dict.fromkeys(wanted, one_line(error))
+            shaping.miss(wanted, f"not measured within {2 * bounds.seconds:g} s")
+        except (_Unmeasured, ArtifactCorrupt, ArtifactNotFound, SandboxError, ChassisError, OSError) as error:
+            shaping.miss(wanted, one_line(error))
     absent = {name: _why_absent(name) for name in weights if name not in parts and name not in STEPWISE}
-    by_step = [StepRewards(index=index, parts=one) for index, one in sorted(found.steps.items())]
-    return weighed(Rewards(parts=parts, steps=by_step, missing={**found.missing, **absent}), weights)
+    by_step = [StepRewards(index=index, parts=one) for index, one in sorted(shaping.steps.items())]
+    return weighed(Rewards(parts=parts, steps=by_step, missing={**shaping.missing, **absent}), weights)
 
 
 def _why_absent(name: str) -> str:
     return "the task names no expected steps" if name == "efficiency" else "the task names no required tests"
 
 
-async def _by_tests(
-    package: TaskPackage,
-    store: ArtifactStore,
-    changes: Sequence[Change],
-    result: VerificationResult,
-    found: _Found,
-    wanted: Mapping[str, float],
-    verify: Verify,
-    bounds: Bounds,
-) -> None:
-    """Run the hidden tests after the steps; the last one's run is the attempt's own."""
-    required = frozenset({*package.own.fail_to_pass, *package.own.pass_to_pass})
-    if result.forgeable or not required:
-        raise _Unmeasured("its tests are not run a second time: the task comes with tests of a foreign kind")
-    archives = await _checkpoints(store, changes)
-    until = monotonic() + bounds.seconds
-    before = frozenset(package.own.pass_to_pass)
-    seen = {state_after(changes): passing(result, required), frozenset[tuple[str, str, str | None]](): before}
-    looked = evenly(len(changes), bounds.states)
-    for number in looked:
-        state = state_after(changes[: number + 1])
-        if state not in seen:
-            if monotonic() > until:
-                found.missing |= dict.fromkeys(wanted, f"after {bounds.seconds:g} s only the last step was looked at")
-                continue
-            tested = await verify(archives[: number + 1])
-            if tested.error is not None:
-                raise _Unmeasured(f"step {changes[number].index}: {tested.error}")
-            seen[state] = passing(tested, required)
-        found.add(changes[number].index, test_parts(before, seen[state], len(required)), wanted)
-        before = seen[state]
-    if len(looked) < len(changes):
-        told = f"tests ran after {len(looked)} of {len(changes)} changing steps; the others count with the next of those"
-        found.missing |= {name: told for name in wanted if name not in found.missing}
+class _Shaping:
+    """Parts of steps, as far as the weights name them."""
 
+    def __init__(self, evidence: Evidence, weights: Mapping[str, float], bounds: Bounds) -> None:
+        self._evidence = evidence
+        self._weights = weights
+        self._bounds = bounds
+        self.steps: dict[int, dict[str, float]] = {}
+        self.missing: dict[str, str] = {}
 
-async def _by_files(
-    package: TaskPackage,
-    store: ArtifactStore,
-    changes: Sequence[Change],
-    _result: VerificationResult,
-    found: _Found,
-    wanted: Mapping[str, float],
-    _verify: Verify,
-    _bounds: Bounds,
-) -> None:
-    """Read the Python, JSON and TOML files that each step changed, and what was there before."""
-    archives = await _checkpoints(store, changes)
-    touched = {path.path for change in changes for path in change.paths if path.path.endswith(LOOKED_AT)}
-    versions = [_files(package.workspace_archive(), touched)]
-    versions += [_files(archive, touched) for archive in archives]
-    texts = list({(path, data) for version in versions for path, data in version.items()})
-    looks = dict(zip(texts, await look_at([(path, data) for path, data in texts]), strict=True))
-    now = {path: looks[path, data] for path, data in versions[0].items()}
-    for change, version in zip(changes, versions[1:], strict=True):
-        after = {path.path: Look() for path in change.paths if path.path in touched}
-        after |= {path: looks[path, data] for path, data in version.items()}
-        found.add(change.index, file_parts(now, after), wanted)
-        now |= after
+    def miss(self, names: Sequence[str], why: str) -> None:
+        """Say why parts are missing; the first reason stays."""
+        self.missing |= {name: why for name in names if name in self._weights and name not in self.missing}
+
+    def _add(self, index: int, parts: Mapping[str, float]) -> None:
+        kept = {name: value for name, value in parts.items() if name in self._weights}
+        if kept:
+            self.steps.setdefault(index, {}).update(kept)
+
+    async def by_tests(self) -> None:
+        """Run the hidden tests after the steps; the last one's run is the attempt's own."""
+        evidence, bounds = self._evidence, self._bounds
+        own, changes = evidence.package.own, evidence.changes
+        required = frozenset({*own.fail_to_pass, *own.pass_to_pass})
+        if evidence.result.forgeable or not required:
+            raise _Unmeasured("its tests are of a foreign kind, and are not run a second time")
+        archives = await _checkpoints(evidence.store, changes)
+        until = monotonic() + bounds.seconds
+        before = frozenset(own.pass_to_pass)
+        seen = {state_after(()): before, state_after(changes): passing(evidence.result, required)}
+        looked = evenly(len(changes), bounds.states)
+        for number in looked:
+            state = state_after(changes[: number + 1])
+            if state not in seen:
+                if monotonic() > until:
+                    self.miss(_BY_TESTS, f"after {bounds.seconds:g} s only the last step was looked at")
+                    continue
+                tested = await evidence.verify(archives[: number + 1])
+                if tested.error is not None:
+                    raise _Unmeasured(f"step {changes[number].index}: {tested.error}")
+                seen[state] = passing(tested, required)
+            self._add(changes[number].index, test_parts(before, seen[state], len(required)))
+            before = seen[state]
+        if len(looked) < len(changes):
+            told = f"{len(looked)} of {len(changes)} changing steps"
+            self.miss(_BY_TESTS, f"tests ran after {told}; the others count with the next of those")
+
+    async def by_files(self) -> None:
+        """Read the Python, JSON and TOML files that each step changed, and what was there before."""
+        changes = self._evidence.changes
+        touched = {path.path for change in changes for path in change.paths if path.path.endswith(LOOKED_AT)}
+        versions = [_files(self._evidence.package.workspace_archive(), touched)]
+        versions += [_files(archive, touched) for archive in await _checkpoints(self._evidence.store, changes)]
+        texts = list({(path, data) for version in versions for path, data in version.items()})
+        looks = dict(zip(texts, await look_at(texts), strict=True))
+        now = {path: looks[path, data] for path, data in versions[0].items()}
+        for change, version in zip(changes, versions[1:], strict=True):
+            after = {path.path: Look() for path in change.paths if path.path in touched}
+            after |= {path: looks[path, data] for path, data in version.items()}
+            self._add(change.index, file_parts(now, after))
+            now |= after
 
 
 async def _checkpoints(store: ArtifactStore, changes: Sequence[Change]) -> list[bytes]:

@@ -1,7 +1,7 @@
 """The verdict: two fresh sandboxes that the agent never touched, one with its change, one with the tests."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,10 @@ from synthbench.chassis.errors import one_line
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.verification import VerificationResult
 from synthbench.executor import harbor
+from synthbench.executor.changes import applied
 from synthbench.executor.domain.endings import InfraFailure
 from synthbench.executor.environment import spec_of
-from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxError
+from synthbench.sandbox.errors import PathRefused, SandboxError
 from synthbench.sandbox.forkserver import PYTHON, SOCKET, ForkServer, fork_server
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.result import RunResult
@@ -28,7 +29,7 @@ _OPERATION_OUTPUT = 8 * 1024 * 1024
 async def verify(
     engine: SandboxEngine,
     package: TaskPackage,
-    diff: bytes | None,
+    changes: Sequence[bytes],
     *,
     owner: str,
     tests_engine: SandboxEngine | None = None,
@@ -39,7 +40,7 @@ async def verify(
     Args:
         engine: makes the sandbox of the code under test.
         package: the task.
-        diff: archive of the change, as `Sandbox.diff` made it; None for no change.
+        changes: archives as `Sandbox.diff` made them, applied one after the other; none for no change.
         owner: for the sandboxes' records.
         tests_engine: makes the sandbox of the hidden tests, where that is another one: they are the task author's,
             need the standard library and one Unix socket, and share nothing with the code but that.
@@ -55,9 +56,9 @@ async def verify(
             spec = await spec_of(engine, package, f"{owner}.code", max_memory_mb, verified=True)
             if package.profile == "harbor":
                 engines = _Engines(engine, engine)
-                result = await harbor.verify_apart(engine, package, diff, spec)
+                result = await harbor.verify_apart(engine, package, changes, spec)
             else:
-                result = await _verify(engines, package, diff, spec, owner)
+                result = await _verify(engines, package, changes, spec, owner)
         except (SandboxError, InfraFailure, OSError) as error:
             result = VerificationResult(error=one_line(error))
     return result.model_copy(update={"seconds": monotonic() - began, "engines": engines.names()})
@@ -76,27 +77,20 @@ class _Engines:
 
 
 async def _verify(
-    engines: _Engines, package: TaskPackage, diff: bytes | None, spec: SandboxSpec, owner: str
+    engines: _Engines, package: TaskPackage, changes: Sequence[bytes], spec: SandboxSpec, owner: str
 ) -> VerificationResult:
     async with AsyncExitStack() as stack:
         python = await stack.enter_async_context(fork_server(engines.code))
         code = await _sandbox(stack, engines.code, spec.model_copy(update={"sockets": {SOCKET: python.path}}))
         await code.upload(package.workspace_archive())
-        left_out: tuple[str, ...] = ()
-        if diff:
-            try:
-                left_out = await code.apply(diff, protected=package.own.protected)
-            except (ArchiveRefused, PathRefused) as error:
-                left_out = (f"(the whole change) {error}",)
+        left_out = await applied(code, changes, package.own.protected)
         await python.start(code, output_bytes=spec.limits.output_bytes)
         side = _CodeSide(code, python)
         report, words = await _run_tests(stack, engines.tests, package, side, owner)
     if report is None and not side.timed_out:
         return VerificationResult(error=f"the tests ended without a report: {words}")
     graded = grade(report or CtrfReport(tests=[]), package.own.fail_to_pass, package.own.pass_to_pass)
-    return VerificationResult(
-        reward=graded.reward, reward_parts=graded.parts, tests=graded.tests, left_out=list(left_out)
-    )
+    return VerificationResult(reward=graded.reward, reward_parts=graded.parts, tests=graded.tests, left_out=left_out)
 
 
 async def _sandbox(stack: AsyncExitStack, engine: SandboxEngine, spec: SandboxSpec) -> Sandbox:

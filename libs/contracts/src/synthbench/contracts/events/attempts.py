@@ -4,6 +4,7 @@ from datetime import datetime
 
 from synthbench.contracts.events.scope import AttemptEvent
 from synthbench.contracts.records import ArtifactRef, Digest, KeptFile, Outcome, Rollout, Timing, Usage
+from synthbench.contracts.rewards import Rewards
 from synthbench.contracts.steps import Step
 from synthbench.contracts.trajectory import AttemptContext
 from synthbench.contracts.verification import VerificationResult
@@ -32,6 +33,8 @@ class AttemptFinished(AttemptEvent):
     step_digests: list[Digest] = []
     """Of all steps, in order: the collector knows from it when it has everything."""
     verification: VerificationResult | None = None
+    rewards: Rewards | None = None
+    """What it was worth part by part; None without a verification."""
     diff: ArtifactRef | None = None
     patch: ArtifactRef | None = None
     usage: Usage = Usage()

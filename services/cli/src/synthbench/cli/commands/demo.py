@@ -34,8 +34,8 @@ def _should(made: Made) -> bool:
     """Whether it is unsolved although sim/expert solves every easy and medium task."""
     rollout = made.trajectory.rollout
     expected = rollout.route == "sim/expert" and rollout.task.difficulty in ("easy", "medium")
-    return expected and made.trajectory.reward != 1.0
+    return expected and made.trajectory.verified_reward != 1.0
 
 
 def _unsolved(made: Made) -> str:
-    return f"sim/expert earned {made.trajectory.reward:g}: {made.trajectory.outcome} {made.trajectory.detail}"
+    return f"sim/expert earned {made.trajectory.verified_reward:g}: {made.trajectory.outcome} {made.trajectory.detail}"

@@ -111,7 +111,7 @@ async def check(task: str, /, *, sandbox: str | None = None) -> int:
         with console.progress(f"checking {package.id}", len(submissions)) as advance:
             made, failed = await carry_out(client, submissions, advance)
     problems = [*failed, *(problem for one in made if (problem := _problem(one)))]
-    rows = [[_label(one), _expected(one), f"{one.trajectory.reward:g}", _seconds(one)] for one in made]
+    rows = [[_label(one), _expected(one), f"{one.trajectory.verified_reward:g}", _seconds(one)] for one in made]
     console.table(["played", "expected", "reward", "seconds"], rows)
     return report_failures(problems)
 
@@ -160,7 +160,7 @@ def _seconds(made: Made) -> str:
 
 
 def _problem(made: Made) -> Failed | None:
-    reward, scaffold = made.trajectory.reward, made.trajectory.rollout.scaffold
+    reward, scaffold = made.trajectory.verified_reward, made.trajectory.rollout.scaffold
     good = {"oracle": reward == 1.0, "wrong": reward < 1.0}.get(scaffold, reward == 0.0)
     return (
         None

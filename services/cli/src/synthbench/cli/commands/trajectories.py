@@ -1,4 +1,4 @@
-"""`trajectories list|show|export|fork`."""
+"""`trajectories list|show|export|fork|rescore`."""
 
 import json as jsonlib
 from pathlib import Path
@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from synthbench.cli import console
 from synthbench.cli.commands.generate import show_made, show_progress, submission_of
+from synthbench.cli.commands.rescore import rescore
 from synthbench.cli.session import session
 from synthbench.cli.work import carry_out
 from synthbench.contracts.formats.atif_mapping import to_atif
@@ -15,6 +16,7 @@ from synthbench.contracts.formats.messages import to_messages
 from synthbench.contracts.scaffolds import MODEL_FREE
 
 app = App(name="trajectories", help="What was recorded.")
+app.command(rescore)
 
 
 @app.command(name="list")

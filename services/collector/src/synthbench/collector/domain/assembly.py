@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from synthbench.contracts.events import AttemptClosed, AttemptStarted
+from synthbench.contracts.events import AttemptClosed, AttemptFinished, AttemptStarted
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.records import Timing, Usage
 from synthbench.contracts.steps import Step, step_digest
@@ -66,8 +66,9 @@ def build(closed: AttemptClosed, started: AttemptStarted | None, assembly: Assem
         outcome=closed.outcome,
         detail=closed.reason or (report.detail if report else ""),
         incomplete=_incomplete(closed, assembly),
-        reward=report.verification.reward if report and report.verification else 0.0,
+        reward=_scalar(report),
         verification=report.verification if report else None,
+        rewards=report.rewards if report else None,
         diff=report.diff if report else None,
         patch=patch,
         usage=usage,
@@ -76,6 +77,14 @@ def build(closed: AttemptClosed, started: AttemptStarted | None, assembly: Assem
         finished_at=report.finished_at if report else None,
         kept=report.kept if report else [],
     )
+
+
+def _scalar(report: AttemptFinished | None) -> float:
+    if report is None:
+        return 0.0
+    if report.rewards is not None:
+        return report.rewards.scalar
+    return report.verification.reward if report.verification else 0.0  # an executor of before there were parts
 
 
 def sum_timing(steps: Sequence[Step]) -> Timing:

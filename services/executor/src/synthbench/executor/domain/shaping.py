@@ -1,6 +1,7 @@
 """Reward parts from what was seen: of the verifier, and of the tests and files after each step. Pure."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from synthbench.contracts.records import ArtifactRef
@@ -46,18 +47,20 @@ def whole_parts(result: VerificationResult, *, steps: int, expected_steps: int |
     parts = {"terminal": result.reward}
     if required:
         parts["partial"] = passed / len(required)
-    parts |= {name: result.reward_parts[name] for name in ("fail_to_pass", "pass_to_pass") if name in result.reward_parts}
+    parts |= {
+        name: result.reward_parts[name] for name in ("fail_to_pass", "pass_to_pass") if name in result.reward_parts
+    }
     if expected_steps is not None:
         parts["efficiency"] = min(1.0, expected_steps / max(1, steps)) if result.reward == 1.0 else 0.0
     return parts
 
 
-def passing(result: VerificationResult, required: Set[str]) -> frozenset[str]:
+def passing(result: VerificationResult, required: AbstractSet[str]) -> frozenset[str]:
     """Which of the required tests passed."""
     return frozenset(test.name for test in result.tests if test.status is TestStatus.PASSED) & required
 
 
-def test_parts(before: Set[str], after: Set[str], required: int) -> dict[str, float]:
+def test_parts(before: AbstractSet[str], after: AbstractSet[str], required: int) -> dict[str, float]:
     """`progress` and `regression` between two looks; what is zero is left out."""
     won, lost = len(after - before) / required, -len(before - after) / required
     return {name: value for name, value in (("progress", won), ("regression", lost)) if value}

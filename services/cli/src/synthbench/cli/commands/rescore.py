@@ -1,0 +1,83 @@
+"""`trajectories rescore`: the scalar anew, from the parts that are stored, under other weights."""
+
+import json as jsonlib
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from synthbench.cli import console
+from synthbench.cli.errors import CliError
+from synthbench.cli.session import session
+from synthbench.contracts.rewards import DEFAULT, parse_weights, scalar, totals
+from synthbench.contracts.trajectory import Trajectory
+
+
+async def rescore(
+    *trajectories: str,
+    weights: Annotated[str, Parameter(name=("--weights", "-w"))] = DEFAULT,
+    task: str | None = None,
+    outcome: str | None = None,
+    campaign: str | None = None,
+    format: Literal["table", "json", "ndjson"] = "table",  # noqa: A002 - the option's name
+) -> int:
+    """Weigh stored reward parts anew; nothing is run, and the records stay as they are. See docs/rewards.md.
+
+    Args:
+        trajectories: Their ids; without any, all that fit.
+        weights: Such as terminal=1,progress=0.3.
+        task: Only of this task.
+        outcome: Only with this outcome.
+        campaign: Only of this campaign.
+        format: table, json (one list) or ndjson (one object a line).
+    """
+    try:
+        wanted = parse_weights(weights)
+    except ValueError as error:
+        raise CliError(f"--weights: {error}", exit_code=2) from error
+    rows: list[dict[str, Any]] = []
+    async with session() as client:
+        if trajectories:
+            for one in trajectories:
+                rows.append(rescored((await client.trajectory(one))[1], wanted))
+                _told(rows[-1], format)
+        else:
+            async for entry in client.trajectories(task=task, outcome=outcome, campaign=campaign):
+                rows.append(rescored(await client.stored(entry), wanted))
+                _told(rows[-1], format)
+    if format == "json":
+        console.show_json(rows)
+    if format == "table":
+        columns = ["trajectory_id", "task", "outcome", "before", "now", "missing"]
+        console.table(columns, [[_text(row[column]) for column in columns] for row in rows])
+    unmeasured = sum(bool(row["missing"]) for row in rows)
+    if unmeasured:
+        console.say(f"{unmeasured} of {len(rows)} lack a part that has a weight; it adds nothing to them")
+    return 0
+
+
+def rescored(trajectory: Trajectory, weights: dict[str, float]) -> dict[str, Any]:
+    """One row: the reward as it was stored, and as these weights make it; `missing` says which parts there are not."""
+    rewards = trajectory.rewards
+    there = totals(rewards) if rewards else {}
+    reasons = rewards.missing if rewards else {}
+    absent = {name: reasons.get(name, "not measured") for name in weights if name not in there or name in reasons}
+    return {
+        "trajectory_id": str(trajectory.trajectory_id),
+        "task": trajectory.rollout.task.name.rpartition("/")[2],
+        "outcome": str(trajectory.outcome),
+        "before": trajectory.reward,
+        "now": scalar(rewards, weights) if rewards else None,
+        "parts": there,
+        "missing": absent,
+    }
+
+
+def _told(row: dict[str, Any], form: str) -> None:
+    if form == "ndjson":
+        console.out.print(jsonlib.dumps(row, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {why}" for name, why in value.items())  # pyright: ignore[reportUnknownVariableType] - of str
+    return f"{value:g}" if isinstance(value, float) else str(value if value is not None else "-")
