@@ -9,6 +9,7 @@ from synthbench.contracts.events import TaskSubmitted
 pytestmark = pytest.mark.timeout(240)
 
 TASKS = ("simple-task-001", "stock-report-002", "log-analyzer-003")
+SHORT = {"context_tokens": "1800"}
 ARGS = {"actions": "text", "shell": "persistent", "prompt": "concise"}
 
 
@@ -38,6 +39,25 @@ async def test_an_argument_that_there_is_not_is_said_by_name(here):
         reference = await task_reference(client, TASKS[0])
         wrong = TaskSubmitted(task=reference, route="sim/expert", scaffold_args={"shel": "persistent"})
         made, failed = await carry_out(client, [wrong], None)
-    said = [one.reason for one in failed] + [f"{one.trajectory.outcome}: {one.trajectory.detail}" for one in made]
-    assert len(said) == 1
-    assert "scaffold native has no argument 'shel'; it has shell, prompt, actions" in said[0]
+    assert not made
+    (refused,) = failed
+    assert "scaffold_args.shel: scaffold native has no argument 'shel'; it has shell, prompt," in refused.reason
+
+
+async def test_what_does_not_fit_is_condensed_and_the_work_goes_on(here):
+    async with session() as client:
+        submissions = [
+            TaskSubmitted(task=await task_reference(client, task), route="sim/expert", scaffold_args=SHORT)
+            for task in TASKS
+        ]
+        made, failed = await carry_out(client, submissions, None)
+    assert not failed
+    assert {one.row()["task"]: one.row()["outcome"] for one in made} == dict.fromkeys(TASKS, "solved")
+    condensed = 0
+    for trajectory in (one.trajectory for one in made):
+        calls = [step.model_call for step in trajectory.steps if step.model_call]
+        assert len({call.call_id for call in calls}) == trajectory.usage.calls == len(trajectory.steps)
+        shortened = [step for step in trajectory.steps if step.kind == "condensation"]
+        assert all(step.action.message and step.model_call and step.model_call.whole for step in shortened)
+        condensed += len(shortened)
+    assert condensed >= 2

@@ -50,7 +50,7 @@ class Heard:
 
 @dataclass
 class Script:
-    """A gateway that answers from a list of messages or responses, and keeps what it was asked."""
+    """A gateway that answers from a list of messages, responses or what makes them, and keeps what it was asked."""
 
     answers: list[Any] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -58,6 +58,8 @@ class Script:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(json.loads(request.content))
         answer = self.answers.pop(0)
+        if callable(answer):
+            answer = answer()
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, httpx.Response):

@@ -235,15 +235,22 @@ def test_every_prompt_says_what_matters(make_world: "MakeWorld", prompt: str, ar
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ({"shel": "persistent"}, "scaffold native has no argument 'shel'; it has shell, prompt, actions"),
+        (
+            {"shel": "persistent"},
+            "scaffold native has no argument 'shel'; it has shell, prompt, actions, context_tokens",
+        ),
         (
             {"shell": "fish"},
             "scaffold native takes no shell='fish'; shell is 'one-shot' or 'persistent'",
         ),
         ({"prompt": ""}, "scaffold native takes no prompt=''; prompt is 'formal', 'concise' or 'detailed'"),
+        (
+            {"context_tokens": "10"},
+            "scaffold native takes no context_tokens='10'; context_tokens is greater than or equal to 1000",
+        ),
     ],
 )
 def test_arguments_that_there_are_not_are_refused_in_a_line(make_world: "MakeWorld", args: dict, said: str):
-    with pytest.raises(InfraFailure) as refused:
+    with pytest.raises(AgentFailed) as refused:
         NativeScaffold().briefing(make_world(args=args))
     assert str(refused.value) == said

@@ -13,6 +13,7 @@ from synthbench.executor.domain.resuming import Start
 from synthbench.executor.scaffolds.native import NativeScaffold
 from synthbench.executor.scaffolds.native.conversation import Conversation, Patience
 from synthbench.executor.scaffolds.native.text import TextDialect
+from synthbench.executor.scaffolds.native.window import Window
 
 if TYPE_CHECKING:
     from .conftest import MakeWorld, Script
@@ -92,7 +93,7 @@ async def test_a_conversation_in_text_goes_on_word_for_word(make_world: "MakeWor
     world = make_world(args=TEXT)
     with pytest.raises(Submitted):
         await NativeScaffold().run(world)
-    again = Conversation([], TextDialect(), Patience())
+    again = Conversation([], TextDialect(), Patience(), Window(10_000))
     again.resume(Start(tuple(steps_of(world)[:2])))
     assert again.messages == script.asked[2]["messages"]
 

@@ -61,6 +61,7 @@ def _step(step: Step) -> dict[str, Any]:
     usage = step.usage.model_dump(mode="json", exclude={"cost_microusd", "cost_known"})
     return {
         "index": step.index,
+        **({} if step.kind == "turn" else {"kind": step.kind}),
         "action": step.action.to_dict(),
         "observations": [_observation(one) for one in step.observations],
         "state": _state(step.state),

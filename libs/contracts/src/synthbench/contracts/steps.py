@@ -102,6 +102,8 @@ class Step(Record):
     """One step of an attempt. Its id is (rollout, attempt, index)."""
 
     index: int = 0
+    kind: Literal["turn", "condensation"] = "turn"
+    """A condensation is no turn of the agent: a model call whose answer stands for old turns in later requests."""
     started_at: datetime
     finished_at: datetime
     action: Action = Action()
@@ -132,6 +134,8 @@ def step_digest(step: Step) -> str:
     """
     content = step.model_dump(mode="json", exclude={"digest"})
     call = content["model_call"] or {"whole": False}
+    if content["kind"] == "turn":
+        del content["kind"]
     later = ((content, "copied_from"), (content, "native"), (call, "whole"))
     for holder, name in (*later, (content["state"], "checkpoint"), (content["state"], "left_out")):
         if not holder[name]:

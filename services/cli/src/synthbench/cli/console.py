@@ -106,6 +106,11 @@ def recorded(event: StepRecorded) -> None:
 def step_line(step: Step) -> str:
     """One step on one line: number, what was called, how it ended, seconds."""
     seconds = (step.finished_at - step.started_at).total_seconds()
+    if step.kind == "condensation":
+        said = escape(_clip(step.action.message.strip()))
+        return (
+            f"  {step.index + 1:>3}  [magenta]condensed[/magenta] {said}\n       [dim]old turns · {seconds:.2f} s[/dim]"
+        )
     calls = [_call(call) for call in step.action.tool_calls]
     action = "; ".join(calls) or _clip(step.action.message.strip() or "(no action)")
     answers = ", ".join(_answer(o) for o in step.observations)

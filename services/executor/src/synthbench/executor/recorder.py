@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
 from synthbench.chassis.bus import Bus
@@ -146,6 +146,7 @@ class Turn:
     timing: Timing = Timing()
     model_call: ModelCall | None = None
     native: str = ""
+    kind: Literal["turn", "condensation"] = "turn"
 
 
 class Recorder:
@@ -188,6 +189,7 @@ class Recorder:
         codes = [observation.exit_code for observation in turn.observations if observation.exit_code is not None]
         step = Step(
             index=len(self.digests),
+            kind=turn.kind,
             started_at=turn.started_at,
             finished_at=datetime.now(UTC),
             action=turn.action,

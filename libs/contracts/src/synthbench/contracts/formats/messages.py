@@ -12,18 +12,20 @@ def to_messages(trajectory: Trajectory) -> dict[str, Any]:
     """Return `{"messages": […], "tools": […]}` as chat fine-tuning takes it.
 
     What the model was really sent comes from the record of its calls; without a model, or on another wire than
-    OpenAI's, from actions and observations. Of an agent that began its conversation anew, it is the last one.
+    OpenAI's, from actions and observations. Of an agent that began its conversation anew, or condensed
+    it, it is the last one.
     """
-    calls = [step.model_call for step in trajectory.steps if step.model_call]
+    turns = [step for step in trajectory.steps if step.kind == "turn"]
+    calls = [step.model_call for step in turns if step.model_call]
     messages: list[dict[str, Any]] = []
     if calls and not any(map(_on_another_wire, calls)):
         for call in calls:
             messages = [*([] if call.whole else messages), *_list_in(call.messages)]
-        messages += _turn(trajectory.steps[-1])
+        messages += _turn(turns[-1])
     else:
         said = (("system", trajectory.context.system_prompt), ("user", trajectory.context.instruction))
         messages = [{"role": role, "content": text} for role, text in said if text or role == "user"]
-        for step in trajectory.steps:
+        for step in turns:
             messages += _turn(step)
     return {"messages": messages, "tools": tools_offered(trajectory)}
 

@@ -17,7 +17,8 @@ from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts.loose import as_count, as_list, as_object, parse_object
 from synthbench.contracts.records import Outcome, Timing, Usage
 from synthbench.contracts.steps import ModelCall, Step
-from synthbench.executor.domain.endings import InfraFailure, LimitReached, OutOfMoney
+from synthbench.executor.domain.endings import ContextFull, InfraFailure, LimitReached, OutOfMoney
+from synthbench.executor.domain.requests import appended
 
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
@@ -34,7 +35,7 @@ _SAME = 0.01
 _TIMED_OUT, _MOST = 504, 0.9
 """A time-out is the model's own doing if most of the time passed while it was asked."""
 _NO_MONEY, _MONEY_TIED_UP = "budget_exhausted", "budget_tied_up"
-_LIMITS = {"cost_limit": Outcome.COST_LIMIT, "context_length_exceeded": Outcome.TOKEN_LIMIT}
+_COST_LIMIT, _CONTEXT_FULL = "cost_limit", "context_length_exceeded"
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,28 @@ class GatewayModel:
         self._key = key
         self.route = route
         self._patience = patience
-        self._sent = 0
+        self._sent: list[dict[str, Any]] = []
         self._base = ""
 
     def resume(self, steps: Sequence[Step]) -> None:
         """Go on after steps of another attempt: the record of the requests is theirs, and then ours, without a gap."""
         calls = [step.model_call for step in steps if step.model_call]
-        self._sent = sum(len(as_list(json.loads(call.messages))) for call in calls)
+        self._sent = []
+        for call in calls:
+            self._sent = appended(self._sent, call)
         self._base = next((call.base for call in reversed(calls) if call.base), "")
 
     async def ask(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], *, timeout: float) -> Completion:  # noqa: ASYNC109 - of the model, a result
         """Send the whole conversation.
 
         Args:
-            messages: OpenAI's format; only ever grows over an attempt.
+            messages: OpenAI's format. Where they do not go on from the last request's, the record says so (`whole`).
             tools: OpenAI's function format; none are not mentioned, for providers refuse an empty list.
             timeout: seconds on the agent's clock that one answer may take.
 
         Raises:
-            LimitReached: the attempt's own money, the context or the time is used up.
+            ContextFull: the model cannot take so much.
+            LimitReached: the attempt's own money or the time is used up.
             OutOfMoney: a budget that it shares is used up.
             InfraFailure: the gateway, or the provider behind it, does not answer properly.
         """
@@ -100,8 +104,9 @@ class GatewayModel:
         self, base: dict[str, Any], messages: list[dict[str, Any]], response: httpx.Response, model: str
     ) -> ModelCall:
         text = json.dumps(base, ensure_ascii=False, sort_keys=True)
-        new = messages[self._sent :]
-        self._sent = len(messages)
+        grown = messages[: len(self._sent)] == self._sent
+        new = messages[len(self._sent) :] if grown else messages
+        self._sent = list(messages)
         changed, self._base = text != self._base, text
         call_id = response.headers.get("x-synthbench-call-id")
         return ModelCall(
@@ -111,6 +116,7 @@ class GatewayModel:
             base=text if changed else "",
             messages=json.dumps(new, ensure_ascii=False),
             response=response.text,
+            whole=not grown,
         )
 
     async def send(
@@ -179,8 +185,10 @@ def _may_pass(response: httpx.Response) -> InfraFailure:
     """Say what a refusal means: an ending, a failure at once, or (by returning) what it is if it does not pass."""
     details = as_object(parse_object(response.text).get("error"))
     code, message = str(details.get("code") or ""), str(details.get("message") or response.text[:200])
-    if code in _LIMITS:
-        raise LimitReached(_LIMITS[code], message)
+    if code == _COST_LIMIT:
+        raise LimitReached(Outcome.COST_LIMIT, message)
+    if code == _CONTEXT_FULL:
+        raise ContextFull(message)
     if code == _NO_MONEY:
         raise OutOfMoney(message)
     if code == _MONEY_TIED_UP:

@@ -39,6 +39,13 @@ class LimitReached(Ending):
         self.outcome = outcome
 
 
+class ContextFull(LimitReached):
+    """The model's context is too small for the conversation."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(Outcome.TOKEN_LIMIT, detail)
+
+
 class InfraFailure(Exception):
     """We failed, not the agent: never graded, tried again."""
 

@@ -1,6 +1,7 @@
 """Reading requests and making answers in OpenAI's chat completion format. Pure."""
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,10 +10,14 @@ from synthbench.chassis.wire.usage import estimate_tokens
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object
 
+_SUMMARY = re.compile(r"The first (\d+) turns of this work are left out here\.")
+
 
 def turns_taken(request: Mapping[str, Any]) -> int:
-    """How many turns the assistant has had."""
-    return sum(as_object(message).get("role") == "assistant" for message in as_list(request.get("messages")))
+    """How many turns the assistant has had, those included that a summary of the native scaffold stands for."""
+    messages = [as_object(message) for message in as_list(request.get("messages"))]
+    summaries = [_SUMMARY.match(str(one.get("content"))) for one in messages if one.get("role") == "user"]
+    return sum(one.get("role") == "assistant" for one in messages) + sum(int(found[1]) for found in summaries if found)
 
 
 def tools_offered(request: Mapping[str, Any]) -> set[str]:

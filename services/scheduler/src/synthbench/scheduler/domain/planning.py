@@ -7,6 +7,7 @@ from uuid import UUID
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.records import FieldError, Rollout, RolloutLimits, TaskInfo
+from synthbench.contracts.scaffold_args import ArgumentError, read_native
 from synthbench.contracts.scaffolds import MODEL_FREE, is_simulated
 
 SECONDS_BY_DIFFICULTY = {"easy": 300.0, "medium": 900.0, "hard": 1800.0, "expert": 3600.0}
@@ -87,6 +88,11 @@ def _scaffold_errors(wanted: TaskSubmitted, policy: Policy) -> list[FieldError]:
         return [FieldError(field="route", message=f"scaffold {wanted.scaffold!r} uses no model; leave route out")]
     if wanted.scaffold not in MODEL_FREE and not wanted.route:
         return [FieldError(field="route", message="name a model route, such as sim/expert or openai/gpt-5")]
+    if wanted.scaffold == "native":
+        try:
+            read_native(wanted.scaffold_args)
+        except ArgumentError as error:
+            return [FieldError(field=f"scaffold_args.{error.name}", message=str(error))]
     return []
 
 

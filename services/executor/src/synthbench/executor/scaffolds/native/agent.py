@@ -8,17 +8,20 @@ from opentelemetry.trace import Span
 
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.records import Timing
+from synthbench.contracts.scaffold_args import ArgumentError, NativeOptions, read_native
 from synthbench.contracts.steps import Action, Observation, ToolCall
+from synthbench.executor.domain.endings import AgentFailed, ContextFull
 from synthbench.executor.recorder import Turn
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.scaffolds.native.arguments import as_json, schemas
 from synthbench.executor.scaffolds.native.briefing import prompt_version, system_prompt, task_prompt
+from synthbench.executor.scaffolds.native.condensing import Condenser
 from synthbench.executor.scaffolds.native.conversation import Conversation, Patience
 from synthbench.executor.scaffolds.native.dialect import Dialect
-from synthbench.executor.scaffolds.native.options import NativeOptions, read_options
 from synthbench.executor.scaffolds.native.text import TextDialect
 from synthbench.executor.scaffolds.native.tools import Toolbox
 from synthbench.executor.scaffolds.native.turns import ToolDialect
+from synthbench.executor.scaffolds.native.window import Window
 
 _NEW_SHELL = "The shell is a new one, in the folder where it was: its variables, functions and jobs are gone."
 
@@ -31,13 +34,13 @@ class NativeScaffold:
 
     def briefing(self, world: World) -> Briefing:
         """The system prompt and the tools."""
-        args = read_options(world.rollout.scaffold_args)
+        args = _options(world)
         offered = _offered(args)
         return Briefing(system_prompt(world, args, offered), as_json(offered), prompt_version(args))
 
     async def run(self, world: World) -> None:
         """Work until it submits, gives up, or a limit is reached."""
-        args = read_options(world.rollout.scaffold_args)
+        args = _options(world)
         settings = world.settings
         tools = Toolbox(
             world.sandbox,
@@ -59,17 +62,25 @@ async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
         {"role": "system", "content": system_prompt(world, args, offered)},
         {"role": "user", "content": task_prompt(world, args)},
     ]
-    talk = Conversation(opening, dialect, Patience(world.settings.agent_patience, world.settings.loop_repeats))
+    window = Window(args.context_tokens, overhead=len(as_json(dialect.offered(offered))))
+    patience = Patience(world.settings.agent_patience, world.settings.loop_repeats)
+    talk = Conversation(opening, dialect, patience, window)
+    condenser = Condenser(world, args, talk)
     if world.start.steps:
         talk.resume(world.start, note=_NEW_SHELL if args.shell == "persistent" else "")
         tools.resume(world.start.steps)
         world.model.resume(world.start.steps)
         talk.check()
     while True:
+        await condenser.make_room(tools.cwd)
         world.clock.check()
         with step_span(world):
             started = datetime.now(UTC)
-            answer = await world.model.ask(talk.messages, dialect.offered(offered), timeout=world.clock.remaining)
+            try:
+                answer = await world.model.ask(talk.messages, dialect.offered(offered), timeout=world.clock.remaining)
+            except ContextFull as error:
+                condenser.refused(error)
+                continue
             action = dialect.read_action(answer.message)
             found = [await tools.execute(call) for call in action.tool_calls]
             observations = talk.answered(action, found)
@@ -77,8 +88,17 @@ async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
             await world.recorder.record(
                 Turn(action, observations, started, tools.cwd, answer.usage, timing, answer.call)
             )
+        talk.window.told(answer.usage.input_tokens, talk.messages)
         talk.take(action, observations)
+        condenser.answered()
         talk.check()
+
+
+def _options(world: World) -> NativeOptions:
+    try:
+        return read_native(world.rollout.scaffold_args)
+    except ArgumentError as error:
+        raise AgentFailed(str(error)) from error
 
 
 def _offered(args: NativeOptions) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from synthbench.contracts.scaffold_args import NativeOptions
 from synthbench.executor.scaffold import World
-from synthbench.executor.scaffolds.native.options import NativeOptions
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,6 +28,11 @@ def system_prompt(world: World, args: NativeOptions, tools: list[dict[str, Any]]
 def task_prompt(world: World, args: NativeOptions) -> str:
     """What to do."""
     return _render("task", world, args, [])
+
+
+def condensing_prompt(world: World, args: NativeOptions) -> str:
+    """How to sum up old turns."""
+    return _render("condense", world, args, [])
 
 
 @cache

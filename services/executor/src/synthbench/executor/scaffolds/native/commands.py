@@ -1,7 +1,6 @@
 """The bash tool: each command in a shell of its own, or all in one that stays."""
 
-from typing import Literal
-
+from synthbench.contracts.scaffold_args import ShellKind
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.scaffolds.native.answers import Answer
 from synthbench.executor.scaffolds.native.arguments import Bash
@@ -9,7 +8,6 @@ from synthbench.sandbox.errors import PathRefused
 from synthbench.sandbox.protocol import Sandbox, Shell
 from synthbench.sandbox.result import LimitHit, RunResult
 
-ShellKind = Literal["one-shot", "persistent"]
 _HIT: dict[LimitHit, str] = {
     "disk": "killed: the files are more than this sandbox may hold",
     "oom": "the kernel killed something for want of memory",

@@ -1,15 +1,16 @@
 """What a model and its tools have said to each other, and how much patience is left. Pure."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synthbench.contracts.loose import as_list, parse_object
-from synthbench.contracts.steps import Action, Observation, Step
+from synthbench.contracts.loose import parse_object
+from synthbench.contracts.steps import Action, Observation
 from synthbench.executor.domain.endings import AgentFailed, GaveUp, Submitted
+from synthbench.executor.domain.requests import appended
 from synthbench.executor.domain.resuming import Start
 from synthbench.executor.scaffolds.native.dialect import Dialect
+from synthbench.executor.scaffolds.native.window import Window
 
 _CIRCLE = (
     "You have done exactly this {count} times in a row, and the answer was always the same. Doing it again will not "
@@ -28,18 +29,20 @@ class Patience:
 
 
 class Conversation:
-    """Messages, which only ever grow, and the counts by which an attempt ends.
+    """Messages, how much room they have, and the counts by which an attempt ends.
 
     Args:
         opening: the messages before the first turn.
         dialect: how the model is spoken to.
         patience: when it ends.
+        window: the room that the messages have.
     """
 
-    def __init__(self, opening: Sequence[dict[str, Any]], dialect: Dialect, patience: Patience) -> None:
+    def __init__(self, opening: Sequence[dict[str, Any]], dialect: Dialect, patience: Patience, window: Window) -> None:
         self.messages = list(opening)
         self._dialect = dialect
         self._patience = patience
+        self.window = window
         self._silent = 0
         self._unusable = 0
         self._equal = 0
@@ -64,14 +67,21 @@ class Conversation:
 
     def resume(self, start: Start, *, note: str = "") -> None:
         """Go on after turns that were recorded: word for word what the model was sent then, and notes where needed."""
+        sent: list[dict[str, Any]] = []
         for step in start.steps:
+            if step.kind == "condensation":
+                self.condense(step.action.message)
+                continue
+            sent = appended(sent, step.model_call)
+            self.messages = list(sent)
+            self.window.told(step.usage.input_tokens, sent)
             self.take(step.action, step.observations)
-        if start.steps:
-            sent = [message for step in start.steps for message in messages_sent(step)]
-            last = start.steps[-1]
-            self.messages = [*sent, *self._turn(last.action, last.observations)]
         if said := " ".join(part for part in (start.note, note) if part):
             self.messages.append({"role": "user", "content": said})
+
+    def condense(self, summary: str) -> None:
+        """Let a summary take the place of the old turns."""
+        self.messages = self.window.condensed(self.window.elided(self.messages), summary)
 
     def check(self) -> None:
         """After each turn.
@@ -112,11 +122,6 @@ def handed_in(action: Action, observations: Sequence[Observation]) -> str | None
         if call.name == "submit" and seen.error is None:
             return str(parse_object(call.arguments).get("summary") or "")
     return None
-
-
-def messages_sent(step: Step) -> list[dict[str, Any]]:
-    """The messages that were new in a step's request."""
-    return as_list(json.loads(step.model_call.messages)) if step.model_call else []
 
 
 def _essence(action: Action, observations: Sequence[Observation]) -> list[tuple[object, ...]]:

@@ -9,12 +9,13 @@ from pydantic import ValidationError
 from synthbench.chassis import genai
 from synthbench.chassis.failpoints import failpoint_soon
 from synthbench.chassis.telemetry import span
+from synthbench.contracts.scaffold_args import ShellKind
 from synthbench.contracts.steps import Observation, Step, ToolCall
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.observing import shown
 from synthbench.executor.scaffolds.native.answers import Answer, ToolFailed
 from synthbench.executor.scaffolds.native.arguments import TOOLS, Submit
-from synthbench.executor.scaffolds.native.commands import Commands, ShellKind
+from synthbench.executor.scaffolds.native.commands import Commands
 from synthbench.executor.scaffolds.native.files import FileTools
 from synthbench.executor.scaffolds.native.searching import Searcher
 from synthbench.sandbox.errors import PathRefused

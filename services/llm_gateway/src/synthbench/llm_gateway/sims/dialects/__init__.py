@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthbench.llm_gateway.domain.conversation import tools_offered
-from synthbench.llm_gateway.sims.dialects import bash_only, native_text, openhands, swe_agent
+from synthbench.llm_gateway.sims.dialects import bash_only, condensing, native_text, openhands, swe_agent
 from synthbench.llm_gateway.sims.player import Turn
 
 Request = Mapping[str, Any]
@@ -31,6 +31,7 @@ def _as_it_is(turn: Turn, request: Request) -> Turn:  # noqa: ARG001 - as the ot
 NATIVE = Dialect("native", lambda request: True, tools_offered, _as_it_is)  # noqa: ARG005 - hears everybody
 
 DIALECTS = (
+    Dialect("condensing", condensing.hears, condensing.tools, condensing.say),
     Dialect("openhands", openhands.hears, openhands.tools, openhands.say),
     Dialect("swe-agent", swe_agent.hears, swe_agent.tools, swe_agent.say),
     Dialect("native-text", native_text.hears, native_text.tools, native_text.say),
