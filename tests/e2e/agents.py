@@ -9,6 +9,7 @@ from pathlib import Path
 
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.executor.agents.interpreters import find_python
+from synthbench.storage.trajectories import decode
 
 CHECKOUT = os.environ.get("SYNTHBENCH_TEST_SWE_AGENT", "")
 """Of SWE-agent, which is on no package index."""
@@ -85,7 +86,7 @@ def generate(stack, scaffold: str, task: str, model: str, *more: str) -> Run:
                      timeout=400, check=False)  # fmt: skip
     assert done.stdout, done.stderr + stack.last_words()
     row = json.loads(done.stdout)[0]
-    return Run(row, Trajectory.model_validate_json(Path(row["location"]).read_bytes()))
+    return Run(row, decode(Path(row["location"]).read_bytes()))
 
 
 def generate_all(stack, wanted: Sequence[tuple[str, str, str]]) -> list[Run]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from synthbench.contracts.steps import step_digest
-from synthbench.contracts.trajectory import Trajectory
+from synthbench.storage.trajectories import decode
 
 pytestmark = pytest.mark.alone
 
@@ -51,7 +51,7 @@ def test_one_command_from_nothing_to_a_verified_trajectory(bare):
 
     row = json.loads(out)[0]
     assert (row["outcome"], row["reward"], row["verdict"], row["curation"]) == ("solved", 1.0, "accept", "admitted")
-    trajectory = Trajectory.model_validate_json(Path(row["location"]).read_bytes())
+    trajectory = decode(Path(row["location"]).read_bytes())
     assert trajectory.rollout.simulated
     assert len(trajectory.steps) == row["steps"] >= 5
     assert len({call.name for step in trajectory.steps for call in step.action.tool_calls}) >= 3

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.storage.trajectories import decode
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -18,7 +19,7 @@ def parent(stack) -> Trajectory:
 
 
 def read(rows: list[dict]) -> list[Trajectory]:
-    return [Trajectory.model_validate_json(Path(row["location"]).read_bytes()) for row in rows]
+    return [decode(Path(row["location"]).read_bytes()) for row in rows]
 
 
 def test_branches_begin_alike_and_end_differently(stack, parent: Trajectory):

@@ -15,6 +15,7 @@ from fire import Field
 from remains import left_behind
 from synthbench.contracts.ids import derived_id, uuid7
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.storage.trajectories import decode
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(280)]
 
@@ -74,4 +75,4 @@ def trajectory(field: Field, rollout_id, attempt: int) -> Trajectory:
     )
     digest = row[0].rpartition("/")[2]
     path = field.stack.folder / "artifacts" / "sha256" / digest[:2] / digest
-    return Trajectory.model_validate_json(path.read_bytes())
+    return decode(path.read_bytes())

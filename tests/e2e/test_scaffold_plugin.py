@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.contracts.trajectory import Trajectory
+from synthbench.storage.trajectories import decode
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,7 +47,7 @@ def test_it_is_a_scaffold_like_any_other(python: Path, data_folders: Path, make_
     )
     assert done.returncode == 0, done.stderr + stack.last_words()
     [row] = json.loads(done.stdout)
-    trajectory = Trajectory.model_validate_json(Path(row["location"]).read_bytes())
+    trajectory = decode(Path(row["location"]).read_bytes())
     assert trajectory.rollout.scaffold == "one-shot"
     assert trajectory.context.scaffold_version == "one-shot-1"
     assert (row["outcome"], row["steps"]) == ("unsolved", 1)

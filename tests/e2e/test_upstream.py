@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.contracts.trajectory import Trajectory
+from synthbench.storage.trajectories import decode
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -52,7 +52,7 @@ def test_a_strict_provider_is_content_and_paid(stack, tmp_path: Path):
     with upstream(tmp_path) as url:
         row = json.loads(generate(stack, url, "--model", "gpt-4o-mini").stdout)[0]
     assert (row["outcome"], row["reward"], row["steps"]) == ("solved", 1.0, 4)
-    trajectory = Trajectory.model_validate_json(Path(row["location"]).read_bytes())
+    trajectory = decode(Path(row["location"]).read_bytes())
     assert not trajectory.rollout.simulated
     assert trajectory.usage.calls == 4
     assert trajectory.usage.input_tokens == 4000
@@ -93,11 +93,11 @@ def test_an_unknown_price_is_refused_unless_allowed(stack, tmp_path: Path):
     assert "unknown_price" in refused.stderr
     row = json.loads(allowed.stdout)[0]
     assert row["outcome"] == "solved"
-    assert not Trajectory.model_validate_json(Path(row["location"]).read_bytes()).usage.cost_known
+    assert not decode(Path(row["location"]).read_bytes()).usage.cost_known
 
 
 def test_the_cost_cap_ends_the_attempt(stack, tmp_path: Path):
     with upstream(tmp_path) as url:
         row = json.loads(generate(stack, url, "--model", "gpt-4o-mini", "--max-cost", "0.0030").stdout)[0]
     assert row["outcome"] == "cost_limit"
-    assert Trajectory.model_validate_json(Path(row["location"]).read_bytes()).usage.cost_microusd <= 3000
+    assert decode(Path(row["location"]).read_bytes()).usage.cost_microusd <= 3000

@@ -24,6 +24,7 @@ from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.artifacts import ArtifactStore, open_store
+from synthbench.storage.trajectories import read_trajectory
 
 Listener = Callable[[Envelope], None]
 
@@ -204,7 +205,7 @@ class StackClient:
     async def stored(self, entry: Mapping[str, Any]) -> Trajectory:
         """Read the trajectory of a catalogue's entry."""
         reference = ArtifactRef.model_validate(entry["artifact"])
-        return Trajectory.model_validate_json(await self.store.get(reference.uri))
+        return await read_trajectory(self.store, reference.uri)
 
     async def trajectories(self, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
         """Yield the catalogue's entries that fit, newest first, page by page."""

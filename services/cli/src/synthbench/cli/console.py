@@ -167,7 +167,7 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
         rows["refused"] = f"the sandbox asked for {escape(_clip(', '.join(refused)))}, which it may not reach"
     if begun := begun_after(trajectory.context, trajectory.rollout):
         rows["begun"] = begun.removeprefix(", ")
-    rows |= {"trajectory": str(trajectory.trajectory_id), "JSON": escape(location)}
+    rows |= {"trajectory": str(trajectory.trajectory_id), "stored": escape(location)}
     for label, value in rows.items():
         out.print(f"[dim]{label:<12}[/dim]{value}")
 

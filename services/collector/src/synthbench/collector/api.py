@@ -1,5 +1,7 @@
 """The collector's HTTP API: the catalogue."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -7,9 +9,11 @@ from uuid import UUID
 from fastapi import FastAPI, HTTPException, Query, Response
 
 from synthbench.collector.handlers import SQL
+from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
-from synthbench.storage.errors import ArtifactNotFound
+from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound, ArtifactStoreUnavailable
+from synthbench.storage.trajectories import StoredTrajectory, read_trajectory
 
 
 def build_api(database: Database, store: ArtifactStore) -> FastAPI:
@@ -60,13 +64,25 @@ def build_api(database: Database, store: ArtifactStore) -> FastAPI:
 
     @app.get("/v1/trajectories/{trajectory_id}/content", tags=["trajectories"])
     async def get_content(trajectory_id: UUID) -> Response:
-        """The canonical trajectory itself."""
+        """The canonical trajectory itself, as one JSON document."""
         entry = await find(trajectory_id)
-        try:
-            content = await store.get(entry["artifact"]["uri"])
-        except ArtifactNotFound as error:
-            raise HTTPException(410, str(error)) from error
+        with _readable(trajectory_id):
+            content = (await read_trajectory(store, entry["artifact"]["uri"])).to_json()
         return Response(content, media_type="application/json", headers={"etag": f'"{entry["artifact"]["digest"]}"'})
+
+    @app.get("/v1/trajectories/{trajectory_id}/steps", tags=["trajectories"])
+    async def get_stored_steps(
+        trajectory_id: UUID, start: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> Response:
+        """Steps of a stored trajectory from an index on; only their part of it is read."""
+        entry = await find(trajectory_id)
+        with _readable(trajectory_id):
+            stored = await StoredTrajectory.open(store, ArtifactRef.model_validate(entry["artifact"]))
+            steps = await stored.steps(start, start + limit)
+        return Response(
+            b'{"total": %d, "steps": [%s]}' % (stored.index.steps, b",".join(step.to_json() for step in steps)),
+            media_type="application/json",
+        )
 
     @app.get("/v1/attempts/{rollout_id}/{attempt}/steps", tags=["attempts"])
     async def get_steps(
@@ -81,8 +97,21 @@ def build_api(database: Database, store: ArtifactStore) -> FastAPI:
         """Model calls of an attempt."""
         return {"calls": await rows("calls_of", rollout_id=rollout_id, attempt=attempt)}
 
-    _ = (list_trajectories, get_trajectory, get_content, get_steps, get_calls)
+    _ = (list_trajectories, get_trajectory, get_content, get_stored_steps, get_steps, get_calls)
     return app
+
+
+@contextmanager
+def _readable(trajectory_id: UUID) -> Generator[None]:
+    """What the store says of a trajectory, as HTTP has it."""
+    try:
+        yield
+    except ArtifactNotFound as error:
+        raise HTTPException(410, str(error)) from error
+    except ArtifactCorrupt as error:
+        raise HTTPException(500, f"trajectory {trajectory_id}: {error}") from error
+    except ArtifactStoreUnavailable as error:
+        raise HTTPException(503, str(error)) from error
 
 
 def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:

@@ -1,7 +1,7 @@
 """From a closed attempt to a stored trajectory: assembled, written, read back, announced once."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import span
 from synthbench.collector.adapters.verdicts import apply_verdict
-from synthbench.collector.domain.assembly import Assembly, assemble, build, sound, summarise
+from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, sound, summarise
 from synthbench.collector.handlers import SQL, Closing
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.events import (
@@ -29,14 +29,17 @@ from synthbench.contracts.ids import derived_id
 from synthbench.contracts.journal import journal_prefix
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import Step
-from synthbench.contracts.trajectory import Trajectory
+from synthbench.contracts.trajectory import Trajectory, TrajectorySummary
 from synthbench.storage.artifacts import ArtifactStore, key_uri
 from synthbench.storage.database import Connection, Database
 from synthbench.storage.errors import ArtifactNotFound
+from synthbench.storage.trajectories import MEDIA_TYPE, TrajectoryWriter
 
 _IDLE_SECONDS = 0.5
 _TIDY_SECONDS = 15.0
 _LATE_SECONDS = 20.0
+_AT_ONCE = 32
+"""Steps of an attempt in memory."""
 Key = tuple[UUID, int]
 
 
@@ -135,44 +138,59 @@ class Finaliser:
                 return None
             key = (row["rollout_id"], row["attempt"])
             closed = AttemptClosed.model_validate_json(row["closed"])
-            assembly = await self._assemble(connection, closed, row["waited"])
-            if assembly is None:
+            found = await self._assemble(connection, closed, row["waited"])
+            if found is None:
                 waiting.append(key)
                 return False
             started = AttemptStarted.model_validate_json(row["started"]) if row["started"] else None
             with span("store trajectory", parent=row["trace"] or None):
-                trajectory = build(closed, started, assembly, await self._patch(closed))
-                await self._record(connection, closed, trajectory)
+                await self._record(connection, closed, started, *found)
         failpoint("collector.recorded")
         await self._let_go(*key)
         return True
 
-    async def _assemble(self, connection: Connection, closed: AttemptClosed, waited: float) -> Assembly | None:
-        """Gather the steps; None if it is too early to look into the journal for what is missing."""
+    async def _assemble(
+        self, connection: Connection, closed: AttemptClosed, waited: float
+    ) -> tuple[Assembly, Mapping[int, Step]] | None:
+        """Which steps there are, and those that only the journal has; None if it is too early to look into that."""
         scope = {"rollout_id": closed.rollout_id, "attempt": closed.attempt}
-        rows = await (await connection.execute(SQL["steps_of"], scope)).fetchall()
-        steps = {row["index"]: Step.model_validate_json(row["body"]) for row in rows}
+        rows = await (await connection.execute(SQL["digests_of"], scope)).fetchall()
+        there = {row["index"]: row["digest"] for row in rows}
         expected = closed.report.step_digests if closed.report else None
-        assembly = assemble(steps, expected)
+        assembly = assemble(there, expected)
         if assembly.complete and expected is not None:
-            return assembly
+            return assembly, {}
         if waited < self._settings.journal_after_seconds:
             return None
-        journal = await self._from_journal(closed)
-        assembly = assemble({**journal, **steps}, expected)
+        journal = await self._from_journal(closed, there.keys())
+        assembly = assemble({**{index: step.digest for index, step in journal.items()}, **there}, expected)
         if assembly.complete or waited > self._settings.give_up_seconds:
-            return assembly
+            return assembly, journal
         return None
 
-    async def _from_journal(self, closed: AttemptClosed) -> dict[int, Step]:
+    async def _from_journal(self, closed: AttemptClosed, known: Collection[int]) -> dict[int, Step]:
         found: dict[int, Step] = {}
         prefix = journal_prefix(closed.rollout_id, closed.attempt)
         async for key in self._store.list(prefix):
-            if key.removeprefix(prefix).isdigit():
+            number = key.removeprefix(prefix)
+            if number.isdigit() and int(number) not in known:
                 step = StepRecorded.model_validate_json(await self._store.get(key_uri(key))).step
                 if sound(step):
                     found[step.index] = step
         return found
+
+    async def _steps(
+        self, connection: Connection, closed: AttemptClosed, count: int, journal: Mapping[int, Step]
+    ) -> AsyncGenerator[tuple[bytes, Step]]:
+        """The first steps in order, each as it is stored and as it reads, a few at a time in memory."""
+        scope = {"rollout_id": closed.rollout_id, "attempt": closed.attempt}
+        for start in range(0, count, _AT_ONCE):
+            end = min(start + _AT_ONCE, count)
+            rows = await connection.execute(SQL["steps_between"], {**scope, "start": start, "stop": end})
+            bodies = {row["index"]: row["body"] for row in await rows.fetchall()}
+            for index in range(start, end):
+                text = bodies[index].encode() if index in bodies else journal[index].to_json()
+                yield text, Step.model_validate_json(text)
 
     async def _patch(self, closed: AttemptClosed) -> str:
         reference = closed.report.patch if closed.report else None
@@ -183,12 +201,25 @@ class Finaliser:
         except ArtifactNotFound:
             return ""
 
-    async def _record(self, connection: Connection, closed: AttemptClosed, trajectory: Trajectory) -> None:
+    async def _record(
+        self,
+        connection: Connection,
+        closed: AttemptClosed,
+        started: AttemptStarted | None,
+        assembly: Assembly,
+        journal: Mapping[int, Step],
+    ) -> None:
         """Store, read back, and put the row and the event into one transaction."""
-        artifact = await self._store.put(trajectory.to_json(), media_type="application/json")
+        writer, tally = TrajectoryWriter(), Tally()
+        async for text, step in self._steps(connection, closed, assembly.count, journal):
+            writer.add(text)
+            tally.take(step)
+        trajectory = build(closed, started, assembly, tally, await self._patch(closed))
+        artifact = await self._store.put(writer.finish(trajectory), media_type=MEDIA_TYPE)
         failpoint("collector.stored")
         await self._store.get(artifact.uri)  # raises if what lies there does not hash to what it should
-        row = _row(closed, trajectory, artifact)
+        summary = summarise(trajectory, tally)
+        row = _row(closed, trajectory, summary, artifact)
         inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
         await connection.execute(SQL["attempt_stored"], {"rollout_id": closed.rollout_id, "attempt": closed.attempt})
         if inserted is None:
@@ -202,7 +233,7 @@ class Finaliser:
                 attempt=closed.attempt,
                 trajectory_id=trajectory.trajectory_id,
                 artifact=artifact,
-                summary=summarise(trajectory),
+                summary=summary,
                 verification=trajectory.verification,
                 diff=trajectory.diff,
                 pool=closed.rollout.pool,
@@ -234,8 +265,10 @@ class Finaliser:
                 await self._store.delete(key_uri(key))
 
 
-def _row(closed: AttemptClosed, trajectory: Trajectory, artifact: ArtifactRef) -> dict[str, Any]:
-    summary, fork = summarise(trajectory), trajectory.rollout.forked_from
+def _row(
+    closed: AttemptClosed, trajectory: Trajectory, summary: TrajectorySummary, artifact: ArtifactRef
+) -> dict[str, Any]:
+    fork = trajectory.rollout.forked_from
     return {
         "trajectory_id": trajectory.trajectory_id,
         "rollout_id": closed.rollout_id,

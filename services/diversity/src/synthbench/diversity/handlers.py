@@ -1,7 +1,5 @@
 """A scored trajectory comes in; admitted, duplicate or capped goes out."""
 
-from pydantic import ValidationError
-
 from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import Poison
 from synthbench.chassis.failpoints import failpoint
@@ -17,6 +15,7 @@ from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Connection, Database
 from synthbench.storage.errors import ArtifactCorrupt
 from synthbench.storage.queries import Queries
+from synthbench.storage.trajectories import read_trajectory
 
 SQL = Queries.load("synthbench.diversity.adapters")
 POLICY = "default-1"
@@ -94,8 +93,8 @@ class Handlers:
 
     async def _read(self, scored: TrajectoryScored) -> Trajectory:
         try:
-            return Trajectory.model_validate_json(await self._store.get(scored.artifact.uri))
-        except (ArtifactCorrupt, ValidationError) as error:
+            return await read_trajectory(self._store, scored.artifact.uri)
+        except ArtifactCorrupt as error:
             raise Poison(f"trajectory {scored.trajectory_id} cannot be read: {error}") from error
 
 

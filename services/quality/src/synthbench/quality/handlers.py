@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import Drop, Poison
 from synthbench.chassis.failpoints import failpoint
@@ -24,6 +22,7 @@ from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Connection, Database
 from synthbench.storage.errors import ArtifactCorrupt
 from synthbench.storage.queries import Queries
+from synthbench.storage.trajectories import read_trajectory
 
 SQL = Queries.load("synthbench.quality.adapters")
 ASKER = "quality"
@@ -145,6 +144,6 @@ class Handlers:
 
     async def _read(self, done: TrajectoryDone) -> Trajectory:
         try:
-            return Trajectory.model_validate_json(await self._store.get(done.artifact.uri))
-        except (ArtifactCorrupt, ValidationError) as error:
+            return await read_trajectory(self._store, done.artifact.uri)
+        except ArtifactCorrupt as error:
             raise Poison(f"trajectory {done.trajectory_id} cannot be read: {error}") from error

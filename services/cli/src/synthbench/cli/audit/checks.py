@@ -10,7 +10,6 @@ from uuid import UUID
 import psycopg
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
-from pydantic import ValidationError
 
 from synthbench.contracts.registry import Stream, durables
 from synthbench.contracts.steps import step_digest
@@ -18,6 +17,7 @@ from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.queries import Queries
+from synthbench.storage.trajectories import read_trajectory
 
 ALWAYS = Queries.load("synthbench.cli.audit")
 SETTLED = Queries.load("synthbench.cli.audit", "settled.sql")
@@ -60,8 +60,8 @@ async def trajectories(connection: psycopg.AsyncConnection[Any], store: Artifact
         count += 1
         name = f"trajectory {row['trajectory_id']}"
         try:
-            found = Trajectory.model_validate_json(await store.get(row["uri"]))
-        except (ArtifactNotFound, ArtifactCorrupt, ValidationError) as error:
+            found = await read_trajectory(store, row["uri"])
+        except (ArtifactNotFound, ArtifactCorrupt) as error:
             broken.append(f"{name}: {str(error).splitlines()[0]}")
             continue
         if (found.trajectory_id, found.rollout.rollout_id, found.attempt, len(found.steps)) != (

@@ -44,8 +44,12 @@ order by closed_at
 limit 1
 for update skip locked;
 
--- name: steps_of
-select index, body from steps where rollout_id = %(rollout_id)s and attempt = %(attempt)s order by index;
+-- name: digests_of
+select index, digest from steps where rollout_id = %(rollout_id)s and attempt = %(attempt)s;
+
+-- name: steps_between
+select index, body from steps
+where rollout_id = %(rollout_id)s and attempt = %(attempt)s and index >= %(start)s and index < %(stop)s;
 
 -- name: attempt_stored
 update attempts set state = 'stored', stored_at = now() where rollout_id = %(rollout_id)s and attempt = %(attempt)s;

@@ -12,10 +12,10 @@ from synthbench.contracts.trajectory import AttemptContext, Trajectory, Trajecto
 
 @dataclass(frozen=True)
 class Assembly:
-    """What is there of a closed attempt."""
+    """Which steps there are of a closed attempt."""
 
-    steps: tuple[Step, ...]
-    """The longest unbroken prefix whose digests hold."""
+    count: int
+    """Length of the longest unbroken prefix whose digests hold."""
     missing: tuple[int, ...] = field(default=())
     """Indices that the report names and that are not there, or are there with another digest."""
 
@@ -25,25 +25,45 @@ class Assembly:
         return not self.missing
 
 
-def assemble(steps: Mapping[int, Step], expected: Sequence[str] | None) -> Assembly:
+def assemble(digests: Mapping[int, str], expected: Sequence[str] | None) -> Assembly:
     """Order what arrived.
 
     Args:
-        steps: by index.
+        digests: of the steps that are there, by index.
         expected: the digests of all steps that the executor reported, in order; None if it never reported.
     """
+    count = 0
+    while count in digests and (expected is None or expected[count : count + 1] == [digests[count]]):
+        count += 1
     if expected is None:
-        return Assembly(_prefix(steps))
-    missing = tuple(i for i, digest in enumerate(expected) if i not in steps or steps[i].digest != digest)
-    usable = {i: step for i, step in steps.items() if i < len(expected) and i not in missing}
-    return Assembly(_prefix(usable), missing)
+        return Assembly(count)
+    return Assembly(count, tuple(i for i, digest in enumerate(expected) if digests.get(i) != digest))
 
 
-def _prefix(steps: Mapping[int, Step]) -> tuple[Step, ...]:
-    found: list[Step] = []
-    while len(found) in steps:
-        found.append(steps[len(found)])
-    return tuple(found)
+@dataclass
+class Tally:
+    """What is told of steps that are taken in one after the other."""
+
+    steps: int = 0
+    model: str = ""
+    """Of the last call."""
+    usage: Usage = field(default_factory=Usage)
+    """Of own steps: copied ones were paid for where they come from."""
+    timing: Timing = field(default_factory=Timing)
+    """Of own steps."""
+
+    def take(self, step: Step) -> None:
+        """Count one."""
+        self.steps += 1
+        if step.model_call:
+            self.model = step.model_call.model
+        if step.copied_from is None:
+            self.usage += step.usage
+            self.timing = Timing(
+                model_seconds=self.timing.model_seconds + step.timing.model_seconds,
+                tool_seconds=self.timing.tool_seconds + step.timing.tool_seconds,
+                waited_seconds=self.timing.waited_seconds + step.timing.waited_seconds,
+            )
 
 
 def sound(step: Step) -> bool:
@@ -51,18 +71,17 @@ def sound(step: Step) -> bool:
     return step.digest == step_digest(step)
 
 
-def build(closed: AttemptClosed, started: AttemptStarted | None, assembly: Assembly, patch: str) -> Trajectory:
-    """Make the canonical trajectory of a closed attempt."""
+def build(
+    closed: AttemptClosed, started: AttemptStarted | None, assembly: Assembly, tally: Tally, patch: str
+) -> Trajectory:
+    """Make the canonical trajectory of a closed attempt, but for its steps."""
     report = closed.report
     context = report.context if report else started.context if started else AttemptContext()
-    own = [step for step in assembly.steps if step.copied_from is None]
-    usage = report.usage if report else sum((step.usage for step in own), Usage())
     return Trajectory(
         trajectory_id=derived_id("trajectory", closed.rollout_id, closed.attempt),
         rollout=closed.rollout,
         attempt=closed.attempt,
         context=context,
-        steps=list(assembly.steps),
         outcome=closed.outcome,
         detail=closed.reason or (report.detail if report else ""),
         incomplete=_incomplete(closed, assembly),
@@ -71,8 +90,8 @@ def build(closed: AttemptClosed, started: AttemptStarted | None, assembly: Assem
         rewards=report.rewards if report else None,
         diff=report.diff if report else None,
         patch=patch,
-        usage=usage,
-        timing=report.timing if report else sum_timing(own),
+        usage=report.usage if report else tally.usage,
+        timing=report.timing if report else tally.timing,
         started_at=report.started_at if report else started.started_at if started else None,
         finished_at=report.finished_at if report else None,
         kept=report.kept if report else [],
@@ -87,15 +106,6 @@ def _scalar(report: AttemptFinished | None) -> float:
     return report.verification.reward if report.verification else 0.0  # an executor of before there were parts
 
 
-def sum_timing(steps: Sequence[Step]) -> Timing:
-    """Add up where the seconds of the steps went."""
-    return Timing(
-        model_seconds=sum(step.timing.model_seconds for step in steps),
-        tool_seconds=sum(step.timing.tool_seconds for step in steps),
-        waited_seconds=sum(step.timing.waited_seconds for step in steps),
-    )
-
-
 def _incomplete(closed: AttemptClosed, assembly: Assembly) -> str | None:
     if assembly.missing:
         gone = ", ".join(str(index) for index in assembly.missing[:10])
@@ -105,10 +115,9 @@ def _incomplete(closed: AttemptClosed, assembly: Assembly) -> str | None:
     return None
 
 
-def summarise(trajectory: Trajectory) -> TrajectorySummary:
+def summarise(trajectory: Trajectory, tally: Tally) -> TrajectorySummary:
     """The facets of a trajectory."""
     rollout = trajectory.rollout
-    calls = [step.model_call for step in trajectory.steps if step.model_call]
     seconds = 0.0
     if trajectory.started_at and trajectory.finished_at:
         seconds = (trajectory.finished_at - trajectory.started_at).total_seconds()
@@ -119,10 +128,10 @@ def summarise(trajectory: Trajectory) -> TrajectorySummary:
         difficulty=rollout.task.difficulty,
         scaffold=rollout.scaffold,
         route=rollout.route,
-        model=calls[-1].model if calls else "",
+        model=tally.model,
         outcome=trajectory.outcome,
         reward=trajectory.reward,
-        steps=len(trajectory.steps),
+        steps=tally.steps,
         usage=trajectory.usage,
         seconds=seconds,
         simulated=rollout.simulated,

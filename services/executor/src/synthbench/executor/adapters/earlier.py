@@ -12,6 +12,7 @@ from synthbench.executor.domain.endings import InfraFailure
 from synthbench.executor.domain.resuming import Journal
 from synthbench.storage.artifacts import ArtifactStore, key_uri, uri_of_digest
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
+from synthbench.storage.trajectories import read_trajectory
 
 
 async def read_journals(
@@ -51,8 +52,8 @@ async def read_parent(store: ArtifactStore, fork: ForkPoint, task_digest: str, s
         InfraFailure: it cannot be had, or is none that this rollout can go on from.
     """
     try:
-        parent = Trajectory.model_validate_json(await store.get(uri_of_digest(fork.artifact)))
-    except (ArtifactNotFound, ArtifactCorrupt, ValueError) as error:
+        parent = await read_trajectory(store, uri_of_digest(fork.artifact))
+    except (ArtifactNotFound, ArtifactCorrupt) as error:
         raise InfraFailure(f"the forked trajectory {fork.trajectory_id} cannot be read: {error}") from error
     problem = ""
     if parent.trajectory_id != fork.trajectory_id:

@@ -16,6 +16,8 @@ from synthbench.contracts.trajectory import Trajectory
 from synthbench.llm_gateway.domain.conversation import completion, turns_taken
 from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
+from synthbench.storage.errors import ArtifactCorrupt
+from synthbench.storage.trajectories import decode
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -46,7 +48,8 @@ class ReplayProvider:
     async def send(self, outgoing: Outgoing) -> Incoming:
         """Answer turn k with the k-th answer of the trajectory."""
         request, route = outgoing.request, outgoing.model
-        steps = (await asyncio.to_thread(self._load, route.removeprefix(REPLAY_PREFIX))).steps
+        trajectory = await asyncio.to_thread(self._load, route.removeprefix(REPLAY_PREFIX))
+        steps = [step for step in trajectory.steps if step.kind == "turn"]
         turn = turns_taken(request)
         if turn >= len(steps):
             raise Refusal(404, "replay_over", f"{route} has {len(steps)} turns, and turn {turn + 1} was asked for")
@@ -57,8 +60,8 @@ class ReplayProvider:
         if path is None:
             raise Refusal(404, "model_not_found", f"there is no trajectory {name!r}; set SYNTHBENCH_REPLAY_FOLDER")
         try:
-            return Trajectory.model_validate_json(path.read_bytes())
-        except ValueError as error:
+            return decode(path.read_bytes())
+        except ArtifactCorrupt as error:
             raise Refusal(502, "upstream_garbage", f"{path} is no trajectory") from error
 
     def models(self) -> list[str]:

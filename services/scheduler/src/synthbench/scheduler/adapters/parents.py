@@ -2,10 +2,10 @@
 
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.records import FieldError, TaskInfo
-from synthbench.contracts.trajectory import Trajectory
 from synthbench.scheduler.domain.forking import fork_errors
 from synthbench.storage.artifacts import ArtifactStore, uri_of_digest
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
+from synthbench.storage.trajectories import read_trajectory
 
 
 class Parents:
@@ -20,10 +20,10 @@ class Parents:
         if fork is None:
             return []
         try:
-            parent = Trajectory.model_validate_json(await self._store.get(uri_of_digest(fork.artifact)))
+            parent = await read_trajectory(self._store, uri_of_digest(fork.artifact))
         except ArtifactNotFound:
             return [FieldError(field="fork.artifact", message=f"nothing is stored under {fork.artifact}")]
-        except (ArtifactCorrupt, ValueError):
+        except ArtifactCorrupt:
             return [FieldError(field="fork.artifact", message=f"{fork.artifact} is no trajectory")]
         errors = fork_errors(wanted, fork, task, parent)
         if errors:
