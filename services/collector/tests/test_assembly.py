@@ -8,7 +8,8 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, sound, summarise
+from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, summarise
+from synthbench.collector.domain.soundness import sound
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.records import Timing, Usage
 from synthbench.contracts.steps import Action, ModelCall, Step, StepOrigin

@@ -247,7 +247,7 @@ class BatchConsumer:
             for delivery in deliveries:
                 await self._desk.handle(delivery, self._alone)
         else:
-            await self._settle_all(messages, None)
+            await self._desk.accept(messages)
 
     async def _alone(self, delivery: Delivery) -> None:
         await self._handler([delivery])

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
@@ -45,6 +45,8 @@ class Delivery:
     sequence: int
     """In its stream."""
     message: Msg = field(repr=False)
+    payload: bytes = field(repr=False)
+    """The body as it was sent, wherever it lay."""
 
     async def in_progress(self) -> None:
         """Tell the server that the handler is alive. The consumer does so by itself; only for handlers of their own."""
@@ -87,7 +89,7 @@ class Desk:
         except Exception as error:  # noqa: BLE001 - a store that fails, or a body that is gone: settled like a handler
             await self.settle(message, error)
             return None
-        return Delivery(envelope, self.durable, meta.num_delivered, sequence, message)
+        return Delivery(envelope, self.durable, meta.num_delivered, sequence, message, payload)
 
     async def _malformed(self, message: Msg, sequence: int, headers: dict[str, str], error: MalformedEvent) -> None:
         failure: BaseException = error
@@ -152,6 +154,19 @@ class Desk:
         if decision.action is not Action.NAK:
             self._failures.pop(sequence, None)
         return decision
+
+    async def accept(self, messages: Sequence[Msg]) -> None:
+        """Tell the server that these are done, all in one go; what it does not hear comes again."""
+        try:
+            for message in messages:
+                await message.ack()
+            await self._bus.nc.flush(timeout=int(_ACK_SECONDS))
+        except (NatsError, JetStreamError, TimeoutError, OSError) as failure:
+            self._log.warning("could not settle, they will come again", error=one_line(failure), count=len(messages))
+            return
+        metrics.HANDLED.labels(self.durable.name, str(Action.ACK)).inc(len(messages))
+        for message in messages:
+            self._failures.pop(message.metadata.sequence.stream, None)
 
     def _count(self, sequence: int, error: BaseException | None) -> int:
         if error is None or not counts(error):

@@ -1,7 +1,7 @@
 """One agent turn: (state, action, observation, reward), with usage and timing."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -132,7 +132,18 @@ def step_digest(step: Step) -> str:
 
     Fields that the contract got later count only where they are set, so that the digests of older records still hold.
     """
-    content = step.model_dump(mode="json", exclude={"digest"})
+    content = step.model_dump(mode="json")
+    later_fields_left_out(content)
+    return sha256_digest(canonical_json(content))
+
+
+def later_fields_left_out(content: dict[str, Any]) -> None:
+    """Make the JSON of a step what its digest is over.
+
+    Raises:
+        KeyError, TypeError: it lacks fields.
+    """
+    del content["digest"]
     call = content["model_call"] or {"whole": False}
     if content["kind"] == "turn":
         del content["kind"]
@@ -140,4 +151,3 @@ def step_digest(step: Step) -> str:
     for holder, name in (*later, (content["state"], "checkpoint"), (content["state"], "left_out")):
         if not holder[name]:
             del holder[name]
-    return sha256_digest(canonical_json(content))

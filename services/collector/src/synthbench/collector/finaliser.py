@@ -14,7 +14,8 @@ from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import span
 from synthbench.collector.adapters.verdicts import apply_verdict
-from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, sound, summarise
+from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, summarise
+from synthbench.collector.domain.soundness import sound
 from synthbench.collector.handlers import SQL, Closing
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.events import (

@@ -1,7 +1,7 @@
 """What the collector keeps of each event. Idempotent by natural key, each in its own transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import current_trace
 from synthbench.collector.adapters.verdicts import apply_verdict
-from synthbench.collector.domain.assembly import sound
+from synthbench.collector.domain.soundness import sound_json
 from synthbench.contracts.events import (
     AttemptClosed,
     AttemptFinished,
@@ -50,51 +50,64 @@ class Handlers:
 
     async def on_steps(self, deliveries: Sequence[Delivery]) -> None:
         """Write a batch of steps; what contradicts an earlier step, or its own digest, is kept aside."""
-        recorded = [body for d in deliveries if isinstance(body := d.envelope.body, StepRecorded)]
+        fresh: dict[StepKey, _Sent] = {}
+        others: list[_Sent] = []
+        aside: list[tuple[StepRecorded, str]] = []
+        for delivery in deliveries:
+            body = delivery.envelope.body
+            assert isinstance(body, StepRecorded)
+            text = sound_json(body.step, delivery.payload)
+            key = (body.rollout_id, body.attempt, body.step.index)
+            if text is None:
+                aside.append((body, "the content does not match its digest"))
+            elif key not in fresh:
+                fresh[key] = _Sent(key, body, text)
+            elif fresh[key].body.step.digest != body.step.digest:
+                others.append(_Sent(key, body, text))
         async with self._database.connection() as connection:
-            known = await self._known(connection, recorded)
-            stored = await self._stored(connection, recorded)
-            fresh: dict[StepKey, StepRecorded] = {}
-            aside: list[tuple[StepRecorded, str]] = []
-            for body in recorded:
-                key = (body.rollout_id, body.attempt, body.step.index)
-                there = known.get(key) or (fresh[key].step.digest if key in fresh else None)
-                if not sound(body.step):
-                    aside.append((body, "the content does not match its digest"))
-                elif there is None and key[:2] in stored:
-                    aside.append((body, "it came after the attempt was closed and stored"))
-                elif there is None:
-                    fresh[key] = body
-                elif there != body.step.digest:
-                    aside.append((body, f"another content is there already: {there}"))
-            async with connection.cursor() as cursor:
-                failpoint("collector.steps")
-                await cursor.executemany(SQL["insert_step"], [_step_row(body) for body in fresh.values()])
-                await cursor.executemany(
-                    SQL["set_aside"], [{**_step_row(body), "reason": reason} for body, reason in aside]
-                )
+            over = await self._stored(connection, fresh)
+            late = [sent for key, sent in fresh.items() if key[:2] in over]
+            wanted = [fresh[key] for key in sorted(fresh) if key[:2] not in over]
+            others += late + ([] if await self._insert(connection, wanted) == len(wanted) else wanted)
+            known = await self._known(connection, [sent.key for sent in others])
+            for sent in others:
+                there = known.get(sent.key)
+                if there is None:
+                    aside.append((sent.body, "it came after the attempt was closed and stored"))
+                elif there != sent.body.step.digest:
+                    aside.append((sent.body, f"another content is there already: {there}"))
+            if aside:
+                await connection.cursor().executemany(SQL["set_aside"], [_aside_row(*one) for one in aside])
         if any(key[:2] in self._closing.waiting for key in fresh):
             self._closing.wake.set()
 
-    async def _known(self, connection: Connection, recorded: Sequence[StepRecorded]) -> dict[StepKey, str]:
-        cursor = await connection.execute(
-            SQL["digests_of_steps"],
-            {
-                "rollouts": [body.rollout_id for body in recorded],
-                "attempts": [body.attempt for body in recorded],
-                "indices": [body.step.index for body in recorded],
-            },
-        )
-        rows = await cursor.fetchall()
+    async def _insert(self, connection: Connection, sent: Sequence["_Sent"]) -> int:
+        """Write those that nobody wrote before, in the order of their keys; return how many these were."""
+        if not sent:
+            return 0
+        cursor = connection.cursor()
+        await cursor.execute(SQL["make_incoming"])
+        async with cursor.copy(SQL["copy_incoming"]) as copy:
+            for one in sent:
+                await copy.write_row((*one.key, one.body.submission_id, one.body.step.digest, one.text.decode()))
+        failpoint("collector.steps")
+        await cursor.execute(SQL["take_incoming"])
+        return cursor.rowcount
+
+    async def _known(self, connection: Connection, keys: Sequence[StepKey]) -> dict[StepKey, str]:
+        if not keys:
+            return {}
+        rollouts, attempts, indices = map(list, zip(*keys, strict=True))
+        wanted = {"rollouts": rollouts, "attempts": attempts, "indices": indices}
+        rows = await (await connection.execute(SQL["digests_of_steps"], wanted)).fetchall()
         return {(row["rollout_id"], row["attempt"], row["index"]): row["digest"] for row in rows}
 
-    async def _stored(self, connection: Connection, recorded: Sequence[StepRecorded]) -> set[tuple[UUID, int]]:
+    async def _stored(self, connection: Connection, keys: Collection[StepKey]) -> set[tuple[UUID, int]]:
         """Attempts of these steps whose trajectory is stored already: an outlived executor still sends."""
-        cursor = await connection.execute(
-            SQL["stored_of"],
-            {"rollouts": [body.rollout_id for body in recorded], "attempts": [body.attempt for body in recorded]},
-        )
-        return {(row["rollout_id"], row["attempt"]) for row in await cursor.fetchall()}
+        attempts = sorted({key[:2] for key in keys})
+        wanted = {"rollouts": [one[0] for one in attempts], "attempts": [one[1] for one in attempts]}
+        rows = await (await connection.execute(SQL["stored_of"], wanted)).fetchall()
+        return {(row["rollout_id"], row["attempt"]) for row in rows}
 
     async def on_calls(self, deliveries: Sequence[Delivery]) -> None:
         """Write a batch of model calls."""
@@ -156,14 +169,24 @@ class Handlers:
             await apply_verdict(connection, SQL, body)
 
 
-def _step_row(body: StepRecorded) -> dict[str, object]:
+@dataclass(frozen=True)
+class _Sent:
+    """A sound step."""
+
+    key: StepKey
+    body: StepRecorded
+    text: bytes
+    """Its JSON."""
+
+
+def _aside_row(body: StepRecorded, reason: str) -> dict[str, object]:
     return {
         "rollout_id": body.rollout_id,
         "attempt": body.attempt,
         "index": body.step.index,
-        "submission_id": body.submission_id,
         "digest": body.step.digest,
         "body": body.step.model_dump_json(),
+        "reason": reason,
     }
 
 

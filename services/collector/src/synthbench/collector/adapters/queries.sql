@@ -2,9 +2,17 @@
 insert into submissions (submission_id, campaign, body) values (%(submission_id)s, %(campaign)s, %(body)s)
 on conflict do nothing;
 
--- name: insert_step
+-- name: make_incoming
+create temporary table if not exists incoming (
+    rollout_id uuid, attempt int, index int, submission_id uuid, digest text, body text
+) on commit delete rows;
+
+-- name: copy_incoming
+copy incoming from stdin;
+
+-- name: take_incoming
 insert into steps (rollout_id, attempt, index, submission_id, digest, body)
-values (%(rollout_id)s, %(attempt)s, %(index)s, %(submission_id)s, %(digest)s, %(body)s)
+select rollout_id, attempt, index, submission_id, digest, body from incoming
 on conflict do nothing;
 
 -- name: set_aside

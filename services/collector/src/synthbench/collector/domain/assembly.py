@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from synthbench.contracts.events import AttemptClosed, AttemptFinished, AttemptStarted
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.records import Timing, Usage
-from synthbench.contracts.steps import Step, step_digest
+from synthbench.contracts.steps import Step
 from synthbench.contracts.trajectory import AttemptContext, Trajectory, TrajectorySummary
 
 
@@ -64,11 +64,6 @@ class Tally:
                 tool_seconds=self.timing.tool_seconds + step.timing.tool_seconds,
                 waited_seconds=self.timing.waited_seconds + step.timing.waited_seconds,
             )
-
-
-def sound(step: Step) -> bool:
-    """Whether a step is what its digest says."""
-    return step.digest == step_digest(step)
 
 
 def build(
