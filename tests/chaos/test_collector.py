@@ -210,11 +210,9 @@ async def judge(place: Servers, store: FilesStore, attempts: Attempts, listener:
     wanted = {
         (rollout, body.step.index): body.step.digest for rollout, bodies in attempts.sent.items() for body in bodies
     }
-    stored = {(rollout, index): digest for rollout, index, digest in steps}
-    assert len(steps) == len(stored)
-    late = {key for key in wanted if key not in stored}
-    assert all(wanted[key] == digest for key, digest in stored.items())
-    assert [reason for (reason,) in aside if "came after" not in reason] == []
+    assert len(steps) == ATTEMPTS * STEPS
+    assert {(rollout, index): digest for rollout, index, digest in steps} == wanted
+    assert aside == []
     assert {row[0] for row in rows} == set(attempts.sent)
     assert len(rows) == ATTEMPTS
     for rollout, counted, count, uri in rows:
@@ -222,7 +220,10 @@ async def judge(place: Servers, store: FilesStore, attempts: Attempts, listener:
         trajectory = await read_trajectory(store, uri)
         assert [step.digest for step in trajectory.steps] == [body.step.digest for body in attempts.sent[rollout]]
         assert all(step.digest == step_digest(step) for step in trajectory.steps)
-    print(f"{len(killed)} kills; {len(stored)} steps in the table, {len(late)} of {len(wanted)} by the journal alone")
+    print(
+        f"{len(killed)} kills ({', '.join(f'{killed.count(one)} of {one}' for one in sorted(set(killed)))}); "
+        f"{len(steps)} steps and {len(rows)} trajectories, once each"
+    )
     assert len(listener.places) == ATTEMPTS
     assert all(len(said) == 1 for said in listener.contents.values())
     heard = {TrajectoryDone.model_validate_json(next(iter(said))).rollout_id for said in listener.contents.values()}

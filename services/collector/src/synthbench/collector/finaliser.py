@@ -215,6 +215,8 @@ class Finaliser:
         async for text, step in self._steps(connection, closed, assembly.count, journal):
             writer.add(text)
             tally.take(step)
+            if step.index in journal:  # what the bus did not bring, or will bring too late
+                await connection.execute(SQL["insert_step"], _step_row(closed, step, text))
         trajectory = build(closed, started, assembly, tally, await self._patch(closed))
         artifact = await self._store.put(writer.finish(trajectory), media_type=MEDIA_TYPE)
         failpoint("collector.stored")
@@ -264,6 +266,17 @@ class Finaliser:
                 continue
             for key in keys:
                 await self._store.delete(key_uri(key))
+
+
+def _step_row(closed: AttemptClosed, step: Step, text: bytes) -> dict[str, Any]:
+    return {
+        "rollout_id": closed.rollout_id,
+        "attempt": closed.attempt,
+        "index": step.index,
+        "submission_id": closed.submission_id,
+        "digest": step.digest,
+        "body": text.decode(),
+    }
 
 
 def _row(

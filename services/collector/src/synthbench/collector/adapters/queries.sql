@@ -2,6 +2,11 @@
 insert into submissions (submission_id, campaign, body) values (%(submission_id)s, %(campaign)s, %(body)s)
 on conflict do nothing;
 
+-- name: insert_step
+insert into steps (rollout_id, attempt, index, submission_id, digest, body)
+values (%(rollout_id)s, %(attempt)s, %(index)s, %(submission_id)s, %(digest)s, %(body)s)
+on conflict do nothing;
+
 -- name: make_incoming
 create temporary table if not exists incoming (
     rollout_id uuid, attempt int, index int, submission_id uuid, digest text, body text
