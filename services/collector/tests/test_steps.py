@@ -43,7 +43,7 @@ def delivered(bodies: Sequence[StepRecorded]) -> list[Delivery]:
 
 async def rows(database: Database, query: str) -> list[dict[str, Any]]:
     async with database.connection() as connection:
-        return await (await connection.execute(query)).fetchall()  # pyright: ignore[reportArgumentType] - our own text
+        return await (await connection.execute(query)).fetchall()  # pyright: ignore[reportArgumentType, reportCallIssue] - our own text
 
 
 async def kept(database: Database) -> list[tuple[UUID, int, int]]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import ArtifactRef, KeptFile, Outcome, Rollout, Timing, Usage
+from synthbench.contracts.records import ArtifactRef, Digest, KeptFile, Outcome, Rollout, Timing, Usage
 from synthbench.contracts.rewards import Rewards
 from synthbench.contracts.steps import Step
 from synthbench.contracts.verification import VerificationResult
@@ -51,6 +51,25 @@ class AttemptContext(Record):
     """What resuming could not bring back: running processes, the home and /tmp, files that no checkpoint holds."""
 
 
+class Imported(Record):
+    """Where a trajectory was made, if not here. Outcome and label are others' words: nothing was verified."""
+
+    format: str
+    """`mini-swe-agent`, `swe-agent`, `atif`, `messages`."""
+    file: str = ""
+    """Its name, without folders."""
+    number: int = 0
+    """Which one in its file, from 0."""
+    digest: Digest
+    """Of the document as it came."""
+    original: ArtifactRef | None = None
+    """The document as it came."""
+    resolved: bool | None = None
+    """Whether it solved its task, by its own word or a list of labels; None where nobody says."""
+    left_out: dict[str, int] = {}
+    """What has no place in the record, and how often it was there."""
+
+
 class Trajectory(Record):
     """The ordered steps of one attempt, with its outcome and rewards."""
 
@@ -81,6 +100,8 @@ class Trajectory(Record):
     finished_at: datetime | None = None
     kept: list[KeptFile] = []
     """What the task wants kept of what was made in its sandbox."""
+    imported: Imported | None = None
+    """Set where it was made by others: it never counts, and enters no export unless asked for by name."""
 
     @property
     def verified_reward(self) -> float:

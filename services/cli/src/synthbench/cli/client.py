@@ -160,7 +160,13 @@ class StackClient:
         return urls[service]
 
     async def find(
-        self, path: str, *, service: str = "collector", params: Mapping[str, Any] | None = None, method: str = "GET"
+        self,
+        path: str,
+        *,
+        service: str = "collector",
+        params: Mapping[str, Any] | None = None,
+        method: str = "GET",
+        body: Mapping[str, Any] | None = None,
     ) -> Any:
         """GET a JSON document, or what another method answers; None where there is none.
 
@@ -172,7 +178,7 @@ class StackClient:
         while True:
             try:
                 given = {name: value for name, value in (params or {}).items() if value is not None}
-                response = await self._http.request(method, base + path, params=given)
+                response = await self._http.request(method, base + path, params=given, json=body)
                 problem = "it is not ready"
             except httpx.ConnectError as error:
                 response, problem = None, str(error)

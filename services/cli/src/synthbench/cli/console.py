@@ -163,6 +163,9 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
     }
     if trajectory.rollout.simulated:
         rows["note"] = "simulated: kept out of exports unless asked for by name"
+    if imported := trajectory.imported:
+        word = {True: "solved", False: "not solved", None: "nothing"}[imported.resolved]
+        rows["imported"] = escape(f"{imported.format}, {imported.file}; it says {word}, and nothing was verified here")
     if refused := trajectory.context.sandbox.refused_hosts:
         rows["refused"] = f"the sandbox asked for {escape(_clip(', '.join(refused)))}, which it may not reach"
     if begun := begun_after(trajectory.context, trajectory.rollout):
@@ -203,18 +206,25 @@ def headline(text: str) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Generator[Callable[[Envelope], None]]:
-    """A bar over rollouts; yields what has to see the events. Without a terminal it says a line now and then."""
-    done = 0
+def bar(what: str, total: int) -> Generator[Callable[[int], None]]:
+    """A bar; yields what is told how much is done."""
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=err, transient=True
-    ) as bar:
-        task = bar.add_task(what, total=total)
+    ) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda done: shown.update(task, completed=done)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Generator[Callable[[Envelope], None]]:
+    """A bar over rollouts; yields what has to see the events."""
+    done = 0
+    with bar(what, total) as tell:
 
         def advance(envelope: Envelope) -> None:
             nonlocal done
             if isinstance(envelope.body, TrajectoryCurated | TaskRejected):
                 done += 1
-                bar.update(task, completed=done)
+                tell(done)
 
         yield advance

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import FastAPI, HTTPException, Query, Response
 
 from synthbench.collector.handlers import SQL
+from synthbench.collector.imports import Imports, NotImportable
 from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
@@ -98,11 +99,26 @@ def build_api(database: Database, store: ArtifactStore) -> FastAPI:
         return {"calls": await rows("calls_of", rollout_id=rollout_id, attempt=attempt)}
 
     _ = (list_trajectories, get_trajectory, get_content, get_stored_steps, get_steps, get_calls)
+    _add_imports(app, Imports(database, store))
     return app
 
 
+def _add_imports(app: FastAPI, imports: Imports) -> None:
+    @app.post("/v1/imports", tags=["trajectories"])
+    async def take_import(artifact: ArtifactRef) -> dict[str, str]:
+        """Take in a trajectory that others made; it lies in the artifact store already."""
+        with _readable(artifact.uri):
+            try:
+                made, state = await imports.take(artifact)
+            except NotImportable as error:
+                raise HTTPException(422, str(error)) from error
+        return {"trajectory_id": str(made.trajectory_id), "state": state}
+
+    _ = take_import
+
+
 @contextmanager
-def _readable(trajectory_id: UUID) -> Generator[None]:
+def _readable(trajectory_id: UUID | str) -> Generator[None]:
     """What the store says of a trajectory, as HTTP has it."""
     try:
         yield

@@ -6,13 +6,13 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import Transient
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import span
+from synthbench.collector.adapters.rows import trajectory_row
 from synthbench.collector.adapters.verdicts import apply_verdict
 from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, summarise
 from synthbench.collector.domain.soundness import sound
@@ -28,9 +28,7 @@ from synthbench.contracts.events import (
 )
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.journal import journal_prefix
-from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import Step
-from synthbench.contracts.trajectory import Trajectory, TrajectorySummary
 from synthbench.storage.artifacts import ArtifactStore, key_uri
 from synthbench.storage.database import Connection, Database
 from synthbench.storage.errors import ArtifactNotFound
@@ -222,7 +220,7 @@ class Finaliser:
         failpoint("collector.stored")
         await self._store.get(artifact.uri)  # raises if what lies there does not hash to what it should
         summary = summarise(trajectory, tally)
-        row = _row(closed, trajectory, summary, artifact)
+        row = trajectory_row(trajectory, summary, artifact, counted=closed.counted)
         inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
         await connection.execute(SQL["attempt_stored"], {"rollout_id": closed.rollout_id, "attempt": closed.attempt})
         if inserted is None:
@@ -276,40 +274,4 @@ def _step_row(closed: AttemptClosed, step: Step, text: bytes) -> dict[str, Any]:
         "submission_id": closed.submission_id,
         "digest": step.digest,
         "body": text.decode(),
-    }
-
-
-def _row(
-    closed: AttemptClosed, trajectory: Trajectory, summary: TrajectorySummary, artifact: ArtifactRef
-) -> dict[str, Any]:
-    fork = trajectory.rollout.forked_from
-    return {
-        "trajectory_id": trajectory.trajectory_id,
-        "rollout_id": closed.rollout_id,
-        "attempt": closed.attempt,
-        "submission_id": closed.submission_id,
-        "campaign": closed.campaign,
-        "counted": closed.counted,
-        "task": summary.task_name,
-        "category": summary.category,
-        "difficulty": summary.difficulty,
-        "scaffold": summary.scaffold,
-        "route": summary.route,
-        "model": summary.model,
-        "outcome": summary.outcome,
-        "reward": summary.reward,
-        "steps": summary.steps,
-        "seconds": summary.seconds,
-        "input_tokens": summary.usage.input_tokens,
-        "output_tokens": summary.usage.output_tokens,
-        "cost_microusd": summary.usage.cost_microusd,
-        "cost_known": summary.usage.cost_known,
-        "simulated": summary.simulated,
-        "forgeable": summary.forgeable,
-        "incomplete": trajectory.incomplete,
-        "detail": trajectory.detail,
-        "artifact": Jsonb(artifact.to_dict()),
-        "forked_from": fork.trajectory_id if fork else None,
-        "forked_step": fork.step if fork else None,
-        "resumed_from": trajectory.context.resumed_from if trajectory.context.resumed_attempt else None,
     }

@@ -69,7 +69,7 @@ async def trajectories(connection: psycopg.AsyncConnection[Any], store: Artifact
         ):  # fmt: skip
             broken.append(f"{name}: the catalogue's row is about something else")
         broken += [f"{name}: {problem}" for problem in _step_problems(found)]
-        if found.outcome.gradable and not found.incomplete and found.verification is None:
+        if found.imported is None and found.outcome.gradable and not found.incomplete and found.verification is None:
             unexplained.append(f"{name}: {found.outcome} without a verification")
         calls += [f"{name} {problem}" for problem in _call_problems(found, known)]
     yield Finding("every trajectory is whole and unaltered", broken[:CULPRITS], f"{count} read")
@@ -79,7 +79,7 @@ async def trajectories(connection: psycopg.AsyncConnection[Any], store: Artifact
 
 def _call_problems(found: Trajectory, known: Mapping[UUID, tuple[UUID, int]]) -> Iterable[str]:
     """A copied step's call was paid for where it comes from, and nowhere else."""
-    for step in found.steps:
+    for step in found.steps if found.imported is None else ():
         if step.model_call is None or step.model_call.call_id is None:
             continue
         origin = step.copied_from

@@ -25,7 +25,7 @@ where s.closed_at is not null and t.trajectory_id is null;
 -- name: no_trajectory_without_a_closed_attempt
 select format('trajectory %s: rollout %s attempt %s was never closed', t.trajectory_id, t.rollout_id, t.attempt)
 from catalogue.trajectories t left join scheduler.attempts s using (rollout_id, attempt)
-where s.closed_at is null;
+where t.imported is null and s.closed_at is null;
 
 -- name: attempt_numbers_have_no_gap
 select format('rollout %s: %s attempts, the last is %s', rollout_id, count(*), max(attempt))

@@ -1,4 +1,4 @@
-"""`trajectories list|show|export|fork|rescore`."""
+"""`trajectories list|show|export|fork|rescore|import`."""
 
 import json as jsonlib
 from pathlib import Path
@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 
 from synthbench.cli import console
 from synthbench.cli.commands.generate import show_made, show_progress, submission_of
+from synthbench.cli.commands.importing import add_to
 from synthbench.cli.commands.rescore import rescore
 from synthbench.cli.session import session
 from synthbench.cli.work import carry_out
@@ -17,6 +18,7 @@ from synthbench.contracts.scaffolds import MODEL_FREE
 
 app = App(name="trajectories", help="What was recorded.")
 app.command(rescore)
+add_to(app)
 
 
 @app.command(name="list")
@@ -45,8 +47,12 @@ async def list_trajectories(
         console.show_json(entries)
         return
     columns = ["trajectory_id", "task", "scaffold", "route", "outcome", "reward", "steps", "verdict", "curation"]
-    rows = [[*(str(entry.get(column) or "") for column in columns), _parent(entry)] for entry in entries]
+    rows = [[*(_shown(entry.get(column)) for column in columns), _parent(entry)] for entry in entries]
     console.table([*columns, "from"], rows)
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str("" if value is None else value)
 
 
 def _parent(entry: dict[str, Any]) -> str:

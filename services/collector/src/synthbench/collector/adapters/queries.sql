@@ -70,11 +70,13 @@ update attempts set state = 'stored', stored_at = now() where rollout_id = %(rol
 -- name: insert_trajectory
 insert into trajectories (trajectory_id, rollout_id, attempt, submission_id, campaign, counted, task, category,
     difficulty, scaffold, route, model, outcome, reward, steps, seconds, input_tokens, output_tokens, cost_microusd,
-    cost_known, simulated, forgeable, incomplete, detail, artifact, forked_from, forked_step, resumed_from)
+    cost_known, simulated, forgeable, incomplete, detail, artifact, forked_from, forked_step, resumed_from, imported,
+    resolved)
 values (%(trajectory_id)s, %(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s, %(counted)s, %(task)s,
     %(category)s, %(difficulty)s, %(scaffold)s, %(route)s, %(model)s, %(outcome)s, %(reward)s, %(steps)s, %(seconds)s,
     %(input_tokens)s, %(output_tokens)s, %(cost_microusd)s, %(cost_known)s, %(simulated)s, %(forgeable)s,
-    %(incomplete)s, %(detail)s, %(artifact)s, %(forked_from)s, %(forked_step)s, %(resumed_from)s)
+    %(incomplete)s, %(detail)s, %(artifact)s, %(forked_from)s, %(forked_step)s, %(resumed_from)s,
+    %(imported)s, %(resolved)s)
 on conflict (trajectory_id) do nothing
 returning trajectory_id;
 
