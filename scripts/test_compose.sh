@@ -47,7 +47,7 @@ say "publishing a task"
 NATS_URL=nats://127.0.0.1:$NATS_PORT NATS_USER=client NATS_PASSWORD=$NATS_PASSWORD_CLIENT \
     timeout 120 .venv/bin/python docs/examples/publish_task.py simple-task-001 sim/expert >"$work/events" || { cat "$work/events" >&2; die "no curated trajectory"; }
 tail -1 "$work/events" >&2
-found=$(curl -fsS -H "authorization: Bearer $SYNTHBENCH_API_TOKEN" "http://127.0.0.1:$COLLECTOR_PORT/v1/trajectories?outcome=solved&counted=true")
+found=$(curl -fsS -H "authorization: Bearer $SYNTHBENCH_API_TOKEN" "http://127.0.0.1:$COLLECTOR_PORT/v1/trajectories?filter=outcome:solved%20counted:true")
 case $found in *'"verdict":"accept"'*) ;; *) die "the catalogue says: $found" ;; esac
 
 say "down"

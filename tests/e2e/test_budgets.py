@@ -57,7 +57,7 @@ def test_a_used_up_budget_pauses_the_campaign_until_somebody_raises_it(stack, ur
     stack.run("campaigns", "resume", "night", "--max-cost-usd", "1")
     deadline = time.monotonic() + 60
     while True:
-        made = stack.json("trajectories", "list", "--campaign", "night")
+        made = stack.json("trajectories", "list", "campaign:night")
         counted = [one for one in made if one["counted"]]
         if len(counted) == 2 and all(one["curation"] for one in counted):
             break

@@ -35,7 +35,7 @@ def mini(name: str) -> dict:
 
 def exported(stack, folder: Path, campaign: str) -> Path:
     folder.mkdir()
-    listed = json.loads(stack.run("trajectories", "list", "--campaign", campaign, "--limit", "100", "--json").stdout)
+    listed = json.loads(stack.run("trajectories", "list", f"campaign:{campaign}", "--limit", "100", "--json").stdout)
     for entry in listed:
         name = entry["task"].removeprefix("imported/")
         for form in ("messages", "atif"):
@@ -64,12 +64,14 @@ def test_they_come_in_once_and_go_out_as_they_were(stack, tmp_path: Path):
         assert "refused: binary.traj: it is no UTF-8 text" in done.stderr
         assert "refused: many.jsonl line 2: it is cut off" in done.stderr
         assert "Traceback" not in done.stderr
-    listed = json.loads(stack.run("trajectories", "list", "--campaign", "mine", "--json").stdout)
+    listed = json.loads(stack.run("trajectories", "list", "campaign:mine", "--json").stdout)
     assert {(one["task"], one["outcome"], one["resolved"], one["counted"]) for one in listed} == {
         ("imported/one", "solved", True, False),
         ("imported/two", "unsolved", False, False),
         ("imported/many.jsonl#0", "unsolved", None, False),
     }
+    found = json.loads(stack.run("trajectories", "list", 'submit "Mend two" -resolved:true', "--json").stdout)
+    assert [one["task"] for one in found] == ["imported/two"]
     out = exported(stack, tmp_path / "out", "mine")
     (folder / "broken.json").unlink()
     assert compare(folder, out) == 0

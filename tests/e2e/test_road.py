@@ -89,7 +89,7 @@ def test_simulated_models_do_what_they_say(stack, tmp_path: Path):
         0
     }
     assert rows["sim/novice"]["steps"] > rows["sim/expert"]["steps"]
-    listed = stack.json("trajectories", "list", "--campaign", "sims")
+    listed = stack.json("trajectories", "list", "campaign:sims")
     assert {entry["route"] for entry in listed} == set(models)
     assert all(entry["simulated"] for entry in listed)
 

@@ -40,6 +40,12 @@ TERMINAL = ("done", "failed", "cancelled", "rejected")
 """States of a submission in which nothing more will happen."""
 
 
+def quoted(value: str) -> str:
+    """A value as a filter takes it, whatever it holds."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 class StackClient:
     """An open connection to a stack. Make one with `connect`."""
 
@@ -213,11 +219,11 @@ class StackClient:
         reference = ArtifactRef.model_validate(entry["artifact"])
         return await read_trajectory(self.store, reference.uri)
 
-    async def trajectories(self, **filters: Any) -> AsyncGenerator[dict[str, Any]]:
-        """Yield the catalogue's entries that fit, newest first, page by page."""
+    async def trajectories(self, wanted: str = "") -> AsyncGenerator[dict[str, Any]]:
+        """Yield the catalogue's entries that fit a filter (docs/catalogue.md), newest first, page by page."""
         cursor: str | None = None
         while True:
-            params = {**filters, "cursor": cursor, "limit": _PAGE}
+            params = {"filter": wanted, "cursor": cursor, "limit": _PAGE}
             page: dict[str, Any] = await self.find("/v1/trajectories", params=params) or {}
             for entry in page.get("trajectories", []):
                 yield entry

@@ -1,13 +1,17 @@
 """The collector's HTTP API: the catalogue."""
 
-from collections.abc import Generator
+import hashlib
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import FastAPI, HTTPException, Query, Response
+import orjson
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Path, Query, Response
+from fastapi.responses import StreamingResponse
 
+from synthbench.collector.adapters.listing import COLUMNS, Place, listing
+from synthbench.collector.domain.filtering import Filter, FilterError, parse
 from synthbench.collector.handlers import SQL
 from synthbench.collector.imports import Imports, NotImportable
 from synthbench.contracts.records import ArtifactRef
@@ -16,67 +20,110 @@ from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound, ArtifactStoreUnavailable
 from synthbench.storage.trajectories import StoredTrajectory, read_trajectory
 
+_PAGE = 500
+Row = dict[str, Any]
+_Attempt = Annotated[int, Path(ge=1, le=1_000_000)]
 
-def build_api(database: Database, store: ArtifactStore) -> FastAPI:
-    """Make the FastAPI app; the chassis guards and serves it."""
-    app = FastAPI(title="synth-bench catalogue", version="1", docs_url=None, redoc_url=None)
 
-    async def rows(query: str, **parameters: Any) -> list[dict[str, Any]]:
-        async with database.connection() as connection:
+class Catalogue:
+    """What the API asks of the tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def rows(self, query: str, **parameters: Any) -> list[Row]:
+        """The rows of a named query."""
+        async with self._database.connection() as connection:
             return await (await connection.execute(SQL[query], parameters)).fetchall()
 
-    async def find(trajectory_id: UUID) -> dict[str, Any]:
-        found = await rows("find_trajectory", trajectory_id=trajectory_id)
+    async def page(self, wanted: Filter, columns: Sequence[str], behind: Place | None, limit: int) -> list[Row]:
+        """Trajectories that fit, newest first."""
+        query, values = listing(wanted, columns=columns, behind=behind, limit=limit)
+        async with self._database.connection() as connection:
+            return await (await connection.execute(query, values)).fetchall()
+
+    async def find(self, trajectory_id: UUID) -> Row:
+        """One trajectory; 404 where there is none."""
+        found = await self.rows("find_trajectory", trajectory_id=trajectory_id)
         if not found:
             raise HTTPException(404, f"no trajectory {trajectory_id}")
         return found[0]
 
-    @app.get("/v1/trajectories", tags=["trajectories"])
-    async def list_trajectories(  # noqa: PLR0917 - the query's parameters
-        task: str | None = None,
-        route: str | None = None,
-        scaffold: str | None = None,
-        outcome: str | None = None,
-        verdict: str | None = None,
-        curation: str | None = None,
-        campaign: str | None = None,
-        simulated: bool | None = None,
-        counted: bool | None = None,
-        submission_id: UUID | None = None,
-        rollout_id: UUID | None = None,
+
+def build_api(database: Database, store: ArtifactStore) -> FastAPI:
+    """Make the FastAPI app; the chassis guards and serves it."""
+    app = FastAPI(title="synth-bench catalogue", version="1", docs_url=None, redoc_url=None)
+    catalogue = Catalogue(database)
+    for router in (_lists(catalogue), _single(catalogue, store), _attempts(catalogue), _imports(database, store)):
+        app.include_router(router, prefix="/v1")
+    return app
+
+
+def _lists(catalogue: Catalogue) -> APIRouter:
+    router = APIRouter(tags=["trajectories"])
+
+    @router.get("/trajectories")
+    async def list_trajectories(
+        wanted: Annotated[Filter, Depends(_filter)],
+        columns: Annotated[list[str], Depends(_columns)],
         cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
         """Trajectories, newest first; `next_cursor` asks for the following page."""
-        before, before_id = _read_cursor(cursor)
-        found = await rows(
-            "list_trajectories", task=task, route=route, scaffold=scaffold, outcome=outcome, verdict=verdict,
-            curation=curation, campaign=campaign, simulated=simulated, counted=counted, submission_id=submission_id,
-            rollout_id=rollout_id, before=before, before_id=before_id, limit=limit,
-        )  # fmt: skip
+        found = await catalogue.page(wanted, columns, _place(cursor), limit)
         last = found[-1] if len(found) == limit else None
-        following = f"{last['stored_at'].isoformat()}|{last['trajectory_id']}" if last else None
-        return {"trajectories": found, "next_cursor": following}
+        return {
+            "trajectories": [_part(row, columns) for row in found],
+            "next_cursor": str(Place(last["stored_at"], last["trajectory_id"])) if last else None,
+        }
 
-    @app.get("/v1/trajectories/{trajectory_id}", tags=["trajectories"])
-    async def get_trajectory(trajectory_id: UUID) -> dict[str, Any]:
-        """One trajectory's facets, scores and curation."""
-        return await find(trajectory_id)
+    @router.get("/trajectories.ndjson")
+    async def all_trajectories(
+        wanted: Annotated[Filter, Depends(_filter)], columns: Annotated[list[str], Depends(_columns)]
+    ) -> StreamingResponse:
+        """All that fit, newest first, a JSON object on each line, read page by page."""
 
-    @app.get("/v1/trajectories/{trajectory_id}/content", tags=["trajectories"])
+        async def lines() -> AsyncGenerator[bytes]:
+            behind: Place | None = None
+            while found := await catalogue.page(wanted, columns, behind, _PAGE):
+                for row in found:
+                    yield orjson.dumps(_part(row, columns)) + b"\n"
+                behind = Place(found[-1]["stored_at"], found[-1]["trajectory_id"])
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    _ = (list_trajectories, all_trajectories)
+    return router
+
+
+def _single(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
+    router = APIRouter(tags=["trajectories"])
+
+    @router.get("/trajectories/{trajectory_id}")
+    async def get_trajectory(trajectory_id: UUID, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+        """One trajectory's facets, scores and curation; 304 where the asker has them already."""
+        content = orjson.dumps(await catalogue.find(trajectory_id))
+        etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        if if_none_match is not None and etag in if_none_match:
+            return Response(status_code=304, headers={"etag": etag})
+        return Response(content, media_type="application/json", headers={"etag": etag})
+
+    @router.get("/trajectories/{trajectory_id}/content")
     async def get_content(trajectory_id: UUID) -> Response:
         """The canonical trajectory itself, as one JSON document."""
-        entry = await find(trajectory_id)
+        entry = await catalogue.find(trajectory_id)
         with _readable(trajectory_id):
             content = (await read_trajectory(store, entry["artifact"]["uri"])).to_json()
         return Response(content, media_type="application/json", headers={"etag": f'"{entry["artifact"]["digest"]}"'})
 
-    @app.get("/v1/trajectories/{trajectory_id}/steps", tags=["trajectories"])
+    @router.get("/trajectories/{trajectory_id}/steps")
     async def get_stored_steps(
-        trajectory_id: UUID, start: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        trajectory_id: UUID,
+        start: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
         """Steps of a stored trajectory from an index on; only their part of it is read."""
-        entry = await find(trajectory_id)
+        entry = await catalogue.find(trajectory_id)
         with _readable(trajectory_id):
             stored = await StoredTrajectory.open(store, ArtifactRef.model_validate(entry["artifact"]))
             steps = await stored.steps(start, start + limit)
@@ -85,56 +132,88 @@ def build_api(database: Database, store: ArtifactStore) -> FastAPI:
             media_type="application/json",
         )
 
-    @app.get("/v1/attempts/{rollout_id}/{attempt}/steps", tags=["attempts"])
+    _ = (get_trajectory, get_content, get_stored_steps)
+    return router
+
+
+def _attempts(catalogue: Catalogue) -> APIRouter:
+    router = APIRouter(tags=["attempts"])
+
+    @router.get("/attempts/{rollout_id}/{attempt}/steps")
     async def get_steps(
-        rollout_id: UUID, attempt: int, after: int = -1, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        rollout_id: UUID,
+        attempt: _Attempt,
+        after: Annotated[int, Query(ge=-1, le=1_000_000)] = -1,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
         """Steps of an attempt as they are recorded, after an index."""
-        found = await rows("steps_after", rollout_id=rollout_id, attempt=attempt, after=after, limit=limit)
+        found = await catalogue.rows("steps_after", rollout_id=rollout_id, attempt=attempt, after=after, limit=limit)
         return Response(f'{{"steps": [{",".join(row["body"] for row in found)}]}}', media_type="application/json")
 
-    @app.get("/v1/attempts/{rollout_id}/{attempt}/calls", tags=["attempts"])
-    async def get_calls(rollout_id: UUID, attempt: int) -> dict[str, Any]:
+    @router.get("/attempts/{rollout_id}/{attempt}/calls")
+    async def get_calls(rollout_id: UUID, attempt: _Attempt) -> dict[str, Any]:
         """Model calls of an attempt."""
-        return {"calls": await rows("calls_of", rollout_id=rollout_id, attempt=attempt)}
+        return {"calls": await catalogue.rows("calls_of", rollout_id=rollout_id, attempt=attempt)}
 
-    _ = (list_trajectories, get_trajectory, get_content, get_stored_steps, get_steps, get_calls)
-    _add_imports(app, Imports(database, store))
-    return app
+    _ = (get_steps, get_calls)
+    return router
 
 
-def _add_imports(app: FastAPI, imports: Imports) -> None:
-    @app.post("/v1/imports", tags=["trajectories"])
+def _imports(database: Database, store: ArtifactStore) -> APIRouter:
+    router, imports = APIRouter(tags=["trajectories"]), Imports(database, store)
+
+    @router.post("/imports")
     async def take_import(artifact: ArtifactRef) -> dict[str, str]:
         """Take in a trajectory that others made; it lies in the artifact store already."""
         with _readable(artifact.uri):
             try:
                 made, state = await imports.take(artifact)
-            except NotImportable as error:
+            except (NotImportable, ValueError) as error:
                 raise HTTPException(422, str(error)) from error
         return {"trajectory_id": str(made.trajectory_id), "state": state}
 
     _ = take_import
+    return router
+
+
+def _part(row: Row, columns: Sequence[str]) -> Row:
+    return {name: row[name] for name in columns}
 
 
 @contextmanager
-def _readable(trajectory_id: UUID | str) -> Generator[None]:
+def _readable(what: UUID | str) -> Generator[None]:
     """What the store says of a trajectory, as HTTP has it."""
     try:
         yield
     except ArtifactNotFound as error:
         raise HTTPException(410, str(error)) from error
     except ArtifactCorrupt as error:
-        raise HTTPException(500, f"trajectory {trajectory_id}: {error}") from error
+        raise HTTPException(500, f"trajectory {what}: {error}") from error
     except ArtifactStoreUnavailable as error:
         raise HTTPException(503, str(error)) from error
 
 
-def _read_cursor(cursor: str | None) -> tuple[datetime | None, UUID | None]:
-    if cursor is None:
-        return None, None
+def _filter(
+    text: Annotated[str, Query(alias="filter", description="See docs/catalogue.md.", max_length=4000)] = "",
+) -> Filter:
     try:
-        time, _, trajectory_id = cursor.partition("|")
-        return datetime.fromisoformat(time), UUID(trajectory_id)
+        return parse(text)
+    except FilterError as error:
+        raise HTTPException(422, f"filter: {error}") from error
+
+
+def _columns(
+    fields: Annotated[str, Query(description="Names of columns, by commas; empty for all.", max_length=1000)] = "",
+) -> list[str]:
+    names = [name.strip() for name in fields.split(",") if name.strip()]
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown:
+        raise HTTPException(422, f"fields: there is no {unknown[0][:60]!r}; there are {', '.join(COLUMNS)}")
+    return names or list(COLUMNS)
+
+
+def _place(cursor: str | None) -> Place | None:
+    try:
+        return None if cursor is None else Place.read(cursor)
     except ValueError as error:
         raise HTTPException(422, "cursor: take it from next_cursor as it is") from error

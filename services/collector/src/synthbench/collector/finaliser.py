@@ -14,7 +14,7 @@ from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import span
 from synthbench.collector.adapters.rows import trajectory_row
 from synthbench.collector.adapters.verdicts import apply_verdict
-from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, summarise
+from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, searched, summarise
 from synthbench.collector.domain.soundness import sound
 from synthbench.collector.handlers import SQL, Closing
 from synthbench.collector.settings import CollectorSettings
@@ -225,6 +225,9 @@ class Finaliser:
         await connection.execute(SQL["attempt_stored"], {"rollout_id": closed.rollout_id, "attempt": closed.attempt})
         if inserted is None:
             return
+        await connection.execute(
+            SQL["insert_words"], {"trajectory_id": trajectory.trajectory_id, "words": searched(trajectory, tally)}
+        )
         await self._apply_early_verdicts(connection, trajectory.trajectory_id)
         if closed.counted:
             done = TrajectoryDone(

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from synthbench.collector.adapters.rows import trajectory_row
-from synthbench.collector.domain.assembly import Tally, summarise
+from synthbench.collector.domain.assembly import Tally, searched, summarise
 from synthbench.collector.domain.soundness import sound
 from synthbench.collector.handlers import SQL
 from synthbench.contracts.ids import derived_id
@@ -43,6 +43,8 @@ class Imports:
         row = trajectory_row(trajectory, summarise(trajectory, tally), artifact, counted=False)
         async with self._database.connection() as connection:
             inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
+            words = {"trajectory_id": trajectory.trajectory_id, "words": searched(trajectory, tally)}
+            await connection.execute(SQL["insert_words"], words)
         return trajectory, "there" if inserted is None else "stored"
 
 

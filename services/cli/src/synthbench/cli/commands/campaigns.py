@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
-from synthbench.cli.client import StackClient
+from synthbench.cli.client import StackClient, quoted
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.contracts.campaign_digest import campaign_digest, rollout_digest
@@ -63,7 +63,8 @@ async def digest(name: str, /, *, json: Annotated[bool, Parameter(negative="")] 
         json: Print it as JSON, with the digest of every rollout.
     """
     async with session() as client:
-        rollouts = [await _digest_of(client, entry) async for entry in client.trajectories(campaign=name, counted=True)]
+        wanted = f"campaign:{quoted(name)} counted:true"
+        rollouts = [await _digest_of(client, entry) async for entry in client.trajectories(wanted)]
         is_open = any(one["campaign"] == name and one["open"] for one in await _campaigns(client))
     if not rollouts:
         raise CliError(f"campaign {name} has no trajectories; `synth-bench campaigns list` shows what there is")

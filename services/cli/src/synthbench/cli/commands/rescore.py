@@ -15,9 +15,7 @@ from synthbench.contracts.trajectory import Trajectory
 async def rescore(
     *trajectories: str,
     weights: Annotated[str, Parameter(name=("--weights", "-w"))] = DEFAULT,
-    task: str | None = None,
-    outcome: str | None = None,
-    campaign: str | None = None,
+    filter: str = "",  # noqa: A002 - the option's name
     format: Literal["table", "json", "ndjson"] = "table",  # noqa: A002 - the option's name
 ) -> int:
     """Weigh stored reward parts anew; nothing is run, and the records stay as they are. See docs/rewards.md.
@@ -25,9 +23,7 @@ async def rescore(
     Args:
         trajectories: Their ids; without any, all that fit.
         weights: Such as terminal=1,progress=0.3.
-        task: Only of this task.
-        outcome: Only with this outcome.
-        campaign: Only of this campaign.
+        filter: Which: 'campaign:mine outcome:solved'; see docs/catalogue.md.
         format: table, json (one list) or ndjson (one object a line).
     """
     try:
@@ -41,7 +37,7 @@ async def rescore(
                 rows.append(rescored((await client.trajectory(one))[1], wanted))
                 _told(rows[-1], format)
         else:
-            async for entry in client.trajectories(task=task, outcome=outcome, campaign=campaign):
+            async for entry in client.trajectories(filter):
                 rows.append(rescored(await client.stored(entry), wanted))
                 _told(rows[-1], format)
     if format == "json":

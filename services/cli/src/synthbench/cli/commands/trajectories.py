@@ -23,23 +23,20 @@ add_to(app)
 
 @app.command(name="list")
 async def list_trajectories(
+    wanted: str = "",
+    /,
     *,
-    task: str | None = None,
-    outcome: str | None = None,
-    campaign: str | None = None,
     limit: int = 50,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """List stored trajectories, newest first.
 
     Args:
-        task: Only of this task.
-        outcome: Only with this outcome.
-        campaign: Only of this campaign.
+        wanted: A filter, which may hold words to search for: 'outcome:solved steps<20 rounding'; see docs/catalogue.md.
         limit: At most so many.
         json: Print them as JSON.
     """
-    params = {"task": task, "outcome": outcome, "campaign": campaign, "limit": limit}
+    params = {"filter": wanted, "limit": limit}
     async with session() as client:
         found: dict[str, Any] = await client.find("/v1/trajectories", params=params) or {}
     entries: list[dict[str, Any]] = found.get("trajectories", [])

@@ -103,22 +103,9 @@ values (%(call_id)s, %(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)
     %(started_at)s)
 on conflict do nothing;
 
--- name: list_trajectories
-select * from trajectories
-where (%(task)s::text is null or task = %(task)s)
-  and (%(route)s::text is null or route = %(route)s)
-  and (%(scaffold)s::text is null or scaffold = %(scaffold)s)
-  and (%(outcome)s::text is null or outcome = %(outcome)s)
-  and (%(verdict)s::text is null or verdict = %(verdict)s)
-  and (%(curation)s::text is null or curation = %(curation)s)
-  and (%(campaign)s::text is null or campaign = %(campaign)s)
-  and (%(simulated)s::boolean is null or simulated = %(simulated)s)
-  and (%(counted)s::boolean is null or counted = %(counted)s)
-  and (%(submission_id)s::uuid is null or submission_id = %(submission_id)s)
-  and (%(rollout_id)s::uuid is null or rollout_id = %(rollout_id)s)
-  and (%(before)s::timestamptz is null or (stored_at, trajectory_id) < (%(before)s, %(before_id)s::uuid))
-order by stored_at desc, trajectory_id desc
-limit %(limit)s;
+-- name: insert_words
+insert into trajectory_words (trajectory_id, words) values (%(trajectory_id)s, to_tsvector('simple', %(words)s))
+on conflict do nothing;
 
 -- name: find_trajectory
 select * from trajectories where trajectory_id = %(trajectory_id)s;

@@ -40,6 +40,10 @@ def assemble(digests: Mapping[int, str], expected: Sequence[str] | None) -> Asse
     return Assembly(count, tuple(i for i, digest in enumerate(expected) if digests.get(i) != digest))
 
 
+SEARCHED_CHARACTERS = 200_000
+"""Of the words of a trajectory: an index entry of Postgres holds at most 1 MB."""
+
+
 @dataclass
 class Tally:
     """What is told of steps that are taken in one after the other."""
@@ -51,10 +55,17 @@ class Tally:
     """Of own steps: copied ones were paid for where they come from."""
     timing: Timing = field(default_factory=Timing)
     """Of own steps."""
+    said: list[str] = field(default_factory=list[str])
+    """What the agent said and called, as far as it is searched."""
+    _room: int = SEARCHED_CHARACTERS
 
     def take(self, step: Step) -> None:
         """Count one."""
         self.steps += 1
+        for text in (step.action.message, *(f"{call.name} {call.arguments}" for call in step.action.tool_calls)):
+            if self._room > 0 and text:
+                self.said.append(text[: self._room])
+                self._room -= len(text) + 1
         if step.model_call:
             self.model = step.model_call.model
         if step.copied_from is None:
@@ -99,6 +110,12 @@ def _scalar(report: AttemptFinished | None) -> float:
     if report.rewards is not None:
         return report.rewards.scalar
     return report.verification.reward if report.verification else 0.0  # an executor of before there were parts
+
+
+def searched(trajectory: Trajectory, tally: Tally) -> str:
+    """The words by which a trajectory is found: its task, its instruction, what the agent said and called."""
+    text = "\n".join([trajectory.rollout.task.name, trajectory.context.instruction, *tally.said])
+    return text[:SEARCHED_CHARACTERS].replace("\0", " ")
 
 
 def _incomplete(closed: AttemptClosed, assembly: Assembly) -> str | None:

@@ -1,0 +1,109 @@
+"""Filters as SQL: every value is a parameter, every name one of ours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString, cast
+from uuid import UUID
+
+from psycopg import sql
+
+from synthbench.collector.domain.filtering import FIELDS, Filter, Range, Term, like
+
+COLUMNS = (
+    "trajectory_id", "rollout_id", "attempt", "submission_id", "campaign", "counted", "task", "category", "difficulty",
+    "scaffold", "route", "model", "outcome", "reward", "steps", "seconds", "input_tokens", "output_tokens",
+    "cost_microusd", "cost_known", "simulated", "forgeable", "incomplete", "detail", "artifact", "verdict", "aggregate",
+    "policy", "scores", "curation", "duplicate_of", "similarity", "stored_at", "forked_from", "forked_step",
+    "resumed_from", "imported", "resolved",
+)  # fmt: skip
+_SAME_PLACE = ("stored_at", "trajectory_id")
+"""What a page goes on from."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page ended: the next one begins behind it."""
+
+    stored_at: datetime
+    trajectory_id: UUID
+
+    def __str__(self) -> str:
+        return f"{self.stored_at.isoformat()}|{self.trajectory_id}"
+
+    @classmethod
+    def read(cls, text: str) -> "Place":
+        """The other way round.
+
+        Raises:
+            ValueError: it is none.
+        """
+        moment, _, trajectory_id = text.partition("|")
+        return cls(datetime.fromisoformat(moment), UUID(trajectory_id))
+
+
+def listing(
+    wanted: Filter, *, columns: Sequence[str], behind: Place | None, limit: int
+) -> tuple[sql.Composed, list[Any]]:
+    """The query of a page, newest first, and its parameters. `columns` are some of `COLUMNS`."""
+    where, values = conditions(wanted)
+    if behind is not None:
+        where.append(sql.SQL("(stored_at, trajectory_id) < (%s, %s)"))
+        values += [behind.stored_at, behind.trajectory_id]
+    names = [sql.Identifier(name) for name in dict.fromkeys([*columns, *_SAME_PLACE])]
+    query = sql.SQL("select {} from trajectories {} order by stored_at desc, trajectory_id desc limit %s").format(
+        sql.SQL(", ").join(names), clause(where)
+    )
+    return query, [*values, limit]
+
+
+def clause(where: Sequence[sql.Composable]) -> sql.Composable:
+    """`where a and b`; nothing for no condition."""
+    return sql.SQL("where ") + sql.SQL(" and ").join(where) if where else sql.SQL("")
+
+
+def conditions(wanted: Filter) -> tuple[list[sql.Composable], list[Any]]:
+    """What rows have to fulfil."""
+    where: list[sql.Composable] = []
+    values: list[Any] = []
+    for term in wanted.terms:
+        condition, needed = _condition(term)
+        where.append(sql.SQL("not coalesce({}, false)").format(condition) if term.negated else condition)
+        values += needed
+    if wanted.words:
+        where.append(
+            sql.SQL(
+                "trajectory_id in (select trajectory_id from trajectory_words "
+                "where words @@ websearch_to_tsquery('simple', %s))"
+            )
+        )
+        values.append(wanted.words)
+    return where, values
+
+
+def _condition(term: Term) -> tuple[sql.Composable, list[Any]]:
+    column = sql.SQL(cast("LiteralString", FIELDS[term.field][1]))
+    if term.op != ":":
+        return sql.SQL("{} {} %s").format(column, sql.SQL(cast("LiteralString", term.op))), list(term.values)
+    parts: list[sql.Composable] = []
+    values: list[Any] = []
+    plain: list[Any] = []
+    for value in term.values:
+        if value is None:
+            parts.append(sql.SQL("{} is null").format(column))
+        elif isinstance(value, Range):
+            end = sql.SQL("<" if value.open_end else "<=")
+            parts.append(sql.SQL("({} >= %s and {} {} %s)").format(column, column, end))
+            values += [value.low, value.high]
+        elif isinstance(value, str) and (pattern := like(value)) is not None:
+            parts.append(sql.SQL("{} like %s").format(column))
+            values.append(pattern)
+        else:
+            plain.append(value)
+    if len(plain) == 1:
+        parts.append(sql.SQL("{} = %s").format(column))
+        values += plain
+    elif plain:
+        parts.append(sql.SQL("{} = any(%s)").format(column))
+        values.append(plain)
+    return sql.SQL("({})").format(sql.SQL(" or ").join(parts)), values

@@ -1,0 +1,142 @@
+"""The catalogue's HTTP API, on a real Postgres and a real store."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from synthbench.collector.api import build_api
+from synthbench.contracts.formats.foreign import Source, read
+from synthbench.contracts.ids import sha256_digest
+from synthbench.contracts.records import ArtifactRef
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.storage.artifacts import FilesStore
+from synthbench.storage.database import Database
+from synthbench.storage.migrations import migrate_all
+from synthbench.storage.trajectories import encode
+
+
+@pytest.fixture
+async def api(dsn: SecretStr, tmp_path: Path) -> AsyncGenerator[httpx.AsyncClient]:
+    await asyncio.to_thread(migrate_all, dsn)
+    database = Database(dsn, "catalogue")
+    await database.open()
+    app = build_api(database, FilesStore(tmp_path))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+        yield client
+    await database.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FilesStore:
+    return FilesStore(tmp_path)
+
+
+def conversation(number: int) -> Trajectory:
+    messages = [{"role": "user", "content": f"Mend the parser number{number}."}]
+    for turn in range(5):
+        messages += [{"role": "assistant", "content": f"turn {turn} of {number}"}, {"role": "user", "content": "go on"}]
+    text = json.dumps(messages).encode()
+    return read(messages, Source(f"f{number}.json", sha256_digest(text), resolved=number % 2 == 0, model="m"))[0]
+
+
+@pytest.fixture
+async def listed(api: httpx.AsyncClient, store: FilesStore) -> list[Trajectory]:
+    made = [conversation(number) for number in range(7)]
+    for one in made:
+        artifact = await store.put(encode(one))
+        answer = await api.post("/v1/imports", json=artifact.to_dict())
+        assert answer.json() == {"trajectory_id": str(one.trajectory_id), "state": "stored"}
+    return made
+
+
+async def test_lists_are_filtered_paged_and_cut_to_what_is_asked_for(api: httpx.AsyncClient, listed: list[Trajectory]):
+    wanted = {"filter": "outcome:solved imported:messages", "fields": "task,outcome", "limit": 3}
+    first = (await api.get("/v1/trajectories", params=wanted)).json()
+    assert [one["outcome"] for one in first["trajectories"]] == ["solved"] * 3
+    assert set(first["trajectories"][0]) == {"task", "outcome"}
+    second = (await api.get("/v1/trajectories", params={**wanted, "cursor": first["next_cursor"]})).json()
+    assert second["next_cursor"] is None
+    tasks = [one["task"] for page in (first, second) for one in page["trajectories"]]
+    assert tasks == [f"imported/f{number}.json#0" for number in (6, 4, 2, 0)]
+    everything = (await api.get("/v1/trajectories")).json()["trajectories"]
+    assert {one["trajectory_id"] for one in everything} == {str(one.trajectory_id) for one in listed}
+
+
+async def test_words_are_found_in_instructions_and_actions(api: httpx.AsyncClient, listed: list[Trajectory]):
+    for text, count in (
+        ("number3", 1),
+        ('"turn 4 of 2"', 1),
+        ("parser -number5", 6),
+        ("nothing", 0),
+        ("turn parser", 7),
+    ):
+        found = (await api.get("/v1/trajectories", params={"filter": text})).json()["trajectories"]
+        assert len(found) == count, text
+
+
+async def test_all_of_them_as_lines(api: httpx.AsyncClient, listed: list[Trajectory], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("synthbench.collector.api._PAGE", 2)
+    answer = await api.get("/v1/trajectories.ndjson", params={"fields": "trajectory_id"})
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    found = [json.loads(line)["trajectory_id"] for line in answer.text.splitlines()]
+    assert found == [str(one.trajectory_id) for one in reversed(listed)]
+
+
+async def test_one_is_sent_once(api: httpx.AsyncClient, listed: list[Trajectory]):
+    path = f"/v1/trajectories/{listed[0].trajectory_id}"
+    answer = await api.get(path)
+    assert answer.json()["imported"] == "messages"
+    again = await api.get(path, headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert (await api.get(path, headers={"if-none-match": '"other"'})).status_code == 200
+    content = await api.get(f"{path}/content")
+    assert Trajectory.model_validate_json(content.content) == listed[0]
+
+
+async def test_a_range_of_its_steps(api: httpx.AsyncClient, listed: list[Trajectory]):
+    answer = (
+        await api.get(f"/v1/trajectories/{listed[1].trajectory_id}/steps", params={"start": 3, "limit": 9})
+    ).json()
+    assert answer["total"] == 5
+    assert [step["action"]["message"] for step in answer["steps"]] == ["turn 3 of 1", "turn 4 of 1"]
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"filter": "color:red"}, "there is no field 'color'"),
+        ({"filter": "steps>x"}, "steps is a number"),
+        ({"fields": "task,password"}, "there is no 'password'"),
+        ({"cursor": "yesterday"}, "take it from next_cursor"),
+        ({"cursor": "2026-01-01|7"}, "take it from next_cursor"),
+        ({"limit": "0"}, "greater than or equal to 1"),
+        ({"limit": "5000"}, "less than or equal to 1000"),
+    ],
+)
+async def test_what_is_wrong_is_said(api: httpx.AsyncClient, params: dict[str, str], words: str):
+    answer = await api.get("/v1/trajectories", params=params)
+    assert answer.status_code == 422
+    assert words in answer.text
+
+
+async def test_what_is_not_there(api: httpx.AsyncClient, store: FilesStore, listed: list[Trajectory]):
+    assert (await api.get(f"/v1/trajectories/{uuid4()}")).status_code == 404
+    assert (await api.get("/v1/trajectories/7")).status_code == 422
+    entry = (await api.get(f"/v1/trajectories/{listed[0].trajectory_id}")).json()
+    await store.delete(entry["artifact"]["uri"])
+    gone = await api.get(f"/v1/trajectories/{listed[0].trajectory_id}/content")
+    assert gone.status_code == 410
+    assert "nothing is stored under" in gone.json()["detail"]
+    missing = ArtifactRef(uri="artifact://sha256/" + "0" * 64, digest="sha256:" + "0" * 64, size=3)
+    assert (await api.post("/v1/imports", json=missing.to_dict())).status_code == 410
+    strange = {**missing.to_dict(), "uri": "/etc/passwd"}
+    assert (await api.post("/v1/imports", json=strange)).status_code == 422
+    own = await store.put(encode(listed[0].model_copy(update={"imported": None})))
+    refused = await api.post("/v1/imports", json=own.to_dict())
+    assert (refused.status_code, refused.json()["detail"]) == (422, "it is no imported trajectory")
