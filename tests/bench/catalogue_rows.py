@@ -18,8 +18,10 @@ select gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), 'c' || n % 50
 from generate_series(1, {rows}) n
 """
 _WORDS = """
-insert into trajectory_words
-select trajectory_id, to_tsvector('simple', task || ' common' || case when steps = 7 then ' rare words' else '' end)
+insert into trajectory_words (trajectory_id, stored_at, words)
+select trajectory_id, stored_at, to_tsvector(
+    'simple', task || ' common' || case when steps = 7 then ' rare words' else '' end
+)
 from trajectories
 """
 _STEPS = """

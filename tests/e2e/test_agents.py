@@ -69,7 +69,7 @@ def test_it_solves_three_tasks_and_fails_one_visibly(stack, agent: Agent, record
     wanted = [*((agent.name, task, "sim/expert") for task in TASKS), (agent.name, TASKS[0], "sim/quitter")]
     *solved, failed = runs = generate_all(stack, wanted)
     for run in solved:
-        assert (run.row["outcome"], run.row["reward"]) == ("solved", 1.0), run.row
+        assert (run.row["outcome"], run.row["reward"], run.row["verdict"]) == ("solved", 1.0, "accept"), run.row
         steps = run.trajectory.steps
         assert len(run.calls) == len(set(run.calls)) == len(steps) == run.trajectory.usage.calls >= 4
         assert all(json.loads(step.native) for step in steps)

@@ -18,8 +18,10 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DIGEST = "sha256:" + "0" * 64
 
 
-def step(index: int, *, exit_code: int | None = None, changed: bool = False, answered: bool = True) -> Step:
-    call = ToolCall(id=f"c{index}", name="bash")
+def step(
+    index: int, *, exit_code: int | None = None, changed: bool = False, answered: bool = True, tool: str = "bash"
+) -> Step:
+    call = ToolCall(id=f"c{index}", name=tool)
     seen = [Observation(tool_call_id=call.id, exit_code=exit_code)] if answered else []
     state = State(changed=[ChangedPath(path="a", kind="modified")] if changed else [])
     return Step(
@@ -61,7 +63,9 @@ def test_the_installed_checks_are_found():
         ({"steps": []}, "no step"),
         ({"steps": [step(0), step(2)]}, "step 1 is missing"),
         ({"steps": [step(0).model_copy(update={"reward": 1.0})]}, "altered"),
-        ({"steps": [step(0, answered=False)]}, "no answer"),
+        ({"steps": [step(0, answered=False), step(1)]}, "step 0: no answer"),
+        ({"steps": [step(0), step(1, answered=False)]}, ""),  # it handed in with that call
+        ({"steps": [step(0), step(1, answered=False)], "outcome": Outcome.TIME_LIMIT}, "step 1: no answer"),
         ({"outcome": Outcome.INFRA_ERROR}, "not scored"),
         ({"incomplete": "steps are gone"}, "incomplete"),
     ],
@@ -91,7 +95,8 @@ def test_completeness_is_a_share_of_four():
 
     assert score() == 1.0
     assert score(diff=None) == 0.75
-    assert score(steps=[step(0, exit_code=0), step(1, changed=True)]) == 0.75
+    assert score(steps=[step(0, exit_code=0), step(1, changed=True, tool="edit_file")]) == 0.75
+    assert score(steps=[step(0, changed=True, tool="edit_file"), step(1, tool="terminal")]) == 1.0
     assert score(outcome=Outcome.STEP_LIMIT, diff=None) == 0.5
 
 

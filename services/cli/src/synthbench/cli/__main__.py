@@ -36,6 +36,7 @@ _COMMANDS = {
     "tasks": ("tasks:app", "The task library, and packages of your own."),
     "campaigns": ("campaigns:app", "Campaigns: their budgets, and what they made."),
     "compare": ("compare:compare", "Run several scaffolds on the same tasks, and say how they did."),
+    "stats": ("stats:stats", "How models, scaffolds and tasks did, and what an accepted trajectory costs."),
     "cost": ("cost:cost", "What model calls cost, added up."),
     "trajectories": ("trajectories:app", "What was recorded."),
     "scaffolds": ("scaffolds:app", "Agents from elsewhere: install what they need."),

@@ -1,18 +1,14 @@
 """Scaffolds side by side: shares and means with their 95 % intervals. Pure."""
 
-import math
-import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from statistics import NormalDist, fmean
 from typing import Any
 
 from synthbench.contracts.records import Outcome
+from synthbench.contracts.statistics import mean, wilson
 from synthbench.contracts.trajectory import Trajectory
 
-CONFIDENCE = 0.95
 ALL = "all"
-_RESAMPLES = 2000
 _MEASURES: Mapping[str, Callable[[Trajectory], float]] = {
     "steps": lambda one: len(one.steps),
     "tokens": lambda one: one.usage.input_tokens + one.usage.output_tokens,
@@ -63,28 +59,6 @@ def _row(task: str, scaffold: str, made: Sequence[Trajectory]) -> dict[str, Any]
         **{name: mean([measure(one) for one in graded]) for name, measure in _MEASURES.items()},
         "cost_known": all(one.usage.cost_known for one in graded),
     }
-
-
-def wilson(successes: int, trials: int) -> dict[str, float] | None:
-    """A share and its score interval. Source: E. B. Wilson, JASA 22 (1927)."""
-    if trials == 0:
-        return None
-    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-    share = successes / trials
-    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    return {"mean": share, "low": max(0.0, middle - half), "high": min(1.0, middle + half)}
-
-
-def mean(values: Sequence[float]) -> dict[str, float] | None:
-    """A mean and its percentile bootstrap interval, the same for the same values. Source: Efron, Tibshirani (1993)."""
-    if not values:
-        return None
-    chance = random.Random(0)  # noqa: S311 - statistics
-    means = sorted(fmean(chance.choices(values, k=len(values))) for _ in range(_RESAMPLES))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = means[math.floor(tail * _RESAMPLES)], means[math.ceil((1 - tail) * _RESAMPLES) - 1]
-    return {"mean": fmean(values), "low": low, "high": high}
 
 
 HEADINGS = ("task", "scaffold", "n", "failed", "solved", "steps", "tokens", "cost, $", "seconds")

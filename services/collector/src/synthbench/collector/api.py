@@ -9,9 +9,11 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Path, Query, Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
-from synthbench.collector.adapters.listing import COLUMNS, Place, listing
+from synthbench.collector.adapters.listing import COLUMNS, Place, listing, sums
 from synthbench.collector.domain.filtering import Filter, FilterError, parse
+from synthbench.collector.domain.statistics import GROUPS, summarised
 from synthbench.collector.handlers import SQL
 from synthbench.collector.imports import Imports, NotImportable
 from synthbench.contracts.records import ArtifactRef
@@ -22,6 +24,8 @@ from synthbench.storage.trajectories import StoredTrajectory, read_trajectory
 
 _PAGE = 500
 Row = dict[str, Any]
+_K = Annotated[int, Field(ge=1, le=1000)]
+_Campaign = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
 _Attempt = Annotated[int, Path(ge=1, le=1_000_000)]
 
 
@@ -42,6 +46,12 @@ class Catalogue:
         async with self._database.connection() as connection:
             return await (await connection.execute(query, values)).fetchall()
 
+    async def sums(self, wanted: Filter, by: Sequence[str]) -> list[Row]:
+        """What `domain.statistics` makes its rows of."""
+        query, values = sums(wanted, by)
+        async with self._database.connection() as connection:
+            return await (await connection.execute(query, values)).fetchall()
+
     async def find(self, trajectory_id: UUID) -> Row:
         """One trajectory; 404 where there is none."""
         found = await self.rows("find_trajectory", trajectory_id=trajectory_id)
@@ -54,7 +64,13 @@ def build_api(database: Database, store: ArtifactStore) -> FastAPI:
     """Make the FastAPI app; the chassis guards and serves it."""
     app = FastAPI(title="synth-bench catalogue", version="1", docs_url=None, redoc_url=None)
     catalogue = Catalogue(database)
-    for router in (_lists(catalogue), _single(catalogue, store), _attempts(catalogue), _imports(database, store)):
+    for router in (
+        _lists(catalogue),
+        _single(catalogue, store),
+        _attempts(catalogue),
+        _imports(database, store),
+        _stats(catalogue),
+    ):
         app.include_router(router, prefix="/v1")
     return app
 
@@ -156,6 +172,36 @@ def _attempts(catalogue: Catalogue) -> APIRouter:
         return {"calls": await catalogue.rows("calls_of", rollout_id=rollout_id, attempt=attempt)}
 
     _ = (get_steps, get_calls)
+    return router
+
+
+def _stats(catalogue: Catalogue) -> APIRouter:
+    router = APIRouter(tags=["statistics"])
+
+    @router.get("/stats")
+    async def results(
+        wanted: Annotated[Filter, Depends(_filter)],
+        by: Annotated[str, Query(description="By commas.", max_length=200)] = "model",
+        k: Annotated[list[_K] | None, Query(description="For pass@k.", max_length=10)] = None,
+    ) -> dict[str, Any]:
+        """Results that count, by group: shares with intervals, pass@k, what an accepted one costs."""
+        names = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
+        unknown = [name for name in names if name not in GROUPS]
+        if unknown or not names:
+            raise HTTPException(422, f"by: there is no {(unknown or [''])[0][:60]!r}; there are {', '.join(GROUPS)}")
+        return {"groups": summarised(await catalogue.sums(wanted, names), names, k or [1])}
+
+    @router.get("/stats/funnel")
+    async def funnel(campaign: _Campaign = None) -> dict[str, Any]:
+        """Of each campaign: submitted, ran, stored, solved, scored, accepted, admitted."""
+        return {"campaigns": await catalogue.rows("funnel", campaign=campaign)}
+
+    @router.get("/stats/days")
+    async def days(campaign: _Campaign = None) -> dict[str, Any]:
+        """What was stored on each day (UTC)."""
+        return {"days": await catalogue.rows("yield_by_day", campaign=campaign)}
+
+    _ = (results, funnel, days)
     return router
 
 

@@ -12,6 +12,7 @@ from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.cli.work import Failed, carry_out, task_reference
 from synthbench.contracts.scaffolds import MODEL_FREE
+from synthbench.contracts.statistics import CONFIDENCE
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.tasks import library_tasks
 
@@ -94,7 +95,7 @@ def _report(
     tasks = list(dict.fromkeys(comparison.task_name(one) for one in made))
     notes = [
         f"model {model}, {samples} samples of each task with each scaffold",
-        f"means with {comparison.CONFIDENCE:.0%} intervals: Wilson's for solved, bootstrap for the others",
+        f"means with {CONFIDENCE:.0%} intervals: Wilson's for solved, bootstrap for the others",
         "seconds are on the agent's clock",
     ]
     if any(one.rollout.simulated for one in made):

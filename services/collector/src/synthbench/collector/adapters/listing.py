@@ -17,6 +17,7 @@ COLUMNS = (
     "policy", "scores", "curation", "duplicate_of", "similarity", "stored_at", "forked_from", "forked_step",
     "resumed_from", "imported", "resolved",
 )  # fmt: skip
+_BEHIND = sql.SQL("(stored_at, trajectory_id) < (%s, %s)")
 _SAME_PLACE = ("stored_at", "trajectory_id")
 """What a page goes on from."""
 
@@ -47,14 +48,45 @@ def listing(
 ) -> tuple[sql.Composed, list[Any]]:
     """The query of a page, newest first, and its parameters. `columns` are some of `COLUMNS`."""
     where, values = conditions(wanted)
-    if behind is not None:
-        where.append(sql.SQL("(stored_at, trajectory_id) < (%s, %s)"))
+    if wanted.words and not wanted.terms:
+        where, values = _newest(wanted.words, behind, limit)
+    elif behind is not None:
+        where.append(_BEHIND)
         values += [behind.stored_at, behind.trajectory_id]
     names = [sql.Identifier(name) for name in dict.fromkeys([*columns, *_SAME_PLACE])]
     query = sql.SQL("select {} from trajectories {} order by stored_at desc, trajectory_id desc limit %s").format(
         sql.SQL(", ").join(names), clause(where)
     )
     return query, [*values, limit]
+
+
+def _newest(words: str, behind: Place | None, limit: int) -> tuple[list[sql.Composable], list[Any]]:
+    """Words alone: their own table knows which of many are the newest, without a look at the trajectories."""
+    where: list[sql.Composable] = [sql.SQL("words @@ websearch_to_tsquery('simple', %s)")]
+    values: list[Any] = [words]
+    if behind is not None:
+        where.append(_BEHIND)
+        values += [behind.stored_at, behind.trajectory_id]
+    found = sql.SQL(
+        "trajectory_id in (select trajectory_id from trajectory_words {} "
+        "order by stored_at desc, trajectory_id desc limit %s)"
+    ).format(clause(where))
+    return [found], [*values, limit]
+
+
+def sums(wanted: Filter, by: Sequence[str]) -> tuple[sql.Composed, list[Any]]:
+    """Sums of what counts, by some columns and the task; the fields are those of `domain.statistics`."""
+    where, values = conditions(wanted)
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in by)
+    query = sql.SQL(
+        "select {names}, task as task_name, count(*) as n, count(*) filter (where outcome = 'solved') as solved, "
+        "count(*) filter (where verdict = 'accept') as accepted, "
+        "count(*) filter (where curation = 'admitted') as admitted, "
+        "sum(steps)::float8 as steps, sum(seconds) as seconds, sum(input_tokens + output_tokens)::float8 as tokens, "
+        "sum(cost_microusd)::float8 as cost_microusd, count(*) filter (where not cost_known) as cost_unknown "
+        "from trajectories {where} group by {names}, task"
+    ).format(names=names, where=clause([sql.SQL("counted"), *where]))
+    return query, values
 
 
 def clause(where: Sequence[sql.Composable]) -> sql.Composable:

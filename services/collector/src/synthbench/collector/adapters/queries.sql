@@ -110,6 +110,14 @@ on conflict do nothing;
 -- name: find_trajectory
 select * from trajectories where trajectory_id = %(trajectory_id)s;
 
+-- name: funnel
+select * from funnel where %(campaign)s::text is null or campaign = %(campaign)s order by campaign;
+
+-- name: yield_by_day
+select day, sum(stored)::int as stored, sum(solved)::int as solved, sum(accepted)::int as accepted,
+       sum(admitted)::int as admitted, sum(tokens)::bigint as tokens, sum(cost_microusd)::bigint as cost_microusd
+from yield_by_day where %(campaign)s::text is null or campaign = %(campaign)s group by day order by day;
+
 -- name: steps_after
 select index, body from steps
 where rollout_id = %(rollout_id)s and attempt = %(attempt)s and index > %(after)s

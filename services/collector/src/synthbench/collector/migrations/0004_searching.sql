@@ -1,6 +1,7 @@
 -- What is searched for words: instruction, and what the agent said and called.
 create table trajectory_words (
     trajectory_id uuid primary key,
+    stored_at     timestamptz not null default now(), -- of the trajectory: both are written in one transaction
     words         tsvector not null
 );
 create index trajectory_words_by_word on trajectory_words using gin (words);

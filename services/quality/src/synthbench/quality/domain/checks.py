@@ -15,6 +15,8 @@ from synthbench.contracts.verification import TestStatus, VerificationResult
 
 GROUP = "synthbench.checks"
 _UNSOLVED_CAP = 0.49
+_SHELLS = ("bash", "terminal", "execute_bash", "shell")
+"""Tools of agents that run commands, and do not all say how these ended."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,10 @@ def load_checks() -> list[Check]:
 
 
 class Validity:
-    """Is it a trajectory at all: whole, in order, unaltered, every call answered?"""
+    """Is it a trajectory at all: whole, in order, unaltered, every call answered but the one that hands it in?"""
 
     name = "validity"
-    version = "1"
+    version = "2"
 
     def run(self, evidence: Evidence) -> Score:
         """1 or 0."""
@@ -61,16 +63,19 @@ def _problem(trajectory: Trajectory) -> str:
         return f"incomplete: {trajectory.incomplete}"
     if not trajectory.steps:
         return "there is no step"
-    problems = (_step_problem(position, step) for position, step in enumerate(trajectory.steps))
+    handed_in = len(trajectory.steps) - 1 if trajectory.outcome in (Outcome.SOLVED, Outcome.UNSOLVED) else None
+    problems = (
+        _step_problem(position, step, ends=position == handed_in) for position, step in enumerate(trajectory.steps)
+    )
     return next((problem for problem in problems if problem), "")
 
 
-def _step_problem(position: int, step: Step) -> str:
+def _step_problem(position: int, step: Step, *, ends: bool) -> str:
     if step.index != position:
         return f"step {position} is missing"
     if step.digest != step_digest(step):
         return f"step {position} was altered"
-    unanswered = _unanswered(step)
+    unanswered = [] if ends else _unanswered(step)  # many agents end with their last call, and answer it no more
     return f"step {position}: no answer to call {unanswered[0]}" if unanswered else ""
 
 
@@ -131,7 +136,7 @@ class Completeness:
     """Did it end by itself, change something, and run something after its last change?"""
 
     name = "completeness"
-    version = "1"
+    version = "2"
 
     def run(self, evidence: Evidence) -> Score:
         """The mean of four yes-or-no questions."""
@@ -152,4 +157,5 @@ class Completeness:
 
 
 def _ran_something(step: Step) -> bool:
-    return any(observation.exit_code is not None for observation in step.observations)
+    shells = {call.id for call in step.action.tool_calls if call.name in _SHELLS}
+    return any(seen.exit_code is not None or seen.tool_call_id in shells for seen in step.observations)
