@@ -21,8 +21,13 @@ if [ "${CI:-}" = true ]; then
     (. scripts/docker.sh && docker build --quiet -f deploy/Dockerfile -t synth-bench:0.1.0 .) >"$work/docker.log" 2>&1 &
     preparing=$! first="not alone and not agents and not docker"
 fi
+# What mostly waits does so beside all of the first phase.
+.venv/bin/pytest -q -m waits tests libs services >"$work/waits.log" 2>&1 &
+waiting=$!
 workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(max(2, min(8, os.cpu_count() or 2)))')}
-.venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 -m "$first" tests libs services
+.venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 -m "$first and not waits" tests libs services
+wait "$waiting" || { cat "$work/waits.log"; die "a test that waits failed"; }
+tail -1 "$work/waits.log"
 if [ -n "$preparing" ]; then
     stop_docker() { [ ! -f "$work/dockerd.pid" ] || kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true; }
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }

@@ -1,4 +1,7 @@
-"""The real mini-swe-agent, in an environment of its own, solves a task through the gateway; usage and ledger agree."""
+"""The real mini-swe-agent, in an environment of its own, solves a task through the gateway; usage and ledger agree.
+
+On each wire to the provider that speaks the other one; with FULL=1 also to the one that speaks the same.
+"""
 
 import asyncio
 import json
@@ -39,9 +42,12 @@ def next_turn(wire: str, body: dict) -> Answer:
     return Answer(f"THOUGHT: turn {number}", [("bash", {"command": TURNS[number]})])
 
 
+CROSSED = [("openai", "claude/small"), ("anthropic", "chat/small")]
+STRAIGHT = [("openai", "chat/small"), ("anthropic", "claude/small")]
+
+
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("wire", ["openai", "anthropic"])
-@pytest.mark.parametrize("provider", ["chat/small", "claude/small"])
+@pytest.mark.parametrize(("wire", "provider"), CROSSED + (STRAIGHT if os.environ.get("FULL") == "1" else []))
 async def test_it_solves_a_task(mini, start_gateway, upstream, monkeypatch, tmp_path, wire, provider):
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
     upstream.say = next_turn

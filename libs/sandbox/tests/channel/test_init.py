@@ -93,6 +93,7 @@ async def test_a_thousand_orphans_leave_nobody_who_counts(engine: SandboxEngine)
     assert after.stdout == b"0\n"
 
 
+@pytest.mark.waits
 def test_it_ends_where_the_host_died_before_it_was_heard(tmp_path: Path):
     for name in ("ask", "told"):
         os.mkfifo(tmp_path / name)
@@ -118,6 +119,7 @@ async def test_it_ends_at_once_when_the_host_is_killed(engine: SandboxEngine, ro
     assert await engine.reap() == ["held"]
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("engine", ENGINES if os.environ.get("FULL") else ENGINES[:1], indirect=True)
 async def test_it_ends_soon_when_the_host_is_stopped(engine: SandboxEngine, root: Path):
     """Half a minute; with FULL=1 in each engine."""
