@@ -39,6 +39,7 @@ _COMMANDS = {
     "stats": ("stats:stats", "How models, scaffolds and tasks did, and what an accepted trajectory costs."),
     "cost": ("cost:cost", "What model calls cost, added up."),
     "trajectories": ("trajectories:app", "What was recorded."),
+    "artifacts": ("artifacts:app", "The artifact store: is everything there, and unaltered?"),
     "scaffolds": ("scaffolds:app", "Agents from elsewhere: install what they need."),
     "sandboxes": ("sandboxes:app", "Sandboxes of this machine: list, look into, clean up."),
     "images": ("images:app", "Images that Docker built for tasks: list, clean up."),
