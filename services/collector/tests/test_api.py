@@ -1,40 +1,17 @@
 """The catalogue's HTTP API, on a real Postgres and a real store."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator
-from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from synthbench.collector.api import build_api
 from synthbench.contracts.formats.foreign import Source, read
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.artifacts import FilesStore
-from synthbench.storage.database import Database
-from synthbench.storage.migrations import migrate_all
 from synthbench.storage.trajectories import encode
-
-
-@pytest.fixture
-async def api(dsn: SecretStr, tmp_path: Path) -> AsyncGenerator[httpx.AsyncClient]:
-    await asyncio.to_thread(migrate_all, dsn)
-    database = Database(dsn, "catalogue")
-    await database.open()
-    app = build_api(database, FilesStore(tmp_path))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
-        yield client
-    await database.close()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FilesStore:
-    return FilesStore(tmp_path)
 
 
 def conversation(number: int) -> Trajectory:

@@ -1,9 +1,8 @@
 """The filter language: read, told what is wrong, and the same in Postgres as in plain Python."""
 
-import asyncio
 import operator
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, cast
@@ -11,13 +10,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from psycopg.types.json import Jsonb
-from pydantic import SecretStr
 
 from bench.catalogue_rows import FACETS, statements
 from synthbench.collector.adapters.listing import COLUMNS, Place, conditions, listing
 from synthbench.collector.domain.filtering import FIELDS, Filter, FilterError, Range, Term, parse
 from synthbench.storage.database import Database
-from synthbench.storage.migrations import migrate_all
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -65,15 +62,6 @@ def test_what_is_wrong_is_said_with_its_place(text: str, words: str):
     with pytest.raises(FilterError, match=words) as told:
         parse(text)
     assert "\n" not in str(told.value)
-
-
-@pytest.fixture
-async def database(dsn: SecretStr) -> AsyncGenerator[Database]:
-    await asyncio.to_thread(migrate_all, dsn)
-    made = Database(dsn, "catalogue")
-    await made.open()
-    yield made
-    await made.close()
 
 
 def row(chance: random.Random, number: int) -> dict[str, Any]:

@@ -1,12 +1,9 @@
 """Trajectories of others in a real catalogue: once each, never counted, and only what is what it says."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from synthbench.collector.imports import Imports, NotImportable
 from synthbench.contracts.formats.foreign import Source, read
@@ -17,22 +14,7 @@ from synthbench.contracts.verification import VerificationResult
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
-from synthbench.storage.migrations import migrate_all
 from synthbench.storage.trajectories import encode
-
-
-@pytest.fixture
-async def database(dsn: SecretStr) -> AsyncGenerator[Database]:
-    await asyncio.to_thread(migrate_all, dsn)
-    made = Database(dsn, "catalogue")
-    await made.open()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> FilesStore:
-    return FilesStore(tmp_path)
 
 
 @pytest.fixture

@@ -1,47 +1,29 @@
 """Statistics of the catalogue, against sums that are made another way."""
 
-import asyncio
 import csv
 import io
 from collections import defaultdict
-from collections.abc import AsyncGenerator
 from math import comb
-from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from bench.catalogue_rows import statements
 from synthbench.cli.commands.stats import _csv
-from synthbench.collector.api import build_api
 from synthbench.contracts.statistics import wilson
-from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
-from synthbench.storage.migrations import migrate_all
 
 ROWS = 400
 
 
-@pytest.fixture
-async def database(dsn: SecretStr) -> AsyncGenerator[Database]:
-    await asyncio.to_thread(migrate_all, dsn)
-    made = Database(dsn, "catalogue")
-    await made.open()
-    async with made.connection() as connection:
+@pytest.fixture(autouse=True)
+async def filled(database: Database) -> None:
+    """Has four hundred trajectories of forty tasks."""
+    async with database.connection() as connection:
         for statement in statements(ROWS):
             await connection.execute(cast("Any", statement.replace("'t' || n % 1000", "'t' || n % 40")))
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def api(database: Database, tmp_path: Path) -> AsyncGenerator[httpx.AsyncClient]:
-    app = build_api(database, FilesStore(tmp_path))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
-        yield client
 
 
 async def rows_of(database: Database) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What the collector keeps of steps, on a real Postgres: each once, whatever comes how often in which order."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -18,18 +18,8 @@ from synthbench.contracts.ids import uuid7
 from synthbench.contracts.registry import Service, durable
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, State, Step
 from synthbench.storage.database import Database
-from synthbench.storage.migrations import migrate_all
 
 STEPS = durable(Service.COLLECTOR, "step.recorded")
-
-
-@pytest.fixture
-async def database(dsn: SecretStr) -> AsyncGenerator[Database]:
-    await asyncio.to_thread(migrate_all, dsn)
-    made = Database(dsn, "catalogue")
-    await made.open()
-    yield made
-    await made.close()
 
 
 @pytest.fixture
