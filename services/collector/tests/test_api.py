@@ -98,7 +98,7 @@ async def test_a_range_of_its_steps(api: httpx.AsyncClient, listed: list[Traject
 )
 async def test_what_is_wrong_is_said(api: httpx.AsyncClient, params: dict[str, str], words: str):
     answer = await api.get("/v1/trajectories", params=params)
-    assert answer.status_code == 422
+    assert answer.status_code == (422 if "limit" in params else 400)
     assert words in answer.text
 
 
@@ -113,7 +113,7 @@ async def test_what_is_not_there(api: httpx.AsyncClient, store: FilesStore, list
     missing = ArtifactRef(uri="artifact://sha256/" + "0" * 64, digest="sha256:" + "0" * 64, size=3)
     assert (await api.post("/v1/imports", json=missing.to_dict())).status_code == 410
     strange = {**missing.to_dict(), "uri": "/etc/passwd"}
-    assert (await api.post("/v1/imports", json=strange)).status_code == 422
+    assert (await api.post("/v1/imports", json=strange)).status_code == 400
     own = await store.put(encode(listed[0].model_copy(update={"imported": None})))
     refused = await api.post("/v1/imports", json=own.to_dict())
-    assert (refused.status_code, refused.json()["detail"]) == (422, "it is no imported trajectory")
+    assert (refused.status_code, refused.json()["detail"]) == (400, "it is no imported trajectory")

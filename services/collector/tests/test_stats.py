@@ -105,7 +105,7 @@ async def test_what_there_is_not_is_said(api: httpx.AsyncClient):
         ({"filter": "a:b"}, "there is no field 'a'"),
     ):
         answer = await api.get("/v1/stats", params=params)
-        assert answer.status_code == 422
+        assert answer.status_code == (422 if "k" in params else 400)
         assert words in answer.text
 
 

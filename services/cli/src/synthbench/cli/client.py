@@ -20,6 +20,7 @@ from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import CancelRequested, TaskSubmitted
 from synthbench.contracts.ids import uuid7
+from synthbench.contracts.loose import parse_object
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.trajectory import Trajectory
@@ -200,7 +201,9 @@ class StackClient:
         if response.status_code == _NOT_FOUND:
             return None
         if response.is_error:
-            raise CliError(f"the {service} refused {path}: {response.status_code} {response.text[:200]}")
+            told = parse_object(response.text).get("detail")
+            why = told if isinstance(told, str) else f"{response.status_code} {response.text[:200]}"
+            raise CliError(f"the {service} refused {path}: {why}")
         return response.json()
 
     async def trajectory(self, trajectory_id: UUID | str) -> tuple[dict[str, Any], Trajectory]:

@@ -16,6 +16,7 @@ from synthbench.collector.domain.filtering import Filter, FilterError, parse
 from synthbench.collector.domain.statistics import GROUPS, summarised
 from synthbench.collector.handlers import SQL
 from synthbench.collector.imports import Imports, NotImportable
+from synthbench.contracts.problem import documented
 from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
@@ -23,6 +24,7 @@ from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound, Artifac
 from synthbench.storage.trajectories import StoredTrajectory, read_trajectory
 
 _PAGE = 500
+_STORED = documented(404, 410, 500, 503)
 Row = dict[str, Any]
 _K = Annotated[int, Field(ge=1, le=1000)]
 _Campaign = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
@@ -78,7 +80,7 @@ def build_api(database: Database, store: ArtifactStore) -> FastAPI:
 def _lists(catalogue: Catalogue) -> APIRouter:
     router = APIRouter(tags=["trajectories"])
 
-    @router.get("/trajectories")
+    @router.get("/trajectories", responses=documented(400))
     async def list_trajectories(
         wanted: Annotated[Filter, Depends(_filter)],
         columns: Annotated[list[str], Depends(_columns)],
@@ -93,7 +95,11 @@ def _lists(catalogue: Catalogue) -> APIRouter:
             "next_cursor": str(Place(last["stored_at"], last["trajectory_id"])) if last else None,
         }
 
-    @router.get("/trajectories.ndjson")
+    @router.get(
+        "/trajectories.ndjson",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"application/x-ndjson": {}}}, **documented(400)},
+    )
     async def all_trajectories(
         wanted: Annotated[Filter, Depends(_filter)], columns: Annotated[list[str], Depends(_columns)]
     ) -> StreamingResponse:
@@ -115,7 +121,7 @@ def _lists(catalogue: Catalogue) -> APIRouter:
 def _single(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
     router = APIRouter(tags=["trajectories"])
 
-    @router.get("/trajectories/{trajectory_id}")
+    @router.get("/trajectories/{trajectory_id}", responses={304: {"description": "as it was"}, **documented(404)})
     async def get_trajectory(trajectory_id: UUID, if_none_match: Annotated[str | None, Header()] = None) -> Response:
         """One trajectory's facets, scores and curation; 304 where the asker has them already."""
         content = orjson.dumps(await catalogue.find(trajectory_id))
@@ -124,7 +130,7 @@ def _single(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
             return Response(status_code=304, headers={"etag": etag})
         return Response(content, media_type="application/json", headers={"etag": etag})
 
-    @router.get("/trajectories/{trajectory_id}/content")
+    @router.get("/trajectories/{trajectory_id}/content", responses=_STORED)
     async def get_content(trajectory_id: UUID) -> Response:
         """The canonical trajectory itself, as one JSON document."""
         entry = await catalogue.find(trajectory_id)
@@ -132,7 +138,7 @@ def _single(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
             content = (await read_trajectory(store, entry["artifact"]["uri"])).to_json()
         return Response(content, media_type="application/json", headers={"etag": f'"{entry["artifact"]["digest"]}"'})
 
-    @router.get("/trajectories/{trajectory_id}/steps")
+    @router.get("/trajectories/{trajectory_id}/steps", responses=_STORED)
     async def get_stored_steps(
         trajectory_id: UUID,
         start: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
@@ -178,7 +184,7 @@ def _attempts(catalogue: Catalogue) -> APIRouter:
 def _stats(catalogue: Catalogue) -> APIRouter:
     router = APIRouter(tags=["statistics"])
 
-    @router.get("/stats")
+    @router.get("/stats", responses=documented(400))
     async def results(
         wanted: Annotated[Filter, Depends(_filter)],
         by: Annotated[str, Query(description="By commas.", max_length=200)] = "model",
@@ -188,7 +194,7 @@ def _stats(catalogue: Catalogue) -> APIRouter:
         names = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
         unknown = [name for name in names if name not in GROUPS]
         if unknown or not names:
-            raise HTTPException(422, f"by: there is no {(unknown or [''])[0][:60]!r}; there are {', '.join(GROUPS)}")
+            raise HTTPException(400, f"by: there is no {(unknown or [''])[0][:60]!r}; there are {', '.join(GROUPS)}")
         return {"groups": summarised(await catalogue.sums(wanted, names), names, k or [1])}
 
     @router.get("/stats/funnel")
@@ -208,14 +214,14 @@ def _stats(catalogue: Catalogue) -> APIRouter:
 def _imports(database: Database, store: ArtifactStore) -> APIRouter:
     router, imports = APIRouter(tags=["trajectories"]), Imports(database, store)
 
-    @router.post("/imports")
+    @router.post("/imports", responses=documented(400, 410, 500, 503))
     async def take_import(artifact: ArtifactRef) -> dict[str, str]:
         """Take in a trajectory that others made; it lies in the artifact store already."""
         with _readable(artifact.uri):
             try:
                 made, state = await imports.take(artifact)
             except (NotImportable, ValueError) as error:
-                raise HTTPException(422, str(error)) from error
+                raise HTTPException(400, str(error)) from error
         return {"trajectory_id": str(made.trajectory_id), "state": state}
 
     _ = take_import
@@ -245,7 +251,7 @@ def _filter(
     try:
         return parse(text)
     except FilterError as error:
-        raise HTTPException(422, f"filter: {error}") from error
+        raise HTTPException(400, f"filter: {error}") from error
 
 
 def _columns(
@@ -254,7 +260,7 @@ def _columns(
     names = [name.strip() for name in fields.split(",") if name.strip()]
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
-        raise HTTPException(422, f"fields: there is no {unknown[0][:60]!r}; there are {', '.join(COLUMNS)}")
+        raise HTTPException(400, f"fields: there is no {unknown[0][:60]!r}; there are {', '.join(COLUMNS)}")
     return names or list(COLUMNS)
 
 
@@ -262,4 +268,4 @@ def _place(cursor: str | None) -> Place | None:
     try:
         return None if cursor is None else Place.read(cursor)
     except ValueError as error:
-        raise HTTPException(422, "cursor: take it from next_cursor as it is") from error
+        raise HTTPException(400, "cursor: take it from next_cursor as it is") from error

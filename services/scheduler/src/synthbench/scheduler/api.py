@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import FastAPI, HTTPException, Query
 
+from synthbench.contracts.problem import documented
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.campaigns import Campaigns
 
@@ -24,7 +25,7 @@ def build_api(store: SchedulerStore, campaigns: Campaigns) -> FastAPI:
         rows = await store.rows("list_submissions", state=state, campaign=campaign, movable=movable, limit=limit)
         return {"submissions": rows}
 
-    @app.get("/v1/submissions/{submission_id}", tags=["submissions"])
+    @app.get("/v1/submissions/{submission_id}", tags=["submissions"], responses=documented(404))
     async def get_submission(submission_id: UUID) -> dict[str, Any]:
         """One submission with its rollouts and their attempts."""
         found = await store.rows("find_submission", submission_id=submission_id)
@@ -42,7 +43,7 @@ def build_api(store: SchedulerStore, campaigns: Campaigns) -> FastAPI:
         """Tasks that are set aside because they only ever failed by our own doing."""
         return {"tasks": await store.rows("quarantined", digest=None)}
 
-    @app.delete("/v1/quarantine/{digest}", tags=["tasks"])
+    @app.delete("/v1/quarantine/{digest}", tags=["tasks"], responses=documented(404))
     async def release_task(digest: str) -> dict[str, Any]:
         """Let a task be submitted again; its earlier failures do not count any more."""
         if not await store.rows("release_quarantine", digest=digest):
@@ -60,7 +61,7 @@ def _add_campaigns(app: FastAPI, campaigns: Campaigns) -> None:
         """Campaigns with their caps, and why they pause; `*` is all that cost money."""
         return {"campaigns": await campaigns.listed()}
 
-    @app.post("/v1/campaigns/{campaign}/resume", tags=["campaigns"])
+    @app.post("/v1/campaigns/{campaign}/resume", tags=["campaigns"], responses=documented(404))
     async def resume_campaign(
         campaign: str, max_cost_microusd: Annotated[int | None, Query(ge=0)] = None
     ) -> dict[str, Any]:

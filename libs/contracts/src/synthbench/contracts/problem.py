@@ -1,0 +1,17 @@
+"""What an HTTP API answers where it could not do what it was asked."""
+
+from typing import Any
+
+from synthbench.contracts.model import Record
+
+
+class Problem(Record):
+    """The body of such an answer."""
+
+    detail: str
+    """One line."""
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These statuses, for a route's OpenAPI."""
+    return {status: {"model": Problem} for status in statuses}
