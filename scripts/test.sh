@@ -11,7 +11,7 @@ fi
 say() { printf 'test: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 work=$(mktemp -d)
-stop_docker() { :; }
+stop_docker() { [ ! -f "$work/dockerd.pid" ] || kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true; }
 trap 'stop_docker; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 preparing="" first="not alone and not agents"
@@ -29,7 +29,6 @@ workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(max(2
 wait "$waiting" || { cat "$work/waits.log"; die "a test that waits failed"; }
 tail -1 "$work/waits.log"
 if [ -n "$preparing" ]; then
-    stop_docker() { [ ! -f "$work/dockerd.pid" ] || kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true; }
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
     .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone and not agents"
 fi

@@ -255,7 +255,7 @@ BOMBS = [
         for part in range(40):
             for number in range(1000):
                 open(f"empty-{part}-{number}", "w").close()
-            time.sleep(0.05)
+            time.sleep(0.1)
         won()
     """, "disk_mb"),
     Attack("descriptors", """
