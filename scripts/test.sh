@@ -33,12 +33,10 @@ if [ -n "$preparing" ]; then
     .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone and not agents"
 fi
 
-# They look at the machine, and do not mind each other: what has a living owner is nobody's remains. Benches measure nothing here.
-kills=tests/e2e/test_kills.py benches=tests/e2e/test_bench.py failed=""
-.venv/bin/pytest -q --durations 5 -m alone "$kills" >"$work/kills.log" 2>&1 & killing=$!
-.venv/bin/pytest -q --durations 5 -m alone "$benches" >"$work/benches.log" 2>&1 & measuring=$!
-.venv/bin/pytest -q --durations 5 -m alone --ignore "$kills" --ignore "$benches" || failed=1
-wait "$killing" || failed=1
-wait "$measuring" || failed=1
-cat "$work/kills.log" "$work/benches.log"
+# Both look at the machine, and neither minds the other: what has a living owner is nobody's remains.
+.venv/bin/pytest -q --durations 5 -m alone tests/e2e/test_kills.py >"$work/kills.log" 2>&1 &
+kills=$! failed=""
+.venv/bin/pytest -q --durations 12 -m alone --ignore tests/e2e/test_kills.py || failed=1
+wait "$kills" || failed=1
+cat "$work/kills.log"
 [ -z "$failed" ] || die "a test that wants the machine for itself failed"

@@ -50,6 +50,7 @@ async def drained(place: Servers, count: int, replicas: int) -> float:
     began = await place.until(COUNT, before + 1, 60)
     head = place.count(COUNT) - before
     ended = await place.until(COUNT, before + count, 600)
+    await place.until_empty()
     await place.stop_collectors()
     return (count - head) / (ended - began)
 
@@ -87,6 +88,7 @@ async def delays(place: Servers) -> list[float]:
     ready.set()
     await asyncio.wait_for(watching, 60)
     await client.close()
+    await place.until_empty()
     await place.stop_collectors()
     return found
 

@@ -105,6 +105,15 @@ class Servers:
                 assert time.monotonic() < deadline, f"{row} of {wanted}: {query}\n{self.last_words()}"
                 await asyncio.sleep(0.02)
 
+    async def until_empty(self, seconds: float = 60) -> None:
+        """Wait until every step in the stream is acknowledged, and so gone."""
+        client = await nats.connect(self.nats.url)
+        deadline = time.monotonic() + seconds
+        while (await client.jetstream().stream_info("STEPS")).state.messages:
+            assert time.monotonic() < deadline, self.last_words()
+            await asyncio.sleep(0.05)
+        await client.close()
+
     def last_words(self) -> str:
         return "\n".join(path.read_text()[-1000:] for path in sorted(self.folder.glob("collector-*.log")))
 
