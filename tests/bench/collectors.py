@@ -149,10 +149,15 @@ async def publish(client: Client, recorded: Sequence[StepRecorded]) -> None:
 
 
 async def fill(bus: EmbeddedNats, attempts: int, steps: int) -> int:
-    """Publish attempts of so many steps, and return how many steps are in the stream."""
+    """Publish attempts of so many steps, and return how many are in the stream once it has taken them all."""
     client = await nats.connect(bus.url)
+    js = client.jetstream()
+    wanted = (await js.stream_info("STEPS")).state.last_seq + attempts * steps
     for _ in range(attempts):
         await publish(client, list(steps_of(uuid7(), steps)))
-    found = await client.jetstream().stream_info("STEPS")
+    deadline = time.monotonic() + 60
+    while (state := (await js.stream_info("STEPS")).state).last_seq < wanted:
+        assert time.monotonic() < deadline, state
+        await asyncio.sleep(0.02)
     await client.close()
-    return found.state.messages
+    return state.messages

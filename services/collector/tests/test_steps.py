@@ -1,22 +1,29 @@
 """What the collector keeps of steps, on a real Postgres: each once, whatever comes how often in which order."""
 
 import asyncio
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
+import structlog
+from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from bench.collectors import steps_of
 from synthbench.chassis.delivery import Delivery
 from synthbench.collector.domain.soundness import sound, sound_json
-from synthbench.collector.handlers import Closing, Handlers
+from synthbench.collector.finaliser import Finaliser
+from synthbench.collector.handlers import SQL, Closing, Handlers
+from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.cloudevents import Envelope
-from synthbench.contracts.events import StepRecorded
+from synthbench.contracts.events import AttemptClosed, StepRecorded
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.registry import Service, durable
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, State, Step
+from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 
 STEPS = durable(Service.COLLECTOR, "step.recorded")
@@ -92,11 +99,7 @@ async def test_after_its_attempt_was_stored_a_new_step_is_kept_aside(handlers: H
     bodies = list(steps_of(rollout, 3))
     await handlers.on_steps(delivered(bodies[:2]))
     async with database.connection() as connection:
-        await connection.execute(
-            "insert into attempts (rollout_id, attempt, submission_id, campaign, state) "
-            "values (%s, 1, %s, 'c', 'stored')",
-            [rollout, bodies[0].submission_id],
-        )
+        await connection.execute("update attempts set state = 'stored' where rollout_id = %s", [rollout])
     again = [*bodies, forged(bodies[0], "another", sealed=True)]
     await handlers.on_steps(delivered(again))
     assert len(await kept(database)) == 2
@@ -112,6 +115,48 @@ async def test_a_step_of_an_attempt_that_nobody_announced_waits_for_it(handlers:
     await handlers.on_steps(delivered([body]))
     assert await kept(database) == [(body.rollout_id, 7, 0)]
     assert await aside(database) == []
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_step_that_is_being_written_is_waited_for(
+    announced: bool, handlers: Handlers, database: Database, store: FilesStore
+):
+    (body,) = steps_of(uuid7(), 1)
+    if announced:
+        await close(database, body)
+    settings = CollectorSettings(journal_after_seconds=0)
+    finaliser = Finaliser(settings, database, store, cast("Any", None), Closing(), structlog.get_logger())
+    async with database.connection() as others:
+        await others.execute("lock table steps in share row exclusive mode")  # nobody writes, anybody may read
+        writing = asyncio.create_task(handlers.on_steps(delivered([body])))
+        await until_waiting(database)
+        closing = None if announced else asyncio.create_task(close(database, body))
+        await until_waiting(database, 1 if announced else 2)
+        assert await finaliser.sweep() == 0
+    await writing
+    if closing:
+        await closing
+    assert await finaliser.sweep() == 1
+    assert await rows(database, "select steps from trajectories") == [{"steps": 1}]
+    assert await aside(database) == []
+
+
+async def close(database: Database, body: StepRecorded) -> None:
+    """Close the attempt of a step as lost: without a report."""
+    golden = json.loads((Path(__file__).parents[3] / "proto" / "golden" / "attempt.closed.full.json").read_text())
+    closed = AttemptClosed.model_validate({**golden, "report": None, "counted": False, "outcome": "infra_error"})
+    scope = {"rollout_id": body.rollout_id, "attempt": body.attempt, "submission_id": body.submission_id}
+    closed = closed.model_copy(update=scope)
+    more = {"campaign": closed.campaign, "body": closed.model_dump_json(), "trace": Jsonb({}), "last": True}
+    async with database.connection() as connection:
+        await connection.execute(SQL["upsert_closed"], {**scope, **more})
+
+
+async def until_waiting(database: Database, count: int = 1) -> None:
+    query = "select count(*) as n from pg_locks where not granted"
+    async with asyncio.timeout(10):
+        while (await rows(database, query))[0]["n"] < count:
+            await asyncio.sleep(0.01)
 
 
 async def test_fifty_megabytes_in_one_step(handlers: Handlers, database: Database):

@@ -16,7 +16,7 @@ from synthbench.collector.adapters.rows import trajectory_row
 from synthbench.collector.adapters.verdicts import apply_verdict
 from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, searched, summarise
 from synthbench.collector.domain.soundness import sound
-from synthbench.collector.handlers import SQL, Closing
+from synthbench.collector.handlers import SQL, AttemptKey, Closing
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.events import (
     AttemptClosed,
@@ -39,7 +39,6 @@ _TIDY_SECONDS = 15.0
 _LATE_SECONDS = 20.0
 _AT_ONCE = 32
 """Steps of an attempt in memory."""
-Key = tuple[UUID, int]
 
 
 class Finaliser:
@@ -81,7 +80,7 @@ class Finaliser:
 
     async def sweep(self) -> int:
         """Go through all closing attempts once; return how many were stored."""
-        stored, waiting = 0, list[Key]()
+        stored, waiting = 0, list[AttemptKey]()
         while True:
             outcome = await self._next(waiting)
             if outcome is None:
@@ -94,7 +93,7 @@ class Finaliser:
 
         They are kept aside, and then their journal goes, too; not while another attempt may resume from it.
         """
-        late: dict[Key, list[str]] = {}
+        late: dict[AttemptKey, list[str]] = {}
         async for key in self._store.list("journal/"):
             rollout_id, attempt = key.split("/")[1:3]
             late.setdefault((UUID(rollout_id), int(attempt)), []).append(key)
@@ -128,7 +127,7 @@ class Finaliser:
         await connection.execute(SQL["set_aside"], {**row, "reason": "journalled after the attempt was stored"})
         return True
 
-    async def _next(self, waiting: list[Key]) -> bool | None:
+    async def _next(self, waiting: list[AttemptKey]) -> bool | None:
         """Take one closing attempt that is not known to wait; True if stored, None if there is none."""
         async with self._database.connection() as connection:
             skipped = {"skip_rollouts": [key[0] for key in waiting], "skip_attempts": [key[1] for key in waiting]}

@@ -1,7 +1,7 @@
 """What the collector keeps of each event. Idempotent by natural key, each in its own transaction."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -28,6 +28,7 @@ from synthbench.storage.database import Connection, Database
 from synthbench.storage.queries import Queries
 
 SQL = Queries.load("synthbench.collector.adapters")
+AttemptKey = tuple[UUID, int]
 StepKey = tuple[UUID, int, int]
 
 
@@ -36,7 +37,7 @@ class Closing:
     """What the finaliser waits for: `wake` is set when an attempt may have become complete."""
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    waiting: set[tuple[UUID, int]] = field(default_factory=set[tuple[UUID, int]])
+    waiting: set[AttemptKey] = field(default_factory=set[AttemptKey])
     """Attempts that are closed, but miss steps."""
 
 
@@ -102,12 +103,25 @@ class Handlers:
         rows = await (await connection.execute(SQL["digests_of_steps"], wanted)).fetchall()
         return {(row["rollout_id"], row["attempt"], row["index"]): row["digest"] for row in rows}
 
-    async def _stored(self, connection: Connection, keys: Collection[StepKey]) -> set[tuple[UUID, int]]:
-        """Attempts of these steps whose trajectory is stored already: an outlived executor still sends."""
-        attempts = sorted({key[:2] for key in keys})
-        wanted = {"rollouts": [one[0] for one in attempts], "attempts": [one[1] for one in attempts]}
-        rows = await (await connection.execute(SQL["stored_of"], wanted)).fetchall()
-        return {(row["rollout_id"], row["attempt"]) for row in rows}
+    async def _stored(self, connection: Connection, fresh: Mapping[StepKey, "_Sent"]) -> set[AttemptKey]:
+        """Attempts of these steps whose trajectory is stored already: an outlived executor still sends.
+
+        The others stay locked until the transaction ends: the finaliser does not put one together meanwhile.
+        """
+        missing = {key[:2]: sent for key, sent in sorted(fresh.items(), reverse=True)}
+        stored = set[AttemptKey]()
+        while missing:
+            wanted = {"rollouts": [one[0] for one in missing], "attempts": [one[1] for one in missing]}
+            for row in await (await connection.execute(SQL["lock_attempts"], wanted)).fetchall():
+                key = (row["rollout_id"], row["attempt"])
+                del missing[key]
+                if row["state"] == "stored":
+                    stored.add(key)
+            for (rollout_id, attempt), sent in reversed(missing.items()):
+                scope = {"rollout_id": rollout_id, "attempt": attempt}
+                announced = {"submission_id": sent.body.submission_id, "campaign": sent.body.campaign}
+                await connection.execute(SQL["insert_attempt"], {**scope, **announced})
+        return stored
 
     async def on_calls(self, deliveries: Sequence[Delivery]) -> None:
         """Write a batch of model calls."""

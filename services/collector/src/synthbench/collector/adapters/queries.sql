@@ -126,12 +126,19 @@ order by index limit %(limit)s;
 -- name: calls_of
 select * from llm_calls where rollout_id = %(rollout_id)s and attempt = %(attempt)s order by started_at;
 
--- name: stored_of
-select a.rollout_id, a.attempt from attempts a
+-- name: lock_attempts
+-- While these rows are shared, no attempt of them is finalised.
+select a.rollout_id, a.attempt, a.state from attempts a
 join (select distinct * from unnest(%(rollouts)s::uuid[], %(attempts)s::int[]) as w (rollout_id, attempt)) wanted
   using (rollout_id, attempt)
-where a.state = 'stored'
+order by a.rollout_id, a.attempt
 for share of a;
+
+-- name: insert_attempt
+-- Of one that nobody announced so far.
+insert into attempts (rollout_id, attempt, submission_id, campaign)
+values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s)
+on conflict do nothing;
 
 -- name: stored_long_ago
 -- Of these attempts those whose journal is for nobody any more: the last of the rollout is stored, too, or nobody came.
