@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
+import structlog
 
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.collector.api import build_api
+from synthbench.collector.archive import Archive
+from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.formats.foreign import Source, read
 from synthbench.contracts.ids import sha256_digest
 from synthbench.storage.artifacts import FilesStore
@@ -41,9 +44,8 @@ async def catalogue(dsn_owner: EmbeddedPostgres, store: FilesStore, rows: int) -
         await connection.set_autocommit(True)
         await connection.execute("vacuum analyze")
         await connection.set_autocommit(False)
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(build_api(database, store)), base_url="http://api", timeout=60
-    ) as client:
+    app = build_api(CollectorSettings(), database, store, Archive(database, store, 0, structlog.get_logger()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", timeout=60) as client:
         yield client
     await database.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -26,8 +27,9 @@ COUNT = "select count(*) from steps"
 
 def raw_copy(place: Servers, count: int) -> float:
     """Rows a second of COPY, with the rows made before."""
+    now = datetime.now(UTC)
     rows = [
-        (body.rollout_id, body.attempt, body.step.index, body.submission_id, body.step.digest,
+        (now, body.rollout_id, body.attempt, body.step.index, body.submission_id, body.step.digest,
          body.step.model_dump_json())
         for _ in range(count // PER_ATTEMPT)
         for body in steps_of(uuid7(), PER_ATTEMPT)
@@ -35,7 +37,7 @@ def raw_copy(place: Servers, count: int) -> float:
     with place.connect() as connection:
         began = time.monotonic()
         with connection.cursor().copy(
-            "copy steps (rollout_id, attempt, index, submission_id, digest, body) from stdin"
+            "copy steps (attempt_at, rollout_id, attempt, index, submission_id, digest, body) from stdin"
         ) as copy:
             for row in rows:
                 copy.write_row(row)

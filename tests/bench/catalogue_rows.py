@@ -25,8 +25,8 @@ select trajectory_id, stored_at, to_tsvector(
 from trajectories
 """
 _STEPS = """
-insert into steps (rollout_id, attempt, index, submission_id, digest, body)
-select rollout_id, attempt, n, submission_id, 'sha256:0', '{"index": ' || n || '}'
+insert into steps (attempt_at, rollout_id, attempt, index, submission_id, digest, body)
+select stored_at, rollout_id, attempt, n, submission_id, 'sha256:0', '{"index": ' || n || '}'
 from trajectories, generate_series(0, 4) n
 """
 
@@ -35,4 +35,4 @@ def statements(rows: int, *, steps: bool = False) -> list[str]:
     """What makes so many trajectories over sixty days, with their words; with five steps each, if wanted."""
     tables = ["trajectories", "trajectory_words", *(["steps"] if steps else [])]
     made = [_GENERATE.format(rows=rows), _WORDS, *([_STEPS] if steps else [])]
-    return [*made, *(f"analyze {table}" for table in tables)]
+    return ["set synthbench.rebuilding = on", *made, *(f"analyze {table}" for table in tables)]

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 from pydantic import SecretStr
 
 from synthbench.collector.api import build_api
+from synthbench.collector.archive import Archive
+from synthbench.collector.settings import CollectorSettings
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 from synthbench.storage.migrations import migrate_all
@@ -32,6 +35,7 @@ def store(tmp_path: Path) -> FilesStore:
 @pytest.fixture
 async def api(database: Database, store: FilesStore) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the HTTP API."""
-    transport = httpx.ASGITransport(build_api(database, store))
+    archive = Archive(database, store, 0, structlog.get_logger())
+    transport = httpx.ASGITransport(build_api(CollectorSettings(), database, store, archive))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client

@@ -1,18 +1,17 @@
 """The HTTP side of a process: `/livez`, `/readyz`, `/metrics`, and what the service mounts beside them."""
 
 import asyncio
-import hmac
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from synthbench.chassis.access import Access
 from synthbench.chassis.errors import one_line
 from synthbench.chassis.listener import Listener
 
@@ -48,14 +47,14 @@ class Health:
     """Readiness checks and the one HTTP server of a process.
 
     Args:
-        api_token: what mounted apps ask for as bearer token, if it is set.
+        access: guards mounted apps, if it is given.
         stale_seconds: a consumer whose fetches get no answer for so long makes the process unready.
     """
 
-    def __init__(self, api_token: SecretStr | None = None, *, stale_seconds: float = _STALE_SECONDS) -> None:
+    def __init__(self, access: Access | None = None, *, stale_seconds: float = _STALE_SECONDS) -> None:
         self.ready = False
         self.port = 0
-        self._token = api_token
+        self.access = access
         self._stale_seconds = stale_seconds
         self._checks: dict[str, Check] = {}
         self._fetches: dict[str, FetchAge] = {}
@@ -78,9 +77,9 @@ class Health:
         return self._fetches.setdefault(consumer, FetchAge())
 
     def mount(self, path: str, app: ASGIApp, *, guarded: bool = True) -> None:
-        """Serve `app` below `path`. `guarded` apps ask for the API token where one is set."""
+        """Serve `app` below `path`. `guarded` apps ask for an API token where there is any."""
         routes = self._app.router.routes
-        app = Guard(app, self._token) if guarded and self._token else app
+        app = self.access.guard(app) if guarded and self.access else app
         routes.append(Mount(path.rstrip("/"), app=app))
         routes.sort(key=lambda route: -len(route.path) if isinstance(route, Mount) else -1000)
         mounts = [route for route in routes if isinstance(route, Mount)]
@@ -88,7 +87,7 @@ class Health:
 
     def mount_lazily(self, path: str, make: Callable[[], ASGIApp]) -> None:
         """Serve an app that is made at its first request: importing a web framework costs more than a start."""
-        self.mount(path, _Lazy(make))
+        self.mount(path, Lazy(make))
 
     async def problems(self) -> dict[str, str]:
         """Say what is wrong, by check; empty when the process is ready for work."""
@@ -142,7 +141,7 @@ class Health:
         return JSONResponse({"ready": not problems, "problems": problems}, status_code=503 if problems else 200)
 
 
-class _Lazy:
+class Lazy:
     """Makes the app when somebody asks for it."""
 
     def __init__(self, make: Callable[[], ASGIApp]) -> None:
@@ -152,27 +151,6 @@ class _Lazy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._app is None:
             self._app = self._make()
-        await self._app(scope, receive, send)
-
-
-class Guard:
-    """Asks for the API token as bearer token."""
-
-    def __init__(self, app: ASGIApp, token: SecretStr) -> None:
-        self._app = app
-        self._expected = f"Bearer {token.get_secret_value()}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, or refuse it."""
-        given = dict(scope.get("headers", ())).get(b"authorization", b"")
-        if scope["type"] == "http" and not hmac.compare_digest(given, self._expected):
-            refusal = JSONResponse(
-                {"detail": "send the API token: Authorization: Bearer $SYNTHBENCH_API_TOKEN"},
-                status_code=401,
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-            await refusal(scope, receive, send)
-            return
         await self._app(scope, receive, send)
 
 

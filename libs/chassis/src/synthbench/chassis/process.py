@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Protocol
 from pydantic import SecretStr
 from structlog.stdlib import BoundLogger
 
+from synthbench.chassis.access import Access, parse_tokens
 from synthbench.chassis.bus import Bus, instance_name
 from synthbench.chassis.errors import BusUnavailable, ChassisError, SettingsError, one_line
 from synthbench.chassis.health import Health
@@ -116,7 +117,8 @@ async def open_chassis(
         BusUnavailable: NATS does not answer or refuses the user.
         SettingsError: the HTTP port is taken.
     """
-    health = Health(settings.api_token)
+    callers = parse_tokens(settings.api_tokens, settings.api_token)
+    health = Health(Access(callers, a_second=settings.api_requests_a_second, log=log))
     port = await health.serve(settings.http_host, settings.http_port)
     log.info("http listening", host=settings.http_host, port=port)
     try:

@@ -43,7 +43,11 @@ class Settings(BaseSettings):
     attempt_key_secret: SecretStr | None = None
     """Signs the keys of attempts; shared by scheduler and llm-gateway alone."""
     api_token: SecretStr | None = None
-    """If set, every HTTP API asks for it as a bearer token."""
+    """If set, every HTTP API asks for a bearer token; this one is an admin's."""
+    api_tokens: SecretStr | None = None
+    """Further tokens: lines `name:role:sha256`, with a role of viewer, reviewer, operator, admin."""
+    api_requests_a_second: float = Field(default=200.0, gt=0)
+    """Of one caller, in the long run; twice that at once."""
     drain_seconds: float = Field(default=20.0, gt=0)
     """How long running handlers may take to finish after SIGTERM."""
 

@@ -25,3 +25,7 @@ class ArtifactCorrupt(Exception):
 
 class ArtifactConflict(Exception):
     """The key is taken by different content; keys are write-once."""
+
+
+class NotSupported(Exception):
+    """This kind of store cannot do it; the message says what can."""

@@ -1,6 +1,6 @@
 """Which schemas there are, and their migration files: `migrations/0001_name.sql`, … in the package of each service.
 
-A line `-- include: outbox` puts the outbox of `synthbench/storage/outbox.sql` in front of a file.
+A line `-- include: outbox` stands for `synthbench/storage/outbox.sql`, and `-- include: api_calls` for that one.
 """
 
 import re
@@ -13,7 +13,7 @@ from synthbench.storage.errors import MigrationError
 
 ENTRY_POINTS = "synthbench.migrations"
 _FILE = re.compile(r"^(\d{4})_(\w+)\.sql$")
-_INCLUDE = "-- include: outbox"
+_INCLUDED = ("outbox", "api_calls")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ def load(package: str) -> list[Migration]:
     Raises:
         MigrationError: a file is misnamed, or a number is missing or doubled.
     """
-    outbox = resources.files("synthbench.storage").joinpath("outbox.sql").read_text("utf-8")
+    ours = resources.files("synthbench.storage")
+    included = {f"-- include: {name}": ours.joinpath(f"{name}.sql").read_text("utf-8") for name in _INCLUDED}
     found: list[Migration] = []
     for file in resources.files(package).joinpath("migrations").iterdir():
         if not file.name.endswith(".sql"):
@@ -44,7 +45,9 @@ def load(package: str) -> list[Migration]:
         match = _FILE.match(file.name)
         if match is None:
             raise MigrationError(f"{package}/migrations/{file.name}: name it 0001_what_it_does.sql")
-        text = file.read_text("utf-8").replace(_INCLUDE, outbox)
+        text = file.read_text("utf-8")
+        for line, content in included.items():
+            text = text.replace(line, content)
         found.append(Migration(int(match[1]), match[2], text))
     found.sort(key=lambda migration: migration.version)
     if [migration.version for migration in found] != list(range(1, len(found) + 1)):

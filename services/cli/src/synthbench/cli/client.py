@@ -37,6 +37,7 @@ _STARTING_SECONDS = 20.0
 _PAUSE_SECONDS = 0.1
 _NOT_FOUND = 404
 _NOT_READY = 503
+_TOO_MANY = 429
 TERMINAL = ("done", "failed", "cancelled", "rejected")
 """States of a submission in which nothing more will happen."""
 
@@ -192,6 +193,9 @@ class StackClient:
             except httpx.HTTPError as error:
                 reason = str(error) or type(error).__name__
                 raise CliError(f"the {service} does not answer on {base}: {reason}") from error
+            if response is not None and response.status_code == _TOO_MANY:
+                await asyncio.sleep(float(response.headers.get("retry-after", 1)))
+                continue
             if response is not None and response.status_code != _NOT_READY:
                 break
             self._still_there()  # the stack may be starting
@@ -205,6 +209,23 @@ class StackClient:
             why = told if isinstance(told, str) else f"{response.status_code} {response.text[:200]}"
             raise CliError(f"the {service} refused {path}: {why}")
         return response.json()
+
+    async def lines(self, path: str, *, service: str = "collector", method: str = "GET") -> AsyncGenerator[dict[str, Any]]:
+        """Yield the JSON objects of an answer that comes line by line, for as long as it takes.
+
+        Raises:
+            CliError: the service does not answer, or refuses, or breaks off.
+        """
+        url = self._base(service) + path
+        try:
+            async with self._http.stream(method, url, timeout=_SILENCE_SECONDS * 10) as response:
+                if response.is_error:
+                    told = parse_object(await response.aread()).get("detail") or response.status_code
+                    raise CliError(f"the {service} refused {path}: {told}")
+                async for line in response.aiter_lines():
+                    yield parse_object(line)
+        except httpx.HTTPError as error:
+            raise CliError(f"the {service} broke off: {str(error) or type(error).__name__}") from error
 
     async def trajectory(self, trajectory_id: UUID | str) -> tuple[dict[str, Any], Trajectory]:
         """Return the catalogue's entry of a trajectory, and the trajectory itself.

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
@@ -12,10 +12,15 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from synthbench.collector.adapters.listing import COLUMNS, Place, listing, sums
+from synthbench.collector.archive import Archive
 from synthbench.collector.domain.filtering import Filter, FilterError, parse
 from synthbench.collector.domain.statistics import GROUPS, summarised
 from synthbench.collector.handlers import SQL
 from synthbench.collector.imports import Imports, NotImportable
+from synthbench.collector.keeping import Keeping
+from synthbench.collector.operations import keeping_router, rebuild_router
+from synthbench.collector.rebuild import Rebuild
+from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.problem import documented
 from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts import ArtifactStore
@@ -62,16 +67,19 @@ class Catalogue:
         return found[0]
 
 
-def build_api(database: Database, store: ArtifactStore) -> FastAPI:
+def build_api(settings: CollectorSettings, database: Database, store: ArtifactStore, archive: Archive) -> FastAPI:
     """Make the FastAPI app; the chassis guards and serves it."""
     app = FastAPI(title="synth-bench catalogue", version="1", docs_url=None, redoc_url=None)
     catalogue = Catalogue(database)
     for router in (
         _lists(catalogue),
         _single(catalogue, store),
-        _attempts(catalogue),
+        _attempts(catalogue, store),
+        _tasks(catalogue),
         _imports(database, store),
         _stats(catalogue),
+        keeping_router(database, Keeping(settings, database, archive.log)),
+        rebuild_router(archive, Rebuild(database, store, settings.hot_step_days)),
     ):
         app.include_router(router, prefix="/v1")
     return app
@@ -158,26 +166,60 @@ def _single(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
     return router
 
 
-def _attempts(catalogue: Catalogue) -> APIRouter:
+def _attempts(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
     router = APIRouter(tags=["attempts"])
 
-    @router.get("/attempts/{rollout_id}/{attempt}/steps")
+    @router.get("/attempts")
+    async def list_attempts(
+        submission_id: UUID | None = None,
+        rollout_id: UUID | None = None,
+        state: Literal["open", "closing", "stored"] | None = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    ) -> dict[str, Any]:
+        """Attempts as the catalogue has heard of them, newest first."""
+        wanted = {"submission_id": submission_id, "rollout_id": rollout_id, "state": state, "limit": limit}
+        return {"attempts": await catalogue.rows("list_attempts", **wanted)}
+
+    @router.get("/attempts/{rollout_id}/{attempt}/steps", responses=documented(410, 500, 503))
     async def get_steps(
         rollout_id: UUID,
         attempt: _Attempt,
         after: Annotated[int, Query(ge=-1, le=1_000_000)] = -1,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
-        """Steps of an attempt as they are recorded, after an index."""
+        """Steps of an attempt as they are recorded, after an index; old ones come from the stored trajectory."""
         found = await catalogue.rows("steps_after", rollout_id=rollout_id, attempt=attempt, after=after, limit=limit)
-        return Response(f'{{"steps": [{",".join(row["body"] for row in found)}]}}', media_type="application/json")
+        texts = [row["body"].encode() for row in found]
+        if not texts:
+            stored = await catalogue.rows("trajectory_of", rollout_id=rollout_id, attempt=attempt, after=after)
+            if stored:
+                with _readable(stored[0]["trajectory_id"]):
+                    opened = await StoredTrajectory.open(store, ArtifactRef.model_validate(stored[0]["artifact"]))
+                    texts = [step.to_json() for step in await opened.steps(after + 1, after + 1 + limit)]
+        return Response(b'{"steps": [%s]}' % b",".join(texts), media_type="application/json")
 
     @router.get("/attempts/{rollout_id}/{attempt}/calls")
     async def get_calls(rollout_id: UUID, attempt: _Attempt) -> dict[str, Any]:
         """Model calls of an attempt."""
         return {"calls": await catalogue.rows("calls_of", rollout_id=rollout_id, attempt=attempt)}
 
-    _ = (get_steps, get_calls)
+    _ = (list_attempts, get_steps, get_calls)
+    return router
+
+
+def _tasks(catalogue: Catalogue) -> APIRouter:
+    router = APIRouter(tags=["tasks"])
+
+    @router.get("/tasks")
+    async def list_tasks(
+        campaign: _Campaign = None,
+        after: Annotated[str, Query(max_length=500, pattern="^[^\\x00]*$")] = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> dict[str, Any]:
+        """Tasks of which there are trajectories, by name, and how they went; `after` is the last name of a page."""
+        return {"tasks": await catalogue.rows("list_tasks", campaign=campaign, after=after, limit=limit)}
+
+    _ = list_tasks
     return router
 
 

@@ -1,14 +1,19 @@
 """The only wiring of the collector."""
 
+import asyncio
+
 from starlette.types import ASGIApp
 
 from synthbench.chassis.consumer import BatchConsumer, Consumer
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
+from synthbench.collector.archive import Archive
 from synthbench.collector.finaliser import Finaliser
 from synthbench.collector.handlers import Closing, Handlers
+from synthbench.collector.keeping import Keeping
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.registry import Service, durable
+from synthbench.storage.api_calls import ApiCalls
 from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
 
@@ -28,12 +33,16 @@ async def bootstrap(chassis: Chassis) -> None:
     closing = Closing()
     handlers = Handlers(database, outbox, closing)
     finaliser = Finaliser(settings, database, store, outbox, closing, chassis.log)
+    archive = Archive(database, store, settings.archive_seconds, chassis.log)
+    keeping = Keeping(settings, database, chassis.log)
 
     def api() -> ASGIApp:
         from synthbench.collector.api import build_api  # noqa: PLC0415 - FastAPI is imported when somebody asks
 
-        return build_api(database, store)
+        return build_api(settings, database, store, archive)
 
+    if chassis.health.access is not None:
+        chassis.health.access.account = ApiCalls(database)
     await outbox.start()
     me = Service.COLLECTOR
     BatchConsumer(chassis, durable(me, "step.recorded"), handlers.on_steps, batch=settings.collector_batch).start()
@@ -51,3 +60,6 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.health.check("artifacts", store.probe)
     chassis.health.mount_lazily("/", api)
     chassis.task("finaliser", finaliser.run(chassis.stop))
+    chassis.task("archive", archive.run())
+    chassis.flush(lambda seconds: asyncio.wait_for(archive.flush(), seconds))
+    chassis.task("keeping", keeping.run(chassis.stop))

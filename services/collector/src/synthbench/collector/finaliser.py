@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from datetime import datetime
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,7 @@ from synthbench.contracts.events import (
 )
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.journal import journal_prefix
+from synthbench.contracts.naming import artifacts_of
 from synthbench.contracts.steps import Step
 from synthbench.storage.artifacts import ArtifactStore, key_uri
 from synthbench.storage.database import Connection, Database
@@ -136,22 +138,22 @@ class Finaliser:
                 return None
             key = (row["rollout_id"], row["attempt"])
             closed = AttemptClosed.model_validate_json(row["closed"])
-            found = await self._assemble(connection, closed, row["waited"])
+            found = await self._assemble(connection, closed, row["created_at"], row["waited"])
             if found is None:
                 waiting.append(key)
                 return False
             started = AttemptStarted.model_validate_json(row["started"]) if row["started"] else None
             with span("store trajectory", parent=row["trace"] or None):
-                await self._record(connection, closed, started, *found)
+                await self._record(connection, closed, started, row["created_at"], *found)
         failpoint("collector.recorded")
         await self._let_go(*key)
         return True
 
     async def _assemble(
-        self, connection: Connection, closed: AttemptClosed, waited: float
+        self, connection: Connection, closed: AttemptClosed, created_at: datetime, waited: float
     ) -> tuple[Assembly, Mapping[int, Step]] | None:
         """Which steps there are, and those that only the journal has; None if it is too early to look into that."""
-        scope = {"rollout_id": closed.rollout_id, "attempt": closed.attempt}
+        scope = {"attempt_at": created_at, "rollout_id": closed.rollout_id, "attempt": closed.attempt}
         rows = await (await connection.execute(SQL["digests_of"], scope)).fetchall()
         there = {row["index"]: row["digest"] for row in rows}
         expected = closed.report.step_digests if closed.report else None
@@ -178,10 +180,15 @@ class Finaliser:
         return found
 
     async def _steps(
-        self, connection: Connection, closed: AttemptClosed, count: int, journal: Mapping[int, Step]
+        self,
+        connection: Connection,
+        closed: AttemptClosed,
+        created_at: datetime,
+        count: int,
+        journal: Mapping[int, Step],
     ) -> AsyncGenerator[tuple[bytes, Step]]:
         """The first steps in order, each as it is stored and as it reads, a few at a time in memory."""
-        scope = {"rollout_id": closed.rollout_id, "attempt": closed.attempt}
+        scope = {"attempt_at": created_at, "rollout_id": closed.rollout_id, "attempt": closed.attempt}
         for start in range(0, count, _AT_ONCE):
             end = min(start + _AT_ONCE, count)
             rows = await connection.execute(SQL["steps_between"], {**scope, "start": start, "stop": end})
@@ -204,16 +211,18 @@ class Finaliser:
         connection: Connection,
         closed: AttemptClosed,
         started: AttemptStarted | None,
+        created_at: datetime,
         assembly: Assembly,
         journal: Mapping[int, Step],
     ) -> None:
         """Store, read back, and put the row and the event into one transaction."""
-        writer, tally = TrajectoryWriter(), Tally()
-        async for text, step in self._steps(connection, closed, assembly.count, journal):
+        writer, tally, names = TrajectoryWriter(), Tally(), set[str]()
+        async for text, step in self._steps(connection, closed, created_at, assembly.count, journal):
             writer.add(text)
             tally.take(step)
+            names |= {reference.uri for reference in artifacts_of(step)}
             if step.index in journal:  # what the bus did not bring, or will bring too late
-                await connection.execute(SQL["insert_step"], _step_row(closed, step, text))
+                await connection.execute(SQL["insert_step"], _step_row(closed, created_at, step, text))
         trajectory = build(closed, started, assembly, tally, await self._patch(closed))
         artifact = await self._store.put(writer.finish(trajectory), media_type=MEDIA_TYPE)
         failpoint("collector.stored")
@@ -224,9 +233,10 @@ class Finaliser:
         await connection.execute(SQL["attempt_stored"], {"rollout_id": closed.rollout_id, "attempt": closed.attempt})
         if inserted is None:
             return
-        await connection.execute(
-            SQL["insert_words"], {"trajectory_id": trajectory.trajectory_id, "words": searched(trajectory, tally)}
-        )
+        identity = {"trajectory_id": trajectory.trajectory_id}
+        await connection.execute(SQL["insert_words"], {**identity, "words": searched(trajectory, tally)})
+        names |= {artifact.uri, *(reference.uri for reference in artifacts_of(trajectory))}
+        await connection.execute(SQL["insert_names"], {**identity, "uris": sorted(names)})
         await self._apply_early_verdicts(connection, trajectory.trajectory_id)
         if closed.counted:
             done = TrajectoryDone(
@@ -268,8 +278,9 @@ class Finaliser:
                 await self._store.delete(key_uri(key))
 
 
-def _step_row(closed: AttemptClosed, step: Step, text: bytes) -> dict[str, Any]:
+def _step_row(closed: AttemptClosed, created_at: datetime, step: Step, text: bytes) -> dict[str, Any]:
     return {
+        "attempt_at": created_at,
         "rollout_id": closed.rollout_id,
         "attempt": closed.attempt,
         "index": step.index,

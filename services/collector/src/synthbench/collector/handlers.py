@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -66,11 +67,13 @@ class Handlers:
             elif fresh[key].body.step.digest != body.step.digest:
                 others.append(_Sent(key, body, text))
         async with self._database.connection() as connection:
-            over = await self._stored(connection, fresh)
-            late = [sent for key, sent in fresh.items() if key[:2] in over]
-            wanted = [fresh[key] for key in sorted(fresh) if key[:2] not in over]
-            others += late + ([] if await self._insert(connection, wanted) == len(wanted) else wanted)
-            known = await self._known(connection, [sent.key for sent in others])
+            attempts = await self._lock(connection, fresh)
+            late = [sent for key, sent in fresh.items() if attempts[key[:2]].stored]
+            wanted = [fresh[key] for key in sorted(fresh) if not attempts[key[:2]].stored]
+            others += late
+            if await self._insert(connection, wanted, attempts) < len(wanted):
+                others += wanted
+            known = await self._known(connection, [sent.key for sent in others], attempts)
             for sent in others:
                 there = known.get(sent.key)
                 if there is None:
@@ -82,7 +85,9 @@ class Handlers:
         if any(key[:2] in self._closing.waiting for key in fresh):
             self._closing.wake.set()
 
-    async def _insert(self, connection: Connection, sent: Sequence["_Sent"]) -> int:
+    async def _insert(
+        self, connection: Connection, sent: Sequence["_Sent"], attempts: Mapping[AttemptKey, "_Attempt"]
+    ) -> int:
         """Write those that nobody wrote before, in the order of their keys; return how many these were."""
         if not sent:
             return 0
@@ -90,38 +95,43 @@ class Handlers:
         await cursor.execute(SQL["make_incoming"])
         async with cursor.copy(SQL["copy_incoming"]) as copy:
             for one in sent:
-                await copy.write_row((*one.key, one.body.submission_id, one.body.step.digest, one.text.decode()))
+                at = attempts[one.key[:2]].created_at
+                await copy.write_row((at, *one.key, one.body.submission_id, one.body.step.digest, one.text.decode()))
         failpoint("collector.steps")
         await cursor.execute(SQL["take_incoming"])
         return cursor.rowcount
 
-    async def _known(self, connection: Connection, keys: Sequence[StepKey]) -> dict[StepKey, str]:
+    async def _known(
+        self, connection: Connection, keys: Sequence[StepKey], attempts: Mapping[AttemptKey, "_Attempt"]
+    ) -> dict[StepKey, str]:
         if not keys:
             return {}
-        rollouts, attempts, indices = map(list, zip(*keys, strict=True))
-        wanted = {"rollouts": rollouts, "attempts": attempts, "indices": indices}
+        rollouts, numbers, indices = map(list, zip(*keys, strict=True))
+        dates = [attempts[key[:2]].created_at for key in keys]
+        wanted = {"dates": dates, "rollouts": rollouts, "attempts": numbers, "indices": indices}
         rows = await (await connection.execute(SQL["digests_of_steps"], wanted)).fetchall()
         return {(row["rollout_id"], row["attempt"], row["index"]): row["digest"] for row in rows}
 
-    async def _stored(self, connection: Connection, fresh: Mapping[StepKey, "_Sent"]) -> set[AttemptKey]:
-        """Attempts of these steps whose trajectory is stored already: an outlived executor still sends.
+    async def _lock(
+        self, connection: Connection, fresh: Mapping[StepKey, "_Sent"]
+    ) -> dict[AttemptKey, "_Attempt"]:
+        """The attempts of these steps, made where nobody announced them so far.
 
-        The others stay locked until the transaction ends: the finaliser does not put one together meanwhile.
+        They stay locked until the transaction ends: the finaliser does not put one together meanwhile.
         """
         missing = {key[:2]: sent for key, sent in sorted(fresh.items(), reverse=True)}
-        stored = set[AttemptKey]()
+        found: dict[AttemptKey, _Attempt] = {}
         while missing:
             wanted = {"rollouts": [one[0] for one in missing], "attempts": [one[1] for one in missing]}
             for row in await (await connection.execute(SQL["lock_attempts"], wanted)).fetchall():
                 key = (row["rollout_id"], row["attempt"])
                 del missing[key]
-                if row["state"] == "stored":
-                    stored.add(key)
+                found[key] = _Attempt(row["created_at"], row["state"] == "stored")
             for (rollout_id, attempt), sent in reversed(missing.items()):
                 scope = {"rollout_id": rollout_id, "attempt": attempt}
                 announced = {"submission_id": sent.body.submission_id, "campaign": sent.body.campaign}
                 await connection.execute(SQL["insert_attempt"], {**scope, **announced})
-        return stored
+        return found
 
     async def on_calls(self, deliveries: Sequence[Delivery]) -> None:
         """Write a batch of model calls."""
@@ -181,6 +191,15 @@ class Handlers:
                 },
             )
             await apply_verdict(connection, SQL, body)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What a step has to know of its attempt."""
+
+    created_at: datetime
+    stored: bool
+    """Its trajectory is stored already: an outlived executor still sends."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from synthbench.collector.domain.assembly import Tally, searched, summarise
 from synthbench.collector.domain.soundness import sound
 from synthbench.collector.handlers import SQL
 from synthbench.contracts.ids import derived_id
+from synthbench.contracts.naming import artifacts_of
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.artifacts import ArtifactStore
@@ -43,8 +44,10 @@ class Imports:
         row = trajectory_row(trajectory, summarise(trajectory, tally), artifact, counted=False)
         async with self._database.connection() as connection:
             inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
-            words = {"trajectory_id": trajectory.trajectory_id, "words": searched(trajectory, tally)}
-            await connection.execute(SQL["insert_words"], words)
+            identity = {"trajectory_id": trajectory.trajectory_id}
+            await connection.execute(SQL["insert_words"], {**identity, "words": searched(trajectory, tally)})
+            names = {artifact.uri, *(reference.uri for reference in artifacts_of(trajectory))}
+            await connection.execute(SQL["insert_names"], {**identity, "uris": sorted(names)})
         return trajectory, "there" if inserted is None else "stored"
 
 

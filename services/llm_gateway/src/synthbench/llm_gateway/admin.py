@@ -1,49 +1,39 @@
 """What operators ask the ledger: costs and budgets. On a port of its own, away from the models' callers."""
 
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from fastapi import FastAPI, Query
 
 from synthbench.llm_gateway.adapters.sql import SQL
-from synthbench.llm_gateway.domain.costs import grouping
 from synthbench.storage.database import Database
 
-_BAD_REQUEST = 400
+_Name = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
 
 
-def admin_app(database: Database) -> Starlette:
-    """Make the app; whoever serves it guards it with the API token."""
+def admin_app(database: Database) -> FastAPI:
+    """Make the app; whoever serves it guards it."""
+    app = FastAPI(title="synth-bench ledger", version="1", docs_url=None, redoc_url=None)
 
     async def rows(query: str, **parameters: Any) -> list[dict[str, Any]]:
         async with database.connection() as connection:
             return await (await connection.execute(SQL[query], parameters)).fetchall()
 
-    async def costs(request: Request) -> Response:
-        """`GET /v1/costs?by=model|campaign|category|day&campaign=&since=&until=`."""
-        asked = request.query_params
-        try:
-            by = grouping(asked.get("by", "model"))
-            since, until = (_moment(asked.get(name)) for name in ("since", "until"))
-        except ValueError as error:
-            return JSONResponse({"detail": str(error)}, _BAD_REQUEST)
-        found = await rows("cost_by", by=by, campaign=asked.get("campaign"), since=since, until=until)
-        return JSONResponse({"by": by, "costs": found})
+    @app.get("/v1/costs", tags=["usage"])
+    async def costs(
+        by: Literal["model", "campaign", "category", "day"] = "model",
+        campaign: _Name = None,
+        since: datetime | date | None = None,
+        until: datetime | date | None = None,
+    ) -> dict[str, Any]:
+        """What model calls cost, and their tokens, added up; moments without a zone are UTC."""
+        found = await rows("cost_by", by=by, campaign=campaign, since=since, until=until)
+        return {"by": by, "costs": found}
 
-    async def budgets(_request: Request) -> Response:
-        """`GET /v1/budgets`: every budget that attempts share."""
-        return JSONResponse({"budgets": await rows("budgets")})
+    @app.get("/v1/budgets", tags=["usage"])
+    async def budgets() -> dict[str, Any]:
+        """Every budget that attempts share."""
+        return {"budgets": await rows("budgets")}
 
-    return Starlette(routes=[Route("/v1/costs", costs), Route("/v1/budgets", budgets)])
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time; write 2026-11-24 or 2026-11-24T12:00:00+00:00") from None
+    _ = (costs, budgets)
+    return app

@@ -3,9 +3,11 @@
 import asyncio
 import signal
 
+from starlette.types import ASGIApp
+
 from synthbench.chassis.consumer import Consumer, Delivery
 from synthbench.chassis.errors import SettingsError
-from synthbench.chassis.health import Guard
+from synthbench.chassis.health import Lazy
 from synthbench.chassis.listener import Listener
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
@@ -16,7 +18,6 @@ from synthbench.llm_gateway.adapters.limits import Limits
 from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.adapters.numbers import Numbers
 from synthbench.llm_gateway.adapters.recordings import Recordings
-from synthbench.llm_gateway.admin import admin_app
 from synthbench.llm_gateway.api import Gateway
 from synthbench.llm_gateway.calls import Calls
 from synthbench.llm_gateway.domain.accounts import Caps
@@ -107,10 +108,17 @@ def caps(settings: GatewaySettings) -> Caps:
     return Caps(None if day is None else round(day * _MICRO), None if month is None else round(month * _MICRO))
 
 
+def made(database: Database) -> ASGIApp:
+    """The admin app; FastAPI is imported when somebody asks."""
+    from synthbench.llm_gateway.admin import admin_app  # noqa: PLC0415 - a start does not wait for it
+
+    return admin_app(database)
+
+
 async def serve_admin(chassis: Chassis, settings: GatewaySettings, database: Database) -> None:
     """Costs and budgets, on a port that models' callers need not reach."""
-    app = admin_app(database)
-    listener = Listener(Guard(app, settings.api_token) if settings.api_token else app, setting="admin_port")
+    assert chassis.health.access is not None
+    listener = Listener(chassis.health.access.guard(Lazy(lambda: made(database))), setting="admin_port")
     port = await listener.serve(settings.http_host, settings.admin_port)
     chassis.log.info("admin listening", host=settings.http_host, port=port)
     chassis.on_drain(listener.close)

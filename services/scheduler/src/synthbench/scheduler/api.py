@@ -1,16 +1,18 @@
 """The scheduler's HTTP API: what was submitted, and how far it is."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import FastAPI, HTTPException, Query
+from fastapi import Depends, FastAPI, HTTPException, Query
 
+from synthbench.chassis.access import Role, requires
 from synthbench.contracts.problem import documented
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.campaigns import Campaigns
+from synthbench.storage.api_calls import ApiCalls
 
 
-def build_api(store: SchedulerStore, campaigns: Campaigns) -> FastAPI:
+def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> FastAPI:
     """Make the FastAPI app; the chassis guards and serves it."""
     app = FastAPI(title="synth-bench scheduler", version="1", docs_url=None, redoc_url=None)
 
@@ -51,8 +53,39 @@ def build_api(store: SchedulerStore, campaigns: Campaigns) -> FastAPI:
         return {"released": digest}
 
     _ = (list_submissions, get_submission, list_quarantine, release_task)
+    _add_rollouts(app, store)
     _add_campaigns(app, campaigns)
+
+    @app.get("/v1/api-calls", tags=["access"], dependencies=[Depends(requires(Role.ADMIN))])
+    async def api_calls(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: Annotated[int | None, Query(ge=1, le=2**62)] = None
+    ) -> dict[str, Any]:
+        """Who changed what by this API, and what was refused for a role, newest first; `before` is an id."""
+        return {"calls": await calls.listed(limit, before)}
+
+    _ = api_calls
     return app
+
+
+def _add_rollouts(app: FastAPI, store: SchedulerStore) -> None:
+    @app.get("/v1/rollouts", tags=["rollouts"])
+    async def list_rollouts(
+        state: Literal["planned", "ready", "running", "closed", "curated", "failed", "cancelled"] | None = None,
+        campaign: Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> dict[str, Any]:
+        """Rollouts, newest first."""
+        return {"rollouts": await store.rows("list_rollouts", state=state, campaign=campaign, limit=limit)}
+
+    @app.get("/v1/rollouts/{rollout_id}", tags=["rollouts"], responses=documented(404))
+    async def get_rollout(rollout_id: UUID) -> dict[str, Any]:
+        """One rollout as it was planned, with its attempts."""
+        found = await store.rows("find_rollout", rollout_id=rollout_id)
+        if not found:
+            raise HTTPException(404, f"no rollout {rollout_id}")
+        return {**found[0], "attempts": await store.rows("attempts_of_rollout", rollout_id=rollout_id)}
+
+    _ = (list_rollouts, get_rollout)
 
 
 def _add_campaigns(app: FastAPI, campaigns: Campaigns) -> None:

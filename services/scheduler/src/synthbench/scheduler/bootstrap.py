@@ -18,6 +18,7 @@ from synthbench.scheduler.claims import Claims
 from synthbench.scheduler.domain.planning import Policy
 from synthbench.scheduler.handlers import Handlers
 from synthbench.scheduler.settings import SchedulerSettings, names
+from synthbench.storage.api_calls import ApiCalls
 from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
 
@@ -56,8 +57,11 @@ async def bootstrap(chassis: Chassis) -> None:
     def api() -> ASGIApp:
         from synthbench.scheduler.api import build_api  # noqa: PLC0415 - FastAPI is imported when somebody asks
 
-        return build_api(state, campaigns)
+        return build_api(state, campaigns, calls)
 
+    calls = ApiCalls(database)
+    if chassis.health.access is not None:
+        chassis.health.access.account = calls
     await outbox.start()
     await chassis.bus.respond(CLAIM, ClaimRequest, claims.claim)
     await chassis.bus.respond(HEARTBEAT, Heartbeat, claims.heartbeat)

@@ -3,9 +3,9 @@
 from urllib.parse import unquote, urlsplit
 
 from synthbench.storage.artifacts.files import FilesStore
-from synthbench.storage.artifacts.protocol import ArtifactStore, key_uri, uri_of_digest
+from synthbench.storage.artifacts.protocol import ArtifactStore, StoredBody, key_uri, uri_of_digest
 
-__all__ = ["ArtifactStore", "FilesStore", "key_uri", "open_store", "uri_of_digest"]
+__all__ = ["ArtifactStore", "FilesStore", "StoredBody", "key_uri", "open_store", "uri_of_digest"]
 
 
 def open_store(url: str) -> ArtifactStore:

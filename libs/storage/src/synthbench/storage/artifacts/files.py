@@ -4,19 +4,30 @@ import asyncio
 import errno
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
-from synthbench.storage.artifacts.protocol import digest_in, key_uri, object_path, uri_of_digest, valid_key
+from synthbench.storage.artifacts.protocol import (
+    FRESH_SECONDS,
+    StoredBody,
+    digest_in,
+    key_uri,
+    object_path,
+    uri_of_digest,
+    valid_key,
+)
 from synthbench.storage.errors import (
     ArtifactConflict,
     ArtifactCorrupt,
     ArtifactNotFound,
     ArtifactStoreUnavailable,
+    NotSupported,
 )
 
 P = ParamSpec("P")
@@ -64,7 +75,9 @@ class FilesStore:
         """See the protocol."""
         digest = sha256_digest(data)
         uri = uri_of_digest(digest)
-        await asyncio.to_thread(self._write_once, self.local_path(uri), data)
+        path = self.local_path(uri)
+        if not await asyncio.to_thread(self._write_once, path, data):
+            await asyncio.to_thread(self._touch, path)
         return ArtifactRef(uri=uri, digest=digest, size=len(data), media_type=media_type)
 
     async def put_named(self, key: str, data: bytes) -> bool:
@@ -100,6 +113,22 @@ class FilesStore:
             raise ValueError(f"{prefix[:120]!r} is no valid prefix")
         for key in await asyncio.to_thread(self._keys_below, prefix):
             yield key
+
+    async def bodies(self) -> AsyncIterator[StoredBody]:
+        """See the protocol."""
+        folders = await asyncio.to_thread(lambda: sorted((self.root / "sha256").glob("[0-9a-f][0-9a-f]")))
+        for folder in folders:
+            for found in await asyncio.to_thread(self._bodies_in, folder):
+                yield found
+
+    async def body(self, uri: str) -> StoredBody | None:
+        """See the protocol."""
+        return await asyncio.to_thread(self._look, self.local_path(uri))
+
+    async def presigned(self, uri: str, *, seconds: int = 3600) -> str:  # noqa: ARG002 - the protocol's
+        """See the protocol."""
+        object_path(uri)
+        raise NotSupported(f"{self} is a folder, which has no links for others; an S3 store has")
 
     async def delete(self, uri: str) -> None:
         """See the protocol."""
@@ -147,6 +176,25 @@ class FilesStore:
             temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
         return True
+
+    @_translated
+    def _touch(self, path: Path) -> None:
+        """Somebody needs it again: it is not old any more."""
+        if time.time() - path.stat().st_mtime > FRESH_SECONDS:
+            os.utime(path)
+
+    @_translated
+    def _bodies_in(self, folder: Path) -> Sequence[StoredBody]:
+        looked = (self._look(path) for path in folder.iterdir() if not path.name.startswith("."))
+        return [found for found in looked if found is not None]
+
+    def _look(self, path: Path) -> StoredBody | None:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        digest = f"sha256:{path.name}"
+        return StoredBody(uri_of_digest(digest), found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():

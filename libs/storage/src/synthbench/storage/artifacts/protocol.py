@@ -2,12 +2,27 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from synthbench.contracts.records import ArtifactRef
 
 _DIGEST_URI = re.compile(r"^artifact://sha256/([0-9a-f]{64})\Z")
 _KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
+
+FRESH_SECONDS = 86_400.0
+"""Putting what is there makes it young again, if it is older than this."""
+
+
+@dataclass(frozen=True)
+class StoredBody:
+    """A body as its store sees it."""
+
+    uri: str
+    size: int
+    modified: datetime
+    """When it was last put: putting what is there counts, a day late at most."""
 
 
 class ArtifactStore(Protocol):
@@ -48,6 +63,23 @@ class ArtifactStore(Protocol):
 
     def list(self, prefix: str) -> AsyncIterator[str]:
         """Yield the keys that start with `prefix`, which ends at a `/`, sorted."""
+        ...
+
+    def bodies(self) -> AsyncIterator["StoredBody"]:
+        """Yield what is stored under digests, in no order; one that is written meanwhile may be there or not."""
+        ...
+
+    async def body(self, uri: str) -> "StoredBody | None":
+        """Look at one of them; None where nothing is stored."""
+        ...
+
+    async def presigned(self, uri: str, *, seconds: int = 3600) -> str:
+        """Return a URL by which anybody may read one body for a while, at most 7 days.
+
+        Raises:
+            ValueError: no artifact URI, or no such time.
+            NotSupported: this kind of store has no such links.
+        """
         ...
 
     async def delete(self, uri: str) -> None:

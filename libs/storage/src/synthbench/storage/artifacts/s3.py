@@ -10,6 +10,7 @@ import io
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -21,7 +22,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
-from synthbench.storage.artifacts.protocol import digest_in, key_uri, object_path, uri_of_digest, valid_key
+from synthbench.storage.artifacts.protocol import (
+    FRESH_SECONDS,
+    StoredBody,
+    digest_in,
+    key_uri,
+    object_path,
+    uri_of_digest,
+    valid_key,
+)
 from synthbench.storage.errors import (
     ArtifactConflict,
     ArtifactCorrupt,
@@ -65,6 +74,10 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _age(body: StoredBody) -> float:
+    return (datetime.now(UTC) - body.modified).total_seconds()
 
 
 class S3Store:
@@ -153,12 +166,18 @@ class S3Store:
         """See the protocol."""
         await self._do(self._make_bucket)
 
-    async def presigned(self, uri: str, *, seconds: int = 3600) -> str:
-        """Return a URL by which anybody may read one body for a while, at most 7 days.
+    async def bodies(self) -> AsyncIterator[StoredBody]:
+        """See the protocol."""
+        for number in range(256):
+            for found in await self._do(self._bodies_below, f"sha256/{number:02x}/"):
+                yield found
 
-        Raises:
-            ValueError: no artifact URI, or no such time.
-        """
+    async def body(self, uri: str) -> StoredBody | None:
+        """See the protocol."""
+        return await self._do(self._look, uri)
+
+    async def presigned(self, uri: str, *, seconds: int = 3600) -> str:
+        """See the protocol."""
         if not 1 <= seconds <= _LONGEST_LINK:
             raise ValueError(f"a link lives 1 to {_LONGEST_LINK} seconds, not {seconds}")
         wanted = {"Bucket": self.bucket, "Key": self._key(uri)}
@@ -176,11 +195,9 @@ class S3Store:
     @_translated
     def _put_body(self, uri: str, data: bytes, media_type: str) -> None:
         """Content under its digest: whoever was first wrote the same. Large ones go in parts."""
-        try:
-            if self._size(uri) == len(data):
-                return
-        except ArtifactNotFound:
-            pass
+        there = self._look(uri)
+        if there is not None and there.size == len(data) and _age(there) < FRESH_SECONDS:
+            return
         self._client.upload_fileobj(
             io.BytesIO(data),
             self.bucket,
@@ -227,6 +244,27 @@ class S3Store:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base + prefix)
         found = (item["Key"] for page in pages for item in page.get("Contents", []) if "Key" in item)
         return sorted(key.removeprefix(base) for key in found)
+
+    @_translated
+    def _bodies_below(self, folder: str) -> Sequence[StoredBody]:
+        base = self.prefix + folder
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base)
+        return [
+            StoredBody(uri_of_digest(item["Key"].removeprefix(base)), item["Size"], item["LastModified"])
+            for page in pages
+            for item in page.get("Contents", [])
+            if "Key" in item and "Size" in item and "LastModified" in item
+        ]
+
+    @_translated
+    def _look(self, uri: str) -> StoredBody | None:
+        try:
+            found = self._client.head_object(Bucket=self.bucket, Key=self._key(uri))
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return None
+            raise
+        return StoredBody(uri, found["ContentLength"], found["LastModified"])
 
     @_translated
     def _delete(self, uri: str) -> None:

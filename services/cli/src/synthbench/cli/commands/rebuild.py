@@ -1,4 +1,6 @@
-"""`rebuild`: make a lost bus again, from Postgres and the journal."""
+"""`rebuild`: make a lost bus again from Postgres and the journal, or a lost catalogue from the artifact store."""
+
+from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
@@ -6,20 +8,31 @@ from psycopg import sql
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli import console
+from synthbench.cli.errors import CliError
 from synthbench.cli.operator import Operator, as_operator
+from synthbench.cli.session import session
 from synthbench.contracts.journal import journal_event_id, read_journalled
+from synthbench.contracts.loose import as_list, as_object
 from synthbench.storage.artifacts import ArtifactStore, key_uri
 
 _OUTBOXES = ("scheduler", "catalogue", "ledger", "quality", "diversity")
 
 
-async def rebuild() -> None:
-    """Make what is missing of streams and consumers, and publish again what the record knows.
+async def rebuild(what: Literal["bus", "catalogue"] = "bus", /) -> int:
+    """Make what was lost again.
 
-    Everything in the outboxes goes out once more, and every event of attempts whose journal is still there.
-    Nobody counts twice: all consumers know what they have handled. What only the bus knew (a submission that no
-    scheduler had read yet) is lost with it.
+    bus: what is missing of streams and consumers is made, everything in the outboxes goes out once more, and every
+    event of attempts whose journal is still there. Nobody counts twice: all consumers know what they have handled.
+    What only the bus knew (a submission that no scheduler had read yet) is lost with it.
+
+    catalogue: what the artifact store knows of trajectories, attempts, calls and verdicts, and the tables do not, is
+    put into them; then the steps of what is recent. Nothing that is there is changed.
+
+    Args:
+        what: bus or catalogue.
     """
+    if what == "catalogue":
+        return await _catalogue()
     async with as_operator() as operator:
         report = await ensure_topology(operator.bus.js)
         console.say(f"streams and consumers: {len(report.created)} made, {len(report.unchanged)} were there")
@@ -28,6 +41,24 @@ async def rebuild() -> None:
             again += await _outbox(operator, schema)
         console.say(f"outboxes: {again} events go out again")
         console.say(f"journal: {await _journals(operator.bus, operator.store)} events published again")
+    return 0
+
+
+async def _catalogue() -> int:
+    last: dict[str, Any] = {}
+    async with session() as client:
+        async for last in client.lines("/v1/rebuild", method="POST"):
+            if "segments" in last and (last["segments"] % 100 == 0 or last["segments"] == last["of"]):
+                console.say(f"{last['segments']} of {last['of']} segments read")
+            elif "done" not in last and "trajectories" in last:
+                console.say(f"{last['trajectories']} trajectories read")
+    if not last.get("done"):
+        raise CliError(f"the catalogue was not made whole: {last.get('error', 'the collector broke off')}; run it again")
+    rows = ", ".join(f"{count} {table}" for table, count in as_object(last.get("rows")).items() if count)
+    console.say(f"put into the catalogue: {rows or 'nothing, all was there'}; {last['trajectories']} trajectories read")
+    for problem in as_list(last.get("unreadable")):
+        console.say(str(problem))
+    return 1 if last["unreadable"] else 0
 
 
 async def _outbox(operator: Operator, schema: str) -> int:

@@ -261,3 +261,19 @@ from campaigns c full join (
     select campaign, count(*) as submissions, count(*) filter (where state = 'open') as open
     from submissions group by campaign) s using (campaign)
 order by 1;
+
+-- name: list_rollouts
+select rollout_id, submission_id, campaign, state, attempts, pool, priority, body->'task'->>'name' as task,
+       body->>'scaffold' as scaffold, body->>'route' as route, (body->>'sample')::int as sample, created_at, changed_at
+from rollouts
+where (%(state)s::text is null or state = %(state)s) and (%(campaign)s::text is null or campaign = %(campaign)s)
+order by created_at desc, rollout_id
+limit %(limit)s;
+
+-- name: find_rollout
+select rollout_id, submission_id, campaign, state, pool, priority, body, created_at, changed_at from rollouts
+where rollout_id = %(rollout_id)s;
+
+-- name: attempts_of_rollout
+select attempt, executor, claimed_at, started_at, closed_at, steps, outcome, counted, reason from attempts
+where rollout_id = %(rollout_id)s order by attempt;

@@ -1,0 +1,99 @@
+"""The catalogue's own record in the artifact store: every change of its tables, in order, in write-once segments.
+
+`catalogue/<number>` is zstd over JSON lines: `{"table": …, "gone": false, "row": {…}}`. From these, and from the stored
+trajectories, `rebuild` makes the catalogue again.
+"""
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+import orjson
+import zstandard
+from structlog.stdlib import BoundLogger
+
+from synthbench.chassis.errors import Transient
+from synthbench.collector.handlers import SQL
+from synthbench.storage.artifacts import ArtifactStore
+from synthbench.storage.database import Database
+from synthbench.storage.errors import ArtifactConflict
+
+PREFIX = "catalogue/"
+ROWS = 5000
+"""Of changes in a segment, at most."""
+_LOOK_SECONDS = 1.0
+
+
+class Archive:
+    """Writes what waits; of several replicas one at a time.
+
+    Args:
+        database: the catalogue.
+        store: where segments go.
+        every_seconds: how long changes may wait for company; a full segment does not wait.
+        log: of the process.
+    """
+
+    def __init__(self, database: Database, store: ArtifactStore, every_seconds: float, log: BoundLogger) -> None:
+        self._database = database
+        self._store = store
+        self._every_seconds = every_seconds
+        self.log = log
+
+    async def run(self) -> None:
+        """Until cancelled. What waits at the end is written by a last `flush`."""
+        written = monotonic()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                if monotonic() - written > self._every_seconds or await self._waiting() >= ROWS:
+                    written = monotonic()
+                    await self.flush()
+            except Transient as error:
+                self.log.warning("archive waits", error=str(error))
+
+    async def flush(self) -> int:
+        """Write everything that waits now; return how many changes that were."""
+        total = 0
+        while count := await self._segment():
+            total += count
+        return total
+
+    async def _waiting(self) -> int:
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(SQL["changes_waiting"], {"most": ROWS})).fetchone()
+        return row["waiting"] if row else 0
+
+    async def _segment(self) -> int:
+        """The rows go when the segment is there: one that was killed in between writes them once more, which is fine.
+
+        Of one row an earlier state never comes behind a later one: segments are numbered by whoever holds the lock.
+        """
+        async with self._database.connection() as connection:
+            mine = await (await connection.execute(SQL["archive_lock"])).fetchone()
+            if mine is None or not mine["mine"]:
+                return 0
+            rows = await (await connection.execute(SQL["take_changes"], {"most": ROWS})).fetchall()
+            if not rows:
+                return 0
+            rows.sort(key=lambda row: row["seq"])
+            while True:
+                numbered = await (await connection.execute(SQL["next_segment"])).fetchone()
+                assert numbered is not None
+                try:
+                    await self._store.put_named(f"{PREFIX}{numbered['number']:012d}", _packed(rows))
+                except ArtifactConflict:  # of a catalogue that this database does not know: ours goes on behind it
+                    self.log.warning("the store holds segments of another catalogue", number=numbered["number"])
+                    last = max([key async for key in self._store.list(PREFIX)])
+                    await connection.execute(SQL["segments_from"], {"number": int(last.removeprefix(PREFIX))})
+                else:
+                    return len(rows)
+
+
+def _packed(rows: list[dict[str, Any]]) -> bytes:
+    lines = (
+        b'{"table":%s,"gone":%s,"row":%s}\n'
+        % (orjson.dumps(row["tbl"]), b"true" if row["gone"] else b"false", row["body"].encode())
+        for row in rows
+    )
+    return zstandard.ZstdCompressor(level=3).compress(b"".join(lines))

@@ -1,0 +1,88 @@
+"""What operators ask of the catalogue: where room went, what is held, and the catalogue made again."""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi.responses import StreamingResponse
+
+from synthbench.chassis.access import Role, requires
+from synthbench.chassis.errors import ChassisError
+from synthbench.collector.archive import Archive
+from synthbench.collector.handlers import SQL
+from synthbench.collector.keeping import Keeping
+from synthbench.collector.rebuild import Rebuild
+from synthbench.contracts.problem import documented
+from synthbench.storage.api_calls import ApiCalls
+from synthbench.storage.database import Database
+from synthbench.storage.errors import ArtifactCorrupt
+
+_Holder = Annotated[str, Path(max_length=200, pattern="^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
+
+
+def keeping_router(database: Database, keeping: Keeping) -> APIRouter:
+    """Room, and what is held."""
+    router = APIRouter(tags=["keeping"])
+
+    @router.get("/storage")
+    async def storage() -> dict[str, Any]:
+        """Tables and weeks of steps with their bytes, stored trajectories, and what the policy would take next."""
+        return await keeping.report()
+
+    @router.put("/trajectories/{trajectory_id}/holds/{holder}", responses=documented(404))
+    async def hold(trajectory_id: UUID, holder: _Holder) -> dict[str, Any]:
+        """Keep a trajectory, whatever the policy says: a dataset names it, or a person wants it."""
+        async with database.connection() as connection:
+            found = await connection.execute(SQL["find_trajectory"], {"trajectory_id": trajectory_id})
+            if await found.fetchone() is None:
+                raise HTTPException(404, f"no trajectory {trajectory_id}")
+            await connection.execute(SQL["hold"], {"trajectory_id": trajectory_id, "holder": holder})
+        return {"trajectory_id": trajectory_id, "holder": holder}
+
+    @router.delete("/trajectories/{trajectory_id}/holds/{holder}", responses=documented(404))
+    async def release(trajectory_id: UUID, holder: _Holder) -> dict[str, Any]:
+        """Hold it no longer."""
+        async with database.connection() as connection:
+            done = await connection.execute(SQL["release"], {"trajectory_id": trajectory_id, "holder": holder})
+        if not done.rowcount:
+            raise HTTPException(404, f"{holder} does not hold trajectory {trajectory_id}")
+        return {"trajectory_id": trajectory_id, "released": holder}
+
+    @router.get("/api-calls", dependencies=[Depends(requires(Role.ADMIN))])
+    async def api_calls(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: Annotated[int | None, Query(ge=1, le=2**62)] = None
+    ) -> dict[str, Any]:
+        """Who changed what by this API, and what was refused for a role, newest first; `before` is an id."""
+        return {"calls": await ApiCalls(database).listed(limit, before)}
+
+    _ = (storage, hold, release, api_calls)
+    return router
+
+
+def rebuild_router(archive: Archive, rebuild: Rebuild) -> APIRouter:
+    """The catalogue made again."""
+    router = APIRouter(tags=["keeping"])
+
+    @router.post(
+        "/rebuild",
+        response_class=StreamingResponse,
+        dependencies=[Depends(requires(Role.ADMIN))],
+        responses={200: {"content": {"application/x-ndjson": {}}}},
+    )
+    async def make_again() -> StreamingResponse:
+        """Add what the artifact store knows and the tables do not; a line of progress now and then, `done` at the end."""
+
+        async def lines() -> AsyncGenerator[bytes]:
+            try:
+                await archive.flush()
+                async for progress in rebuild.run():
+                    yield orjson.dumps(progress) + b"\n"
+            except (ChassisError, ArtifactCorrupt) as error:
+                yield orjson.dumps({"error": str(error)}) + b"\n"
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    _ = make_again
+    return router

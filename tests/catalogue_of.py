@@ -1,0 +1,85 @@
+"""Trajectories as they come to be: by events, the handlers and the finaliser."""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+
+from bench.collectors import steps_of
+from synthbench.chassis.delivery import Delivery
+from synthbench.collector.finaliser import Finaliser
+from synthbench.collector.handlers import Closing, Handlers
+from synthbench.collector.settings import CollectorSettings
+from synthbench.contracts.cloudevents import Envelope
+from synthbench.contracts.events import AttemptClosed, LlmCalled, TaskAccepted, TrajectoryCurated, TrajectoryScored
+from synthbench.contracts.ids import derived_id, uuid7
+from synthbench.contracts.model import Record
+from synthbench.contracts.registry import Service, durable
+from synthbench.contracts.steps import State
+from synthbench.storage.artifacts import ArtifactStore
+from synthbench.storage.database import Database
+
+_GOLDEN = Path(__file__).parents[1] / "proto" / "golden"
+
+
+class NoOutbox:
+    """Nobody listens."""
+
+    async def add(self, *_: Any, **__: Any) -> None:
+        """Forget it."""
+
+    async def again(self, *_: Any, **__: Any) -> None:
+        """Forget it."""
+
+
+def golden(event: str) -> dict[str, Any]:
+    """A sample of an event."""
+    return json.loads((_GOLDEN / f"{event}.full.json").read_text())
+
+
+class Life:
+    """Of a collector."""
+
+    def __init__(self, database: Database, store: ArtifactStore) -> None:
+        closing, outbox = Closing(), cast("Any", NoOutbox())
+        self.store = store
+        self.handlers = Handlers(database, outbox, closing)
+        settings = CollectorSettings(journal_after_seconds=0)
+        self.finaliser = Finaliser(settings, database, store, outbox, closing, structlog.get_logger())
+
+    async def trajectory(self, *, steps: int, counted: bool = True, verdict: str = "") -> UUID:
+        """One more, with a model call, and a checkpoint in each step; return its id."""
+        submission, rollout = uuid7(), uuid7()
+        scope = {"submission_id": str(submission), "rollout_id": str(rollout), "attempt": 1, "campaign": "c"}
+        accepted = TaskAccepted.model_validate({**golden("task.accepted"), **scope, "rollout_ids": [str(rollout)]})
+        await self.handlers.on_accepted(_delivered(accepted, "task.accepted"))
+        called = LlmCalled.model_validate({**golden("llm.called"), **scope, "call_id": str(uuid7())})
+        await self.handlers.on_calls([_delivered(called, "llm.called")])
+        recorded = []
+        for body in steps_of(rollout, steps):
+            checkpoint = await self.store.put(f"checkpoint {rollout} {body.step.index}".encode())
+            step = body.step.model_copy(update={"state": State(checkpoint=checkpoint)}).sealed()
+            whole = body.model_copy(update={"step": step, "submission_id": submission})
+            recorded.append(_delivered(whole, "step.recorded"))
+        await self.handlers.on_steps(recorded)
+        closed = golden("attempt.closed")
+        outcome = {"counted": counted, "outcome": "unsolved" if counted else "infra_error", "report": None, "last": True}
+        inner = {**closed["rollout"], "rollout_id": str(rollout), "submission_id": str(submission), "campaign": "c"}
+        body = AttemptClosed.model_validate({**closed, **scope, **outcome, "rollout": inner})
+        await self.handlers.on_attempt(_delivered(body, "attempt.closed"))
+        assert await self.finaliser.sweep() == 1
+        identity = derived_id("trajectory", rollout, 1)
+        if verdict:
+            told = {**scope, "trajectory_id": str(identity)}
+            scored = TrajectoryScored.model_validate({**golden("trajectory.scored"), **told, "verdict": verdict})
+            await self.handlers.on_verdict(_delivered(scored, "trajectory.scored"))
+            curated = TrajectoryCurated.model_validate({**golden("trajectory.curated"), **told})
+            await self.handlers.on_verdict(_delivered(curated, "trajectory.curated"))
+        return identity
+
+
+def _delivered(body: Record, event: str) -> Delivery:
+    envelope = Envelope(body, "test")
+    return Delivery(envelope, durable(Service.COLLECTOR, event), 1, 1, cast("Any", None), body.to_json())
