@@ -65,7 +65,8 @@ class Life:
             recorded.append(_delivered(whole, "step.recorded"))
         await self.handlers.on_steps(recorded)
         closed = golden("attempt.closed")
-        outcome = {"counted": counted, "outcome": "unsolved" if counted else "infra_error", "report": None, "last": True}
+        ended = "unsolved" if counted else "infra_error"
+        outcome = {"counted": counted, "outcome": ended, "report": None, "last": True}
         inner = {**closed["rollout"], "rollout_id": str(rollout), "submission_id": str(submission), "campaign": "c"}
         body = AttemptClosed.model_validate({**closed, **scope, **outcome, "rollout": inner})
         await self.handlers.on_attempt(_delivered(body, "attempt.closed"))

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
-from typing import Any, cast
+from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import psycopg
@@ -31,8 +32,8 @@ def archive(database: Database, store: FilesStore) -> Archive:
     return Archive(database, store, 0, structlog.get_logger())
 
 
-@pytest.fixture
-async def another(dsn: SecretStr, store: FilesStore) -> AsyncGenerator[httpx.AsyncClient]:
+@asynccontextmanager
+async def emptied(dsn: SecretStr, store: FilesStore) -> AsyncGenerator[httpx.AsyncClient]:
     """The API of an emptied database on the same artifact store."""
     with psycopg.connect(dsn.get_secret_value(), autocommit=True) as connection:
         connection.execute("drop schema catalogue cascade")
@@ -65,7 +66,7 @@ async def rebuilt(api: httpx.AsyncClient) -> dict[str, Any]:
 
 @pytest.mark.timeout(60)
 async def test_from_an_emptied_database_it_answers_the_same(
-    api: httpx.AsyncClient, database: Database, store: FilesStore, archive: Archive, request: pytest.FixtureRequest
+    api: httpx.AsyncClient, database: Database, store: FilesStore, archive: Archive, dsn: SecretStr
 ):
     life = Life(database, store)
     for number in range(5):
@@ -76,14 +77,14 @@ async def test_from_an_emptied_database_it_answers_the_same(
     assert len(json.loads(before["/v1/trajectories"])["trajectories"]) == 5
     assert len(json.loads(before["/v1/trajectories?filter=Next"])["trajectories"]) == 5
     await database.close()
-    again: httpx.AsyncClient = request.getfixturevalue("another")
-    assert (await again.get("/v1/trajectories")).json()["trajectories"] == []
-    done = await rebuilt(again)
-    assert done["rows"]["trajectories"] == 5
-    assert (done["trajectories"], done["unreadable"]) == (5, [])
-    assert await answers(again) == before
-    assert set((await rebuilt(again))["rows"].values()) == {0}
-    assert await answers(again) == before
+    async with emptied(dsn, store) as again:
+        assert (await again.get("/v1/trajectories")).json()["trajectories"] == []
+        done = await rebuilt(again)
+        assert done["rows"]["trajectories"] == 5
+        assert (done["trajectories"], done["unreadable"]) == (5, [])
+        assert await answers(again) == before
+        assert set((await rebuilt(again))["rows"].values()) == {0}
+        assert await answers(again) == before
 
 
 async def test_what_is_there_stays_and_what_went_does_not_come_back(
@@ -102,7 +103,7 @@ async def test_what_is_there_stays_and_what_went_does_not_come_back(
 
 
 async def test_one_row_changed_often_is_as_it_was_last(
-    database: Database, store: FilesStore, archive: Archive, request: pytest.FixtureRequest
+    database: Database, store: FilesStore, archive: Archive, dsn: SecretStr
 ):
     life = Life(database, store)
     identity = await life.trajectory(steps=1)
@@ -114,9 +115,9 @@ async def test_one_row_changed_often_is_as_it_was_last(
     replicas = [Archive(database, store, 0, structlog.get_logger()) for _ in range(4)]
     await asyncio.gather(*(replica.flush() for replica in replicas))
     await database.close()
-    again: httpx.AsyncClient = request.getfixturevalue("another")
-    await rebuilt(again)
-    assert (await again.get(f"/v1/trajectories/{identity}")).json()["detail"] == "state 29"
+    async with emptied(dsn, store) as again:
+        await rebuilt(again)
+        assert (await again.get(f"/v1/trajectories/{identity}")).json()["detail"] == "state 29"
 
 
 async def test_another_catalogues_segments_stay(database: Database, store: FilesStore, archive: Archive):
@@ -135,7 +136,7 @@ async def test_a_segment_that_cannot_be_read_is_one_line(api: httpx.AsyncClient,
 
 
 async def test_a_trajectory_whose_file_is_gone_is_named(
-    database: Database, store: FilesStore, archive: Archive, request: pytest.FixtureRequest
+    database: Database, store: FilesStore, archive: Archive, dsn: SecretStr
 ):
     identity = await Life(database, store).trajectory(steps=1)
     await archive.flush()
@@ -144,6 +145,7 @@ async def test_a_trajectory_whose_file_is_gone_is_named(
     assert row is not None
     await store.delete(row["uri"])
     await database.close()
-    done = await rebuilt(cast("httpx.AsyncClient", request.getfixturevalue("another")))
+    async with emptied(dsn, store) as again:
+        done = await rebuilt(again)
     assert len(done["unreadable"]) == 1
     assert str(identity) in done["unreadable"][0]

@@ -1,7 +1,7 @@
 """Who may do what over HTTP: bearer tokens with roles, rate limits, and an account of what was done.
 
-A token is `SYNTHBENCH_API_TOKEN` (an admin's), or one of `SYNTHBENCH_API_TOKENS`: lines `name:role:sha256`, the digest of
-the token in hexadecimal, so that the list itself opens nothing. `synth-bench tokens new` makes both.
+A token is `SYNTHBENCH_API_TOKEN` (an admin's), or one of `SYNTHBENCH_API_TOKENS`: lines `name:role:sha256`, the digest
+of the token in hexadecimal, so that the list itself opens nothing. `synth-bench tokens new` makes both.
 """
 
 import hashlib
@@ -170,7 +170,8 @@ class Guard:
             await _refuse(_TOO_MANY, f"too many requests; again in {wait:.2f} s", headers)(scope, receive, send)
             return
         if caller is None:
-            self._access.log.warning("api call without a valid token", host=host, method=scope["method"], path=scope["path"])
+            seen = {"host": host, "method": scope["method"], "path": scope["path"]}
+            self._access.log.warning("api call without a valid token", **seen)
             said = "send an API token: Authorization: Bearer $SYNTHBENCH_API_TOKEN"
             await _refuse(_UNAUTHORIZED, said, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
             return

@@ -149,6 +149,7 @@ class Lazy:
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; the first one makes the app."""
         if self._app is None:
             self._app = self._make()
         await self._app(scope, receive, send)

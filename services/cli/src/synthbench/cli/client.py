@@ -210,7 +210,9 @@ class StackClient:
             raise CliError(f"the {service} refused {path}: {why}")
         return response.json()
 
-    async def lines(self, path: str, *, service: str = "collector", method: str = "GET") -> AsyncGenerator[dict[str, Any]]:
+    async def lines(
+        self, path: str, *, service: str = "collector", method: str = "GET"
+    ) -> AsyncGenerator[dict[str, Any]]:
         """Yield the JSON objects of an answer that comes line by line, for as long as it takes.
 
         Raises:

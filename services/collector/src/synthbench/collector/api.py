@@ -79,7 +79,7 @@ def build_api(settings: CollectorSettings, database: Database, store: ArtifactSt
         _imports(database, store),
         _stats(catalogue),
         keeping_router(database, Keeping(settings, database, archive.log)),
-        rebuild_router(archive, Rebuild(database, store, settings.hot_step_days)),
+        rebuild_router(archive, lambda: Rebuild(database, store, settings.hot_step_days)),
     ):
         app.include_router(router, prefix="/v1")
     return app

@@ -52,20 +52,7 @@ class Handlers:
 
     async def on_steps(self, deliveries: Sequence[Delivery]) -> None:
         """Write a batch of steps; what contradicts an earlier step, or its own digest, is kept aside."""
-        fresh: dict[StepKey, _Sent] = {}
-        others: list[_Sent] = []
-        aside: list[tuple[StepRecorded, str]] = []
-        for delivery in deliveries:
-            body = delivery.envelope.body
-            assert isinstance(body, StepRecorded)
-            text = sound_json(body.step, delivery.payload)
-            key = (body.rollout_id, body.attempt, body.step.index)
-            if text is None:
-                aside.append((body, "the content does not match its digest"))
-            elif key not in fresh:
-                fresh[key] = _Sent(key, body, text)
-            elif fresh[key].body.step.digest != body.step.digest:
-                others.append(_Sent(key, body, text))
+        fresh, others, aside = _sorted_out(deliveries)
         async with self._database.connection() as connection:
             attempts = await self._lock(connection, fresh)
             late = [sent for key, sent in fresh.items() if attempts[key[:2]].stored]
@@ -112,9 +99,7 @@ class Handlers:
         rows = await (await connection.execute(SQL["digests_of_steps"], wanted)).fetchall()
         return {(row["rollout_id"], row["attempt"], row["index"]): row["digest"] for row in rows}
 
-    async def _lock(
-        self, connection: Connection, fresh: Mapping[StepKey, "_Sent"]
-    ) -> dict[AttemptKey, "_Attempt"]:
+    async def _lock(self, connection: Connection, fresh: Mapping[StepKey, "_Sent"]) -> dict[AttemptKey, "_Attempt"]:
         """The attempts of these steps, made where nobody announced them so far.
 
         They stay locked until the transaction ends: the finaliser does not put one together meanwhile.
@@ -210,6 +195,29 @@ class _Sent:
     body: StepRecorded
     text: bytes
     """Its JSON."""
+
+
+_Aside = tuple[StepRecorded, str]
+"""A step that is kept aside, and why."""
+
+
+def _sorted_out(deliveries: Sequence[Delivery]) -> tuple[dict[StepKey, "_Sent"], list["_Sent"], list[_Aside]]:
+    """Steps by their keys, those of the same key with other contents, and those that are not sound."""
+    fresh: dict[StepKey, _Sent] = {}
+    others: list[_Sent] = []
+    aside: list[_Aside] = []
+    for delivery in deliveries:
+        body = delivery.envelope.body
+        assert isinstance(body, StepRecorded)
+        text = sound_json(body.step, delivery.payload)
+        key = (body.rollout_id, body.attempt, body.step.index)
+        if text is None:
+            aside.append((body, "the content does not match its digest"))
+        elif key not in fresh:
+            fresh[key] = _Sent(key, body, text)
+        elif fresh[key].body.step.digest != body.step.digest:
+            others.append(_Sent(key, body, text))
+    return fresh, others, aside
 
 
 def _aside_row(body: StepRecorded, reason: str) -> dict[str, object]:

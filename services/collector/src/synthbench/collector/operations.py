@@ -1,6 +1,6 @@
 """What operators ask of the catalogue: where room went, what is held, and the catalogue made again."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -61,8 +61,8 @@ def keeping_router(database: Database, keeping: Keeping) -> APIRouter:
     return router
 
 
-def rebuild_router(archive: Archive, rebuild: Rebuild) -> APIRouter:
-    """The catalogue made again."""
+def rebuild_router(archive: Archive, make: Callable[[], Rebuild]) -> APIRouter:
+    """The catalogue made again; each request makes a rebuild of its own."""
     router = APIRouter(tags=["keeping"])
 
     @router.post(
@@ -72,12 +72,12 @@ def rebuild_router(archive: Archive, rebuild: Rebuild) -> APIRouter:
         responses={200: {"content": {"application/x-ndjson": {}}}},
     )
     async def make_again() -> StreamingResponse:
-        """Add what the artifact store knows and the tables do not; a line of progress now and then, `done` at the end."""
+        """Add what the artifact store knows and the tables do not; lines of progress, `done` in the last one."""
 
         async def lines() -> AsyncGenerator[bytes]:
             try:
                 await archive.flush()
-                async for progress in rebuild.run():
+                async for progress in make().run():
                     yield orjson.dumps(progress) + b"\n"
             except (ChassisError, ArtifactCorrupt) as error:
                 yield orjson.dumps({"error": str(error)}) + b"\n"

@@ -36,7 +36,7 @@ Progress = dict[str, Any]
 class Rebuild:
     """Reads the newest segments first: what is there already, in the tables or of a newer segment, stays.
 
-    It may run at any time, on a catalogue in use, and again after it was broken off.
+    It may run at any time, on a catalogue in use, and again after it was broken off. An object is for one run.
 
     Args:
         database: the catalogue; its tables are there, empty or not.
@@ -147,7 +147,7 @@ class _Quiet:
         await connection.execute("set local synthbench.rebuilding = on")
         return connection
 
-    async def __aexit__(self, *raised: Any) -> bool | None:
+    async def __aexit__(self, *raised: object) -> bool | None:
         return await self._inner.__aexit__(*raised)
 
 

@@ -53,7 +53,7 @@ async def _catalogue() -> int:
             elif "done" not in last and "trajectories" in last:
                 console.say(f"{last['trajectories']} trajectories read")
     if not last.get("done"):
-        raise CliError(f"the catalogue was not made whole: {last.get('error', 'the collector broke off')}; run it again")
+        raise CliError(f"the catalogue is not whole: {last.get('error', 'the collector broke off')}; run it again")
     rows = ", ".join(f"{count} {table}" for table, count in as_object(last.get("rows")).items() if count)
     console.say(f"put into the catalogue: {rows or 'nothing, all was there'}; {last['trajectories']} trajectories read")
     for problem in as_list(last.get("unreadable")):
