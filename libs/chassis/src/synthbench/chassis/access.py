@@ -181,18 +181,22 @@ class Guard:
             await _refuse(_FORBIDDEN, _refusal(caller, needed), {})(scope, receive, send)
             await self._keep(caller, scope, _FORBIDDEN)
             return
-        answered = [_FAILED]
+        answered = False
 
         async def noting(message: Message) -> None:
+            """What changed something is kept before the caller hears of it."""
+            nonlocal answered
             if message["type"] == "http.response.start":
-                answered[0] = message["status"]
+                answered = True
+                if not safe or message["status"] == _FORBIDDEN:
+                    await self._keep(caller, scope, message["status"])
             await send(message)
 
         try:
             await self._app({**scope, _SCOPE: caller}, receive, noting)
         finally:
-            if not safe or answered[0] == _FORBIDDEN:
-                await self._keep(caller, scope, answered[0])
+            if not answered and not safe:
+                await self._keep(caller, scope, _FAILED)
 
     def _caller(self, scope: Scope) -> Caller | None:
         given: bytes = dict(scope.get("headers", ())).get(b"authorization", b"")

@@ -45,7 +45,11 @@ _COMMANDS = {
     "images": ("images:app", "Images that Docker built for tasks: list, clean up."),
     "dead": ("dead:app", "Messages that no consumer could handle."),
     "audit": ("audit:audit", "Check every promise against bus, database, artifacts and this machine."),
-    "rebuild": ("rebuild:rebuild", "Make a lost bus again, from Postgres and the journal."),
+    "tokens": ("tokens:app", "API tokens with roles: viewer, reviewer, operator, admin."),
+    "storage": ("storage:storage", "Where room went, and what the next sweep would take."),
+    "backup": ("backup:backup", "Put database and artifacts into one file."),
+    "restore": ("backup:restore", "Take them out of it again, into an empty stack."),
+    "rebuild": ("rebuild:rebuild", "Make a lost bus or a lost catalogue again."),
     "config": ("config:app", "Every setting, and where it came from."),
     "doctor": ("doctor:doctor", "Try everything out, and say how to mend it."),
 }

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Path, Query, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import Field
+from starlette.routing import Match, Route
 
 from synthbench.collector.adapters.listing import COLUMNS, Place, listing, sums
 from synthbench.collector.archive import Archive
@@ -82,7 +83,15 @@ def build_api(settings: CollectorSettings, database: Database, store: ArtifactSt
         rebuild_router(archive, lambda: Rebuild(database, store, settings.hot_step_days)),
     ):
         app.include_router(router, prefix="/v1")
+    app.add_exception_handler(405, _method_not_allowed)
     return app
+
+
+async def _method_not_allowed(request: Request, _error: Exception) -> Response:
+    """With every method of the path: Starlette itself names those of the first route that has it."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    methods = {method for route in routes if isinstance(route, Route) for method in route.methods or ()}
+    return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": ", ".join(sorted(methods))})
 
 
 def _lists(catalogue: Catalogue) -> APIRouter:

@@ -1,6 +1,7 @@
 """The catalogue made again, from what lies in the artifact store: its segments, and the stored trajectories."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -132,23 +133,12 @@ class Rebuild:
             await connection.execute(SQL["insert_names"], {**identity, "uris": sorted(names)})
         return problem
 
-    def _connection(self) -> "_Quiet":
-        return _Quiet(self._database)
-
-
-class _Quiet:
-    """A transaction whose changes are not written into the artifact store: they come from there."""
-
-    def __init__(self, database: Database) -> None:
-        self._inner = database.connection()
-
-    async def __aenter__(self) -> Connection:
-        connection = await self._inner.__aenter__()
-        await connection.execute("set local synthbench.rebuilding = on")
-        return connection
-
-    async def __aexit__(self, *raised: object) -> bool | None:
-        return await self._inner.__aexit__(*raised)
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Connection]:
+        """A transaction whose changes are not written into the artifact store: they come from there."""
+        async with self._database.connection() as connection:
+            await connection.execute("set local synthbench.rebuilding = on")
+            yield connection
 
 
 async def _insert(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -4,10 +4,20 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query
+from pydantic import BeforeValidator
 
 from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.storage.database import Database
 
+
+
+def _written_out(value: object) -> object:
+    if isinstance(value, str) and "-" not in value.lstrip("-"):
+        raise ValueError("write a date or a time by ISO 8601, such as 2026-11-25")
+    return value
+
+
+_Moment = Annotated[datetime | date | None, BeforeValidator(_written_out)]
 _Name = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
 
 
@@ -23,8 +33,8 @@ def admin_app(database: Database) -> FastAPI:
     async def costs(
         by: Literal["model", "campaign", "category", "day"] = "model",
         campaign: _Name = None,
-        since: datetime | date | None = None,
-        until: datetime | date | None = None,
+        since: _Moment = None,
+        until: _Moment = None,
     ) -> dict[str, Any]:
         """What model calls cost, and their tokens, added up; moments without a zone are UTC."""
         found = await rows("cost_by", by=by, campaign=campaign, since=since, until=until)

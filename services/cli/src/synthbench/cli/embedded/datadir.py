@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -76,6 +76,25 @@ class DataDir:
             with os.fdopen(descriptor, "w") as file:
                 file.write(value)
             return value
+
+    @property
+    def tokens_file(self) -> Path:
+        """Further API tokens of this stack: lines as `SYNTHBENCH_API_TOKENS` has them."""
+        return self.sub("secrets") / "api-tokens"
+
+    def token_lines(self) -> list[str]:
+        """What that file has."""
+        try:
+            return self.tokens_file.read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+
+    def write_token_lines(self, lines: Sequence[str]) -> None:
+        """Replace what it has; only its owner can read it."""
+        temporary = self.tokens_file.with_suffix(".tmp")
+        temporary.touch(mode=0o600)
+        temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        temporary.replace(self.tokens_file)
 
     def try_lock(self, name: str) -> IO[str] | None:
         """Take an exclusive lock; None if somebody holds it. It goes with the file object or the process."""

@@ -27,7 +27,7 @@ NATS_SYNC_SECONDS = 1
 _DATABASE_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY, Service.COLLECTOR, Service.QUALITY, Service.DIVERSITY)
 _KEY_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY)
 _PROVIDER_KEY = re.compile(r"^SYNTHBENCH_\w+_API_KEY(_FILE)?$")
-_DROPPED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "SYNTHBENCH_API_TOKEN_FILE")
+_DROPPED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONPATH", "SYNTHBENCH_API_TOKEN_FILE", "SYNTHBENCH_API_TOKENS_FILE")
 
 
 @dataclass(frozen=True, order=True)
@@ -92,6 +92,7 @@ class Layout:
             "SYNTHBENCH_HTTP_HOST": "127.0.0.1",
             "SYNTHBENCH_HTTP_PORT": str(self.ports[instance]),
             "SYNTHBENCH_API_TOKEN": self.data.secret("api-token"),
+            "SYNTHBENCH_API_TOKENS": "\n".join((env.get("SYNTHBENCH_API_TOKENS", ""), *self.data.token_lines())),
         }
         env["SYNTHBENCH_POSTGRES_DSN"] = (
             self.postgres_dsn.get_secret_value() if service in _DATABASE_USERS else "postgresql://127.0.0.1:1/none"

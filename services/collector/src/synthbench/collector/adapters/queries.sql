@@ -165,7 +165,7 @@ select digest from steps where rollout_id = %(rollout_id)s and attempt = %(attem
 insert into names (trajectory_id, uri) select %(trajectory_id)s, unnest(%(uris)s::text[]) on conflict do nothing;
 
 -- name: changes_waiting
-select count(*) as waiting from (select 1 from unarchived limit %(most)s) some;
+select count(*) as waiting from (select 1 from unarchived limit %(most)s) changes;
 
 -- name: archive_lock
 select pg_try_advisory_xact_lock(hashtext('catalogue.archive')) as mine;
