@@ -40,7 +40,7 @@ async def test_what_is_gone_or_changed_is_named(store: FilesStore):
     checkpoint = trajectory.steps[0].state.checkpoint
     assert checkpoint is not None
     await store.delete(checkpoint.uri)
-    assert await problems_of(store, artifact, 1, set()) == [f"its change is gone: {checkpoint.uri}"]
+    assert await problems_of(store, artifact, 1, set()) == [f"it names {checkpoint.uri}, which is gone"]
     forged = trajectory.steps[0].model_copy(update={"action": Action(message="other")})
     other = await store.put(encode(trajectory.model_copy(update={"steps": [forged], "diff": None})))
     assert (await problems_of(store, other, 1, {checkpoint.uri})) == ["step 0 is not what its digest says"]

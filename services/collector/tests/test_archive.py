@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from catalogue_of import Life
 from synthbench.collector.api import build_api
-from synthbench.collector.archive import PREFIX, Archive
+from synthbench.collector.archive import Archive
 from synthbench.collector.settings import CollectorSettings
 from synthbench.storage.artifacts import FilesStore, key_uri
 from synthbench.storage.database import Database
@@ -121,17 +121,17 @@ async def test_one_row_changed_often_is_as_it_was_last(
 
 
 async def test_another_catalogues_segments_stay(database: Database, store: FilesStore, archive: Archive):
-    await store.put_named(f"{PREFIX}000000000001", b"of somebody else")
-    await store.put_named(f"{PREFIX}000000000007", b"of somebody else")
+    await store.put_named("catalogue/000000000001", b"of somebody else")
+    await store.put_named("catalogue/000000000007", b"of somebody else")
     await Life(database, store).trajectory(steps=1)
     assert await archive.flush() > 0
-    keys = [key async for key in store.list(PREFIX)]
-    assert keys[-1] == f"{PREFIX}000000000008"
+    keys = [key async for key in store.list("catalogue/")]
+    assert keys[-1] == "catalogue/000000000008"
     assert await store.get(key_uri(keys[0])) == b"of somebody else"
 
 
 async def test_a_segment_that_cannot_be_read_is_one_line(api: httpx.AsyncClient, store: FilesStore):
-    await store.put_named(f"{PREFIX}000000000001", b"no zstd")
+    await store.put_named("catalogue/000000000001", b"no zstd")
     assert "catalogue/000000000001 is no segment" in (await rebuilt(api))["error"]
 
 

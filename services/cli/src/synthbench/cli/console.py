@@ -144,6 +144,16 @@ def money(microusd: int, *, known: bool = True) -> str:
     return f"${microusd / 1e6:.4f}" if known else "unknown"
 
 
+def size(count: int) -> str:
+    """Bytes for people."""
+    value = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
 def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> None:
     """The end of `generate-trajectory`: outcome, reward and its parts, scores, tokens, cost, where the JSON lies."""
     tests = trajectory.verification.tests if trajectory.verification else []

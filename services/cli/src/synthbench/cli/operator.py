@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+from psycopg.rows import DictRow, dict_row
 from pydantic import SecretStr
 
 from synthbench.chassis.bus import Bus
@@ -17,6 +19,7 @@ from synthbench.cli.errors import CliError
 from synthbench.cli.stack import remote_endpoints, stack_status, using_stack
 from synthbench.contracts.registry import Service
 from synthbench.storage.artifacts import ArtifactStore, open_store
+from synthbench.storage.database import place_of
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,67 @@ async def as_operator() -> AsyncGenerator[Operator]:
     Raises:
         CliError: something is missing, or does not answer.
     """
-    remote = remote_endpoints()
-    if remote is not None:
-        dsn = os.environ.get("SYNTHBENCH_POSTGRES_DSN")
-        if not dsn:
-            raise CliError("SYNTHBENCH_NATS_URL names a stack, but SYNTHBENCH_POSTGRES_DSN is missing")
+    remote, found = remote_endpoints(), remote_record()
+    if remote is not None and found is not None:
         sandboxes = Path(os.environ.get("SYNTHBENCH_SANDBOX_ROOT", "/nonexistent"))
         async with _bus(remote.nats_url, remote.nats_user, remote.nats_password) as bus:
-            yield Operator(bus, SecretStr(dsn), open_store(remote.artifacts_url), sandboxes, None)
+            yield Operator(bus, *found, sandboxes, None)
         return
     data = DataDir()
     async with using_stack(data) as endpoints:
-        dsn = dsn_of((stack_status(data) or {})["postgres_port"], data.secret("postgres"))
+        dsn = _embedded_dsn(data)
         password = SecretStr(data.secret(f"nats-{Service.TOPOLOGY}"))
         async with _bus(endpoints.nats_url, str(Service.TOPOLOGY), password) as bus:
             yield Operator(bus, dsn, open_store(endpoints.artifacts_url), data.sub("sandboxes"), data)
+
+
+def remote_record() -> tuple[SecretStr, ArtifactStore] | None:
+    """Database and artifacts of the stack that the environment names; None for the embedded one.
+
+    Raises:
+        CliError: it names only a part.
+    """
+    remote = remote_endpoints()
+    if remote is None:
+        return None
+    dsn = os.environ.get("SYNTHBENCH_POSTGRES_DSN")
+    if not dsn:
+        raise CliError("SYNTHBENCH_NATS_URL names a stack, but SYNTHBENCH_POSTGRES_DSN is missing")
+    return SecretStr(dsn), open_store(remote.artifacts_url)
+
+
+@asynccontextmanager
+async def record() -> AsyncGenerator[tuple[SecretStr, ArtifactStore]]:
+    """Database and artifacts alone, of the embedded stack or of the one that the environment names."""
+    remote = remote_record()
+    if remote is not None:
+        yield remote
+        return
+    data = DataDir()
+    async with using_stack(data) as endpoints:
+        yield _embedded_dsn(data), open_store(endpoints.artifacts_url)
+
+
+def _embedded_dsn(data: DataDir) -> SecretStr:
+    return dsn_of((stack_status(data) or {})["postgres_port"], data.secret("postgres"))
+
+
+@asynccontextmanager
+async def connected(dsn: SecretStr) -> AsyncGenerator[psycopg.AsyncConnection[DictRow]]:
+    """A connection of our own, each statement a transaction of its own.
+
+    Raises:
+        CliError: nothing answers.
+    """
+    place = place_of(dsn)
+    try:
+        connection = await psycopg.AsyncConnection[DictRow].connect(
+            dsn.get_secret_value(), row_factory=dict_row, autocommit=True, connect_timeout=5
+        )
+    except psycopg.OperationalError as error:
+        raise CliError(f"no Postgres at {place}: {str(error).splitlines()[0]}") from error
+    async with connection:
+        yield connection
 
 
 @asynccontextmanager

@@ -1,15 +1,8 @@
-"""The catalogue's own record in the artifact store: every change of its tables, in order, in write-once segments.
-
-`catalogue/<number>` is zstd over JSON lines: `{"table": …, "gone": false, "row": {…}}`. From these, and from the stored
-trajectories, `rebuild` makes the catalogue again.
-"""
+"""Writes every change of the catalogue's tables into the artifact store; `rebuild` makes them again from there."""
 
 import asyncio
 from time import monotonic
-from typing import Any
 
-import orjson
-import zstandard
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import Transient
@@ -17,8 +10,8 @@ from synthbench.collector.handlers import SQL
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactConflict
+from synthbench.storage.segments import segment_numbers, write_segment
 
-PREFIX = "catalogue/"
 ROWS = 5000
 """Of changes in a segment, at most."""
 _LOOK_SECONDS = 1.0
@@ -81,19 +74,11 @@ class Archive:
                 numbered = await (await connection.execute(SQL["next_segment"])).fetchone()
                 assert numbered is not None
                 try:
-                    await self._store.put_named(f"{PREFIX}{numbered['number']:012d}", _packed(rows))
+                    changes = [(row["tbl"], row["gone"], row["body"]) for row in rows]
+                    await write_segment(self._store, numbered["number"], changes)
                 except ArtifactConflict:  # of a catalogue that this database does not know: ours goes on behind it
                     self.log.warning("the store holds segments of another catalogue", number=numbered["number"])
-                    last = max([key async for key in self._store.list(PREFIX)])
-                    await connection.execute(SQL["segments_from"], {"number": int(last.removeprefix(PREFIX))})
+                    last = (await segment_numbers(self._store))[-1]
+                    await connection.execute(SQL["segments_from"], {"number": last})
                 else:
                     return len(rows)
-
-
-def _packed(rows: list[dict[str, Any]]) -> bytes:
-    lines = (
-        b'{"table":%s,"gone":%s,"row":%s}\n'
-        % (orjson.dumps(row["tbl"]), b"true" if row["gone"] else b"false", row["body"].encode())
-        for row in rows
-    )
-    return zstandard.ZstdCompressor(level=3).compress(b"".join(lines))

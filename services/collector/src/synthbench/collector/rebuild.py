@@ -6,17 +6,16 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-import zstandard
 from psycopg import sql
 
-from synthbench.collector.archive import PREFIX
 from synthbench.collector.domain.assembly import Tally, searched
 from synthbench.collector.handlers import SQL
 from synthbench.contracts.naming import artifacts_of
 from synthbench.contracts.records import ArtifactRef
-from synthbench.storage.artifacts import ArtifactStore, key_uri
+from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Connection, Database
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
+from synthbench.storage.segments import read_segment, segment_numbers
 from synthbench.storage.trajectories import StoredTrajectory
 
 _KEYS: Mapping[str, Sequence[str]] = {
@@ -30,7 +29,6 @@ _KEYS: Mapping[str, Sequence[str]] = {
 }
 """The tables whose rows the segments have, each with what names a row."""
 _AT_ONCE = 1000
-_MOST_BYTES = 1024**3
 Progress = dict[str, Any]
 
 
@@ -58,13 +56,13 @@ class Rebuild:
         Raises:
             ArtifactStoreUnavailable, DatabaseUnavailable: as they do; what is done stays.
         """
-        segments = [key async for key in self._store.list(PREFIX)]
-        for number, key in enumerate(reversed(segments), 1):
-            await self._segment(key)
-            yield {"segments": number, "of": len(segments), "rows": dict(self._rows)}
+        segments = await segment_numbers(self._store)
+        for done, number in enumerate(reversed(segments), 1):
+            await self._segment(number)
+            yield {"segments": done, "of": len(segments), "rows": dict(self._rows)}
         if segments:
             async with self._database.connection() as connection:
-                await connection.execute(SQL["segments_from"], {"number": int(segments[-1].removeprefix(PREFIX))})
+                await connection.execute(SQL["segments_from"], {"number": segments[-1]})
         read, unreadable = 0, list[str]()
         place: Mapping[str, Any] = {"stored_at": "infinity", "trajectory_id": UUID(int=0)}
         while found := await self._unread(place):
@@ -76,21 +74,16 @@ class Rebuild:
             yield {"trajectories": read, "unreadable": len(unreadable)}
         yield {"done": True, "rows": self._rows, "trajectories": read, "unreadable": unreadable[:100]}
 
-    async def _segment(self, key: str) -> None:
-        packed = await self._store.get(key_uri(key))
-        try:
-            with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
-                lines = [orjson.loads(line) for line in reader.read(_MOST_BYTES).splitlines()]
-        except (zstandard.ZstdError, orjson.JSONDecodeError) as error:
-            raise ArtifactCorrupt(f"{key} is no segment of the catalogue: {error}") from error
+    async def _segment(self, number: int) -> None:
         wanted: dict[str, list[Any]] = {table: [] for table in _KEYS}
-        for line in reversed(lines):
-            table, row = line["table"], line["row"]
-            name = (table, orjson.dumps([row[column] for column in _KEYS[table]]).decode())
-            if line["gone"]:
+        for change in reversed(await read_segment(self._store, number)):
+            if change.table not in _KEYS:  # a later release has no such table
+                continue
+            name = (change.table, orjson.dumps([change.row[column] for column in _KEYS[change.table]]).decode())
+            if change.gone:
                 self._gone.add(name)
             elif name not in self._gone:
-                wanted[table].append(row)
+                wanted[change.table].append(change.row)
         async with self._connection() as connection:
             for table, rows in wanted.items():
                 for start in range(0, len(rows), _AT_ONCE):
@@ -101,7 +94,7 @@ class Rebuild:
         behind = {"stored_at": place["stored_at"], "trajectory_id": place["trajectory_id"]}
         async with self._database.connection() as connection:
             wanted = {**behind, "days": self._hot_step_days, "limit": 100}
-            rows = await connection.execute(SQL["without_words"], wanted)
+            rows = await connection.execute(SQL["unread"], wanted)
             return await rows.fetchall()
 
     async def _trajectory(self, entry: Mapping[str, Any]) -> str:

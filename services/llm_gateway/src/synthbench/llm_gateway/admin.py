@@ -10,7 +10,6 @@ from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.storage.database import Database
 
 
-
 def _written_out(value: object) -> object:
     if isinstance(value, str) and "-" not in value.lstrip("-"):
         raise ValueError("write a date or a time by ISO 8601, such as 2026-11-25")

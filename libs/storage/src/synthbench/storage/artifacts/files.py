@@ -109,7 +109,7 @@ class FilesStore:
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """See the protocol."""
-        if not valid_key(prefix.removesuffix("/")):
+        if prefix and not valid_key(prefix.removesuffix("/")):
             raise ValueError(f"{prefix[:120]!r} is no valid prefix")
         for key in await asyncio.to_thread(self._keys_below, prefix):
             yield key

@@ -62,7 +62,7 @@ class ArtifactStore(Protocol):
         ...
 
     def list(self, prefix: str) -> AsyncIterator[str]:
-        """Yield the keys that start with `prefix`, which ends at a `/`, sorted."""
+        """Yield the keys that start with `prefix`, which ends at a `/` or is empty, sorted."""
         ...
 
     def bodies(self) -> AsyncIterator["StoredBody"]:

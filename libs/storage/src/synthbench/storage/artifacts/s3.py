@@ -149,7 +149,7 @@ class S3Store:
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """See the protocol."""
-        if not valid_key(prefix.removesuffix("/")):
+        if prefix and not valid_key(prefix.removesuffix("/")):
             raise ValueError(f"{prefix[:120]!r} is no valid prefix")
         for key in await self._do(self._keys_below, prefix):
             yield key

@@ -1,15 +1,17 @@
-"""`artifacts verify`: what the catalogue names is there, and is what its digests say."""
+"""`artifacts verify|gc`: is everything there that is named, and what is there that nothing names."""
 
-from collections.abc import Iterator
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from synthbench.cli import console
+from synthbench.cli.garbage import Garbage
+from synthbench.cli.operator import as_operator, connected
 from synthbench.cli.session import session
+from synthbench.contracts.naming import artifacts_of
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import step_digest
-from synthbench.contracts.trajectory import Trajectory
-from synthbench.storage.artifacts import ArtifactStore
+from synthbench.storage.artifacts import ArtifactStore, StoredBody
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.trajectories import read_trajectory
 
@@ -57,22 +59,46 @@ async def problems_of(store: ArtifactStore, artifact: ArtifactRef, steps: int, s
         for step in trajectory.steps
         if step.digest != step_digest(step)
     ]
-    for what, reference in _named(trajectory):
+    for reference in artifacts_of(trajectory):
         if reference.uri not in seen:
             seen.add(reference.uri)
             if not await store.exists(reference.uri):
-                found.append(f"{what} is gone: {reference.uri}")
+                found.append(f"it names {reference.uri}, which is gone")
     return found
 
 
-def _named(trajectory: Trajectory) -> Iterator[tuple[str, ArtifactRef]]:
-    if trajectory.diff:
-        yield "its change", trajectory.diff
-    if trajectory.imported and trajectory.imported.original:
-        yield "its original", trajectory.imported.original
-    for kept in trajectory.kept:
-        if kept.artifact:
-            yield kept.path, kept.artifact
-    for step in trajectory.steps:
-        if step.state.checkpoint:
-            yield f"the checkpoint of step {step.index}", step.state.checkpoint
+@app.command
+async def gc(
+    *,
+    days: float = 14.0,
+    delete: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Show what nothing names any more: no trajectory, no task, no event, no record. With --delete it goes.
+
+    For the embedded stack it knows the way. Elsewhere it needs the operator's settings, as `audit` does.
+
+    Args:
+        days: Only what was put so many days ago, at least 2.
+        delete: Delete it.
+        json: Print what is found as JSON.
+    """
+    async with as_operator() as operator, connected(operator.dsn) as connection:
+        garbage = Garbage(operator, connection, days)
+        await garbage.mark()
+        shown, count, size = list[StoredBody](), 0, 0
+        async for body in garbage.found():
+            gone = await garbage.delete([body]) if delete else [body]
+            count, size = count + len(gone), size + sum(one.size for one in gone)
+            if json or len(shown) < _TOLD:
+                shown += gone
+    if json:
+        console.show_json([{"uri": one.uri, "size": one.size, "put": one.modified, "deleted": delete} for one in shown])
+        return
+    console.table(["artifact", "size", "put"], [[b.uri, console.size(b.size), f"{b.modified:%Y-%m-%d}"] for b in shown])
+    if count > len(shown):
+        console.say(f"and {count - len(shown)} more")
+    console.say(
+        f"{count} artifacts, {console.size(size)}, put {days:g} days ago or earlier and named by nothing"
+        + (": deleted" if delete else "; with --delete they go" if count else "")
+    )

@@ -2,21 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated
 
 import psycopg
 from cyclopts import Parameter
-from psycopg.rows import DictRow, dict_row
-from pydantic import SecretStr
+from psycopg.rows import DictRow
 
 from synthbench.cli import console
 from synthbench.cli.audit import checks
 from synthbench.cli.audit.machine import machine
-from synthbench.cli.errors import CliError
-from synthbench.cli.operator import Operator, as_operator
-from synthbench.storage.database import place_of
+from synthbench.cli.operator import Operator, as_operator, connected
 
 _SETTLE_POLL = 0.5
 
@@ -38,7 +34,8 @@ async def audit(
         json: Print the findings as JSON.
     """
     deadline = asyncio.get_running_loop().time() + wait
-    async with as_operator() as operator, _reading(operator.dsn) as connection:
+    async with as_operator() as operator, connected(operator.dsn) as connection:
+        await connection.execute("set default_transaction_read_only = on")
         while True:
             findings = [finding async for finding in _findings(operator, connection, settled=settled)]
             if all(one.held for one in findings) or asyncio.get_running_loop().time() > deadline:
@@ -72,18 +69,3 @@ async def _findings(
     if operator.data is not None:
         values = [path.read_text() for path in operator.data.sub("secrets").iterdir()]
         yield await asyncio.to_thread(checks.secrets, operator.data.path, values)
-
-
-@asynccontextmanager
-async def _reading(dsn: SecretStr) -> AsyncGenerator[psycopg.AsyncConnection[DictRow]]:
-    """A connection that cannot write."""
-    place = place_of(dsn)
-    try:
-        connection = await psycopg.AsyncConnection[DictRow].connect(
-            dsn.get_secret_value(), row_factory=dict_row, autocommit=True, connect_timeout=5
-        )
-    except psycopg.OperationalError as error:
-        raise CliError(f"no Postgres at {place}: {str(error).splitlines()[0]}") from error
-    async with connection:
-        await connection.execute("set default_transaction_read_only = on")
-        yield connection

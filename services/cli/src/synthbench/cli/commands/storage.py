@@ -21,7 +21,9 @@ async def storage(*, json: Annotated[bool, Parameter(negative="")] = False) -> N
         console.show_json(report)
         return
     tables: list[dict[str, Any]] = as_list(report.get("tables"))
-    console.table(["table", "rows, about", "size"], [[t["name"], str(t["rows"]), _size(t["bytes"])] for t in tables])
+    console.table(
+        ["table", "rows, about", "size"], [[t["name"], str(t["rows"]), console.size(t["bytes"])] for t in tables]
+    )
     weeks: list[dict[str, Any]] = as_list(report.get("weeks_of_steps"))
     console.table(
         ["hot steps of the week", "rows, about", "size", "attempts not stored", "next sweep"],
@@ -29,7 +31,7 @@ async def storage(*, json: Annotated[bool, Parameter(negative="")] = False) -> N
             [
                 str(week["begins"] or "others")[:10],
                 str(week["rows"]),
-                _size(week["bytes"]),
+                console.size(week["bytes"]),
                 str(week["unfinished"] or ""),
                 "goes" if week["cold"] and not week["unfinished"] else "",
             ]
@@ -37,14 +39,19 @@ async def storage(*, json: Annotated[bool, Parameter(negative="")] = False) -> N
         ],
     )
     stored: list[dict[str, Any]] = as_list(report.get("trajectories"))
-    console.table(["trajectories", "stored", "size"], [[_kind(s), str(s["trajectories"]), _size(s["bytes"])] for s in stored])
+    console.table(
+        ["trajectories", "stored", "size"],
+        [[_kind(s), str(s["trajectories"]), console.size(s["bytes"])] for s in stored],
+    )
     policy, expirable = as_object(report.get("policy")), as_object(report.get("expirable"))
     console.say(f"steps stay hot for {policy['hot_step_days']:g} days; their trajectories stay")
     if policy["failed_attempt_days"] is None:
         console.say("attempts that do not count stay, too: SYNTHBENCH_FAILED_ATTEMPT_DAYS is not set")
     else:
-        found = f"{expirable['count']} trajectories ({_size(expirable['bytes'])})"
-        console.say(f"attempts that do not count go after {policy['failed_attempt_days']:g} days: {found} in the next sweep")
+        found = f"{expirable['count']} trajectories ({console.size(expirable['bytes'])})"
+        console.say(
+            f"attempts that do not count go after {policy['failed_attempt_days']:g} days: {found} in the next sweep"
+        )
     if waiting := report.get("changes_not_archived"):
         console.say(f"{waiting} changes wait to be written into the artifact store")
 
@@ -53,12 +60,3 @@ def _kind(row: dict[str, Any]) -> str:
     if row["imported"]:
         return "imported"
     return "counted" if row["counted"] else "of attempts that do not count"
-
-
-def _size(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"

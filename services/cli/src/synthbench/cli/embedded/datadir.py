@@ -91,6 +91,9 @@ class DataDir:
 
     def write_token_lines(self, lines: Sequence[str]) -> None:
         """Replace what it has; only its owner can read it."""
+        if not lines:
+            self.tokens_file.unlink(missing_ok=True)
+            return
         temporary = self.tokens_file.with_suffix(".tmp")
         temporary.touch(mode=0o600)
         temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")

@@ -180,14 +180,15 @@ select nextval('archive_segments') as number;
 -- name: segments_from
 select setval('archive_segments', greatest(%(number)s, (select last_value from archive_segments)));
 
--- name: without_words
--- Newest first, trajectories of whose content the tables know nothing, from a place on.
+-- name: unread
+-- Newest first, trajectories of whose content the tables do not know the words, or what it names, from a place on.
 select t.trajectory_id, t.rollout_id, t.attempt, t.submission_id, t.artifact, t.stored_at,
        coalesce(a.created_at, t.stored_at) as attempt_at,
        t.imported is null and a.created_at > now() - %(days)s * interval '1 day' as hot
 from trajectories t left join attempts a using (rollout_id, attempt)
 where (t.stored_at, t.trajectory_id) < (%(stored_at)s, %(trajectory_id)s)
-  and not exists (select 1 from trajectory_words w where w.trajectory_id = t.trajectory_id)
+  and not (exists (select 1 from trajectory_words w where w.trajectory_id = t.trajectory_id)
+           and exists (select 1 from names n where n.trajectory_id = t.trajectory_id))
 order by t.stored_at desc, t.trajectory_id desc
 limit %(limit)s;
 
