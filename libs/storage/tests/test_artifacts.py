@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,13 @@ import pytest
 from synthbench.chassis.errors import Transient
 from synthbench.contracts.ids import sha256_digest
 from synthbench.storage.artifacts import ArtifactStore, FilesStore, key_uri, open_store, uri_of_digest
-from synthbench.storage.errors import ArtifactConflict, ArtifactCorrupt, ArtifactNotFound, ArtifactStoreUnavailable
+from synthbench.storage.errors import (
+    ArtifactConflict,
+    ArtifactCorrupt,
+    ArtifactNotFound,
+    ArtifactStoreUnavailable,
+    NotSupported,
+)
 
 NOTHING = uri_of_digest("sha256:" + "0" * 64)
 
@@ -120,6 +127,49 @@ async def test_many_keys_are_all_listed(store: ArtifactStore):
     for start in range(0, len(names), 100):
         await asyncio.gather(*(store.put_named(name, b"") for name in names[start : start + 100]))
     assert await keys(store, "many/") == names
+
+
+async def test_all_keys_are_listed_where_no_prefix_is_named(store: ArtifactStore):
+    for key in ("recordings/a", "catalogue/000000000001", "journal/r/1/0001"):
+        await store.put_named(key, key.encode())
+    await store.put(b"a body is no key")
+    assert await keys(store, "") == ["catalogue/000000000001", "journal/r/1/0001", "recordings/a"]
+
+
+async def test_bodies_are_listed_with_size_and_age(store: ArtifactStore):
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    uris = {(await store.put(str(number).encode())).uri for number in range(40)}
+    await store.put_named("a/record", b"is no body")
+    found = [body async for body in store.bodies()]
+    assert {body.uri for body in found} == uris
+    assert len(found) == 40
+    assert {body.size for body in found} == {1, 2}
+    assert all(before <= body.modified <= datetime.now(UTC) + timedelta(seconds=2) for body in found)
+    looked = await store.body(found[0].uri)
+    assert looked is not None
+    assert (looked.uri, looked.size) == (found[0].uri, found[0].size)
+    assert await store.body(NOTHING) is None
+    await store.delete(found[0].uri)
+    assert await store.body(found[0].uri) is None
+    assert len([body async for body in store.bodies()]) == 39
+
+
+async def test_what_is_put_again_is_not_old_any_more(tmp_path: Path):
+    store = FilesStore(tmp_path)
+    uri = (await store.put(b"needed again")).uri
+    for days, young in ((0.5, False), (5.0, True)):
+        moment = datetime.now(UTC) - timedelta(days=days)
+        os.utime(store.local_path(uri), (moment.timestamp(), moment.timestamp()))
+        await store.put(b"needed again")
+        found = await store.body(uri)
+        assert found is not None
+        assert (datetime.now(UTC) - found.modified < timedelta(minutes=1)) is young
+
+
+async def test_a_folder_has_no_links(tmp_path: Path):
+    store = FilesStore(tmp_path)
+    with pytest.raises(NotSupported, match="S3"):
+        await store.presigned((await store.put(b"x")).uri)
 
 
 async def test_a_large_body_goes_in_parts_and_comes_back(store: ArtifactStore):

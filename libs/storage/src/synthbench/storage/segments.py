@@ -66,8 +66,9 @@ async def read_segment(store: ArtifactStore, number: int) -> list[Change]:
     key = _key(number)
     packed = await store.get(key_uri(key))
     try:
-        with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
-            lines = [orjson.loads(line) for line in reader.read(_MOST_BYTES).splitlines()]
+        if zstandard.frame_content_size(packed) > _MOST_BYTES:
+            raise ArtifactCorrupt(f"{key} is no segment of the catalogue: more than {_MOST_BYTES} bytes")
+        lines = [orjson.loads(line) for line in zstandard.decompress(packed).splitlines()]
         return [Change(line["table"], line["gone"], line["row"]) for line in lines]
     except (zstandard.ZstdError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ArtifactCorrupt(f"{key} is no segment of the catalogue: {error}") from error

@@ -308,9 +308,11 @@ def _json(tar: tarfile.TarFile, member: tarfile.TarInfo | None, name: str) -> di
 
 
 def _unpacked(content: IO[bytes]) -> Iterator[bytes]:
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
     try:
-        with zstandard.ZstdDecompressor().stream_reader(content) as reader:
-            while block := reader.read(_CHUNK):
-                yield block
+        while packed := content.read(_CHUNK):
+            yield unpacker.decompress(packed)
     except zstandard.ZstdError as error:
         raise CliError(f"a table of the backup cannot be read ({error}): the tables stay as they were") from error
+    if not unpacker.eof:
+        raise CliError("a table of the backup is cut off: the tables stay as they were")
