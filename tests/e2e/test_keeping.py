@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from pyarrow import parquet  # pyright: ignore[reportMissingTypeStubs]
 
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.postgres import dsn_of
@@ -166,6 +167,25 @@ def no_backup(folder: Path) -> Path:
     with tarfile.open(path, "w") as tar:
         tar.add(__file__, arcname="test.py")
     return path
+
+
+def test_statistics_as_parquet_are_those_of_json(stack, tmp_path: Path):
+    stack.json("generate-trajectory", "--task", "simple-task-001")
+    file = tmp_path / "stats.parquet"
+    for view in ("groups", "funnel", "days"):
+        stack.run("stats", "--view", view, "--format", "parquet", "--output", str(file))
+        rows = parquet.read_table(file).to_pylist()
+        wanted = json.loads(stack.run("stats", "--view", view, "--format", "json").stdout)
+        assert len(rows) == len(wanted) > 0
+        for row, one in zip(rows, wanted, strict=True):
+            for name, value in one.items():
+                flat = value if isinstance(value, dict) else {"": value}
+                for inner, expected in flat.items():
+                    assert row[f"{name}_{inner}" if inner else name] == expected, (view, name)
+    refused = stack.run("stats", "--format", "parquet", check=False)
+    assert (refused.returncode, "takes an --output" in refused.stderr) == (2, True)
+    missing = stack.run("stats", "--format", "parquet", "--output", str(tmp_path / "no" / "x.parquet"), check=False)
+    assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
 
 
 def test_room_is_told(stack):

@@ -31,6 +31,7 @@ NEEDED = {
         "GET /v1/storage": "viewer",
         "GET /v1/tasks": "viewer",
         "GET /v1/trajectories": "viewer",
+        "GET /v1/trajectories.arrow": "viewer",
         "GET /v1/trajectories.ndjson": "viewer",
         "GET /v1/trajectories/{trajectory_id}": "viewer",
         "GET /v1/trajectories/{trajectory_id}/content": "viewer",

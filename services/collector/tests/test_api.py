@@ -1,16 +1,22 @@
 """The catalogue's HTTP API, on a real Postgres and a real store."""
 
 import json
+from datetime import datetime
 from uuid import uuid4
 
 import httpx
+import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 
+from catalogue_of import Life
+from synthbench.collector.adapters import arrow
+from synthbench.collector.adapters.listing import COLUMNS
 from synthbench.contracts.formats.foreign import Source, read
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.artifacts import FilesStore
+from synthbench.storage.database import Database
 from synthbench.storage.trajectories import encode
 
 
@@ -55,6 +61,46 @@ async def test_words_are_found_in_instructions_and_actions(api: httpx.AsyncClien
     ):
         found = (await api.get("/v1/trajectories", params={"filter": text})).json()["trajectories"]
         assert len(found) == count, text
+
+
+async def test_all_of_them_as_arrow(
+    api: httpx.AsyncClient,
+    database: Database,
+    store: FilesStore,
+    listed: list[Trajectory],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The same as the list says, column by column, over several batches."""
+    monkeypatch.setattr("synthbench.collector.api._PAGE", 3)
+    await Life(database, store).trajectory(steps=2, verdict="accept")
+    answer = await api.get("/v1/trajectories.arrow")
+    assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
+    with pa.ipc.open_stream(answer.content) as reader:
+        batches = list(reader)
+    assert [batch.num_rows for batch in batches] == [3, 3, 2]
+    rows = pa.Table.from_batches(batches).to_pylist()
+    wanted = (await api.get("/v1/trajectories")).json()["trajectories"]
+    assert list(rows[0]) == list(COLUMNS)
+    assert set(arrow.TYPES) == set(COLUMNS)
+    for row, expected in zip(rows, wanted, strict=True):
+        for name, value in expected.items():
+            found = row[name]
+            if isinstance(found, datetime):
+                assert found == datetime.fromisoformat(value), name
+            elif isinstance(value, (dict, list)) and isinstance(found, str):
+                assert json.loads(found) == value, name
+            elif isinstance(value, dict):
+                assert {key: one for key, one in found.items() if one is not None} == value, name
+            else:
+                assert found == value, name
+
+
+async def test_arrow_of_nothing_has_its_columns(api: httpx.AsyncClient, listed: list[Trajectory]):
+    params = {"filter": "outcome:timeout", "fields": "task,stored_at"}
+    with pa.ipc.open_stream((await api.get("/v1/trajectories.arrow", params=params)).content) as reader:
+        table = reader.read_all()
+    assert (table.num_rows, table.schema.names) == (0, ["task", "stored_at"])
+    assert (await api.get("/v1/trajectories.arrow", params={"fields": "no"})).status_code == 400
 
 
 async def test_all_of_them_as_lines(api: httpx.AsyncClient, listed: list[Trajectory], monkeypatch: pytest.MonkeyPatch):

@@ -54,6 +54,13 @@ class Catalogue:
         async with self._database.connection() as connection:
             return await (await connection.execute(query, values)).fetchall()
 
+    async def pages(self, wanted: Filter, columns: Sequence[str]) -> AsyncGenerator[list[Row]]:
+        """All that fit, newest first, a page at a time."""
+        behind: Place | None = None
+        while found := await self.page(wanted, columns, behind, _PAGE):
+            yield found
+            behind = Place(found[-1]["stored_at"], found[-1]["trajectory_id"])
+
     async def sums(self, wanted: Filter, by: Sequence[str]) -> list[Row]:
         """What `domain.statistics` makes its rows of."""
         query, values = sums(wanted, by)
@@ -123,15 +130,27 @@ def _lists(catalogue: Catalogue) -> APIRouter:
         """All that fit, newest first, a JSON object on each line, read page by page."""
 
         async def lines() -> AsyncGenerator[bytes]:
-            behind: Place | None = None
-            while found := await catalogue.page(wanted, columns, behind, _PAGE):
+            async for found in catalogue.pages(wanted, columns):
                 for row in found:
                     yield orjson.dumps(_part(row, columns)) + b"\n"
-                behind = Place(found[-1]["stored_at"], found[-1]["trajectory_id"])
 
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 
-    _ = (list_trajectories, all_trajectories)
+    @router.get(
+        "/trajectories.arrow",
+        response_class=StreamingResponse,
+        responses={200: {"content": {"application/vnd.apache.arrow.stream": {}}}, **documented(400)},
+    )
+    async def arrow_trajectories(
+        wanted: Annotated[Filter, Depends(_filter)], columns: Annotated[list[str], Depends(_columns)]
+    ) -> StreamingResponse:
+        """All that fit, newest first, as an Arrow IPC stream, read page by page; ids and documents are text."""
+        from synthbench.collector.adapters import arrow  # noqa: PLC0415 - a start does not wait for it
+
+        made = arrow.stream(columns, catalogue.pages(wanted, columns))
+        return StreamingResponse(made, media_type=arrow.MEDIA_TYPE)
+
+    _ = (list_trajectories, all_trajectories, arrow_trajectories)
     return router
 
 

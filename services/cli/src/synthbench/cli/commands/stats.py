@@ -1,10 +1,11 @@
 """`stats`: results by model, scaffold, task, …; the funnel; what came in on each day."""
 
+import asyncio
 import csv
 import io
 import json as jsonlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from cyclopts import Parameter
 
@@ -25,7 +26,7 @@ async def stats(
     k: Annotated[list[int] | None, Parameter(negative="")] = None,
     view: Literal["groups", "funnel", "days"] = "groups",
     campaign: str | None = None,
-    format: Literal["table", "json", "csv"] = "table",  # noqa: A002 - the option's name
+    format: Literal["table", "json", "csv", "parquet"] = "table",  # noqa: A002 - the option's name
     output: Path | None = None,
 ) -> None:
     """Say how results that count came out: shares with their 95 % intervals, pass@k, tokens, cost; docs/analytics.md.
@@ -36,8 +37,8 @@ async def stats(
         k: For pass@k, as often as wanted.
         view: groups, funnel (submitted to admitted, by campaign), or days.
         campaign: Of funnel and days: only this one.
-        format: table, json or csv.
-        output: A file, of json or csv; standard output by default.
+        format: table, json, csv or parquet.
+        output: A file; json and csv go to standard output by default.
     """
     path, key, params = {
         "groups": ("/v1/stats", "groups", {"filter": wanted, "by": by, "k": k or [1]}),
@@ -46,6 +47,8 @@ async def stats(
     }[view]
     if view != "groups" and wanted:
         raise CliError(f"--view {view} takes --campaign, and no filter", exit_code=2)
+    if format == "parquet" and output is None:
+        raise CliError("--format parquet takes an --output", exit_code=2)
     async with session() as client:
         found = as_object(await client.find(path, params=params))
     rows = [as_object(one) for one in as_list(found.get(key))]
@@ -53,6 +56,8 @@ async def stats(
         await console.hand_over(jsonlib.dumps(rows, ensure_ascii=False, indent=2) + "\n", output)
     elif format == "csv":
         await console.hand_over(_csv(rows), output)
+    elif format == "parquet" and output is not None:
+        await asyncio.to_thread(_parquet, rows, output)
     elif not rows:
         console.say("nothing that counts")
     elif view == "groups":
@@ -131,8 +136,25 @@ def _bar(value: int, most: int) -> str:
     return "█" * round(_BAR * value / most)
 
 
+def _parquet(rows: list[dict[str, Any]], output: Path) -> None:
+    import pyarrow as pa  # noqa: PLC0415 - other commands do without  # pyright: ignore[reportMissingTypeStubs]
+    from pyarrow import parquet  # noqa: PLC0415 - as above  # pyright: ignore[reportMissingTypeStubs]
+
+    flat = _flat(rows)
+    columns = {name: [row.get(name) for row in flat] for row in flat for name in row}
+    try:
+        cast("Any", parquet).write_table(cast("Any", pa).table(columns), output)
+    except OSError as error:
+        raise CliError(f"{output}: {error.strerror or error}") from error
+    console.say(f"wrote {output}")
+
+
+def _flat(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for key, one in row.items() for name, value in _cells(key, one).items()} for row in rows]
+
+
 def _csv(rows: list[dict[str, Any]]) -> str:
-    flat = [{name: value for key, one in row.items() for name, value in _cells(key, one).items()} for row in rows]
+    flat = _flat(rows)
     names = list(dict.fromkeys(name for row in flat for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -143,4 +165,4 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 def _cells(key: str, value: Any) -> dict[str, Any]:
     inner = as_object(value)
-    return {f"{key}_{name}": one for name, one in inner.items()} if inner else {key: "" if value == {} else value}
+    return {f"{key}_{name}": one for name, one in inner.items()} if inner else {key: None if value == {} else value}
