@@ -15,12 +15,13 @@ where s.closed_at is not null and t.rollout_id is not null
   and (s.counted is distinct from t.counted or s.outcome is distinct from t.outcome);
 
 -- name: every_closed_attempt_is_stored
+-- Or was, until it expired as the policy has it.
 select format('rollout %s attempt %s: %s', s.rollout_id, s.attempt,
               case when a.rollout_id is null then 'unknown to the catalogue' else 'state ' || a.state end)
 from scheduler.attempts s
 left join catalogue.attempts a using (rollout_id, attempt)
 left join catalogue.trajectories t using (rollout_id, attempt)
-where s.closed_at is not null and t.trajectory_id is null;
+where s.closed_at is not null and t.trajectory_id is null and a.expired_at is null;
 
 -- name: no_trajectory_without_a_closed_attempt
 select format('trajectory %s: rollout %s attempt %s was never closed', t.trajectory_id, t.rollout_id, t.attempt)
