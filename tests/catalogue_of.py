@@ -49,38 +49,46 @@ class Life:
         settings = CollectorSettings(journal_after_seconds=0)
         self.finaliser = Finaliser(settings, database, store, outbox, closing, structlog.get_logger())
 
-    async def trajectory(self, *, steps: int, counted: bool = True, verdict: str = "") -> UUID:
-        """One more, with a model call, and a checkpoint in each step; return its id."""
+    async def attempt(self, *, steps: int, counted: bool = True) -> UUID:
+        """One more that is closed and not put together yet, with a model call, and a checkpoint in each step.
+
+        Returns the id of its rollout.
+        """
         submission, rollout = uuid7(), uuid7()
         scope = {"submission_id": str(submission), "rollout_id": str(rollout), "attempt": 1, "campaign": "c"}
         accepted = TaskAccepted.model_validate({**golden("task.accepted"), **scope, "rollout_ids": [str(rollout)]})
-        await self.handlers.on_accepted(_delivered(accepted, "task.accepted"))
+        await self.handlers.on_accepted(delivered(accepted, "task.accepted"))
         called = LlmCalled.model_validate({**golden("llm.called"), **scope, "call_id": str(uuid7())})
-        await self.handlers.on_calls([_delivered(called, "llm.called")])
+        await self.handlers.on_calls([delivered(called, "llm.called")])
         recorded = []
         for body in steps_of(rollout, steps):
             checkpoint = await self.store.put(f"checkpoint {rollout} {body.step.index}".encode())
             step = body.step.model_copy(update={"state": State(checkpoint=checkpoint)}).sealed()
             whole = body.model_copy(update={"step": step, "submission_id": submission})
-            recorded.append(_delivered(whole, "step.recorded"))
+            recorded.append(delivered(whole, "step.recorded"))
         await self.handlers.on_steps(recorded)
         closed = golden("attempt.closed")
         ended = "unsolved" if counted else "infra_error"
         outcome = {"counted": counted, "outcome": ended, "report": None, "last": True}
         inner = {**closed["rollout"], "rollout_id": str(rollout), "submission_id": str(submission), "campaign": "c"}
         body = AttemptClosed.model_validate({**closed, **scope, **outcome, "rollout": inner})
-        await self.handlers.on_attempt(_delivered(body, "attempt.closed"))
+        await self.handlers.on_attempt(delivered(body, "attempt.closed"))
+        return rollout
+
+    async def trajectory(self, *, steps: int, counted: bool = True, verdict: str = "") -> UUID:
+        """One more, put together, with a verdict if one is named; return its id."""
+        rollout = await self.attempt(steps=steps, counted=counted)
         assert await self.finaliser.sweep() == 1
         identity = derived_id("trajectory", rollout, 1)
         if verdict:
-            told = {**scope, "trajectory_id": str(identity)}
+            told = {"rollout_id": str(rollout), "attempt": 1, "campaign": "c", "trajectory_id": str(identity)}
             scored = TrajectoryScored.model_validate({**golden("trajectory.scored"), **told, "verdict": verdict})
-            await self.handlers.on_verdict(_delivered(scored, "trajectory.scored"))
+            await self.handlers.on_verdict(delivered(scored, "trajectory.scored"))
             curated = TrajectoryCurated.model_validate({**golden("trajectory.curated"), **told})
-            await self.handlers.on_verdict(_delivered(curated, "trajectory.curated"))
+            await self.handlers.on_verdict(delivered(curated, "trajectory.curated"))
         return identity
 
 
-def _delivered(body: Record, event: str) -> Delivery:
+def delivered(body: Record, event: str) -> Delivery:
     envelope = Envelope(body, "test")
     return Delivery(envelope, durable(Service.COLLECTOR, event), 1, 1, cast("Any", None), body.to_json())

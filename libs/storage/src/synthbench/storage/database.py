@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, InterfaceError, OperationalError, ProgrammingError, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from pydantic import SecretStr
@@ -129,12 +130,13 @@ class Database:
         """Borrow a connection in a transaction of its own: committed at the end, rolled back on an error.
 
         Raises:
-            DatabaseUnavailable: no connection could be had, or it broke in between.
+            DatabaseUnavailable: no connection could be had, or it broke in between; or the server cannot write (full,
+                read-only), or took somebody else's side in a deadlock.
         """
         try:
             async with self._pool.connection() as connection:
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeout, PoolClosed) as error:
+        except (OperationalError, InterfaceError, PoolTimeout, PoolClosed, ReadOnlySqlTransaction) as error:
             raise DatabaseUnavailable(f"Postgres at {self.place}: {_first_line(error)}") from error
 
     def transaction(self) -> Any:

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import Transient
@@ -27,13 +28,14 @@ from synthbench.contracts.events import (
     TrajectoryDone,
     TrajectoryScored,
 )
-from synthbench.contracts.ids import derived_id
+from synthbench.contracts.ids import derived_id, sha256_digest
 from synthbench.contracts.journal import journal_prefix
 from synthbench.contracts.naming import artifacts_of
+from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import Step
 from synthbench.storage.artifacts import ArtifactStore, key_uri
 from synthbench.storage.database import Connection, Database
-from synthbench.storage.errors import ArtifactNotFound
+from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.trajectories import MEDIA_TYPE, TrajectoryWriter
 
 _IDLE_SECONDS = 0.5
@@ -118,35 +120,59 @@ class Finaliser:
         return sum(kept)
 
     async def _set_aside(self, connection: Connection, key: str) -> bool:
-        if not key.rpartition("/")[2].isdigit():
+        _, rollout_id, attempt, name = key.split("/")
+        if not name.isdigit():
             return False
-        body = StepRecorded.model_validate_json(await self._store.get(key_uri(key)))
-        scope = {"rollout_id": body.rollout_id, "attempt": body.attempt, "index": body.step.index}
+        data = await self._store.get(key_uri(key))
+        scope = {"rollout_id": UUID(rollout_id), "attempt": int(attempt), "index": int(name)}
+        step = _journalled(data)
+        if step is None:
+            row = {
+                "digest": sha256_digest(data),
+                "body": data.decode("utf-8", errors="replace").replace("\0", "\ufffd"),
+            }
+            await connection.execute(SQL["set_aside"], {**scope, **row, "reason": "journalled, and cannot be read"})
+            return True
         there = await (await connection.execute(SQL["digest_of_step"], scope)).fetchone()
-        if there is not None and there["digest"] == body.step.digest:
+        if there is not None and there["digest"] == step.digest:
             return False
-        row = {**scope, "digest": body.step.digest, "body": body.step.model_dump_json()}
+        row = {**scope, "digest": step.digest, "body": step.model_dump_json()}
         await connection.execute(SQL["set_aside"], {**row, "reason": "journalled after the attempt was stored"})
         return True
 
     async def _next(self, waiting: list[AttemptKey]) -> bool | None:
-        """Take one closing attempt that is not known to wait; True if stored, None if there is none."""
-        async with self._database.connection() as connection:
-            skipped = {"skip_rollouts": [key[0] for key in waiting], "skip_attempts": [key[1] for key in waiting]}
-            row = await (await connection.execute(SQL["take_closing"], skipped)).fetchone()
-            if row is None:
-                return None
-            key = (row["rollout_id"], row["attempt"])
-            closed = AttemptClosed.model_validate_json(row["closed"])
-            found = await self._assemble(connection, closed, row["created_at"], row["waited"])
-            if found is None:
-                waiting.append(key)
-                return False
-            started = AttemptStarted.model_validate_json(row["started"]) if row["started"] else None
-            with span("store trajectory", parent=row["trace"] or None):
-                await self._record(connection, closed, started, row["created_at"], *found)
+        """Take one closing attempt that is not known to wait; True if stored, None if there is none.
+
+        One whose artifacts read wrong waits for better times, too: it is said, and does not hold up the others.
+        """
+        taken: list[AttemptKey] = []
+        try:
+            async with self._database.connection() as connection:
+                skipped = {"skip_rollouts": [key[0] for key in waiting], "skip_attempts": [key[1] for key in waiting]}
+                row = await (await connection.execute(SQL["take_closing"], skipped)).fetchone()
+                if row is None:
+                    return None
+                taken.append((row["rollout_id"], row["attempt"]))
+                stored = await self._finalise(connection, row)
+        except (ArtifactCorrupt, ArtifactNotFound) as error:
+            self._log.error("attempt waits", attempt="/".join(map(str, taken[0])), error=str(error))
+            stored = False
+        if not stored:
+            waiting += taken
+            return False
         failpoint("collector.recorded")
-        await self._let_go(*key)
+        await self._let_go(*taken[0])
+        return True
+
+    async def _finalise(self, connection: Connection, row: Mapping[str, Any]) -> bool:
+        """False if it is too early."""
+        closed = AttemptClosed.model_validate_json(row["closed"])
+        found = await self._assemble(connection, closed, row["created_at"], row["waited"])
+        if found is None:
+            return False
+        started = AttemptStarted.model_validate_json(row["started"]) if row["started"] else None
+        with span("store trajectory", parent=row["trace"] or None):
+            await self._record(connection, closed, started, row["created_at"], *found)
         return True
 
     async def _assemble(
@@ -162,20 +188,25 @@ class Finaliser:
             return assembly, {}
         if waited < self._settings.journal_after_seconds:
             return None
-        journal = await self._from_journal(closed, there.keys())
+        journal = await self._from_journal(connection, closed, there.keys())
         assembly = assemble({**{index: step.digest for index, step in journal.items()}, **there}, expected)
         if assembly.complete or waited > self._settings.give_up_seconds:
             return assembly, journal
         return None
 
-    async def _from_journal(self, closed: AttemptClosed, known: Collection[int]) -> dict[int, Step]:
+    async def _from_journal(
+        self, connection: Connection, closed: AttemptClosed, known: Collection[int]
+    ) -> dict[int, Step]:
+        """Steps that the tables do not have; entries that cannot be read are kept aside."""
         found: dict[int, Step] = {}
         prefix = journal_prefix(closed.rollout_id, closed.attempt)
         async for key in self._store.list(prefix):
             number = key.removeprefix(prefix)
             if number.isdigit() and int(number) not in known:
-                step = StepRecorded.model_validate_json(await self._store.get(key_uri(key))).step
-                if sound(step):
+                step = _journalled(await self._store.get(key_uri(key)))
+                if step is None:
+                    await self._set_aside(connection, key)
+                else:
                     found[step.index] = step
         return found
 
@@ -224,9 +255,7 @@ class Finaliser:
             if step.index in journal:  # what the bus did not bring, or will bring too late
                 await connection.execute(SQL["insert_step"], _step_row(closed, created_at, step, text))
         trajectory = build(closed, started, assembly, tally, await self._patch(closed))
-        artifact = await self._store.put(writer.finish(trajectory), media_type=MEDIA_TYPE)
-        failpoint("collector.stored")
-        await self._store.get(artifact.uri)  # raises if what lies there does not hash to what it should
+        artifact = await self._put(writer.finish(trajectory))
         summary = summarise(trajectory, tally)
         row = trajectory_row(trajectory, summary, artifact, counted=closed.counted)
         inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
@@ -255,6 +284,23 @@ class Finaliser:
                 connection, done, id=derived_id("trajectory.done", closed.rollout_id, closed.attempt)
             )
 
+    async def _put(self, data: bytes) -> ArtifactRef:
+        """Store a trajectory and read it back; one that does not come back as it was is written once more.
+
+        Raises:
+            ArtifactCorrupt, ArtifactNotFound: nor does that.
+        """
+        artifact = await self._store.put(data, media_type=MEDIA_TYPE)
+        failpoint("collector.stored")
+        try:
+            await self._store.get(artifact.uri)
+        except (ArtifactCorrupt, ArtifactNotFound) as error:
+            self._log.warning("a trajectory is written again", error=str(error))
+            await self._store.delete(artifact.uri)
+            await self._store.put(data, media_type=MEDIA_TYPE)
+            await self._store.get(artifact.uri)
+        return artifact
+
     async def _apply_early_verdicts(self, connection: Connection, trajectory_id: UUID) -> None:
         rows = await (await connection.execute(SQL["verdicts_of"], {"trajectory_id": trajectory_id})).fetchall()
         for row in rows:
@@ -276,6 +322,15 @@ class Finaliser:
                 continue
             for key in keys:
                 await self._store.delete(key_uri(key))
+
+
+def _journalled(data: bytes) -> Step | None:
+    """The step of a journal's entry; None where it cannot be read, or is not what its digest says."""
+    try:
+        step = StepRecorded.model_validate_json(data).step
+    except ValidationError:
+        return None
+    return step if sound(step) else None
 
 
 def _step_row(closed: AttemptClosed, created_at: datetime, step: Step, text: bytes) -> dict[str, Any]:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_READ_SECONDS = 30
 _PART = 16 * 1024 * 1024
 _CONNECTIONS = 32
 _MISSING = ("NoSuchKey", "404", "NotFound")
@@ -97,7 +98,7 @@ class S3Store:
             config=Config(
                 signature_version="s3v4",
                 connect_timeout=5,
-                read_timeout=30,
+                read_timeout=_READ_SECONDS,
                 retries={"mode": "standard", "total_max_attempts": 4},
                 max_pool_connections=_CONNECTIONS,
                 s3={"addressing_style": "path" if own_endpoint else "auto"},
