@@ -35,6 +35,7 @@ NEEDED = {
         "GET /v1/trajectories.ndjson": "viewer",
         "GET /v1/trajectories/{trajectory_id}": "viewer",
         "GET /v1/trajectories/{trajectory_id}/content": "viewer",
+        "GET /v1/trajectories/{trajectory_id}/link": "viewer",
         "GET /v1/trajectories/{trajectory_id}/steps": "viewer",
         "PUT /v1/trajectories/{trajectory_id}/holds/{holder}": "operator",
         "DELETE /v1/trajectories/{trajectory_id}/holds/{holder}": "operator",

@@ -39,6 +39,17 @@ async def test_a_link_reads_one_body_and_nothing_else(store: S3Store):
         await store.presigned(reference.uri, seconds=8 * 24 * 3600)
 
 
+async def test_a_bucket_of_ours_drops_unfinished_uploads_and_nothing_else(s3: "SeaweedFS"):
+    await S3Store("made-by-us").prepare()
+    await S3Store("made-by-us").prepare()
+    client = boto3.Session().client("s3")
+    (rule,) = client.get_bucket_lifecycle_configuration(Bucket="made-by-us")["Rules"]
+    client.close()
+    assert rule.get("AbortIncompleteMultipartUpload") == {"DaysAfterInitiation": 7}
+    assert rule["Status"] == "Enabled"
+    assert "Expiration" not in rule
+
+
 async def test_corrupt_content_is_not_handed_out(store: S3Store, s3: "SeaweedFS"):
     reference = await store.put(b"what was stored")
     client = boto3.Session().client("s3")

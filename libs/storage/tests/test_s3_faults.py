@@ -1,4 +1,4 @@
-"""A bucket that is slow, full, denying, or gives other bytes: the right error in one line, and all is well afterwards."""
+"""A bucket that is slow, full, denying, or gives other bytes: the right error in one line, and later all is well."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

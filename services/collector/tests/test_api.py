@@ -2,22 +2,32 @@
 
 import json
 from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import httpx
 import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 import pytest
+import structlog
 
 from catalogue_of import Life
 from synthbench.collector.adapters import arrow
 from synthbench.collector.adapters.listing import COLUMNS
+from synthbench.collector.api import build_api
+from synthbench.collector.archive import Archive
+from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.formats.foreign import Source, read
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.artifacts import FilesStore
+from synthbench.storage.artifacts.s3 import S3Store
 from synthbench.storage.database import Database
-from synthbench.storage.trajectories import encode
+from synthbench.storage.trajectories import decode, encode
+
+if TYPE_CHECKING:
+    from servers import SeaweedFS
 
 
 def conversation(number: int) -> Trajectory:
@@ -93,6 +103,27 @@ async def test_all_of_them_as_arrow(
                 assert {key: one for key, one in found.items() if one is not None} == value, name
             else:
                 assert found == value, name
+
+
+async def test_a_link_reads_the_stored_file_where_the_store_has_links(
+    api: httpx.AsyncClient, database: Database, store: FilesStore, s3: "SeaweedFS", tmp_path: Path
+):
+    identity = await Life(database, store).trajectory(steps=2)
+    refused = await api.get(f"/v1/trajectories/{identity}/link")
+    assert (refused.status_code, "has no links" in refused.json()["detail"]) == (409, True)
+    bucket = S3Store("links", f"{tmp_path.name}/")
+    await bucket.prepare()
+    found = (await api.get(f"/v1/trajectories/{identity}")).json()["artifact"]
+    await bucket.put(await store.get(found["uri"]))
+    archive = Archive(database, bucket, 0, structlog.get_logger())
+    transport = httpx.ASGITransport(build_api(CollectorSettings(), database, bucket, archive))
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        link = (await client.get(f"/v1/trajectories/{identity}/link?seconds=60")).json()
+        assert (await client.get(f"/v1/trajectories/{identity}/link?seconds=604801")).status_code == 422
+    async with httpx.AsyncClient() as anybody:
+        content = (await anybody.get(link["url"])).content
+    assert sha256_digest(content) == link["digest"] == found["digest"]
+    assert len(decode(content).steps) == 2
 
 
 async def test_arrow_of_nothing_has_its_columns(api: httpx.AsyncClient, listed: list[Trajectory]):

@@ -26,7 +26,7 @@ from synthbench.contracts.problem import documented
 from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
-from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound, ArtifactStoreUnavailable
+from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound, ArtifactStoreUnavailable, NotSupported
 from synthbench.storage.trajectories import StoredTrajectory, read_trajectory
 
 _PAGE = 500
@@ -190,7 +190,20 @@ def _single(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
             media_type="application/json",
         )
 
-    _ = (get_trajectory, get_content, get_stored_steps)
+    @router.get("/trajectories/{trajectory_id}/link", responses={**_STORED, **documented(409)})
+    async def get_link(
+        trajectory_id: UUID, seconds: Annotated[int, Query(ge=1, le=604_800)] = 3600
+    ) -> dict[str, str | int]:
+        """A URL by which anybody may read the stored file for a while, past us; 409 where the store has no links."""
+        entry = await catalogue.find(trajectory_id)
+        with _readable(trajectory_id):
+            try:
+                url = await store.presigned(entry["artifact"]["uri"], seconds=seconds)
+            except NotSupported as error:
+                raise HTTPException(409, str(error)) from error
+        return {"url": url, "seconds": seconds, "digest": entry["artifact"]["digest"]}
+
+    _ = (get_trajectory, get_content, get_stored_steps, get_link)
     return router
 
 

@@ -40,6 +40,7 @@ from synthbench.storage.errors import (
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import BucketLifecycleConfigurationTypeDef as LifecycleConfigurationTypeDef
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,6 +51,8 @@ _CONNECTIONS = 32
 _MISSING = ("NoSuchKey", "404", "NotFound")
 _TAKEN = ("PreconditionFailed", "412")
 _RACING = ("ConditionalRequestConflict", "409", "OperationAborted")
+_NO_LIFECYCLE = ("NotImplemented", "MethodNotAllowed", "MalformedXML", "InvalidArgument")
+"""How servers without such rules answer (GCS has other ones)."""
 _LONGEST_LINK = 7 * 24 * 3600
 
 
@@ -277,6 +280,24 @@ class S3Store:
         self._client.put_object(Bucket=self.bucket, Key=key, Body=b"ok")
         self._client.delete_object(Bucket=self.bucket, Key=key)
 
+    def _tidy_uploads(self) -> None:
+        """Parts of uploads that were never finished go after a week; nothing else ever expires by itself."""
+        rules: LifecycleConfigurationTypeDef = {
+            "Rules": [
+                {
+                    "ID": "unfinished-uploads",
+                    "Status": "Enabled",
+                    "Filter": {"Prefix": ""},
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+                }
+            ]
+        }
+        try:
+            self._client.put_bucket_lifecycle_configuration(Bucket=self.bucket, LifecycleConfiguration=rules)
+        except ClientError as error:
+            if _code(error) not in _NO_LIFECYCLE:
+                raise
+
     @_translated
     def _make_bucket(self) -> None:
         try:
@@ -285,3 +306,4 @@ class S3Store:
             if _code(error) not in (*_MISSING, "NoSuchBucket"):
                 raise
             self._client.create_bucket(Bucket=self.bucket)
+            self._tidy_uploads()
