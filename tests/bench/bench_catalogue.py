@@ -27,6 +27,8 @@ from .report import QUICK, Report
 
 SMALL, LARGE = (1_000, 5_000) if QUICK else (10_000, 1_000_000)
 TIMES = 3 if QUICK else 30
+OTHERS = {"/v1/attempts": "attempts", "/v1/attempts?state=open": "attempts", "/v1/tasks": "tasks"}
+"""Further lists, and what their rows are called."""
 LONG_STEPS, STEP_BYTES = (20, 50_000) if QUICK else (1000, 100_000)
 
 
@@ -37,7 +39,7 @@ async def catalogue(dsn_owner: EmbeddedPostgres, store: FilesStore, rows: int) -
     database = Database(dsn_owner.dsn, "catalogue", statement_seconds=1200)
     await database.open()
     async with database.connection() as connection:
-        await connection.execute("truncate trajectories, trajectory_words, steps")
+        await connection.execute("truncate trajectories, trajectory_words, attempts, steps")
         for statement in statements(rows, steps=True):
             await connection.execute(cast("Any", statement))
     async with database.connection() as connection:
@@ -85,6 +87,13 @@ async def measured(folder: Path, report: Report) -> None:
                     for _ in range(TIMES):
                         milliseconds, answer = await timed(client, "/v1/trajectories", {"filter": text})
                         assert answer["trajectories"], text
+                        report.add(case, milliseconds)
+                    highs.append(sorted(report.samples[case])[int(TIMES * 0.95) - 1])
+                for path, key in OTHERS.items():
+                    case = f"{rows:,} rows: {path}"
+                    for _ in range(TIMES):
+                        milliseconds, answer = await timed(client, path)
+                        assert answer[key], path
                         report.add(case, milliseconds)
                     highs.append(sorted(report.samples[case])[int(TIMES * 0.95) - 1])
                 worst[rows] = max(highs)

@@ -24,6 +24,12 @@ select trajectory_id, stored_at, to_tsvector(
 )
 from trajectories
 """
+_ATTEMPTS = """
+insert into attempts (rollout_id, attempt, submission_id, campaign, state, created_at)
+select rollout_id, attempt, submission_id, campaign, case when steps = 7 and seconds < 40 then 'open' else 'stored' end,
+       stored_at
+from trajectories
+"""
 _STEPS = """
 insert into steps (attempt_at, rollout_id, attempt, index, submission_id, digest, body)
 select stored_at, rollout_id, attempt, n, submission_id, 'sha256:0', '{"index": ' || n || '}'
@@ -32,7 +38,7 @@ from trajectories, generate_series(0, 4) n
 
 
 def statements(rows: int, *, steps: bool = False) -> list[str]:
-    """What makes so many trajectories over sixty days, with their words; with five steps each, if wanted."""
-    tables = ["trajectories", "trajectory_words", *(["steps"] if steps else [])]
-    made = [_GENERATE.format(rows=rows), _WORDS, *([_STEPS] if steps else [])]
+    """What makes so many trajectories over sixty days, with words and attempts; with five steps each, if wanted."""
+    tables = ["trajectories", "trajectory_words", "attempts", *(["steps"] if steps else [])]
+    made = [_GENERATE.format(rows=rows), _WORDS, _ATTEMPTS, *([_STEPS] if steps else [])]
     return ["set synthbench.rebuilding = on", *made, *(f"analyze {table}" for table in tables)]

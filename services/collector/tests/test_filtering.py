@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, cast
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from bench.catalogue_rows import FACETS, statements
-from synthbench.collector.adapters.listing import COLUMNS, Place, conditions, listing
+from synthbench.collector.adapters.listing import ATTEMPTS, COLUMNS, NEWEST, conditions, listing
 from synthbench.collector.domain.filtering import FIELDS, Filter, FilterError, Range, Term, parse
+from synthbench.collector.handlers import SQL
 from synthbench.storage.database import Database
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -146,7 +150,7 @@ async def test_pages_go_on_where_they_ended(database: Database):
     rows = [row(chance, number) for number in range(95)]  # many of them stored in the same hour
     await insert(database, rows)
     seen: list[UUID] = []
-    behind: Place | None = None
+    behind: list[Any] | None = None
     while True:
         query, values = listing(Filter(), columns=["task"], behind=behind, limit=10)
         async with database.connection() as connection:
@@ -154,7 +158,7 @@ async def test_pages_go_on_where_they_ended(database: Database):
         seen += [one["trajectory_id"] for one in page]
         if len(page) < 10:
             break
-        behind = Place.read(str(Place(page[-1]["stored_at"], page[-1]["trajectory_id"])))
+        behind = NEWEST.place(NEWEST.cursor(page[-1]))
     assert len(seen) == len(set(seen)) == 95
 
 
@@ -162,12 +166,65 @@ async def test_no_list_reads_the_whole_table(database: Database):
     async with database.connection() as connection:
         for statement in statements(20_000):
             await connection.execute(cast("Any", statement))
+    one = (await rows_of(database, b"select * from attempts order by created_at limit 1 offset 9000"))[0]
+    behind = ATTEMPTS.order.cursor(one)
+    attempts = {
+        "attempts": ATTEMPTS.query({}, None, 50),
+        "attempts, a later page": ATTEMPTS.query({}, behind, 50),
+        "attempts of a submission": ATTEMPTS.query({"submission_id": one["submission_id"]}, None, 50),
+        "attempts of a rollout": ATTEMPTS.query({"rollout_id": one["rollout_id"]}, None, 50),
+        "open attempts": ATTEMPTS.query({}, behind, 50, sql.SQL("state = 'open'")),
+        "stored attempts": ATTEMPTS.query({}, None, 50, sql.SQL("state = 'stored'")),
+    }
+    trajectories = {text: listing(parse(text), columns=COLUMNS, behind=None, limit=50) for text in FACETS}
     async with database.connection() as connection:
-        for text in FACETS:
-            query, values = listing(parse(text), columns=COLUMNS, behind=None, limit=50)
+        tasks = await (await connection.execute("explain " + SQL["list_tasks"], {"after": "", "limit": 9})).fetchall()
+        plans = {"tasks": "\n".join(line["QUERY PLAN"] for line in tasks)}
+        for name, (query, values) in {**attempts, **trajectories}.items():
             explained = await (await connection.execute(b"explain " + query.as_bytes(connection), values)).fetchall()  # pyright: ignore[reportArgumentType] - our own text
-            plan = "\n".join(line["QUERY PLAN"] for line in explained)
-            assert "Seq Scan on trajectories" not in plan, f"{text}\n{plan}"
+            plans[name] = "\n".join(line["QUERY PLAN"] for line in explained)
+    for name, plan in plans.items():
+        assert "Seq Scan on" not in plan, f"{name}\n{plan}"
+    assert "Sort" not in plans["attempts, a later page"]
+
+
+async def rows_of(database: Database, query: bytes) -> list[dict[str, Any]]:
+    async with database.connection() as connection:
+        return await (await connection.execute(query)).fetchall()
+
+
+async def test_tasks_are_those_of_the_trajectories(api: httpx.AsyncClient, database: Database):
+    chance = random.Random(5)
+    await insert(database, [row(chance, number) for number in range(200)])
+    wanted = await rows_of(
+        database, b"select task, max(stored_at) as last from trajectories group by task order by task"
+    )
+    seen: list[dict[str, Any]] = []
+    while found := (await api.get(f"/v1/tasks?limit=2&after={seen[-1]['task'] if seen else ''}")).json()["tasks"]:
+        seen += found
+    assert [one["task"] for one in seen] == [one["task"] for one in wanted]
+    assert [datetime.fromisoformat(one["last_stored_at"]) for one in seen] == [one["last"] for one in wanted]
+
+
+async def test_attempts_come_page_by_page(api: httpx.AsyncClient, database: Database):
+    async with database.connection() as connection:
+        for statement in statements(50):
+            await connection.execute(cast("Any", statement))
+    seen: list[str] = []
+    path = "/v1/attempts?limit=20"
+    while True:
+        answer = (await api.get(path)).json()
+        seen += [one["rollout_id"] for one in answer["attempts"]]
+        if answer["next_cursor"] is None:
+            break
+        path = f"/v1/attempts?limit=20&cursor={quote(answer['next_cursor'])}"
+    ordered = await rows_of(
+        database, b"select rollout_id::text as r from attempts order by created_at desc, rollout_id desc"
+    )
+    assert seen == [one["r"] for one in ordered]
+    for cursor in ("x", "2026-01-01|x|1", "2026-01-01", "|||"):
+        assert (await api.get(f"/v1/attempts?cursor={quote(cursor)}")).status_code == 400, cursor
+        assert (await api.get(f"/v1/trajectories?cursor={quote(cursor)}")).status_code == 400, cursor
 
 
 def test_every_value_is_a_parameter():

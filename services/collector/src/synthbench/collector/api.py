@@ -9,10 +9,11 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from psycopg import sql
 from pydantic import Field
 from starlette.routing import Match, Route
 
-from synthbench.collector.adapters.listing import COLUMNS, Place, listing, sums
+from synthbench.collector.adapters.listing import ATTEMPTS, COLUMNS, NEWEST, listing, sums
 from synthbench.collector.archive import Archive
 from synthbench.collector.domain.filtering import Filter, FilterError, parse
 from synthbench.collector.domain.statistics import GROUPS, summarised
@@ -48,7 +49,7 @@ class Catalogue:
         async with self._database.connection() as connection:
             return await (await connection.execute(SQL[query], parameters)).fetchall()
 
-    async def page(self, wanted: Filter, columns: Sequence[str], behind: Place | None, limit: int) -> list[Row]:
+    async def page(self, wanted: Filter, columns: Sequence[str], behind: Sequence[Any] | None, limit: int) -> list[Row]:
         """Trajectories that fit, newest first."""
         query, values = listing(wanted, columns=columns, behind=behind, limit=limit)
         async with self._database.connection() as connection:
@@ -56,10 +57,23 @@ class Catalogue:
 
     async def pages(self, wanted: Filter, columns: Sequence[str]) -> AsyncGenerator[list[Row]]:
         """All that fit, newest first, a page at a time."""
-        behind: Place | None = None
+        behind: Sequence[Any] | None = None
         while found := await self.page(wanted, columns, behind, _PAGE):
             yield found
-            behind = Place(found[-1]["stored_at"], found[-1]["trajectory_id"])
+            behind = [found[-1][name] for name in NEWEST.columns]
+
+    async def attempts(
+        self, submission_id: UUID | None, rollout_id: UUID | None, state: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[Row], str | None]:
+        """Attempts, newest first, and the cursor of the next page.
+
+        Raises:
+            ValueError: the cursor is none.
+        """
+        # Written out, so that the index of those that are not stored fits.
+        of_state = [sql.SQL("state = {}").format(sql.Literal(state))] if state else []
+        where = {"submission_id": submission_id, "rollout_id": rollout_id}
+        return await ATTEMPTS.page(self._database, where, cursor, limit, *of_state)
 
     async def sums(self, wanted: Filter, by: Sequence[str]) -> list[Row]:
         """What `domain.statistics` makes its rows of."""
@@ -112,11 +126,13 @@ def _lists(catalogue: Catalogue) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
         """Trajectories, newest first; `next_cursor` asks for the following page."""
-        found = await catalogue.page(wanted, columns, _place(cursor), limit)
+        with _pages():
+            behind = None if cursor is None else NEWEST.place(cursor)
+        found = await catalogue.page(wanted, columns, behind, limit)
         last = found[-1] if len(found) == limit else None
         return {
             "trajectories": [_part(row, columns) for row in found],
-            "next_cursor": str(Place(last["stored_at"], last["trajectory_id"])) if last else None,
+            "next_cursor": NEWEST.cursor(last) if last else None,
         }
 
     @router.get(
@@ -210,16 +226,18 @@ def _single(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
 def _attempts(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
     router = APIRouter(tags=["attempts"])
 
-    @router.get("/attempts")
+    @router.get("/attempts", responses=documented(400))
     async def list_attempts(
         submission_id: UUID | None = None,
         rollout_id: UUID | None = None,
         state: Literal["open", "closing", "stored"] | None = None,
+        cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
-        """Attempts as the catalogue has heard of them, newest first."""
-        wanted = {"submission_id": submission_id, "rollout_id": rollout_id, "state": state, "limit": limit}
-        return {"attempts": await catalogue.rows("list_attempts", **wanted)}
+        """Attempts as the catalogue has heard of them, newest first; `next_cursor` asks for the following page."""
+        with _pages():
+            rows, behind = await catalogue.attempts(submission_id, rollout_id, state, cursor, limit)
+        return {"attempts": rows, "next_cursor": behind}
 
     @router.get("/attempts/{rollout_id}/{attempt}/steps", responses=documented(410, 500, 503))
     async def get_steps(
@@ -253,12 +271,11 @@ def _tasks(catalogue: Catalogue) -> APIRouter:
 
     @router.get("/tasks")
     async def list_tasks(
-        campaign: _Campaign = None,
         after: Annotated[str, Query(max_length=500, pattern="^[^\\x00]*$")] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> dict[str, Any]:
-        """Tasks of which there are trajectories, by name, and how they went; `after` is the last name of a page."""
-        return {"tasks": await catalogue.rows("list_tasks", campaign=campaign, after=after, limit=limit)}
+        """Tasks of which there are trajectories, by name; `after` is the last name of a page. How they went: stats."""
+        return {"tasks": await catalogue.rows("list_tasks", after=after, limit=limit)}
 
     _ = list_tasks
     return router
@@ -347,8 +364,9 @@ def _columns(
     return names or list(COLUMNS)
 
 
-def _place(cursor: str | None) -> Place | None:
+@contextmanager
+def _pages() -> Generator[None]:
     try:
-        return None if cursor is None else Place.read(cursor)
+        yield
     except ValueError as error:
         raise HTTPException(400, "cursor: take it from next_cursor as it is") from error

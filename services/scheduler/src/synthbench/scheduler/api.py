@@ -1,5 +1,7 @@
 """The scheduler's HTTP API: what was submitted, and how far it is."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -7,25 +9,39 @@ from fastapi import Depends, FastAPI, HTTPException, Query
 
 from synthbench.chassis.access import Role, requires
 from synthbench.contracts.problem import documented
+from synthbench.scheduler.adapters.listings import MOVABLE, ROLLOUTS, SUBMISSIONS
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.campaigns import Campaigns
 from synthbench.storage.api_calls import ApiCalls
+
+_Campaign = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
+
+
+@contextmanager
+def _pages() -> Generator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise HTTPException(400, "cursor: take it from next_cursor as it is") from error
 
 
 def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> FastAPI:
     """Make the FastAPI app; the chassis guards and serves it."""
     app = FastAPI(title="synth-bench scheduler", version="1", docs_url=None, redoc_url=None)
 
-    @app.get("/v1/submissions", tags=["submissions"])
+    @app.get("/v1/submissions", tags=["submissions"], responses=documented(400))
     async def list_submissions(
-        state: str | None = None,
-        campaign: str | None = None,
+        state: Literal["open", "done", "rejected", "cancelled", "failed"] | None = None,
+        campaign: _Campaign = None,
         movable: bool = False,
+        cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
         """Submissions, newest first; `movable` leaves out those of which everything waits in a paused campaign."""
-        rows = await store.rows("list_submissions", state=state, campaign=campaign, movable=movable, limit=limit)
-        return {"submissions": rows}
+        also = [MOVABLE] if movable else []
+        with _pages():
+            rows, behind = await store.page(SUBMISSIONS, {"state": state, "campaign": campaign}, cursor, limit, *also)
+        return {"submissions": rows, "next_cursor": behind}
 
     @app.get("/v1/submissions/{submission_id}", tags=["submissions"], responses=documented(404))
     async def get_submission(submission_id: UUID) -> dict[str, Any]:
@@ -68,14 +84,17 @@ def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> F
 
 
 def _add_rollouts(app: FastAPI, store: SchedulerStore) -> None:
-    @app.get("/v1/rollouts", tags=["rollouts"])
+    @app.get("/v1/rollouts", tags=["rollouts"], responses=documented(400))
     async def list_rollouts(
         state: Literal["planned", "ready", "running", "closed", "curated", "failed", "cancelled"] | None = None,
-        campaign: Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")] = None,
+        campaign: _Campaign = None,
+        cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
-        """Rollouts, newest first."""
-        return {"rollouts": await store.rows("list_rollouts", state=state, campaign=campaign, limit=limit)}
+        """Rollouts, newest first; `next_cursor` asks for the following page."""
+        with _pages():
+            rows, behind = await store.page(ROLLOUTS, {"state": state, "campaign": campaign}, cursor, limit)
+        return {"rollouts": rows, "next_cursor": behind}
 
     @app.get("/v1/rollouts/{rollout_id}", tags=["rollouts"], responses=documented(404))
     async def get_rollout(rollout_id: UUID) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Filters as SQL: every value is a parameter, every name one of ours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString, cast
 from uuid import UUID
@@ -9,6 +8,7 @@ from uuid import UUID
 from psycopg import sql
 
 from synthbench.collector.domain.filtering import FIELDS, Filter, Range, Term, like
+from synthbench.storage.pages import Listing, Order
 
 COLUMNS = (
     "trajectory_id", "rollout_id", "attempt", "submission_id", "campaign", "counted", "task", "category", "difficulty",
@@ -17,60 +17,44 @@ COLUMNS = (
     "policy", "scores", "curation", "duplicate_of", "similarity", "stored_at", "forked_from", "forked_step",
     "resumed_from", "imported", "resolved",
 )  # fmt: skip
-_BEHIND = sql.SQL("(stored_at, trajectory_id) < (%s, %s)")
-_SAME_PLACE = ("stored_at", "trajectory_id")
-"""What a page goes on from."""
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where a page ended: the next one begins behind it."""
-
-    stored_at: datetime
-    trajectory_id: UUID
-
-    def __str__(self) -> str:
-        return f"{self.stored_at.isoformat()}|{self.trajectory_id}"
-
-    @classmethod
-    def read(cls, text: str) -> "Place":
-        """The other way round.
-
-        Raises:
-            ValueError: it is none.
-        """
-        moment, _, trajectory_id = text.partition("|")
-        return cls(datetime.fromisoformat(moment), UUID(trajectory_id))
+NEWEST = Order({"stored_at": datetime, "trajectory_id": UUID})
+"""How trajectories are sorted."""
+ATTEMPTS = Listing(
+    """
+select rollout_id, attempt, submission_id, campaign, state, last, created_at, closed_at, stored_at, expired_at
+from attempts""",
+    Order({"created_at": datetime, "rollout_id": UUID, "attempt": int}),
+)
 
 
 def listing(
-    wanted: Filter, *, columns: Sequence[str], behind: Place | None, limit: int
+    wanted: Filter, *, columns: Sequence[str], behind: Sequence[Any] | None, limit: int
 ) -> tuple[sql.Composed, list[Any]]:
-    """The query of a page, newest first, and its parameters. `columns` are some of `COLUMNS`."""
+    """The query of a page by `NEWEST`, and its parameters. `columns` are some of `COLUMNS`, `behind` a place."""
     where, values = conditions(wanted)
     if wanted.words and not wanted.terms:
         where, values = _newest(wanted.words, behind, limit)
     elif behind is not None:
-        where.append(_BEHIND)
-        values += [behind.stored_at, behind.trajectory_id]
-    names = [sql.Identifier(name) for name in dict.fromkeys([*columns, *_SAME_PLACE])]
-    query = sql.SQL("select {} from trajectories {} order by stored_at desc, trajectory_id desc limit %s").format(
-        sql.SQL(", ").join(names), clause(where)
+        where.append(NEWEST.behind)
+        values += behind
+    names = [sql.Identifier(name) for name in dict.fromkeys([*columns, *NEWEST.columns])]
+    query = sql.SQL("select {} from trajectories {} {} limit %s").format(
+        sql.SQL(", ").join(names), clause(where), NEWEST.by
     )
     return query, [*values, limit]
 
 
-def _newest(words: str, behind: Place | None, limit: int) -> tuple[list[sql.Composable], list[Any]]:
+def _newest(words: str, behind: Sequence[Any] | None, limit: int) -> tuple[list[sql.Composable], list[Any]]:
     """Words alone: their own table knows which of many are the newest, without a look at the trajectories."""
     where: list[sql.Composable] = [sql.SQL("words @@ websearch_to_tsquery('simple', %s)")]
     values: list[Any] = [words]
     if behind is not None:
-        where.append(_BEHIND)
-        values += [behind.stored_at, behind.trajectory_id]
-    found = sql.SQL(
-        "trajectory_id in (select trajectory_id from trajectory_words {} "
-        "order by stored_at desc, trajectory_id desc limit %s)"
-    ).format(clause(where))
+        where.append(NEWEST.behind)
+        values += behind
+    found = sql.SQL("trajectory_id in (select trajectory_id from trajectory_words {} {} limit %s)").format(
+        clause(where), NEWEST.by
+    )
     return [found], [*values, limit]
 
 

@@ -289,23 +289,17 @@ insert into held (trajectory_id, holder) values (%(trajectory_id)s, %(holder)s) 
 -- name: release
 delete from held where trajectory_id = %(trajectory_id)s and holder = %(holder)s;
 
--- name: list_attempts
-select rollout_id, attempt, submission_id, campaign, state, last, created_at, closed_at, stored_at, expired_at
-from attempts
-where (%(submission_id)s::uuid is null or submission_id = %(submission_id)s)
-  and (%(rollout_id)s::uuid is null or rollout_id = %(rollout_id)s)
-  and (%(state)s::text is null or state = %(state)s)
-order by created_at desc, rollout_id, attempt
-limit %(limit)s;
-
 -- name: list_tasks
-select task, min(category) as category, min(difficulty) as difficulty, count(*) filter (where counted) as counted,
-       count(*) filter (where counted and outcome = 'solved') as solved,
-       count(*) filter (where verdict = 'accept') as accepted, max(stored_at) as last_stored_at
-from trajectories
-where (%(campaign)s::text is null or campaign = %(campaign)s) and task > %(after)s
-group by task order by task
-limit %(limit)s;
+-- From one name to the next by the index; of each task its newest trajectory.
+with recursive found as (
+    (select task, category, difficulty, stored_at from trajectories where task > %(after)s
+     order by task, stored_at desc, trajectory_id desc limit 1)
+    union all
+    select following.* from found cross join lateral (
+        select task, category, difficulty, stored_at from trajectories where task > found.task
+        order by task, stored_at desc, trajectory_id desc limit 1) following
+)
+select task, category, difficulty, stored_at as last_stored_at from found limit %(limit)s;
 
 -- name: trajectory_of
 -- The stored trajectory of an attempt, where it has steps behind an index.

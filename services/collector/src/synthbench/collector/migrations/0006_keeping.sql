@@ -4,8 +4,11 @@
 alter table attempts add column created_at timestamptz not null default now();
 alter table attempts add column expired_at timestamptz; -- its trajectory went, as the policy says
 
-create index attempts_by_time on attempts (created_at desc, rollout_id, attempt);
-create index attempts_unfinished on attempts (created_at) where state <> 'stored';
+create index attempts_by_time on attempts (created_at desc, rollout_id desc, attempt desc);
+create index attempts_unfinished on attempts (state, created_at desc, rollout_id desc, attempt desc)
+    where state <> 'stored';
+drop index attempts_of_submission;
+create index attempts_of_submission on attempts (submission_id, created_at desc, rollout_id desc, attempt desc);
 
 alter table steps rename to steps_before;
 create table steps (

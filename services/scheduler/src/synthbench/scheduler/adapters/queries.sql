@@ -122,21 +122,6 @@ update rollouts set state = 'curated', changed_at = now()
 where rollout_id = %(rollout_id)s and state = 'closed'
 returning submission_id;
 
--- name: list_submissions
-select s.submission_id, s.campaign, s.state, s.task, s.pool, s.errors, s.created_at, s.finished_at,
-       s.body->>'scaffold' as scaffold, s.body->>'route' as route,
-       (select count(*) from rollouts r where r.submission_id = s.submission_id) as rollouts,
-       (select count(*) from rollouts r where r.submission_id = s.submission_id
-        and r.state in ('curated', 'failed', 'cancelled')) as finished
-from submissions s
-where (%(state)s::text is null or s.state = %(state)s)
-  and (%(campaign)s::text is null or s.campaign = %(campaign)s)
-  and (not %(movable)s or exists (
-      select 1 from rollouts r where r.submission_id = s.submission_id and r.state not in ('curated', 'failed', 'cancelled')
-      and (r.state not in ('planned', 'ready') or paused(r.campaign, (r.body->>'simulated')::boolean) is null)))
-order by s.created_at desc, s.submission_id
-limit %(limit)s;
-
 -- name: find_submission
 select s.submission_id, s.campaign, s.state, s.task, s.pool, s.errors, s.body, s.max_cost_microusd, s.created_at,
        s.finished_at,
@@ -261,14 +246,6 @@ from campaigns c full join (
     select campaign, count(*) as submissions, count(*) filter (where state = 'open') as open
     from submissions group by campaign) s using (campaign)
 order by 1;
-
--- name: list_rollouts
-select rollout_id, submission_id, campaign, state, attempts, pool, priority, body->'task'->>'name' as task,
-       body->>'scaffold' as scaffold, body->>'route' as route, (body->>'sample')::int as sample, created_at, changed_at
-from rollouts
-where (%(state)s::text is null or state = %(state)s) and (%(campaign)s::text is null or campaign = %(campaign)s)
-order by created_at desc, rollout_id
-limit %(limit)s;
 
 -- name: find_rollout
 select rollout_id, submission_id, campaign, state, pool, priority, body, created_at, changed_at from rollouts

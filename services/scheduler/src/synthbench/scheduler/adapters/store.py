@@ -1,12 +1,13 @@
 """The scheduler's schema: submissions, rollouts, attempts. Each method is one transaction with its outbox."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from synthbench.chassis.outbox import Outbox
@@ -16,6 +17,7 @@ from synthbench.contracts.records import Priority, Rollout, TaskInfo
 from synthbench.scheduler.domain.attempts import Lease, RolloutState
 from synthbench.scheduler.domain.planning import Plan
 from synthbench.storage.database import Connection, Database
+from synthbench.storage.pages import Listing
 from synthbench.storage.queries import Queries
 
 SQL = Queries.load("synthbench.scheduler.adapters")
@@ -52,6 +54,21 @@ class SchedulerStore:
         """State and events go out together, or neither does."""
         async with self._database.connection() as connection:
             yield SchedulerTransaction(connection, self._outbox)
+
+    async def page(
+        self,
+        listing: Listing,
+        where: Mapping[str, object],
+        cursor: str | None,
+        limit: int,
+        *also: sql.Composable,
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Read a page of a list for the HTTP API, and the cursor of the next one.
+
+        Raises:
+            ValueError: the cursor is none.
+        """
+        return await listing.page(self._database, where, cursor, limit, *also)
 
     async def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """Read rows for the HTTP API."""
