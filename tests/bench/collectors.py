@@ -105,14 +105,18 @@ class Servers:
                 assert time.monotonic() < deadline, f"{row} of {wanted}: {query}\n{self.last_words()}"
                 await asyncio.sleep(0.02)
 
-    async def until_empty(self, seconds: float = 60) -> None:
-        """Wait until every step in the stream is acknowledged, and so gone."""
+    async def until_left(self, most: int, seconds: float) -> tuple[float, int]:
+        """Wait until so many steps at most are in the stream, those in hand among them; return when, and how many."""
         client = await nats.connect(self.nats.url)
+        js = client.jetstream()
         deadline = time.monotonic() + seconds
-        while (await client.jetstream().stream_info("STEPS")).state.messages:
-            assert time.monotonic() < deadline, self.last_words()
-            await asyncio.sleep(0.05)
-        await client.close()
+        try:
+            while (left := (await js.stream_info("STEPS")).state.messages) > most:
+                assert time.monotonic() < deadline, f"{left} left\n{self.last_words()}"
+                await asyncio.sleep(0.01)
+            return time.monotonic(), left
+        finally:
+            await client.close()
 
     def last_words(self) -> str:
         return "\n".join(path.read_text()[-1000:] for path in sorted(self.folder.glob("collector-*.log")))
