@@ -19,6 +19,7 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
+from s3_faults import FaultyS3
 from servers import SeaweedFS
 from synthbench.chassis.process import Chassis, open_chassis
 from synthbench.chassis.settings import Settings
@@ -26,6 +27,7 @@ from synthbench.chassis.topology import ensure_topology
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.registry import Service
+from synthbench.storage.artifacts import s3 as s3_store
 from synthbench.storage.migrations import migrate
 
 if TYPE_CHECKING:
@@ -159,6 +161,16 @@ def s3(
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     return s3_server
+
+
+@pytest.fixture
+def faulty_s3(s3: "SeaweedFS", monkeypatch: pytest.MonkeyPatch) -> Generator[FaultyS3]:
+    """A way to the server that goes wrong on demand; stores that are opened now take it, and wait two seconds."""
+    made = FaultyS3(s3.port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", made.url)
+    monkeypatch.setattr(s3_store, "_READ_SECONDS", 2)
+    yield made
+    made.close()
 
 
 MakeChassis = Callable[..., AbstractAsyncContextManager[Chassis]]

@@ -1,26 +1,12 @@
 """The auditor's queries: silent on what is right, and not silent on what is not."""
 
-import asyncio
-from collections.abc import AsyncGenerator
-
 import psycopg
-import pytest
 from psycopg.rows import DictRow
-from pydantic import SecretStr
 
 from synthbench.cli.audit.checks import ALWAYS, database
-from synthbench.cli.operator import connected
-from synthbench.storage.migrations import migrate_all
 
 Connection = psycopg.AsyncConnection[DictRow]
 ROLLOUT, SUBMISSION = "0196f000-0000-7000-8000-000000000000", "0196f000-0000-7000-8000-000000000001"
-
-
-@pytest.fixture
-async def connection(dsn: SecretStr) -> AsyncGenerator[Connection]:
-    await asyncio.to_thread(migrate_all, dsn)
-    async with connected(dsn) as made:
-        yield made
 
 
 async def broken(connection: Connection) -> dict[str, list[str]]:

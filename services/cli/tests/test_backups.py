@@ -4,7 +4,6 @@ import asyncio
 import io
 import json
 import tarfile
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import psycopg
@@ -22,13 +21,6 @@ from synthbench.storage.migrations import migrate_all
 
 Connection = psycopg.AsyncConnection[DictRow]
 OLD, NEW = "2025-03-05T10:00:00Z", "2026-11-25T10:00:00Z"
-
-
-@pytest.fixture
-async def connection(dsn: SecretStr) -> AsyncGenerator[Connection]:
-    await asyncio.to_thread(migrate_all, dsn)
-    async with connected(dsn) as made:
-        yield made
 
 
 @pytest.fixture

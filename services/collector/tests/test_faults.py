@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -27,29 +27,16 @@ from synthbench.contracts.ids import uuid7
 from synthbench.contracts.journal import journal_key
 from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts import FilesStore, key_uri
-from synthbench.storage.artifacts import s3 as module
 from synthbench.storage.artifacts.s3 import S3Store
 from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactStoreUnavailable, DatabaseUnavailable
 from synthbench.storage.trajectories import read_trajectory
 
-if TYPE_CHECKING:
-    from servers import SeaweedFS
-
 pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture
-def faulty(s3: "SeaweedFS", monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
-    made = FaultyS3(s3.port)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", made.url)
-    monkeypatch.setattr(module, "_READ_SECONDS", 2)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-async def bucket(faulty: FaultyS3, tmp_path: Path) -> S3Store:
+async def bucket(faulty_s3: FaultyS3, tmp_path: Path) -> S3Store:
     made = S3Store("collector", f"{tmp_path.name}/")
     await made.prepare()
     return made
@@ -67,26 +54,26 @@ async def stored(database: Database) -> dict[UUID, ArtifactRef]:
 
 @pytest.mark.parametrize("fault", ["full", "denying", "busy", "hanging", "cut off"])
 async def test_while_the_store_fails_attempts_wait_and_then_are_stored_once(
-    database: Database, bucket: S3Store, faulty: FaultyS3, fault: str
+    database: Database, bucket: S3Store, faulty_s3: FaultyS3, fault: str
 ):
     life = Life(database, bucket)
     await life.attempt(steps=3)
-    faulty.fault = fault
+    faulty_s3.fault = fault
     with pytest.raises(ArtifactStoreUnavailable):
         await life.finaliser.sweep()
     assert await stored(database) == {}
     assert [row["state"] for row in await rows(database, "select state from attempts")] == ["closing"]
-    faulty.fault = ""
+    faulty_s3.fault = ""
     assert await life.finaliser.sweep() == 1
     assert await life.finaliser.sweep() == 0
     (artifact,) = (await stored(database)).values()
     assert len((await read_trajectory(bucket, artifact.uri)).steps) == 3
 
 
-async def test_a_slow_store_is_waited_for(database: Database, bucket: S3Store, faulty: FaultyS3):
+async def test_a_slow_store_is_waited_for(database: Database, bucket: S3Store, faulty_s3: FaultyS3):
     life = Life(database, bucket)
     await life.attempt(steps=1)
-    faulty.fault = "slow"
+    faulty_s3.fault = "slow"
     assert await life.finaliser.sweep() == 1
 
 

@@ -13,6 +13,13 @@ from synthbench.storage.database import Database
 _KINDS: Mapping[type, Any] = {datetime: datetime.fromisoformat, UUID: UUID, int: int}
 
 
+class BadCursor(ValueError):
+    """A text that is no place in a list."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor: take it from next_cursor as it is")
+
+
 @dataclass(frozen=True)
 class Order:
     """By which columns a list is sorted, each of them descending; together they name a row.
@@ -45,12 +52,12 @@ class Order:
         """The other way round.
 
         Raises:
-            ValueError: it is none of ours.
+            BadCursor: it is none of ours.
         """
-        parts = cursor.split("|")
-        if len(parts) != len(self.columns):
-            raise ValueError("take it from next_cursor as it is")
-        return [_KINDS[kind](part) for kind, part in zip(self.columns.values(), parts, strict=True)]
+        try:
+            return [_KINDS[kind](part) for kind, part in zip(self.columns.values(), cursor.split("|"), strict=True)]
+        except ValueError:
+            raise BadCursor from None
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Listing:
         """Return the query and its parameters; of `where` those that are None do not matter.
 
         Raises:
-            ValueError: the cursor is none.
+            BadCursor: the cursor is none.
         """
         wanted = {name: value for name, value in where.items() if value is not None}
         conditions = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in wanted] + list(also)
@@ -94,7 +101,7 @@ class Listing:
         """Return the rows of a page, and the cursor of the next one; None if this was the last.
 
         Raises:
-            ValueError: the cursor is none.
+            BadCursor: the cursor is none.
         """
         query, values = self.query(where, cursor, limit, *also)
         async with database.connection() as connection:

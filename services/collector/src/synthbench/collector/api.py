@@ -28,6 +28,7 @@ from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound, ArtifactStoreUnavailable, NotSupported
+from synthbench.storage.pages import BadCursor
 from synthbench.storage.trajectories import StoredTrajectory, read_trajectory
 
 _PAGE = 500
@@ -68,7 +69,7 @@ class Catalogue:
         """Attempts, newest first, and the cursor of the next page.
 
         Raises:
-            ValueError: the cursor is none.
+            BadCursor: the cursor is none.
         """
         # Written out, so that the index of those that are not stored fits.
         of_state = [sql.SQL("state = {}").format(sql.Literal(state))] if state else []
@@ -105,7 +106,12 @@ def build_api(settings: CollectorSettings, database: Database, store: ArtifactSt
     ):
         app.include_router(router, prefix="/v1")
     app.add_exception_handler(405, _method_not_allowed)
+    app.add_exception_handler(BadCursor, _bad_cursor)
     return app
+
+
+def _bad_cursor(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 400)
 
 
 async def _method_not_allowed(request: Request, _error: Exception) -> Response:
@@ -126,8 +132,7 @@ def _lists(catalogue: Catalogue) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
         """Trajectories, newest first; `next_cursor` asks for the following page."""
-        with _pages():
-            behind = None if cursor is None else NEWEST.place(cursor)
+        behind = None if cursor is None else NEWEST.place(cursor)
         found = await catalogue.page(wanted, columns, behind, limit)
         last = found[-1] if len(found) == limit else None
         return {
@@ -235,8 +240,7 @@ def _attempts(catalogue: Catalogue, store: ArtifactStore) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
         """Attempts as the catalogue has heard of them, newest first; `next_cursor` asks for the following page."""
-        with _pages():
-            rows, behind = await catalogue.attempts(submission_id, rollout_id, state, cursor, limit)
+        rows, behind = await catalogue.attempts(submission_id, rollout_id, state, cursor, limit)
         return {"attempts": rows, "next_cursor": behind}
 
     @router.get("/attempts/{rollout_id}/{attempt}/steps", responses=documented(410, 500, 503))
@@ -362,11 +366,3 @@ def _columns(
     if unknown:
         raise HTTPException(400, f"fields: there is no {unknown[0][:60]!r}; there are {', '.join(COLUMNS)}")
     return names or list(COLUMNS)
-
-
-@contextmanager
-def _pages() -> Generator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise HTTPException(400, "cursor: take it from next_cursor as it is") from error

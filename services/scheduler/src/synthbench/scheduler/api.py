@@ -1,11 +1,10 @@
 """The scheduler's HTTP API: what was submitted, and how far it is."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, HTTPException, Query
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from synthbench.chassis.access import Role, requires
 from synthbench.contracts.problem import documented
@@ -13,21 +12,15 @@ from synthbench.scheduler.adapters.listings import MOVABLE, ROLLOUTS, SUBMISSION
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.campaigns import Campaigns
 from synthbench.storage.api_calls import ApiCalls
+from synthbench.storage.pages import BadCursor
 
 _Campaign = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
-
-
-@contextmanager
-def _pages() -> Generator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise HTTPException(400, "cursor: take it from next_cursor as it is") from error
 
 
 def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> FastAPI:
     """Make the FastAPI app; the chassis guards and serves it."""
     app = FastAPI(title="synth-bench scheduler", version="1", docs_url=None, redoc_url=None)
+    app.add_exception_handler(BadCursor, _bad_cursor)
 
     @app.get("/v1/submissions", tags=["submissions"], responses=documented(400))
     async def list_submissions(
@@ -39,8 +32,7 @@ def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> F
     ) -> dict[str, Any]:
         """Submissions, newest first; `movable` leaves out those of which everything waits in a paused campaign."""
         also = [MOVABLE] if movable else []
-        with _pages():
-            rows, behind = await store.page(SUBMISSIONS, {"state": state, "campaign": campaign}, cursor, limit, *also)
+        rows, behind = await store.page(SUBMISSIONS, {"state": state, "campaign": campaign}, cursor, limit, *also)
         return {"submissions": rows, "next_cursor": behind}
 
     @app.get("/v1/submissions/{submission_id}", tags=["submissions"], responses=documented(404))
@@ -83,6 +75,10 @@ def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> F
     return app
 
 
+def _bad_cursor(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 400)
+
+
 def _add_rollouts(app: FastAPI, store: SchedulerStore) -> None:
     @app.get("/v1/rollouts", tags=["rollouts"], responses=documented(400))
     async def list_rollouts(
@@ -92,8 +88,7 @@ def _add_rollouts(app: FastAPI, store: SchedulerStore) -> None:
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> dict[str, Any]:
         """Rollouts, newest first; `next_cursor` asks for the following page."""
-        with _pages():
-            rows, behind = await store.page(ROLLOUTS, {"state": state, "campaign": campaign}, cursor, limit)
+        rows, behind = await store.page(ROLLOUTS, {"state": state, "campaign": campaign}, cursor, limit)
         return {"rollouts": rows, "next_cursor": behind}
 
     @app.get("/v1/rollouts/{rollout_id}", tags=["rollouts"], responses=documented(404))

@@ -66,7 +66,7 @@ class SchedulerStore:
         """Read a page of a list for the HTTP API, and the cursor of the next one.
 
         Raises:
-            ValueError: the cursor is none.
+            BadCursor: the cursor is none.
         """
         return await listing.page(self._database, where, cursor, limit, *also)
 
