@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import httpx
 from structlog.stdlib import BoundLogger
@@ -40,6 +41,7 @@ from synthbench.sandbox.diff import Diff
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.protocol import SandboxEngine
 from synthbench.storage.artifacts import ArtifactStore
+from synthbench.storage.errors import ArtifactConflict
 from synthbench.tasks import TaskPackage
 
 VERSION = "0.1.0"
@@ -122,9 +124,9 @@ class Attempt:
         lease = asyncio.create_task(self._keep_lease())
         try:
             await asyncio.wait({work, lease}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
+            if work.done() and not isinstance(work.exception(), Stopped):
                 return work.result()
-            return await self._ended_by(lease)
+            return self._ended_by(work if work.done() else lease)
         except asyncio.CancelledError:
             # The step did not end in time: say so, so that the next attempt need not wait for the lease to run out.
             with suppress(Transient, TimeoutError):
@@ -154,8 +156,8 @@ class Attempt:
         with suppress(RequestRefused):
             await self._services.bus.request(RELEASE, wanted, Released, timeout=3.0)
 
-    async def _ended_by(self, lease: "asyncio.Task[None]") -> _Result | None:
-        error = lease.exception()
+    def _ended_by(self, task: "asyncio.Task[Any]") -> _Result | None:
+        error = task.exception()
         if not isinstance(error, Stopped):
             return _Result(Outcome.INFRA_ERROR, f"the lease could not be kept: {error}")
         self._services.log.warning("attempt stopped", reason=str(error))
@@ -266,7 +268,10 @@ class Attempt:
                 "started_at": self._started,
             }
         )
-        await self._announcer.announce(started)
+        try:
+            await self._announcer.announce(started)
+        except ArtifactConflict as error:
+            raise Stopped(f"somebody began this attempt before, under our name: {error}", cancelled=False) from error
 
     async def _play(self, scaffold: Scaffold, world: World) -> Ending:
         try:

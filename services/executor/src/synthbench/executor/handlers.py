@@ -1,5 +1,7 @@
 """Ready rollouts and wished-for verifications."""
 
+from uuid import UUID
+
 from prometheus_client import Counter, Gauge
 
 from synthbench.chassis.consumer import Delivery
@@ -16,6 +18,7 @@ from synthbench.executor.verification import verify
 from synthbench.storage.artifacts import key_uri
 from synthbench.storage.errors import ArtifactConflict, ArtifactCorrupt, ArtifactNotFound
 
+_AT_WORK_SECONDS = 5.0
 RUNNING = Gauge("synthbench_attempts_running", "Attempts at work in this process")
 CLAIMS = Counter("synthbench_claims_total", "Claims by answer", ["status"])
 
@@ -25,11 +28,25 @@ class Handlers:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._at_work: set[UUID] = set()
 
     async def on_ready(self, delivery: Delivery) -> None:
-        """Claim the rollout, and run the attempt that is granted."""
+        """Claim the rollout, and run the attempt that is granted.
+
+        A second message about it (an old one, delivered again) waits: to the scheduler its claim would look like ours,
+        asked again because the answer was lost, and it would be granted the same attempt.
+        """
         body = delivery.envelope.body
         assert isinstance(body, TaskReady)
+        if body.rollout_id in self._at_work:
+            raise Retry("this executor is at work on it", delay=_AT_WORK_SECONDS)
+        self._at_work.add(body.rollout_id)
+        try:
+            await self._claim(body)
+        finally:
+            self._at_work.discard(body.rollout_id)
+
+    async def _claim(self, body: TaskReady) -> None:
         services = self._services
         failpoint("executor.fetched")
         request = ClaimRequest(rollout_id=body.rollout_id, executor=services.executor, pool=body.rollout.pool)
