@@ -165,10 +165,11 @@ def s3(
 
 @pytest.fixture
 def faulty_s3(s3: "SeaweedFS", monkeypatch: pytest.MonkeyPatch) -> Generator[FaultyS3]:
-    """A way to the server that goes wrong on demand; stores that are opened now take it, and wait two seconds."""
+    """A way to the server that goes wrong on demand; stores that are opened now take it, and ask twice for a second."""
     made = FaultyS3(s3.port)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", made.url)
-    monkeypatch.setattr(s3_store, "_READ_SECONDS", 2)
+    monkeypatch.setattr(s3_store, "_READ_SECONDS", 1)
+    monkeypatch.setattr(s3_store, "_TRIES", 2)
     yield made
     made.close()
 

@@ -65,9 +65,9 @@ class FaultyS3:
             self._answer(request, status, [("Content-Type", "application/xml")], text)
             return
         if fault == "slow":
-            time.sleep(1.0)
+            time.sleep(0.3)
         if fault == "hanging":
-            time.sleep(5.0)
+            time.sleep(3.0)
         connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=30)
         try:
             connection.request(request.command, request.path, body, dict(request.headers.items()))

@@ -29,6 +29,10 @@ ASKED = (
 )
 
 
+def stack_settings() -> dict[str, str]:
+    return {"SYNTHBENCH_ARCHIVE_SECONDS": "1"}
+
+
 def dsn(stack) -> str:
     return dsn_of(stack.status()["postgres_port"], DataDir(stack.folder).secret("postgres")).get_secret_value()
 

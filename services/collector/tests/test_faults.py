@@ -269,7 +269,7 @@ async def test_a_full_disk_is_said_and_nothing_is_lost_when_there_is_room_again(
 ):
     life = Life(database, store)
     rollout = uuid7()
-    bodies = [list(steps_of(rollout, number + 1, content=secrets.token_hex(500_000)))[number] for number in range(60)]
+    bodies = [list(steps_of(rollout, number + 1, content=secrets.token_hex(500_000)))[number] for number in range(30)]
     name = f"small_{secrets.token_hex(4)}"
     async with await psycopg.AsyncConnection.connect(dsn.get_secret_value(), autocommit=True) as connection:
         await connection.execute(f"create tablespace {name} location '{small_disk(16)}'".encode())
@@ -277,15 +277,15 @@ async def test_a_full_disk_is_said_and_nothing_is_lost_when_there_is_room_again(
                               "where inhparent = 'steps'::regclass"):  # fmt: skip
             await connection.execute(f"alter table catalogue.{row['part']} set tablespace {name}".encode())
         refused: list[str] = []
-        for start in range(0, 60, 10):
-            some = [delivered(body, "step.recorded") for body in bodies[start : start + 10]]
+        for start in range(0, 30, 5):
+            some = [delivered(body, "step.recorded") for body in bodies[start : start + 5]]
             try:
                 await life.handlers.on_steps(some)
             except DatabaseUnavailable as error:
                 refused.append(str(error))
         assert 0 < len(refused) < 6
         assert all("No space left on device" in said and len(said.splitlines()) == 1 for said in refused)
-        assert len(await rows(database, "select 1 from steps")) == 60 - 10 * len(refused)
+        assert len(await rows(database, "select 1 from steps")) == 30 - 5 * len(refused)
         small_disk(200)
         await life.handlers.on_steps([delivered(body, "step.recorded") for body in bodies])
         found = await rows(database, "select digest from steps order by index")

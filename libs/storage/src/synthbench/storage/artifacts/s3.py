@@ -46,6 +46,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _READ_SECONDS = 30
+_TRIES = 4
 _PART = 16 * 1024 * 1024
 _CONNECTIONS = 32
 _MISSING = ("NoSuchKey", "404", "NotFound")
@@ -102,7 +103,7 @@ class S3Store:
                 signature_version="s3v4",
                 connect_timeout=5,
                 read_timeout=_READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": 4},
+                retries={"mode": "standard", "total_max_attempts": _TRIES},
                 max_pool_connections=_CONNECTIONS,
                 s3={"addressing_style": "path" if own_endpoint else "auto"},
             ),
