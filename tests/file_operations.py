@@ -1,6 +1,8 @@
 """What agents do to files, one small operation each. Runs in the test, and as a script inside a sandbox.
 
 Inside: `python3 -c <this file> run`, with a JSON list of operations on stdin, in the workspace.
+
+In the test it is the machine's own user who does them, perhaps root: nothing is changed through a link that leads out.
 """
 
 import json
@@ -22,22 +24,22 @@ def append(path: str, text: str = "more") -> None:
 
 def put(path: Path, text: str, flags: int) -> None:
     # not blocking: a FIFO without a reader is an error then
-    fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | flags, 0o644)
+    fd = os.open(inside(path), os.O_WRONLY | os.O_NONBLOCK | flags, 0o644)
     os.write(fd, text.encode())
     os.close(fd)
 
 
 def truncate(path: str, size: int = 2) -> None:
-    os.truncate(path, size)
+    os.truncate(inside(path), size)
 
 
 def map_and_write(path: str, byte: int = 65) -> None:
-    with Path(path).open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+    with inside(path).open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
         mapped[0] = byte
 
 
 def chmod(path: str, mode: int = 0o755) -> None:
-    Path(path).chmod(mode)
+    inside(path).chmod(mode)
 
 
 def touch(path: str) -> None:
@@ -93,7 +95,7 @@ def nameless_then_linked(path: str, text: str = "nameless") -> None:
 
 def copy_tree(path: str, to: str) -> None:
     if not (to + "/").startswith(path + "/"):
-        shutil.copytree(path, to, symlinks=True)
+        shutil.copytree(path, inside(to), symlinks=True)
 
 
 def many(path: str, count: int = 50) -> None:
@@ -110,7 +112,14 @@ def flood(path: str, count: int = 9000) -> None:
 
 def within_folder(path: str) -> Path:
     """The path, in a folder that is there."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    inside(Path(path).parent).mkdir(parents=True, exist_ok=True)
+    return Path(path)
+
+
+def inside(path: str | Path) -> Path:
+    """The path, if what it leads to is in the workspace."""
+    if not Path(os.path.realpath(path)).is_relative_to(Path.cwd()):
+        raise PermissionError(f"{path} leads out of the workspace")
     return Path(path)
 
 
@@ -127,6 +136,7 @@ def run(operations: list[list[object]]) -> None:
     """Do them in order; what cannot be done is left out."""
     for name, *arguments in operations:
         try:
+            inside(Path(str(arguments[0])).parent)
             OPERATIONS[str(name)](*arguments)
         except (OSError, ValueError, shutil.Error):
             continue

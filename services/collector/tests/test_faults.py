@@ -21,7 +21,7 @@ from bench.collectors import steps_of
 from catalogue_of import Life, delivered
 from s3_faults import FaultyS3
 from synthbench.chassis.errors import Transient
-from synthbench.cli.embedded.postgres import EmbeddedPostgres, unprivileged_user
+from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.collector.archive import Archive
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.journal import journal_key
@@ -242,7 +242,7 @@ def small_disk(request: pytest.FixtureRequest, postgres_server: Any) -> Iterator
         pytest.skip("the server in a container sees no disk of ours")
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")
-    user = unprivileged_user()
+    user = postgres_server.user
     assert user is not None
     with tempfile.TemporaryDirectory(prefix="synthbench-small-") as name:
         folder, mounted = Path(name), False

