@@ -1,11 +1,12 @@
-"""What a bench leaves: a table for people, a JSON file with the raw figures, and one line of JSON at the end."""
+"""What a bench leaves: a table for people, a JSON file with the figures, and one line of JSON at the end."""
 
 import json
 import os
 import platform
+import re
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,6 +16,23 @@ from typing import Any
 FOLDER = Path(__file__).parents[2] / "docs/benchmarks"
 QUICK = os.environ.get("QUICK") == "1"
 _COMPARE = {"<=": lambda value, bound: value <= bound, ">=": lambda value, bound: value >= bound}
+_RAW = 50
+_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+
+def _kept(values: Sequence[float]) -> list[float] | dict[str, float]:
+    """A few as they are, of many how they lie."""
+    if len(values) <= _RAW:
+        return [round(value, 3) for value in values]
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    found = {"min": min(values), **{f"p{part}": cuts[part - 1] for part in _PERCENTILES}, "max": max(values)}
+    return {"n": len(values), **{name: round(value, 3) for name, value in found.items()}}
+
+
+def _lines(content: Mapping[str, Any]) -> str:
+    """JSON with a line for each value, and one for each list of numbers."""
+    text = json.dumps(content, indent=1)
+    return re.sub(r"\[[\d\s,.e+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n"
 
 
 @dataclass
@@ -63,9 +81,9 @@ class Report:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
             "facts": self.facts,
             "targets": self.targets,
-            "samples": {case: [round(value, 3) for value in values] for case, values in self.samples.items()},
+            "samples": {case: _kept(values) for case, values in self.samples.items()},
         }
         if not QUICK:
             FOLDER.mkdir(parents=True, exist_ok=True)
-            (FOLDER / f"{self.name}.json").write_text(json.dumps(content, indent=1) + "\n")
+            (FOLDER / f"{self.name}.json").write_text(_lines(content))
         sys.stdout.write(json.dumps({"bench": self.name, "targets": self.targets}) + "\n")
