@@ -24,7 +24,8 @@ fi
 # What mostly waits does so beside all of the first phase.
 .venv/bin/pytest -q -m waits tests libs services >"$work/waits.log" 2>&1 &
 waiting=$!
-workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(max(2, min(8, os.cpu_count() or 2)))')}
+# One more than there are cores: much of a test is waiting for servers.
+workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(min(8, 1 + (os.cpu_count() or 2)))')}
 .venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 -m "$first and not waits" tests libs services
 wait "$waiting" || { cat "$work/waits.log"; die "a test that waits failed"; }
 tail -1 "$work/waits.log"
