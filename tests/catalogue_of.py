@@ -91,4 +91,4 @@ class Life:
 
 def delivered(body: Record, event: str) -> Delivery:
     envelope = Envelope(body, "test")
-    return Delivery(envelope, durable(Service.COLLECTOR, event), 1, 1, cast("Any", None), body.to_json())
+    return Delivery(envelope, durable(Service.COLLECTOR, event), cast("Any", None), body.to_json())

@@ -86,7 +86,7 @@ EVENTS: dict[str, tuple[str, dict[str, str], bytes]] = {
 def test_events(name: str):
     subject, headers, payload = EVENTS[name]
     with pytest.raises(MalformedEvent) as refused:
-        decode(subject, headers, payload, sequence=1, stream="EVENTS")
+        decode(subject, headers, payload, sequence=lambda: 1, stream="EVENTS")
     said(f"event: {name}", str(refused.value))
 
 

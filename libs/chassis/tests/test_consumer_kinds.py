@@ -108,7 +108,56 @@ async def test_a_batch_is_one_call_and_acknowledged_together(chassis: Chassis, w
     BatchConsumer(chassis, SUBMITTED, handler, batch=20).start()
     await watch.until(lambda: sum(sizes) == 30)
     await watch.settled(chassis.bus, SUBMITTED)
-    assert sizes == pending == [20, 10]
+    assert sizes == [20, 10]
+    assert pending[1] == 10
+
+
+async def test_while_a_batch_is_worked_on_the_next_one_comes_in_and_stays_ours(
+    chassis: Chassis, watch: "Watch", monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(consumer, "heartbeats", functools.partial(delivery.heartbeats, every=0.15))
+    await shorten_ack_wait(chassis.bus, SUBMITTED, 0.5)
+    in_hand: list[int] = []
+    handled: list[int] = []
+
+    async def handler(deliveries: Sequence[Delivery]) -> None:
+        await asyncio.sleep(1.2)
+        info = await chassis.bus.js.consumer_info(SUBMITTED.stream, SUBMITTED.name)
+        in_hand.append(info.num_ack_pending or 0)
+        handled.extend(one.deliveries for one in deliveries)
+
+    for number in range(30):
+        await chassis.bus.publish(submitted(f"task-{number}"))
+    BatchConsumer(chassis, SUBMITTED, handler, batch=10).start()
+    await watch.until(lambda: len(handled) == 30)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert handled == [1] * 30
+    assert in_hand == [20, 20, 10]
+
+
+async def test_what_came_in_behind_the_last_batch_is_given_back_at_once(
+    nats: EmbeddedNats, chassis: Chassis, open_service: "OpenService", watch: "Watch"
+):
+    one = await open_service(nats.url)
+    begun, handled = asyncio.Event(), list[str]()
+
+    async def handler(deliveries: Sequence[Delivery]) -> None:
+        begun.set()
+        await asyncio.sleep(0.5)
+        handled.extend(str(getattr(one.envelope.body, "task", "")) for one in deliveries)
+
+    for number in range(20):
+        await chassis.bus.publish(submitted(f"task-{number}"))
+    first = BatchConsumer(one, SUBMITTED, handler, batch=10)
+    first.start()
+    await begun.wait()
+    await asyncio.sleep(0.2)
+    await first.drain(5)
+    assert handled == [f"task-{number}" for number in range(10)]
+    BatchConsumer(chassis, SUBMITTED, handler, batch=10).start()
+    await watch.until(lambda: len(handled) == 20)
+    await watch.settled(chassis.bus, SUBMITTED)
+    assert sorted(handled) == sorted(f"task-{number}" for number in range(20))
 
 
 async def test_one_bad_message_does_not_drag_down_its_batch(chassis: Chassis, watch: "Watch"):

@@ -35,7 +35,7 @@ def handlers(database: Database) -> Handlers:
 
 
 def delivered(bodies: Sequence[StepRecorded]) -> list[Delivery]:
-    return [Delivery(Envelope(body, "test"), STEPS, 1, 1, cast("Any", None), body.to_json()) for body in bodies]
+    return [Delivery(Envelope(body, "test"), STEPS, cast("Any", None), body.to_json()) for body in bodies]
 
 
 async def rows(database: Database, query: str) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ async def handlers(scheduler: Scheduler, artifacts: FilesStore) -> AsyncGenerato
 
 def ready(rollout: Rollout) -> Delivery:
     body = TaskReady(submission_id=rollout.submission_id, campaign="c", rollout_id=rollout.rollout_id, rollout=rollout)
-    return Delivery(Envelope(body, "test"), cast("Any", None), 1, 1, cast("Any", None), b"")
+    return Delivery(Envelope(body, "test"), cast("Any", None), cast("Any", None), b"")
 
 
 async def test_a_second_message_waits_while_the_first_is_worked_on(

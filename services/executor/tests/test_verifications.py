@@ -66,7 +66,7 @@ async def request(artifacts: FilesStore) -> Delivery:
         submission_id=uuid4(), campaign="c", rollout_id=uuid4(), attempt=1, verification_id=uuid4(),
         requested_by="quality", pool="process", task_digest=stored.digest,
     )  # fmt: skip
-    return Delivery(Envelope(wanted, "test"), cast("Any", None), 1, 1, cast("Any", None), b"")
+    return Delivery(Envelope(wanted, "test"), cast("Any", None), cast("Any", None), b"")
 
 
 async def test_delivered_again_it_says_the_same(handlers: Handlers, bus: Heard, artifacts: FilesStore):

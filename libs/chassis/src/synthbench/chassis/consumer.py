@@ -22,6 +22,7 @@ __all__ = ["BatchConsumer", "Consumer", "Delivery"]
 _LONG_POLL = 5.0
 _FIRST_POLL, _SIDE_POLL = 0.1, 0.02
 _PAUSE = 0.5
+_GIVE_BACK_SECONDS = 0.2
 
 Subscription = JetStreamContext.PullSubscription
 
@@ -189,7 +190,7 @@ class Consumer:
 
 
 class BatchConsumer:
-    """Many messages in one handler call, acknowledged together when it returned.
+    """Many messages in one handler call, acknowledged together when it returned; meanwhile the next ones come in.
 
     If the handler fails, each message is tried alone, so that one bad message cannot hold up or drag down the others.
     """
@@ -211,6 +212,7 @@ class BatchConsumer:
         self._stopped = asyncio.Event()
         self._busy = False
         self._loop: asyncio.Task[object] | None = None
+        self._coming: asyncio.Task[list[Msg]] | None = None
 
     def start(self) -> None:
         """Begin to fetch."""
@@ -220,7 +222,7 @@ class BatchConsumer:
     async def _run(self) -> None:
         await require(self._chassis.bus.js, self._puller.durable)
         while not self._stopped.is_set():
-            messages = await self._puller.fetch(self._batch, _LONG_POLL)
+            messages = await self._next()
             self._busy = True
             try:
                 await self._take(messages)
@@ -229,10 +231,25 @@ class BatchConsumer:
                 raise
             self._busy = False
 
+    async def _next(self) -> list[Msg]:
+        """Return what came in meanwhile, and ask for more."""
+        self._coming = self._coming or self._ask()
+        await asyncio.wait([self._coming])
+        messages = self._coming.result()
+        self._coming = self._ask()
+        return messages
+
+    def _ask(self) -> asyncio.Task[list[Msg]]:
+        return asyncio.create_task(self._puller.fetch(self._batch, _LONG_POLL))
+
+    def _waiting(self) -> list[Msg]:
+        """What came in already, behind the batch at hand."""
+        return self._coming.result() if self._coming and self._coming.done() else []
+
     async def _take(self, messages: Sequence[Msg]) -> None:
-        received = [await self._desk.receive(message) for message in messages]
-        if deliveries := [delivery for delivery in received if delivery is not None]:
-            async with heartbeats(*deliveries):
+        async with heartbeats(lambda: [*(one for one in messages if not one.is_acked), *self._waiting()]):
+            received = [await self._desk.receive(message) for message in messages]
+            if deliveries := [delivery for delivery in received if delivery is not None]:
                 await self._work(deliveries)
 
     async def _work(self, deliveries: Sequence[Delivery]) -> None:
@@ -260,8 +277,24 @@ class BatchConsumer:
         self._stopped.set()
         if self._loop is None:
             return
-        if self._busy:
-            await asyncio.wait([self._loop], timeout=seconds)
-        self._loop.cancel()
-        await asyncio.wait([self._loop], timeout=1)
-        await self._puller.close()
+        if not self._busy:
+            await self._end()
+        await self._give_back()
+        await self._puller.close()  # first of all, or what is naked would come to us again
+        await asyncio.wait([self._loop], timeout=seconds)
+        await self._end()
+
+    async def _end(self) -> None:
+        if self._loop and self._loop.cancel():
+            await asyncio.wait([self._loop], timeout=1)
+
+    async def _give_back(self) -> None:
+        """What came in behind the batch at hand is for somebody else, at once."""
+        coming, self._coming = self._coming, None
+        if coming is None:
+            return
+        await asyncio.wait([coming], timeout=_GIVE_BACK_SECONDS)
+        if coming.cancel():
+            await asyncio.wait([coming])
+        else:
+            await self._settle_all(coming.result(), asyncio.CancelledError())

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -40,18 +41,19 @@ class Delivery:
 
     envelope: Envelope
     durable: Durable
-    deliveries: int
-    """How often the server delivered it, from 1."""
-    sequence: int
-    """In its stream."""
     message: Msg = field(repr=False)
     payload: bytes = field(repr=False)
     """The body as it was sent, wherever it lay."""
 
-    async def in_progress(self) -> None:
-        """Tell the server that the handler is alive. The consumer does so by itself; only for handlers of their own."""
-        with contextlib.suppress(NatsError, OSError):
-            await self.message.in_progress()
+    @property
+    def deliveries(self) -> int:
+        """How often the server delivered it, from 1."""
+        return self.message.metadata.num_delivered
+
+    @property
+    def sequence(self) -> int:
+        """In its stream."""
+        return _sequence(self.message)
 
 
 class Desk:
@@ -76,25 +78,24 @@ class Desk:
     async def receive(self, message: Msg) -> Delivery | None:
         """Decode a message; None if it could not be, and was settled already."""
         headers = {key.lower(): value for key, value in (message.headers or {}).items()}
-        meta = message.metadata
-        sequence = meta.sequence.stream
+        sequence = partial(_sequence, message)
         try:
             payload = await self._bus.read_payload(headers, message.data)
             envelope = cloudevents.decode(
                 message.subject, headers, payload, sequence=sequence, stream=self.durable.stream
             )
         except MalformedEvent as error:
-            await self._malformed(message, sequence, headers, error)
+            await self._malformed(message, headers, error)
             return None
         except Exception as error:  # noqa: BLE001 - a store that fails, or a body that is gone: settled like a handler
             await self.settle(message, error)
             return None
-        return Delivery(envelope, self.durable, meta.num_delivered, sequence, message, payload)
+        return Delivery(envelope, self.durable, message, payload)
 
-    async def _malformed(self, message: Msg, sequence: int, headers: dict[str, str], error: MalformedEvent) -> None:
+    async def _malformed(self, message: Msg, headers: dict[str, str], error: MalformedEvent) -> None:
         failure: BaseException = error
         if self._on_malformed is not None:
-            event_id = cloudevents.event_id(headers.get("ce-id"), self.durable.stream, sequence)
+            event_id = cloudevents.event_id(headers.get("ce-id"), self.durable.stream, partial(_sequence, message))
             try:
                 await self._on_malformed(event_id, cloudevents.loads(message.data), error)
             except Exception as raised:  # noqa: BLE001 - telling the sender is retried while it is an outage
@@ -117,7 +118,7 @@ class Desk:
             ),
         ):
             try:
-                async with heartbeats(delivery):
+                async with heartbeats(lambda: [delivery.message]):
                     await handler(delivery)
             except asyncio.CancelledError as cancelled:
                 error = cancelled
@@ -165,8 +166,8 @@ class Desk:
             self._log.warning("could not settle, they will come again", error=one_line(failure), count=len(messages))
             return
         metrics.HANDLED.labels(self.durable.name, str(Action.ACK)).inc(len(messages))
-        for message in messages:
-            self._failures.pop(message.metadata.sequence.stream, None)
+        for message in messages if self._failures else ():
+            self._failures.pop(_sequence(message), None)
 
     def _count(self, sequence: int, error: BaseException | None) -> int:
         if error is None or not counts(error):
@@ -218,6 +219,11 @@ class Desk:
         await self._bus.publish_message(dead, msg_id=str(identity), stream=Stream.DEAD)
 
 
+def _sequence(message: Msg) -> int:
+    """Its place in its stream; read from its reply subject when it is asked for, since mostly nobody does."""
+    return message.metadata.sequence.stream
+
+
 _LEVELS = {Action.ACK: 20, Action.NAK: 30, Action.DEAD: 40}
 
 
@@ -227,14 +233,15 @@ def counts_as_bug(error: BaseException | None) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def heartbeats(*deliveries: Delivery, every: float = HEARTBEAT_SECONDS) -> AsyncGenerator[None]:
-    """Keep messages in progress while the block runs."""
+async def heartbeats(in_hand: Callable[[], Sequence[Msg]], *, every: float = HEARTBEAT_SECONDS) -> AsyncGenerator[None]:
+    """Keep messages in progress while the block runs: whatever is in hand at the time."""
 
     async def beat() -> None:
         while True:
             await asyncio.sleep(every)
-            for delivery in deliveries:
-                await delivery.in_progress()
+            with contextlib.suppress(NatsError, OSError):
+                for message in in_hand():
+                    await message.in_progress()
 
     task = asyncio.create_task(beat())
     try:

@@ -186,7 +186,7 @@ def _calm_collector() -> None:
     """Let the garbage collector pass over what was loaded for good, and come less often: a service makes few cycles."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(100_000, 20, 20)
 
 
 async def _serve(service: Service, settings: Settings, bootstrap: Bootstrap, log: BoundLogger) -> int:

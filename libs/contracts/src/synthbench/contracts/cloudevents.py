@@ -5,7 +5,7 @@ accepted, too: its type follows from the subject, its id from the stream's seque
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -100,8 +100,17 @@ def reference_of(headers: Mapping[str, str], payload: bytes) -> ArtifactRef | No
         raise MalformedEvent("ce-dataref without a valid reference as payload", field_errors(error)) from error
 
 
-def decode(subject: str, headers: Mapping[str, str], payload: bytes, *, sequence: int, stream: str) -> Envelope:
+def decode(
+    subject: str, headers: Mapping[str, str], payload: bytes, *, sequence: Callable[[], int], stream: str
+) -> Envelope:
     """Read an event.
+
+    Args:
+        subject: where it came.
+        headers: in any case.
+        payload: the event's JSON.
+        sequence: tells its place in the stream; asked where it has no id of its own.
+        stream: where it lies.
 
     Raises:
         MalformedEvent: unknown type, no JSON, or fields that do not fit; one line, and field by field.
@@ -133,10 +142,10 @@ def field_errors(error: ValidationError) -> list[FieldError]:
     ]
 
 
-def event_id(text: str | None, stream: str, sequence: int) -> UUID:
+def event_id(text: str | None, stream: str, sequence: Callable[[], int]) -> UUID:
     """Return the id of an event: its ce-id, or one that follows from its place in the stream."""
     if text is None:
-        return derived_id("event", stream, sequence)
+        return derived_id("event", stream, sequence())
     try:
         return UUID(text)
     except ValueError:

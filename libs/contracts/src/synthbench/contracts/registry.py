@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from synthbench.contracts import events
 from synthbench.contracts.model import Record
@@ -46,12 +47,12 @@ class EventSpec:
     suffixes: tuple[str, ...] = field(default=())
     """Further subject tokens, each with a durable of its own (`task.ready.<pool>.<priority>`)."""
 
-    @property
+    @cached_property
     def type(self) -> str:
         """CloudEvents type."""
         return f"synthbench.{self.name}.v1"
 
-    @property
+    @cached_property
     def subjects(self) -> tuple[str, ...]:
         """Every subject that it is published on."""
         return tuple(f"{self.name}.{suffix}" for suffix in self.suffixes) or (self.name,)

@@ -153,7 +153,7 @@ class StackClient:
         try:
             reference = cloudevents.reference_of(headers, message.data)
             payload = await self.store.get(reference.uri) if reference else message.data
-            return cloudevents.decode(message.subject, headers, payload, sequence=0, stream="")
+            return cloudevents.decode(message.subject, headers, payload, sequence=lambda: 0, stream="")
         except cloudevents.MalformedEvent:
             return None
 

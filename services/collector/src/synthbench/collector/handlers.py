@@ -1,9 +1,10 @@
 """What the collector keeps of each event. Idempotent by natural key, each in its own transaction."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -104,18 +105,18 @@ class Handlers:
 
         They stay locked until the transaction ends: the finaliser does not put one together meanwhile.
         """
-        missing = {key[:2]: sent for key, sent in sorted(fresh.items(), reverse=True)}
+        missing = {key[:2]: sent for key, sent in fresh.items()}
         found: dict[AttemptKey, _Attempt] = {}
         while missing:
-            wanted = {"rollouts": [one[0] for one in missing], "attempts": [one[1] for one in missing]}
-            for row in await (await connection.execute(SQL["lock_attempts"], wanted)).fetchall():
+            for row in await (await connection.execute(SQL["lock_attempts"], _named(missing))).fetchall():
                 key = (row["rollout_id"], row["attempt"])
                 del missing[key]
                 found[key] = _Attempt(row["created_at"], row["state"] == "stored")
-            for (rollout_id, attempt), sent in reversed(missing.items()):
-                scope = {"rollout_id": rollout_id, "attempt": attempt}
-                announced = {"submission_id": sent.body.submission_id, "campaign": sent.body.campaign}
-                await connection.execute(SQL["insert_attempt"], {**scope, **announced})
+            if missing:
+                submissions = [sent.body.submission_id for sent in missing.values()]
+                campaigns = [sent.body.campaign for sent in missing.values()]
+                made = {**_named(missing), "submissions": submissions, "campaigns": campaigns}
+                await connection.execute(SQL["insert_attempts"], made)
         return found
 
     async def on_calls(self, deliveries: Sequence[Delivery]) -> None:
@@ -176,6 +177,12 @@ class Handlers:
                 },
             )
             await apply_verdict(connection, SQL, body)
+
+
+def _named(attempts: Iterable[AttemptKey]) -> dict[str, list[Any]]:
+    """Attempts as arrays of a query."""
+    keys = list(attempts)
+    return {"rollouts": [key[0] for key in keys], "attempts": [key[1] for key in keys]}
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,13 @@ join (select distinct * from unnest(%(rollouts)s::uuid[], %(attempts)s::int[]) a
 order by a.rollout_id, a.attempt
 for share of a;
 
--- name: insert_attempt
--- Of one that nobody announced so far.
+-- name: insert_attempts
+-- Those that nobody announced so far, in the order in which everybody takes them.
 insert into attempts (rollout_id, attempt, submission_id, campaign)
-values (%(rollout_id)s, %(attempt)s, %(submission_id)s, %(campaign)s)
+select *
+from unnest(%(rollouts)s::uuid[], %(attempts)s::int[], %(submissions)s::uuid[], %(campaigns)s::text[])
+  as made (rollout_id, attempt, submission_id, campaign)
+order by rollout_id, attempt
 on conflict do nothing;
 
 -- name: stored_long_ago
