@@ -272,7 +272,7 @@ BOMBS = [
         import threading
         code = "import time; end = time.time() + 2\\nwhile time.time() < end: pass"
         began = os.times()
-        for process in [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(2)]:
+        for process in [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(6)]:
             process.wait()
         spent = os.times().children_user + os.times().children_system
         won(spent) if spent > 1.9 else lost(spent)

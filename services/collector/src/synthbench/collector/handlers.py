@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -56,11 +56,14 @@ class Handlers:
         fresh, others, aside = _sorted_out(deliveries)
         async with self._database.connection() as connection:
             attempts = await self._lock(connection, fresh)
-            late = [sent for key, sent in fresh.items() if attempts[key[:2]].stored]
-            wanted = [fresh[key] for key in sorted(fresh) if not attempts[key[:2]].stored]
-            others += late
-            if await self._insert(connection, wanted, attempts) < len(wanted):
-                others += wanted
+            wanted: list[_Dated] = []
+            for key, attempt in sorted(attempts.items()):
+                if attempt.stored:
+                    others += fresh[key].values()
+                else:
+                    wanted += [(attempt.created_at, sent) for _, sent in sorted(fresh[key].items())]
+            if await self._insert(connection, wanted) < len(wanted):
+                others += [sent for _, sent in wanted]
             known = await self._known(connection, [sent.key for sent in others], attempts)
             for sent in others:
                 there = known.get(sent.key)
@@ -70,20 +73,17 @@ class Handlers:
                     aside.append((sent.body, f"another content is there already: {there}"))
             if aside:
                 await connection.cursor().executemany(SQL["set_aside"], [_aside_row(*one) for one in aside])
-        if any(key[:2] in self._closing.waiting for key in fresh):
+        if not self._closing.waiting.isdisjoint(fresh):
             self._closing.wake.set()
 
-    async def _insert(
-        self, connection: Connection, sent: Sequence["_Sent"], attempts: Mapping[AttemptKey, "_Attempt"]
-    ) -> int:
-        """Write those that nobody wrote before, in the order of their keys; return how many these were."""
-        if not sent:
+    async def _insert(self, connection: Connection, wanted: Sequence["_Dated"]) -> int:
+        """Write those that nobody wrote before; return how many these were."""
+        if not wanted:
             return 0
         cursor = connection.cursor()
         await cursor.execute(SQL["make_incoming"])
         async with cursor.copy(SQL["copy_incoming"]) as copy:
-            for one in sent:
-                at = attempts[one.key[:2]].created_at
+            for at, one in wanted:
                 await copy.write_row((at, *one.key, one.body.submission_id, one.body.step.digest, one.text.decode()))
         failpoint("collector.steps")
         await cursor.execute(SQL["take_incoming"])
@@ -100,12 +100,12 @@ class Handlers:
         rows = await (await connection.execute(SQL["digests_of_steps"], wanted)).fetchall()
         return {(row["rollout_id"], row["attempt"], row["index"]): row["digest"] for row in rows}
 
-    async def _lock(self, connection: Connection, fresh: Mapping[StepKey, "_Sent"]) -> dict[AttemptKey, "_Attempt"]:
+    async def _lock(self, connection: Connection, fresh: "_Steps") -> dict[AttemptKey, "_Attempt"]:
         """The attempts of these steps, made where nobody announced them so far.
 
         They stay locked until the transaction ends: the finaliser does not put one together meanwhile.
         """
-        missing = {key[:2]: sent for key, sent in fresh.items()}
+        missing = {key: next(iter(steps.values())) for key, steps in fresh.items()}
         found: dict[AttemptKey, _Attempt] = {}
         while missing:
             for row in await (await connection.execute(SQL["lock_attempts"], _named(missing))).fetchall():
@@ -185,8 +185,7 @@ def _named(attempts: Iterable[AttemptKey]) -> dict[str, list[Any]]:
     return {"rollouts": [key[0] for key in keys], "attempts": [key[1] for key in keys]}
 
 
-@dataclass(frozen=True)
-class _Attempt:
+class _Attempt(NamedTuple):
     """What a step has to know of its attempt."""
 
     created_at: datetime
@@ -194,8 +193,7 @@ class _Attempt:
     """Its trajectory is stored already: an outlived executor still sends."""
 
 
-@dataclass(frozen=True)
-class _Sent:
+class _Sent(NamedTuple):
     """A sound step."""
 
     key: StepKey
@@ -204,26 +202,31 @@ class _Sent:
     """Its JSON."""
 
 
+_Steps = dict[AttemptKey, dict[int, _Sent]]
+"""Steps of attempts by their indices."""
+_Dated = tuple[datetime, _Sent]
+"""A step with `created_at` of its attempt."""
 _Aside = tuple[StepRecorded, str]
 """A step that is kept aside, and why."""
 
 
-def _sorted_out(deliveries: Sequence[Delivery]) -> tuple[dict[StepKey, "_Sent"], list["_Sent"], list[_Aside]]:
+def _sorted_out(deliveries: Sequence[Delivery]) -> tuple[_Steps, list[_Sent], list[_Aside]]:
     """Steps by their keys, those of the same key with other contents, and those that are not sound."""
-    fresh: dict[StepKey, _Sent] = {}
+    fresh: _Steps = {}
     others: list[_Sent] = []
     aside: list[_Aside] = []
     for delivery in deliveries:
         body = delivery.envelope.body
         assert isinstance(body, StepRecorded)
         text = sound_json(body.step, delivery.payload)
-        key = (body.rollout_id, body.attempt, body.step.index)
         if text is None:
             aside.append((body, "the content does not match its digest"))
-        elif key not in fresh:
-            fresh[key] = _Sent(key, body, text)
-        elif fresh[key].body.step.digest != body.step.digest:
-            others.append(_Sent(key, body, text))
+            continue
+        index = body.step.index
+        sent = _Sent((body.rollout_id, body.attempt, index), body, text)
+        there = fresh.setdefault(sent.key[:2], {}).setdefault(index, sent)
+        if there.body.step.digest != body.step.digest:
+            others.append(sent)
     return fresh, others, aside
 
 
