@@ -56,9 +56,10 @@ def test_bare_json_is_accepted_and_has_the_same_id_at_each_delivery():
 
 
 def test_header_names_are_case_insensitive():
-    headers = {"CE-Id": str(uuid4()), "Ce-Type": "synthbench.task.submitted.v1"}
+    sent = {"CE-Id": str(uuid4()), "Ce-Type": "synthbench.task.submitted.v1"}
+    headers = cloudevents.lowered(sent)
     envelope = cloudevents.decode("task.submitted", headers, b'{"task": "x"}', sequence=lambda: 1, stream="EVENTS")
-    assert str(envelope.id) == headers["CE-Id"]
+    assert str(envelope.id) == sent["CE-Id"]
 
 
 def test_a_foreign_id_becomes_always_the_same_uuid():

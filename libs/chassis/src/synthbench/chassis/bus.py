@@ -260,7 +260,7 @@ class Bus:
         """Answer requests on `subject`, shared with the other replicas of this service."""
 
         async def answer(message: Msg) -> None:
-            headers = {key.lower(): value for key, value in (message.headers or {}).items()}
+            headers = cloudevents.lowered(message.headers)
             try:
                 with span(f"answer {subject}", parent=headers if "traceparent" in headers else None):
                     body = await handler(request.model_validate_json(message.data))

@@ -77,7 +77,7 @@ class Desk:
 
     async def receive(self, message: Msg) -> Delivery | None:
         """Decode a message; None if it could not be, and was settled already."""
-        headers = {key.lower(): value for key, value in (message.headers or {}).items()}
+        headers = cloudevents.lowered(message.headers)
         sequence = partial(_sequence, message)
         try:
             payload = await self._bus.read_payload(headers, message.data)

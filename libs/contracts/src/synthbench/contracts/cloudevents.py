@@ -86,8 +86,13 @@ def with_reference(message: Message, reference: ArtifactRef) -> Message:
     return Message(message.subject, {**message.headers, "ce-dataref": reference.uri}, reference.to_json())
 
 
+def lowered(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Headers as they came, in whatever case, by their names in lower case."""
+    return {name.lower(): value for name, value in headers.items()} if headers else {}
+
+
 def reference_of(headers: Mapping[str, str], payload: bytes) -> ArtifactRef | None:
-    """Return where the real payload lies, None if it is here.
+    """Return where the real payload lies, None if it is here; `headers` are `lowered`.
 
     Raises:
         MalformedEvent: the reference is broken.
@@ -107,7 +112,7 @@ def decode(
 
     Args:
         subject: where it came.
-        headers: in any case.
+        headers: `lowered`.
         payload: the event's JSON.
         sequence: tells its place in the stream; asked where it has no id of its own.
         stream: where it lies.
@@ -115,10 +120,9 @@ def decode(
     Raises:
         MalformedEvent: unknown type, no JSON, or fields that do not fit; one line, and field by field.
     """
-    lowered = {key.lower(): value for key, value in headers.items()}
-    spec = BY_TYPE.get(lowered["ce-type"]) if "ce-type" in lowered else spec_for_subject(subject)
+    spec = BY_TYPE.get(headers["ce-type"]) if "ce-type" in headers else spec_for_subject(subject)
     if spec is None or subject not in spec.subjects:
-        raise MalformedEvent(f"no event of type {lowered.get('ce-type', '(none)')!r} belongs on subject {subject!r}")
+        raise MalformedEvent(f"no event of type {headers.get('ce-type', '(none)')!r} belongs on subject {subject!r}")
     try:
         body = spec.body.model_validate_json(payload)
     except ValidationError as error:
@@ -127,10 +131,10 @@ def decode(
         raise MalformedEvent(f"{spec.name}: {summary}", errors) from error
     return Envelope(
         body=body,
-        source=lowered.get("ce-source", "unknown"),
-        id=event_id(lowered.get("ce-id"), stream, sequence),
-        time=_event_time(lowered.get("ce-time")),
-        trace={name: lowered[name] for name in ("traceparent", "tracestate") if name in lowered},
+        source=headers.get("ce-source", "unknown"),
+        id=event_id(headers.get("ce-id"), stream, sequence),
+        time=_event_time(headers.get("ce-time")),
+        trace={name: headers[name] for name in ("traceparent", "tracestate") if name in headers},
     )
 
 

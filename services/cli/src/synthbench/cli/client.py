@@ -149,7 +149,7 @@ class StackClient:
             progress.detail = next((reason for reason in reversed(reasons) if reason), "")
 
     async def _decode(self, message: Msg) -> Envelope | None:
-        headers = dict(message.headers or {})
+        headers = cloudevents.lowered(message.headers)
         try:
             reference = cloudevents.reference_of(headers, message.data)
             payload = await self.store.get(reference.uri) if reference else message.data
