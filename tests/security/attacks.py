@@ -269,13 +269,14 @@ BOMBS = [
         won(len(opened))
     """, "files"),
     Attack("processor time", """
-        import threading
         code = "import time; end = time.time() + 2\\nwhile time.time() < end: pass"
         began = os.times()
         for process in [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(6)]:
             process.wait()
-        spent = os.times().children_user + os.times().children_system
-        won(spent) if spent > 1.9 else lost(spent)
+        ended = os.times()
+        spent = ended.children_user + ended.children_system
+        cores = spent / (ended.elapsed - began.elapsed)
+        won(cores) if cores > 0.7 else lost(cores)
     """, "cpus"),
 ]  # fmt: skip
 
