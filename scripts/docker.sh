@@ -27,7 +27,7 @@ if ! docker compose version >/dev/null 2>&1; then
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(cat "$work/uri") trixie main" >"$work/apt/etc/sources.list"
     private="-o Dir::Etc::sourcelist=$work/apt/etc/sources.list -o Dir::Etc::sourceparts=/dev/null
         -o Dir::State::lists=$work/apt/lists -o Dir::Cache=$work/apt/cache -o APT::Sandbox::User=root"
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2086 # several options in one variable
     (cd "$work" && apt-get $private update -qq && apt-get $private download -qq docker-compose docker-buildx)
     for package in "$work"/*.deb; do dpkg-deb -x "$package" "$work/plugins"; done
     mkdir -p "$HOME/.docker/cli-plugins"

@@ -48,7 +48,7 @@ fi
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
 say "setup: installing pinned packages ($lock)"
 .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r "$lock"
-# shellcheck disable=SC2046
+# shellcheck disable=SC2046 # a word for each package
 .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --no-deps \
     $(for p in libs/*/ services/*/ ./; do printf -- '-e %s ' "$p"; done)
 .venv/bin/python -m compileall -q -x '/library/' libs services || true

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from pyarrow import parquet  # pyright: ignore[reportMissingTypeStubs]
+from pyarrow import parquet  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.postgres import dsn_of

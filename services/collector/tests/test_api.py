@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import httpx
-import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
+import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs] - it has none
 import pytest
 import structlog
 

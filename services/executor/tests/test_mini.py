@@ -112,4 +112,4 @@ async def test_limits_are_its_own_or_ours(bubble: Player, script: "Script"):
 async def test_where_it_is_not_installed_that_is_said(tmp_path: Path):
     scaffold = load_scaffold(MINI)
     with pytest.raises(InfraFailure, match="synth-bench scaffolds install mini-swe-agent"):
-        scaffold.mounts(ExecutorSettings(agents_root=tmp_path))  # type: ignore[attr-defined]
+        scaffold.mounts(ExecutorSettings(agents_root=tmp_path))  # type: ignore[attr-defined] - not of every scaffold

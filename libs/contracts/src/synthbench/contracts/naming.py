@@ -19,7 +19,7 @@ def _inside(value: object) -> Iterator[ArtifactRef]:
         yield from artifacts_of(value)
     elif isinstance(value, dict):
         for inner in value.values():  # pyright: ignore[reportUnknownVariableType] - whatever it holds
-            yield from _inside(inner)  # pyright: ignore[reportUnknownArgumentType]
+            yield from _inside(inner)  # pyright: ignore[reportUnknownArgumentType] - any JSON
     elif isinstance(value, list):
-        for inner in value:  # pyright: ignore[reportUnknownVariableType]
-            yield from _inside(inner)  # pyright: ignore[reportUnknownArgumentType]
+        for inner in value:  # pyright: ignore[reportUnknownVariableType] - any JSON
+            yield from _inside(inner)  # pyright: ignore[reportUnknownArgumentType] - any JSON

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pyflakes.checker import Checker  # pyright: ignore[reportMissingTypeStubs]
+from pyflakes.checker import Checker  # pyright: ignore[reportMissingTypeStubs] - it has none
 
 _MEMORY = 1 << 30
 _CPU_SECONDS = 20

@@ -128,7 +128,7 @@ class Notices:
         if self._closed or sys.platform != "linux":
             raise OSError(errno.ENOSYS, "no inotify")
         if self._inotify is None:
-            # PLC0415: there is no such package elsewhere
+            # PLC0415: there is no such package elsewhere; and it has no type stubs
             from inotify_simple import INotify  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs]
 
             self._most = max(512, int(_WATCHES.read_text()) // _SANDBOXES)
