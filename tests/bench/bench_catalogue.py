@@ -15,8 +15,8 @@ from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.collector.api import build_api
 from synthbench.collector.archive import Archive
 from synthbench.collector.settings import CollectorSettings
-from synthbench.contracts.formats.foreign import Source, read
 from synthbench.contracts.ids import sha256_digest
+from synthbench.datasets.formats.foreign import Source, read
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 from synthbench.storage.migrations import migrate_all

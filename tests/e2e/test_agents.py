@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench.peers import HARBOR, Absent, install, python_3_12
-from synthbench.contracts.formats.atif import AtifTrajectory
-from synthbench.contracts.formats.atif_mapping import from_atif
+from synthbench.datasets.formats.atif import AtifTrajectory
+from synthbench.datasets.formats.atif_mapping import from_atif
 
 from .agents import AGENTS, Agent, Run, counted, generate, generate_all
 from .test_upstream import KEY, upstream

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from synthbench.cli.commands.artifacts import problems_of
-from synthbench.contracts.formats.foreign import Source, read
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import Action, State
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.foreign import Source, read
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.trajectories import encode
 

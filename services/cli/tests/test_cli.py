@@ -18,11 +18,11 @@ from synthbench.cli.errors import CliError
 from synthbench.cli.progress import Progress
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskAccepted, TaskRejected, TrajectoryCurated
-from synthbench.contracts.formats.messages import to_messages
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import FieldError, Rollout, TaskInfo
 from synthbench.contracts.steps import Action, ModelCall, Observation, State, Step, ToolCall
 from synthbench.contracts.trajectory import AttemptContext, SandboxInfo, Trajectory
+from synthbench.datasets.formats.messages import to_messages
 
 DIGEST = "sha256:" + "0" * 64
 SUBMISSION = uuid4()

@@ -17,10 +17,10 @@ from synthbench.collector.adapters.listing import COLUMNS
 from synthbench.collector.api import build_api
 from synthbench.collector.archive import Archive
 from synthbench.collector.settings import CollectorSettings
-from synthbench.contracts.formats.foreign import Source, read
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.foreign import Source, read
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.artifacts.s3 import S3Store
 from synthbench.storage.database import Database

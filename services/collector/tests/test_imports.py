@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from synthbench.collector.imports import Imports, NotImportable
-from synthbench.contracts.formats.foreign import Source, read
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.steps import Action
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.contracts.verification import VerificationResult
+from synthbench.datasets.formats.foreign import Source, read
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound

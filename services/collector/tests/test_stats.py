@@ -12,7 +12,7 @@ import pytest
 
 from bench.catalogue_rows import statements
 from synthbench.cli.commands.stats import _csv
-from synthbench.contracts.statistics import wilson
+from synthbench.datasets.statistics import wilson
 from synthbench.storage.database import Database
 
 ROWS = 400

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from synthbench.contracts.records import Outcome
-from synthbench.contracts.statistics import mean, wilson
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.statistics import mean, wilson
 
 ALL = "all"
 _MEASURES: Mapping[str, Callable[[Trajectory], float]] = {

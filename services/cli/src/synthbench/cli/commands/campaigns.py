@@ -8,8 +8,8 @@ from synthbench.cli import console
 from synthbench.cli.client import StackClient, quoted
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
-from synthbench.contracts.campaign_digest import campaign_digest, rollout_digest
 from synthbench.contracts.loose import as_list, as_object
+from synthbench.datasets.campaign_digest import campaign_digest, rollout_digest
 
 app = App(name="campaigns", help="Campaigns: their budgets, and what they made.")
 

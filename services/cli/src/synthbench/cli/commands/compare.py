@@ -12,8 +12,8 @@ from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.cli.work import Failed, carry_out, task_reference
 from synthbench.contracts.scaffolds import MODEL_FREE
-from synthbench.contracts.statistics import CONFIDENCE
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.statistics import CONFIDENCE
 from synthbench.tasks import library_tasks
 
 _MICRO = 1_000_000

@@ -14,9 +14,9 @@ from synthbench.cli import console
 from synthbench.cli.client import StackClient
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
-from synthbench.contracts.formats.foreign import ForeignError, Source, load_json, read
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.foreign import ForeignError, Source, load_json, read
 from synthbench.storage.trajectories import MEDIA_TYPE, encode
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".traj")

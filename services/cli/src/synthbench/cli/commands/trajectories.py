@@ -12,9 +12,9 @@ from synthbench.cli.commands.importing import add_to
 from synthbench.cli.commands.rescore import rescore
 from synthbench.cli.session import session
 from synthbench.cli.work import carry_out
-from synthbench.contracts.formats.atif_mapping import to_atif
-from synthbench.contracts.formats.messages import to_messages
 from synthbench.contracts.scaffolds import MODEL_FREE
+from synthbench.datasets.formats.atif_mapping import to_atif
+from synthbench.datasets.formats.messages import to_messages
 
 app = App(name="trajectories", help="What was recorded.")
 app.command(rescore)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthbench.contracts.statistics import pass_at_k, wilson
+from synthbench.datasets.statistics import pass_at_k, wilson
 
 GROUPS = ("model", "route", "scaffold", "category", "difficulty", "task", "campaign", "outcome", "verdict", "simulated")
 """What results can be grouped by."""

@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from synthbench.contracts.campaign_digest import campaign_digest, rollout_digest
 from synthbench.contracts.records import ArtifactRef, Outcome, Rollout, TaskInfo, Timing, Usage
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step, ToolCall
 from synthbench.contracts.trajectory import AttemptContext, SandboxInfo, Trajectory
 from synthbench.contracts.verification import TestResult, TestStatus, VerificationResult
+from synthbench.datasets.campaign_digest import campaign_digest, rollout_digest
 
 DIGEST = "sha256:" + "0" * 64
 

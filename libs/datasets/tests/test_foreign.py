@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from generated import records
-from synthbench.contracts.formats.atif_mapping import to_atif
-from synthbench.contracts.formats.foreign import ForeignError, Source, detect, load_json, read
-from synthbench.contracts.formats.messages import to_messages
 from synthbench.contracts.ids import derived_id, sha256_digest
 from synthbench.contracts.records import Outcome
 from synthbench.contracts.steps import Step
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.atif_mapping import to_atif
+from synthbench.datasets.formats.foreign import ForeignError, Source, detect, load_json, read
+from synthbench.datasets.formats.messages import to_messages
 
 SOURCE = Source("a.traj.json", sha256_digest(b"a"))
 

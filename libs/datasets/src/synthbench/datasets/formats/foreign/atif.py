@@ -6,9 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from synthbench.contracts.formats.atif import AtifStep, AtifTrajectory
-from synthbench.contracts.formats.atif_mapping import from_atif
-from synthbench.contracts.formats.foreign.building import (
+from synthbench.contracts.loose import as_object
+from synthbench.contracts.records import Outcome, Usage
+from synthbench.contracts.steps import Action, Observation, Step, ToolCall
+from synthbench.datasets.formats.atif import AtifStep, AtifTrajectory
+from synthbench.datasets.formats.atif_mapping import from_atif
+from synthbench.datasets.formats.foreign.building import (
     NEVER,
     Foreign,
     ForeignError,
@@ -17,9 +20,6 @@ from synthbench.contracts.formats.foreign.building import (
     moment,
     parts_left_out,
 )
-from synthbench.contracts.loose import as_object
-from synthbench.contracts.records import Outcome, Usage
-from synthbench.contracts.steps import Action, Observation, Step, ToolCall
 
 _READ = ("ATIF-v1.5", "ATIF-v1.6", "ATIF-v1.7", "ATIF-v1.8")
 _CARRIED = {"step_id", "timestamp", "source", "message", "model_name", "reasoning_content", "tool_calls", "observation",

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from synthbench.contracts.formats.foreign.building import NEVER, ForeignError, as_text, moment, parts_left_out
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Usage
 from synthbench.contracts.steps import Action, ModelCall, Observation, Step, ToolCall
+from synthbench.datasets.formats.foreign.building import NEVER, ForeignError, as_text, moment, parts_left_out
 
 Message = Mapping[str, Any]
 _KNOWN = {"role", "content", "tool_calls", "tool_call_id", "reasoning_content", "reasoning", "name", "extra", "thought"}

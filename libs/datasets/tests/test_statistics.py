@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthbench.contracts.statistics import mean, pass_at_k, wilson
+from synthbench.datasets.statistics import mean, pass_at_k, wilson
 
 
 # Source of the figures: R, prop.test(x, n, correct = FALSE).

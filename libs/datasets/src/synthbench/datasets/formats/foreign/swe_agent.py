@@ -4,7 +4,10 @@ import json
 from collections import Counter
 from typing import Any
 
-from synthbench.contracts.formats.foreign.building import (
+from synthbench.contracts.loose import as_list, as_object, parse_object
+from synthbench.contracts.records import Outcome, Timing, Usage
+from synthbench.contracts.steps import Action, ModelCall, Observation, State, Step, ToolCall
+from synthbench.datasets.formats.foreign.building import (
     NEVER,
     Foreign,
     ForeignError,
@@ -12,9 +15,6 @@ from synthbench.contracts.formats.foreign.building import (
     as_text,
     unknown_fields,
 )
-from synthbench.contracts.loose import as_list, as_object, parse_object
-from synthbench.contracts.records import Outcome, Timing, Usage
-from synthbench.contracts.steps import Action, ModelCall, Observation, State, Step, ToolCall
 
 _KNOWN = {"action", "observation", "response", "thought", "state", "execution_time", "query", "tool_calls"}
 _OUTCOMES = {

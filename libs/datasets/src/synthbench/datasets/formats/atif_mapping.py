@@ -7,7 +7,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from synthbench.contracts.formats.atif import (
+from synthbench.contracts.loose import as_object
+from synthbench.contracts.steps import Observation, Step, ToolCall
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.atif import (
     AtifAgent,
     AtifFinalMetrics,
     AtifMetrics,
@@ -17,10 +20,7 @@ from synthbench.contracts.formats.atif import (
     AtifToolCall,
     AtifTrajectory,
 )
-from synthbench.contracts.formats.messages import tools_offered
-from synthbench.contracts.loose import as_object
-from synthbench.contracts.steps import Observation, Step, ToolCall
-from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.messages import tools_offered
 
 _OURS = "synthbench"
 _RAW = {"base", "messages", "response"}

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from generated import leaves, records
-from synthbench.contracts.formats.atif import AtifTrajectory
-from synthbench.contracts.formats.atif_mapping import from_atif, to_atif
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.atif import AtifTrajectory
+from synthbench.datasets.formats.atif_mapping import from_atif, to_atif
 
 DOCS = Path(__file__).parents[3] / "docs" / "exports.md"
 ROW = re.compile(r"^\| `([^`]+)` \| .* \| (kept|extra|lost) \|$", re.MULTILINE)

@@ -4,13 +4,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from synthbench.contracts.formats.foreign.atif import read_atif
-from synthbench.contracts.formats.foreign.building import Foreign, ForeignError, Source
-from synthbench.contracts.formats.foreign.messages import read_messages
-from synthbench.contracts.formats.foreign.mini import read_mini
-from synthbench.contracts.formats.foreign.swe_agent import read_swe_agent
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.foreign.atif import read_atif
+from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source
+from synthbench.datasets.formats.foreign.messages import read_messages
+from synthbench.datasets.formats.foreign.mini import read_mini
+from synthbench.datasets.formats.foreign.swe_agent import read_swe_agent
 
 __all__ = ["FORMATS", "Foreign", "ForeignError", "Source", "detect", "load_json", "read"]
 

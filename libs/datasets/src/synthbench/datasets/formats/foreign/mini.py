@@ -4,7 +4,9 @@ import json
 import re
 from typing import Any
 
-from synthbench.contracts.formats.foreign.building import (
+from synthbench.contracts.loose import as_list, as_object
+from synthbench.contracts.records import Outcome
+from synthbench.datasets.formats.foreign.building import (
     Foreign,
     ForeignError,
     Source,
@@ -12,9 +14,7 @@ from synthbench.contracts.formats.foreign.building import (
     unknown_fields,
     usage_of,
 )
-from synthbench.contracts.formats.foreign.conversation import Message, Told, cut
-from synthbench.contracts.loose import as_list, as_object
-from synthbench.contracts.records import Outcome
+from synthbench.datasets.formats.foreign.conversation import Message, Told, cut
 
 _OUTCOMES = {
     "Submitted": Outcome.UNSOLVED,

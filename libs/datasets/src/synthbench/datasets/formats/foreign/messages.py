@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from synthbench.contracts.formats.foreign.building import Foreign, ForeignError, Source, unknown_fields
-from synthbench.contracts.formats.foreign.conversation import Message, Told, cut
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Outcome, Usage
+from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source, unknown_fields
+from synthbench.datasets.formats.foreign.conversation import Message, Told, cut
 
 _KNOWN = {"messages", "tools", "instance_id", "model", "resolved", "patch"}
 
