@@ -23,7 +23,6 @@ from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.records import RolloutLimits, TaskInfo
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.scaffolds.native.tools import Toolbox
-from synthbench.executor.scaffolds.native.turns import read_action
 from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.errors import ArchiveRefused as SandboxArchiveRefused
 from synthbench.sandbox.protocol import Sandbox
@@ -32,6 +31,7 @@ from synthbench.scheduler.domain.planning import Policy, TaskFacts, plan
 from synthbench.tasks import ArchiveRefused, TaskError, load_package, unpack
 from synthbench.tasks.archive import PackedFile, make_tar, read_folder
 from synthbench.tasks.library import library_tasks
+from synthbench.wire.turns import read_action
 
 SNAPSHOT = Path(__file__).with_name("messages.json")
 KNOWN: dict[str, str] = json.loads(SNAPSHOT.read_text()) if SNAPSHOT.exists() else {}

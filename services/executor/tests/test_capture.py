@@ -5,14 +5,19 @@ import json
 import pytest
 
 from synthbench.executor.capture.streams import Passing
-from synthbench.executor.capture.wires import Asked, action_of, observed, refusal, usage_of, whole_answer
+from synthbench.wire.agent_request import AgentRequest
+from synthbench.wire.assembling import whole_answer
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.turns import action_of, observed
+from synthbench.wire.usage import usage_of
+from synthbench.wire.wires import WIRES
 
 HELLO = {"role": "user", "content": "Hello"}
 
 
-def asked(*messages: object, wire: str = "openai", **more: object) -> Asked:
+def asked(*messages: object, wire: str = "openai", **more: object) -> AgentRequest:
     path = "/v1/messages" if wire == "anthropic" else "/v1/chat/completions"
-    return Asked("anthropic" if wire == "anthropic" else "openai", path, {"messages": list(messages), **more})
+    return AgentRequest("anthropic" if wire == "anthropic" else "openai", path, {"messages": list(messages), **more})
 
 
 @pytest.mark.parametrize(
@@ -87,10 +92,11 @@ def test_a_stream_passes_whole_events_whatever_its_pieces():
     out = b"".join(passing.feed(body[at : at + 11]) for at in range(0, len(body), 11))
     assert out == stream(EVENTS)
     assert (passing.whole, passing.cost, bytes(passing.raw)) == (True, (5, False), body)
-    answer = whole_answer(request, body)
+    answer = whole_answer("anthropic", body, stream=True)
     action = action_of("anthropic", answer)
     assert (action.message, action.tool_calls[0].name, action.tool_calls[0].arguments) == ("So.", "go", '{"to": 1}')
     usage = usage_of("anthropic", answer)
+    assert usage is not None
     assert (usage.calls, usage.input_tokens, usage.output_tokens) == (1, 7, 3)
 
 
@@ -103,12 +109,12 @@ def test_a_stream_that_breaks_off_is_not_whole(events):
 
 
 def test_broken_json_in_a_stream_is_no_answer():
-    request = asked(HELLO, wire="anthropic", stream=True)
     cut = {**EVENTS[4], "delta": {"type": "input_json_delta", "partial_json": '{"to'}}
-    assert action_of("anthropic", whole_answer(request, stream([*EVENTS[:4], cut]))).message == ""
+    assert action_of("anthropic", whole_answer("anthropic", stream([*EVENTS[:4], cut]), stream=True)).message == ""
 
 
 def test_errors_are_said_as_each_wire_says_them():
-    assert json.loads(refusal("openai", "step_limit", "enough"))["error"]["code"] == "step_limit"
-    said = json.loads(refusal("anthropic", "step_limit", "enough"))
+    refusal = Refusal(403, "step_limit", "enough")
+    assert WIRES["openai"].refusal(refusal)["error"]["code"] == "step_limit"
+    said = WIRES["anthropic"].refusal(refusal)
     assert (said["type"], said["error"]["type"]) == ("error", "permission_error")

@@ -10,7 +10,7 @@ import pytest
 
 from model_upstream import KEY, two_wires
 from synthbench.llm_gateway.domain import retrying
-from synthbench.llm_gateway.wires.openai import OpenAIWire
+from synthbench.wire.openai import OpenAIWire
 
 MESSAGES: list = [{"role": "user", "content": "Does it rain?"}]
 FAULTS = {

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from model_upstream import KEY, Played, two_wires
 from synthbench.llm_gateway.domain import retrying
 from synthbench.llm_gateway.domain.failures import of_status, said_within
-from synthbench.llm_gateway.domain.translate import anthropic_answer, anthropic_request, openai_answer, openai_request
+from synthbench.wire.translate import anthropic_answer, anthropic_request, openai_answer, openai_request
 
 FOLDER = Path(__file__).with_name("golden")
 ERRORS = json.loads((FOLDER / "errors.json").read_text("utf-8"))["errors"]

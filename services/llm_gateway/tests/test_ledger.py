@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 
 from synthbench.chassis.outbox import Outbox
-from synthbench.chassis.wire.usage import anthropic_usage, openai_usage
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
 from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
@@ -23,9 +22,10 @@ from synthbench.llm_gateway.adapters.ledger import PostgresLedger
 from synthbench.llm_gateway.domain.accounts import Caps
 from synthbench.llm_gateway.domain.catalogue import Model, Price
 from synthbench.llm_gateway.domain.pricing import Prices
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.keys import Keys
 from synthbench.storage.database import Database
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.usage import usage_of
 
 SECRET = SecretStr("a-secret-of-at-least-thirty-two-bytes")
 
@@ -278,13 +278,13 @@ def test_cached_written_and_reasoning_tokens_have_prices_of_their_own():
 
 
 def test_usage_that_cannot_be_believed_is_none():
-    assert openai_usage({"prompt_tokens": -5, "completion_tokens": 1}) is None
-    assert openai_usage({"prompt_tokens": True, "completion_tokens": 1}) is None
-    assert openai_usage({}) is None
+    assert usage_of("openai", {"usage": {"prompt_tokens": -5, "completion_tokens": 1}}) is None
+    assert usage_of("openai", {"usage": {"prompt_tokens": True, "completion_tokens": 1}}) is None
+    assert usage_of("openai", {"usage": {}}) is None
     details = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}
-    assert openai_usage(details) == Usage(calls=1, input_tokens=9, cached_tokens=3, output_tokens=4)
+    assert usage_of("openai", {"usage": details}) == Usage(calls=1, input_tokens=9, cached_tokens=3, output_tokens=4)
     claude = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 4}
-    assert anthropic_usage(claude) == Usage(
+    assert usage_of("anthropic", {"usage": claude}) == Usage(
         calls=1, input_tokens=10, cached_tokens=3, cache_write_tokens=2, output_tokens=4
     )
-    assert anthropic_usage({**claude, "output_tokens": -4}) is None
+    assert usage_of("anthropic", {"usage": {**claude, "output_tokens": -4}}) is None

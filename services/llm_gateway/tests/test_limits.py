@@ -17,8 +17,8 @@ from synthbench.contracts.ids import uuid7
 from synthbench.llm_gateway.adapters.limits import Limits
 from synthbench.llm_gateway.domain.catalogue import Limited
 from synthbench.llm_gateway.domain.limits import Hand, Lease, Limit, Slots, in_turn, limits_of
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.storage.database import Database
+from synthbench.wire.refusal import Refusal
 
 FRESH = 0.5
 LOG = structlog.stdlib.get_logger("test")

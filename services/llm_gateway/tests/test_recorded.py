@@ -2,12 +2,12 @@
 
 import pytest
 
-from synthbench.chassis.wire.assembling import whole_of
-from synthbench.chassis.wire.sse import DONE, event
 from synthbench.llm_gateway.domain.recorded import RecordingKey, request_digest
-from synthbench.llm_gateway.wires.anthropic import AnthropicWire
-from synthbench.llm_gateway.wires.openai import OpenAIWire
 from synthbench.storage.artifacts.protocol import valid_key
+from synthbench.wire.anthropic import AnthropicWire
+from synthbench.wire.assembling import whole_of
+from synthbench.wire.openai import OpenAIWire
+from synthbench.wire.sse import DONE, event
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
 BASE: dict = {

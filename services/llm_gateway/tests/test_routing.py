@@ -8,16 +8,16 @@ from uuid import uuid4
 
 import pytest
 
-from synthbench.chassis.wire.sse import Splitter, TooLong
 from synthbench.contracts.attempt_key import AttemptClaims
-from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.breaker import Breaker, BreakerState
 from synthbench.llm_gateway.domain.catalogue import Catalogue, CatalogueError, FallbackOn, Strategy, read_catalogue
 from synthbench.llm_gateway.domain.failures import broken_stream, of_status, retry_after, unreachable
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.retrying import RetryBudget, decide
 from synthbench.llm_gateway.domain.routing import RouteChoice, choose
 from synthbench.llm_gateway.domain.splice import with_fields
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.request import ModelRequest
+from synthbench.wire.sse import Splitter, TooLong
 
 MODELS: dict[str, Any] = {
     "a/small": {"context": 1000, "vision": False, "scores": {"default": 0.2, "bugfix": 0.7}},
@@ -40,15 +40,15 @@ def claims(**changes: Any) -> AttemptClaims:
     return AttemptClaims(**(given | changes))
 
 
-def asked(**changes: Any) -> Asked:
+def asked(**changes: Any) -> ModelRequest:
     given: dict[str, Any] = {
         "wire": "openai", "model": "r", "body": b"{}", "request": {}, "stream": False, "answer_tokens": 0,
         "input_tokens": 10, "tools": False, "vision": False,
     }  # fmt: skip
-    return Asked(**(given | changes))
+    return ModelRequest(**(given | changes))
 
 
-def pick(found: Catalogue, key: AttemptClaims, given: Asked | None = None, **more: Any) -> RouteChoice:
+def pick(found: Catalogue, key: AttemptClaims, given: ModelRequest | None = None, **more: Any) -> RouteChoice:
     return choose(found, key, given or asked(), "r", lambda model, _: COSTS[model], **more)
 
 

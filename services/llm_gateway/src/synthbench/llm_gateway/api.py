@@ -14,11 +14,10 @@ from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.caller import Caller
 from synthbench.llm_gateway.calls import Calls
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.keys import Keys
-from synthbench.llm_gateway.wires import Wire
-from synthbench.llm_gateway.wires.anthropic import AnthropicWire
-from synthbench.llm_gateway.wires.openai import OpenAIWire
+from synthbench.wire.protocols import Wire
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.wires import WIRES
 
 _TRACE = ("traceparent", "tracestate")
 
@@ -36,8 +35,7 @@ class Gateway:
         self._max_body = max_body
         self._max_inflight = max_inflight
         self._inflight = 0
-        self._openai = OpenAIWire()
-        self._wires: dict[str, Wire] = {wire.path: wire for wire in (self._openai, AnthropicWire())}
+        self._wires: dict[str, Wire] = {wire.path: wire for wire in WIRES.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -49,7 +47,7 @@ class Gateway:
         elif path == "/v1/models" and method == "GET":
             wire, work = self._wire_of_list(caller), self._list
         else:
-            wire, work = self._openai, _nowhere
+            wire, work = WIRES["openai"], _nowhere
         await self._guarded(caller, wire, work)
 
     async def _guarded(self, caller: Caller, wire: Wire, work: Callable[[Caller, Wire], Awaitable[None]]) -> None:
@@ -87,7 +85,7 @@ class Gateway:
     async def _list(self, caller: Caller, wire: Wire) -> None:
         claims = self._keys.read(caller.key)
         names = [name for name in dict.fromkeys([claims.route, *self._models.names()]) if name]
-        if wire is self._openai:
+        if wire is WIRES["openai"]:
             entries = [
                 {"id": name, "object": "model", "created": 0, "owned_by": name.partition("/")[0]} for name in names
             ]
@@ -100,7 +98,7 @@ class Gateway:
         await caller.answer(200, orjson.dumps(body), {})
 
     def _wire_of_list(self, caller: Caller) -> Wire:
-        return self._wires[AnthropicWire.path] if "anthropic-version" in caller.headers else self._openai
+        return WIRES["anthropic" if "anthropic-version" in caller.headers else "openai"]
 
 
 async def _not_post(caller: Caller, wire: Wire) -> None:  # noqa: ARG001 - as the others

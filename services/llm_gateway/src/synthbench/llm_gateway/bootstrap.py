@@ -25,8 +25,6 @@ from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.recording import Mode, Recorder
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.llm_gateway.tries import Tries
-from synthbench.llm_gateway.wires.anthropic import AnthropicWire
-from synthbench.llm_gateway.wires.openai import OpenAIWire
 from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
 
@@ -61,13 +59,11 @@ async def bootstrap(chassis: Chassis) -> None:
     recordings = store if settings.recordings_url is None else open_store(settings.recordings_url)
     numbers = Numbers(database)
     recorder = Recorder(Mode(settings.recording), Recordings(recordings, chassis.log), numbers)
-    wires = {wire.name: wire for wire in (OpenAIWire(), AnthropicWire())}
     megabyte = 1024 * 1024
     tries = Tries(
         ledger,
         models,
         prices,
-        wires,
         recorder,
         limits,
         idle_seconds=settings.upstream_idle_seconds,

@@ -8,11 +8,11 @@ from uuid import UUID
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.contracts.records import Usage
 from synthbench.llm_gateway.caller import Caller
-from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.outgoing import Prepared
 from synthbench.llm_gateway.providers import Provider
 from synthbench.llm_gateway.recording import Tape
-from synthbench.llm_gateway.wires import Wire
+from synthbench.wire.protocols import Wire
+from synthbench.wire.request import ModelRequest
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Call:
 
     request_id: UUID
     claims: AttemptClaims
-    asked: Asked
+    asked: ModelRequest
     wire: Wire
     caller: Caller
     route: str

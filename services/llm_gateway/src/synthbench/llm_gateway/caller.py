@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.wires import Wire
+from synthbench.wire.protocols import Wire
+from synthbench.wire.refusal import Refusal
 
 
 class Caller:

@@ -15,17 +15,17 @@ from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.call import Call
 from synthbench.llm_gateway.caller import Caller
-from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.breaker import Breaker
 from synthbench.llm_gateway.domain.catalogue import FallbackOn
 from synthbench.llm_gateway.domain.failures import Failure, TryFailed, refused
 from synthbench.llm_gateway.domain.pricing import Prices
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.retrying import RetryBudget, decide
 from synthbench.llm_gateway.domain.routing import RouteChoice, choose
-from synthbench.llm_gateway.domain.translate.from_openai import DEFAULT_ANSWER_TOKENS
 from synthbench.llm_gateway.tries import Tries
-from synthbench.llm_gateway.wires import Wire
+from synthbench.wire.protocols import Wire
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.request import ModelRequest
+from synthbench.wire.translate.from_openai import DEFAULT_ANSWER_TOKENS
 
 DEADLINE = "x-synthbench-deadline-seconds"
 _REMEMBERED = 10_000
@@ -47,7 +47,7 @@ class Calls:
         self._breakers: dict[str, Breaker] = {}
         self._budgets: dict[str, RetryBudget] = {}
 
-    async def answer(self, claims: AttemptClaims, asked: Asked, wire: Wire, caller: Caller) -> None:
+    async def answer(self, claims: AttemptClaims, asked: ModelRequest, wire: Wire, caller: Caller) -> None:
         """Answer one request.
 
         Raises:
@@ -132,7 +132,7 @@ class Calls:
         if breaker.rests > rests:
             measures.OPENED.labels(model.partition("/")[0]).inc()
 
-    def estimate(self, model: str, asked: Asked) -> int | None:
+    def estimate(self, model: str, asked: ModelRequest) -> int | None:
         """What a request may cost with a model, roughly and at most; None where its price is unknown."""
         provider, _ = self._models.find(model)
         if provider.free:
@@ -142,7 +142,7 @@ class Calls:
             model.removeprefix(REPLAY_PREFIX), Usage(input_tokens=asked.input_tokens, output_tokens=answer)
         )
 
-    def _answer_tokens(self, model: str, asked: Asked) -> int:
+    def _answer_tokens(self, model: str, asked: ModelRequest) -> int:
         """At most."""
         return asked.answer_tokens or self._models.known(model).max_output or DEFAULT_ANSWER_TOKENS
 
@@ -153,7 +153,7 @@ class Calls:
             self._kept.popitem(last=False)
 
 
-def _allowed(claims: AttemptClaims, asked: Asked) -> str:
+def _allowed(claims: AttemptClaims, asked: ModelRequest) -> str:
     """The route that is asked for: the key's, whether it is named or not."""
     name = claims.route if asked.model in ("", "default") else asked.model
     if not claims.route:

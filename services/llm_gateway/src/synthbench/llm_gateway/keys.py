@@ -8,7 +8,7 @@ import jwt
 from pydantic import SecretStr, ValidationError
 
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
-from synthbench.llm_gateway.domain.refusal import Refusal
+from synthbench.wire.refusal import Refusal
 
 _REMEMBERED = 10_000
 

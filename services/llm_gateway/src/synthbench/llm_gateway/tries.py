@@ -1,7 +1,7 @@
 """One try of a call: money set aside, the provider asked, its answer passed on, everything written down."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from time import monotonic
@@ -11,8 +11,6 @@ from opentelemetry.trace import Span, SpanKind
 from synthbench.chassis import genai
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import span
-from synthbench.chassis.wire.sse import Splitter
-from synthbench.chassis.wire.usage import estimate_tokens
 from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import parse_object
@@ -34,10 +32,13 @@ from synthbench.llm_gateway.domain.limits import FREE
 from synthbench.llm_gateway.domain.money import Ledger, Reservation
 from synthbench.llm_gateway.domain.outgoing import answer_for, prepare, relay_for
 from synthbench.llm_gateway.domain.pricing import Prices
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Incoming, Outgoing, Provider
 from synthbench.llm_gateway.recording import Recorder
-from synthbench.llm_gateway.wires import Wire
+from synthbench.wire.protocols import ProviderError
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.sse import Splitter
+from synthbench.wire.usage import estimate_tokens
+from synthbench.wire.wires import WIRES
 
 _NOTICED_SECONDS = 0.001
 """Shorter waits are none."""
@@ -52,7 +53,6 @@ class Tries:
         ledger: Ledger,
         models: Models,
         prices: Prices,
-        wires: Mapping[str, Wire],
         recorder: Recorder,
         limits: Limits,
         *,
@@ -62,7 +62,6 @@ class Tries:
         self._ledger = ledger
         self._models = models
         self._prices = prices
-        self._wires = wires
         self._recorder = recorder
         self._limits = limits
         self._idle = idle_seconds
@@ -89,7 +88,7 @@ class Tries:
                 )
             call.tries += 1
             async with self._let_in(call, model, provider, recorded=tape.recorded):
-                wire = self._wires[provider.wire]
+                wire = WIRES[provider.wire]
                 this = Try(call, call.tries, uuid7(), tape.provider, wire, name, model, why, prepared, tape)
                 this.dropped += prepared.dropped
                 await self._admitted(this, 0 if tape.recorded else estimate or 0)
@@ -236,6 +235,8 @@ class Tries:
                 if caller.gone:
                     raise TryFailed(caller_gone())
             raise TryFailed(broken_stream("it ended without its end mark"))
+        except ProviderError as error:
+            raise TryFailed(said_within(error.answer, datetime.now(UTC))) from error
         except ValueError as error:
             raise TryFailed(garbage(f"the provider's stream is none on the {this.wire.name} wire: {error}")) from error
         finally:

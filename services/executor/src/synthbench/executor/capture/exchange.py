@@ -4,13 +4,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from synthbench.contracts.loose import as_object
 from synthbench.contracts.records import Timing, Usage
 from synthbench.contracts.steps import ModelCall, Observation
-from synthbench.executor.capture.wires import Asked, action_of, observed, usage_of, whole_answer
 from synthbench.executor.recorder import Turn
+from synthbench.wire.agent_request import AgentRequest
+from synthbench.wire.assembling import whole_answer
+from synthbench.wire.turns import action_of, observed
+from synthbench.wire.usage import usage_of
 
 _CONTEXT = "context_length_exceeded"
 
@@ -19,8 +23,8 @@ _CONTEXT = "context_length_exceeded"
 class Exchange:
     """A call that was answered, or refused, or whose answer broke off."""
 
-    asked: Asked
-    earlier: Asked | None
+    asked: AgentRequest
+    earlier: AgentRequest | None
     """The call before."""
     started_at: datetime
     raw: bytes
@@ -37,10 +41,10 @@ class Exchange:
     @property
     def overflow(self) -> str:
         """What the gateway said, where the conversation was too long for the model."""
-        error = as_object(whole_answer(self.asked, self.raw).get("error")) if self.refused else {}
+        error = as_object(self._whole().get("error")) if self.refused else {}
         return str(error.get("message") or _CONTEXT) if error.get("code") == _CONTEXT else ""
 
-    def turn(self, following: Asked | None, own_seconds: float, cwd: str, native: str) -> Turn:
+    def turn(self, following: AgentRequest | None, own_seconds: float, cwd: str, native: str) -> Turn:
         """Make a turn of it.
 
         Args:
@@ -49,11 +53,11 @@ class Exchange:
             cwd: where it works.
             native: what the agent wrote down of it.
         """
-        answer = {} if self.refused else whole_answer(self.asked, self.raw)
+        answer = {} if self.refused else self._whole()
         new = following.after(self.asked) if following else None
         observations = [*self._problems(), *(observed(self.asked.wire, new) if new else [])]
         micro, known = self.cost
-        usage = Usage(calls=1) if self.refused else usage_of(self.asked.wire, answer)
+        usage = usage_of(self.asked.wire, answer) or Usage(calls=1)
         return Turn(
             action=action_of(self.asked.wire, answer),
             observations=observations,
@@ -64,6 +68,9 @@ class Exchange:
             model_call=self._call(str(answer.get("model") or "")),
             native=native,
         )
+
+    def _whole(self) -> dict[str, Any]:
+        return whole_answer(self.asked.wire, self.raw, stream=self.asked.stream)
 
     def _problems(self) -> list[Observation]:
         text = self.raw.decode("utf-8", errors="replace")

@@ -16,9 +16,11 @@ from synthbench.contracts.loose import parse_object
 from synthbench.executor.adapters.model import cost_of
 from synthbench.executor.capture.exchange import Exchange
 from synthbench.executor.capture.streams import Passing
-from synthbench.executor.capture.wires import PATHS, Asked, WireName, refusal
 from synthbench.executor.domain.endings import AgentFailed, LimitReached
 from synthbench.executor.scaffold import World
+from synthbench.wire.agent_request import PATHS, AgentRequest, WireName
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.wires import WIRES
 
 _BODY_MOST = 64 * 1024 * 1024
 _FILE_MOST = 64 * 1024 * 1024
@@ -29,7 +31,7 @@ _JSON = "application/json"
 _STEP = "synthbench.step.index"
 
 Native = Callable[[], Awaitable[str]]
-"""Asked for what the agent itself wrote down of the turn that is over: JSON as text."""
+"""AgentRequest for what the agent itself wrote down of the turn that is over: JSON as text."""
 
 
 class Capture:
@@ -47,7 +49,7 @@ class Capture:
         self._max_output = max_output
         self._turn = asyncio.Lock()
         self._pending: Exchange | None = None
-        self._asked: Asked | None = None
+        self._asked: AgentRequest | None = None
         self._own = 0.0
         self._since: float | None = None
         self._gone = False
@@ -88,7 +90,7 @@ class Capture:
             await exchange.answer(204, b"")
         else:
             said = "there are /v1/chat/completions, /v1/messages and /v1/models"
-            await exchange.answer(404, refusal("openai", "not_found", said))
+            await exchange.refuse("openai", Refusal(404, "not_found", said))
 
     def start(self) -> None:
         """The agent's own time begins."""
@@ -139,9 +141,9 @@ class Capture:
         async with self._turn:
             request = parse_object(await http.body(_BODY_MOST))
             if not request:
-                await http.answer(400, refusal(wire, "invalid_request", "the body is no JSON object"))
+                await http.refuse(wire, Refusal(400, "invalid_request", "the body is no JSON object"))
                 return
-            asked = Asked(wire, path, request)
+            asked = AgentRequest(wire, path, request)
             self._pause()
             try:
                 await self._answered(asked, headers, http)
@@ -151,9 +153,9 @@ class Capture:
                 self.active = self._since = monotonic()
             if not http.started:
                 code = str(self.stopped.outcome) if isinstance(self.stopped, LimitReached) else "attempt_over"
-                await http.answer(403, refusal(wire, code, str(self.stopped or "the attempt is over")))
+                await http.refuse(wire, Refusal(403, code, str(self.stopped or "the attempt is over")))
 
-    async def _answered(self, asked: Asked, headers: Mapping[str, str], http: "_Http") -> None:
+    async def _answered(self, asked: AgentRequest, headers: Mapping[str, str], http: "_Http") -> None:
         if self.stopped is not None or self._gone:
             return
         await self._record(asked)
@@ -165,7 +167,7 @@ class Capture:
             made = await self._exchanged(asked, headers, http)
         self._pending, self._asked = made, asked
 
-    async def _exchanged(self, asked: Asked, headers: Mapping[str, str], http: "_Http") -> Exchange:
+    async def _exchanged(self, asked: AgentRequest, headers: Mapping[str, str], http: "_Http") -> Exchange:
         """Ask the gateway, and give the agent what it says."""
         world = self._world
         started, timeout = datetime.now(UTC), max(0.1, world.clock.limits.max_seconds - self.spent)
@@ -191,7 +193,7 @@ class Capture:
             asked, self._asked, started, raw, response.headers, timing, cost, refused=refused, broken=not whole
         )
 
-    async def _record(self, following: Asked | None) -> None:
+    async def _record(self, following: AgentRequest | None) -> None:
         """Make a step of the turn before, safe when this returns."""
         if self._pending is None:
             return
@@ -202,7 +204,7 @@ class Capture:
         await self._world.recorder.record(pending.turn(following, own, self._world.sandbox.workdir, native))
 
 
-async def _passed_on(asked: Asked, response: httpx.Response, http: "_Http", seconds: float) -> Passing:
+async def _passed_on(asked: AgentRequest, response: httpx.Response, http: "_Http", seconds: float) -> Passing:
     """Pass a stream on to its end, or to where it breaks off."""
     passing = Passing(asked)
     await http.start(response.headers.get("content-type", "text/event-stream"))
@@ -256,3 +258,7 @@ class _Http:
         """Send a whole answer."""
         await self.start(content_type, status)
         await self._send({"type": "http.response.body", "body": body})
+
+    async def refuse(self, wire: WireName, refusal: Refusal) -> None:
+        """Send an error, as the wire has it."""
+        await self.answer(refusal.status, json.dumps(WIRES[wire].refusal(refusal), ensure_ascii=False).encode())

@@ -2,9 +2,9 @@
 
 import re
 
-from synthbench.chassis.wire.sse import DONE, Event, Splitter
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.executor.capture.wires import Asked
+from synthbench.wire.agent_request import AgentRequest
+from synthbench.wire.sse import DONE, Event, Splitter
 
 _EVENT_MOST = 64 * 1024 * 1024
 _COST = re.compile(rb"^: cost-microusd=(\d+) cost-known=(true|false)\r?$", re.MULTILINE)
@@ -18,7 +18,7 @@ class Passing:
         asked: what it answers.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: AgentRequest) -> None:
         self._asked = asked
         self._splitter = Splitter(_EVENT_MOST)
         self.raw = bytearray()

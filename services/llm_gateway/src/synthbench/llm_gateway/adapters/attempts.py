@@ -11,8 +11,8 @@ from uuid import UUID
 
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.llm_gateway.adapters.sql import SQL
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.storage.database import Database
+from synthbench.wire.refusal import Refusal
 
 CHANNEL = "ledger_attempts"
 TRUST_SECONDS = 10.0

@@ -24,9 +24,9 @@ from synthbench.llm_gateway.adapters.settlement import NOBODY, Settlement
 from synthbench.llm_gateway.adapters.teller import Teller
 from synthbench.llm_gateway.domain.accounts import SHARED, Account, Caps, accounts_of, kind_of
 from synthbench.llm_gateway.domain.money import Reservation
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.slices import Standing
 from synthbench.storage.database import Database
+from synthbench.wire.refusal import Refusal
 
 RECALL = "ledger_recall"
 _RECALL_SECONDS = 1.0

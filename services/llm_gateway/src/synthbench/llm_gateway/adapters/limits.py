@@ -17,9 +17,9 @@ from synthbench.contracts.ids import uuid7
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.llm_gateway.domain.limits import FREE, FRESH_SECONDS, Entered, Hand, Lease, Limit, Slots, in_turn
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.domain.slices import grant
 from synthbench.storage.database import Connection, Database
+from synthbench.wire.refusal import Refusal
 
 _WINDOW_SECONDS = 60.0
 _SLOT_SECONDS = 30.0

@@ -16,11 +16,11 @@ from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.domain.catalogue import Catalogue, CatalogueError, Model, ProviderSpec, read_catalogue
 from synthbench.llm_gateway.domain.limits import Limit, limits_of
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Provider, ProviderConfig, factories
 from synthbench.llm_gateway.providers.replay import ReplayProvider
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.storage.artifacts import ArtifactStore
+from synthbench.wire.refusal import Refusal
 
 UPSTREAM = "upstream"
 """The provider of every model that names no other."""

@@ -10,7 +10,6 @@ from synthbench.chassis.errors import one_line
 from synthbench.chassis.logging import without_secrets
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.domain.recorded import Recording, RecordingKey
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.storage.artifacts import ArtifactStore, key_uri
 from synthbench.storage.errors import (
     ArtifactConflict,
@@ -18,6 +17,7 @@ from synthbench.storage.errors import (
     ArtifactNotFound,
     ArtifactStoreUnavailable,
 )
+from synthbench.wire.refusal import Refusal
 
 _WRITE_SECONDS = 10.0
 _SHOWN = 8

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthbench.chassis.wire.usage import estimate_tokens
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object
+from synthbench.wire.usage import estimate_tokens
 
 _SUMMARY = re.compile(r"The first (\d+) turns of this work are left out here\.")
 

@@ -10,7 +10,7 @@ import orjson
 
 from synthbench.contracts.loose import as_object, parse_object
 from synthbench.llm_gateway.domain.catalogue import FallbackOn
-from synthbench.llm_gateway.domain.refusal import Refusal
+from synthbench.wire.refusal import Refusal
 
 _TOO_MANY, _TIMEOUT = 429, 408
 _CONTEXT_WORDS = ("maximum context length", "prompt is too long", "context window", "context_length")

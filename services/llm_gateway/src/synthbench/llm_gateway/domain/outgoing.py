@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import orjson
 
-from synthbench.chassis.wire.sse import DONE, Event
 from synthbench.contracts.loose import as_object
-from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.catalogue import Model
 from synthbench.llm_gateway.domain.splice import with_fields
-from synthbench.llm_gateway.domain.translate import (
+from synthbench.wire.request import ModelRequest
+from synthbench.wire.sse import DONE, Event
+from synthbench.wire.translate import (
     AnthropicToOpenAI,
     OpenAIToAnthropic,
     anthropic_answer,
@@ -31,7 +31,7 @@ class Prepared:
     dropped: tuple[str, ...] = ()
 
 
-def prepare(asked: Asked, wire: str, name: str, model: Model) -> Prepared:
+def prepare(asked: ModelRequest, wire: str, name: str, model: Model) -> Prepared:
     """Write the request for a provider.
 
     Args:
@@ -57,7 +57,7 @@ def prepare(asked: Asked, wire: str, name: str, model: Model) -> Prepared:
     return Prepared(made, orjson.dumps(made), tuple(dropped))
 
 
-def answer_for(asked: Asked, wire: str, answer: Mapping[str, Any], body: bytes) -> tuple[bytes, list[str]]:
+def answer_for(asked: ModelRequest, wire: str, answer: Mapping[str, Any], body: bytes) -> tuple[bytes, list[str]]:
     """The caller's body of a provider's whole answer, and what did not carry over."""
     if asked.wire == wire:
         return body, []
@@ -79,7 +79,7 @@ class Relay(Protocol):
         ...
 
 
-def relay_for(asked: Asked, wire: str) -> Relay:
+def relay_for(asked: ModelRequest, wire: str) -> Relay:
     """Make the relay of one stream."""
     if asked.wire == wire:
         return Untouched(wants_usage=asked.wants_usage)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from synthbench.contracts.attempt_key import AttemptClaims
-from synthbench.llm_gateway.domain.asked import Asked
 from synthbench.llm_gateway.domain.catalogue import Catalogue, FallbackOn, Model, Route, Strategy
-from synthbench.llm_gateway.domain.refusal import Refusal
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.request import ModelRequest
 
-Cost = Callable[[str, Asked], int | None]
+Cost = Callable[[str, ModelRequest], int | None]
 """Micro-dollars that a request may cost with a model; None where its price is unknown."""
 
 
@@ -48,7 +48,7 @@ class RouteChoice:
 def choose(
     catalogue: Catalogue,
     claims: AttemptClaims,
-    asked: Asked,
+    asked: ModelRequest,
     name: str,
     cost: Cost,
     *,
@@ -83,7 +83,7 @@ def choose(
     return RouteChoice(name, route.strategy, tuple(order), reason, frozenset(route.fallback_on), windows)
 
 
-def _able(route: Route, catalogue: Catalogue, asked: Asked) -> tuple[list[str], list[str]]:
+def _able(route: Route, catalogue: Catalogue, asked: ModelRequest) -> tuple[list[str], list[str]]:
     able: list[str] = []
     problems: list[str] = []
     for name in route.models:
@@ -95,7 +95,7 @@ def _able(route: Route, catalogue: Catalogue, asked: Asked) -> tuple[list[str], 
     return able, problems
 
 
-def _problem(model: Model, asked: Asked) -> str:
+def _problem(model: Model, asked: ModelRequest) -> str:
     if asked.tools and not model.tools:
         return "takes no tools"
     if asked.vision and not model.vision:
@@ -111,7 +111,7 @@ def _order(
     able: list[str],
     catalogue: Catalogue,
     claims: AttemptClaims,
-    asked: Asked,
+    asked: ModelRequest,
     cost: Cost,
     turn: int,
 ) -> tuple[list[str], str]:
@@ -160,7 +160,7 @@ def _drawn(route: Route, able: Sequence[str], key: str, word: str) -> tuple[list
 
 
 def _by_score(
-    route: Route, able: list[str], catalogue: Catalogue, claims: AttemptClaims, asked: Asked, cost: Cost
+    route: Route, able: list[str], catalogue: Catalogue, claims: AttemptClaims, asked: ModelRequest, cost: Cost
 ) -> tuple[list[str], str]:
     """The cheapest that is good enough, then the better ones; without one that is, the best first."""
     scores = {model: score(catalogue.model(model), claims.category, claims.difficulty) for model in able}

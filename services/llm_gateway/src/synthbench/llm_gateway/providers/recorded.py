@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-from synthbench.chassis.wire.assembling import whole_of
 from synthbench.llm_gateway.domain.failures import TryFailed, garbage
 from synthbench.llm_gateway.domain.recorded import Recording
 from synthbench.llm_gateway.providers import Incoming, Outgoing
+from synthbench.wire.assembling import whole_of
 
 _EVENT_END = b"\n\n"
 

@@ -14,10 +14,10 @@ from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.contracts.steps import Step
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.llm_gateway.domain.conversation import completion, turns_taken
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 from synthbench.storage.errors import ArtifactCorrupt
 from synthbench.storage.trajectories import decode
+from synthbench.wire.refusal import Refusal
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 

@@ -6,13 +6,13 @@ import json
 import orjson
 
 from synthbench.llm_gateway.domain.conversation import completion, turns_taken
-from synthbench.llm_gateway.domain.refusal import Refusal
 from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 from synthbench.llm_gateway.sims import POLICIES, Player
 from synthbench.llm_gateway.sims.dialects import dialect_of
 from synthbench.storage.artifacts import ArtifactStore, uri_of_digest
 from synthbench.storage.errors import ArtifactNotFound
 from synthbench.tasks import TaskError, TaskPackage, unpack
+from synthbench.wire.refusal import Refusal
 
 _PREFIX = "sim/"
 _KEPT = 64

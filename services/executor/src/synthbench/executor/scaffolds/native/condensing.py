@@ -8,7 +8,7 @@ from synthbench.executor.recorder import Turn
 from synthbench.executor.scaffold import World
 from synthbench.executor.scaffolds.native.briefing import condensing_prompt, task_prompt
 from synthbench.executor.scaffolds.native.conversation import Conversation
-from synthbench.executor.scaffolds.native.turns import read_action
+from synthbench.wire.turns import read_action
 
 
 class Condenser:

@@ -7,7 +7,7 @@ from typing import Any
 
 from synthbench.contracts.loose import as_object
 from synthbench.contracts.steps import Action, Observation, ToolCall
-from synthbench.executor.scaffolds.native.turns import text_of
+from synthbench.wire.turns import text_of
 
 FENCE = "```action"
 _BLOCK = re.compile(rf"^{FENCE}[ \t]*\r?\n(.*?)^```[ \t]*\r?$", re.MULTILINE | re.DOTALL)

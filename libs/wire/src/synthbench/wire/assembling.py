@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from synthbench.chassis.wire.sse import DONE, Splitter
-from synthbench.contracts.loose import as_list, as_object
+from synthbench.contracts.loose import as_list, as_object, parse_object
+from synthbench.wire.sse import DONE, Splitter
 
 
 def whole_of(wire: str, body: bytes) -> dict[str, Any]:
@@ -23,6 +23,22 @@ def whole_of(wire: str, body: bytes) -> dict[str, Any]:
     """
     events = [event.object() for event in Splitter(len(body) + 1).feed(body) if event.data != DONE]
     return _completion(events) if wire == "openai" else _message(events)
+
+
+def whole_answer(wire: str, raw: bytes, *, stream: bool) -> dict[str, Any]:
+    """Return an answer as an object, put together where it came in pieces; empty where it is none.
+
+    Args:
+        wire: `openai` or `anthropic`.
+        raw: the body as it came.
+        stream: a stream was asked for; servers that know none answer with an object all the same.
+    """
+    if not stream or raw.lstrip().startswith(b"{"):
+        return parse_object(raw)
+    try:
+        return whole_of(wire, raw)
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def _completion(chunks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

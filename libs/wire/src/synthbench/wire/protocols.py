@@ -3,10 +3,22 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from synthbench.chassis.wire.sse import Event
 from synthbench.contracts.records import Usage
-from synthbench.llm_gateway.domain.asked import Asked
-from synthbench.llm_gateway.domain.refusal import Refusal
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.request import ModelRequest
+from synthbench.wire.sse import Event
+
+
+class ProviderError(Exception):
+    """A provider says inside of an answer, whose status was 200, that it failed.
+
+    Args:
+        answer: the object with the `error`.
+    """
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        super().__init__("the provider says inside of its answer that it failed")
+        self.answer = answer
 
 
 class Tracker(Protocol):
@@ -37,7 +49,7 @@ class Tracker(Protocol):
 
         Raises:
             ValueError: it is none of this wire.
-            TryFailed: the provider says that it failed.
+            ProviderError: the provider says that it failed.
         """
         ...
 
@@ -49,7 +61,7 @@ class Wire(Protocol):
     path: str
     """Below the API's base, with `/v1`."""
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> ModelRequest:
         """Read a request.
 
         Raises:

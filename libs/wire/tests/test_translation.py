@@ -14,9 +14,9 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from pydantic import TypeAdapter
 
 from model_upstream import Answer, anthropic_body, anthropic_events, openai_body, openai_events
-from synthbench.chassis.wire.sse import Splitter
-from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.domain.translate import (
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.sse import Splitter
+from synthbench.wire.translate import (
     AnthropicToOpenAI,
     OpenAIToAnthropic,
     anthropic_answer,

@@ -8,7 +8,7 @@ import orjson
 
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_count, as_list, as_object
-from synthbench.llm_gateway.domain.translate.from_openai import arguments_of
+from synthbench.wire.translate.from_openai import arguments_of
 
 FINISH = {
     "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",

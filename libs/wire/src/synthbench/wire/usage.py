@@ -12,8 +12,18 @@ from synthbench.contracts.records import Usage
 _CHARACTERS_A_TOKEN = 4
 
 
-def openai_usage(usage: Mapping[str, Any]) -> Usage | None:
-    """Normalise OpenAI's `usage`; None where it says nothing that can be believed."""
+def usage_of(wire: str, answer: Mapping[str, Any]) -> Usage | None:
+    """Normalise the usage of a whole answer; None where it says nothing that can be believed.
+
+    Args:
+        wire: `openai` or `anthropic`.
+        answer: the whole answer, or any object with its `usage`.
+    """
+    said = as_object(answer.get("usage"))
+    return _openai(said) if wire == "openai" else _anthropic(said)
+
+
+def _openai(usage: Mapping[str, Any]) -> Usage | None:
     given, answered = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not _is_count(given) or not _is_count(answered):
         return None
@@ -31,8 +41,7 @@ def openai_usage(usage: Mapping[str, Any]) -> Usage | None:
     )
 
 
-def anthropic_usage(usage: Mapping[str, Any]) -> Usage | None:
-    """Normalise Anthropic's `usage`; None where it says nothing that can be believed."""
+def _anthropic(usage: Mapping[str, Any]) -> Usage | None:
     given, answered = usage.get("input_tokens"), usage.get("output_tokens")
     if not _is_count(given) or not _is_count(answered):
         return None

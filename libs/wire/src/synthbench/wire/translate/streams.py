@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from synthbench.chassis.wire.sse import DONE, event
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.llm_gateway.domain.translate.answers import (
+from synthbench.wire.sse import DONE, event
+from synthbench.wire.translate.answers import (
     anthropic_usage_of,
     finish_reason,
     lost_beside,

@@ -7,10 +7,10 @@ Sources: OpenAI's API reference, "Create chat completion"; Anthropic's API refer
 Messages".
 """
 
-from synthbench.llm_gateway.domain.translate.answers import anthropic_answer, openai_answer
-from synthbench.llm_gateway.domain.translate.from_anthropic import openai_request
-from synthbench.llm_gateway.domain.translate.from_openai import anthropic_request
-from synthbench.llm_gateway.domain.translate.streams import AnthropicToOpenAI, OpenAIToAnthropic
+from synthbench.wire.translate.answers import anthropic_answer, openai_answer
+from synthbench.wire.translate.from_anthropic import openai_request
+from synthbench.wire.translate.from_openai import anthropic_request
+from synthbench.wire.translate.streams import AnthropicToOpenAI, OpenAIToAnthropic
 
 __all__ = [
     "AnthropicToOpenAI",

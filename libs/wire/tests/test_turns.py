@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthbench.contracts.steps import Observation
-from synthbench.executor.domain.observing import shown
-from synthbench.executor.scaffolds.native.turns import assistant_message, read_action, tool_messages
+from synthbench.wire.turns import assistant_message, read_action, tool_messages
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
@@ -38,17 +37,3 @@ def test_parts_and_reasoning_are_read():
         {"content": [{"type": "text", "text": "a"}, {"type": "image"}, {"text": "b"}], "reasoning_content": "why"}
     )
     assert (action.message, action.reasoning) == ("ab", "why")
-
-
-@given(st.text(max_size=300), st.integers(8, 100))
-def test_what_is_shown_is_bounded_and_says_what_is_missing(content: str, limit: int):
-    text = shown(content, limit)
-    if len(content) <= limit:
-        assert text is None
-        return
-    assert text is not None
-    head, note, tail = text.partition("\n[… ")[0], "characters left out", text.rpartition("…]\n")[2]
-    assert note in text
-    assert content.startswith(head) or "\n[… " in content
-    assert content.endswith(tail) or "…]\n" in content
-    assert len(text) < limit + 80

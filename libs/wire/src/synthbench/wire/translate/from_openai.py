@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from synthbench.contracts.loose import as_count, as_list, as_object
-from synthbench.llm_gateway.domain.refusal import Refusal
+from synthbench.wire.refusal import Refusal
 
 DEFAULT_ANSWER_TOKENS = 4096
 _DATA_URL = re.compile(r"^data:([\w.+-]+/[\w.+-]+);base64,(.*)$", re.DOTALL)

@@ -1,18 +1,16 @@
 """OpenAI's chat completions. Source: OpenAI's API reference, "Chat Completions" and its streaming events."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from synthbench.chassis.wire.sse import DONE, Event, event
-from synthbench.chassis.wire.usage import estimate_tokens, openai_usage
 from synthbench.contracts.loose import as_count, as_list, as_object
 from synthbench.contracts.records import Usage
-from synthbench.llm_gateway.domain.asked import Asked
-from synthbench.llm_gateway.domain.failures import TryFailed, said_within
-from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.wires import Tracker
-from synthbench.llm_gateway.wires.reading import characters_of, check_tool, invalid, list_of, parsed
+from synthbench.wire.protocols import ProviderError, Tracker
+from synthbench.wire.reading import characters_of, check_tool, invalid, list_of, parsed
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.request import ModelRequest
+from synthbench.wire.sse import DONE, Event, event
+from synthbench.wire.usage import estimate_tokens, usage_of
 
 _IMAGE_TOKENS = 1500
 
@@ -23,7 +21,7 @@ class OpenAIWire:
     name = "openai"
     path = "/v1/chat/completions"
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> ModelRequest:
         """See `Wire`."""
         request = parsed(body)
         images = _check_messages(as_list(request.get("messages")))
@@ -36,7 +34,7 @@ class OpenAIWire:
         wanted = as_count(request.get("max_completion_tokens")) or as_count(request.get("max_tokens"))
         options = as_object(request.get("stream_options"))
         characters = characters_of(request["messages"]) if images else len(body)
-        return Asked(
+        return ModelRequest(
             wire=self.name,
             model=model or "",
             body=body,
@@ -51,7 +49,7 @@ class OpenAIWire:
 
     def usage(self, answer: Mapping[str, Any]) -> Usage | None:
         """See `Wire`."""
-        return openai_usage(as_object(answer.get("usage")))
+        return usage_of(self.name, answer)
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         """See `Wire`."""
@@ -115,11 +113,11 @@ class OpenAITracker:
             return {}
         chunk = event.object()
         if chunk.get("error"):
-            raise TryFailed(said_within(chunk, datetime.now(UTC)))
+            raise ProviderError(chunk)
         if not isinstance(chunk.get("choices"), list):
             raise ValueError("no chunk of a chat completion")  # noqa: TRY004 - as in the protocol
-        if usage := as_object(chunk.get("usage")):
-            self.usage = openai_usage(usage)
+        if chunk.get("usage"):
+            self.usage = usage_of("openai", chunk)
         self.model = self.model or str(chunk.get("model") or "")
         for choice in map(as_object, as_list(chunk["choices"])):
             delta = as_object(choice.get("delta"))

@@ -1,18 +1,16 @@
 """Anthropic's messages. Source: Anthropic's API reference, "Messages", "Streaming Messages" and "Errors"."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from synthbench.chassis.wire.sse import Event, event
-from synthbench.chassis.wire.usage import anthropic_usage, estimate_tokens
 from synthbench.contracts.loose import as_count, as_list, as_object
 from synthbench.contracts.records import Usage
-from synthbench.llm_gateway.domain.asked import Asked
-from synthbench.llm_gateway.domain.failures import TryFailed, said_within
-from synthbench.llm_gateway.domain.refusal import Refusal
-from synthbench.llm_gateway.wires import Tracker
-from synthbench.llm_gateway.wires.reading import characters_of, check_tool, invalid, list_of, parsed
+from synthbench.wire.protocols import ProviderError, Tracker
+from synthbench.wire.reading import characters_of, check_tool, invalid, list_of, parsed
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.request import ModelRequest
+from synthbench.wire.sse import Event, event
+from synthbench.wire.usage import estimate_tokens, usage_of
 
 _IMAGE_TOKENS = 1600
 _KINDS = {
@@ -28,7 +26,7 @@ class AnthropicWire:
     name = "anthropic"
     path = "/v1/messages"
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> ModelRequest:
         """See `Wire`."""
         request = parsed(body)
         images = _check_messages(as_list(request.get("messages")))
@@ -44,7 +42,7 @@ class AnthropicWire:
         characters = len(body)
         if images:
             characters = characters_of([request["messages"], request.get("system")])
-        return Asked(
+        return ModelRequest(
             wire=self.name,
             model=model or "",
             body=body,
@@ -58,7 +56,7 @@ class AnthropicWire:
 
     def usage(self, answer: Mapping[str, Any]) -> Usage | None:
         """See `Wire`."""
-        return anthropic_usage(as_object(answer.get("usage")))
+        return usage_of(self.name, answer)
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         """See `Wire`."""
@@ -136,7 +134,7 @@ class AnthropicTracker:
     @property
     def usage(self) -> Usage | None:
         """What `message_start` and `message_delta` say together; None before the latter."""
-        return anthropic_usage(self._counts) if self._counted else None
+        return usage_of("anthropic", {"usage": self._counts}) if self._counted else None
 
     def see(self, event: Event) -> Mapping[str, Any]:
         """See `Tracker`."""
@@ -157,7 +155,7 @@ class AnthropicTracker:
             case "message_stop":
                 self.complete = self._stopped
             case "error":
-                raise TryFailed(said_within(data, datetime.now(UTC)))
+                raise ProviderError(data)
             case str():
                 pass
             case _:

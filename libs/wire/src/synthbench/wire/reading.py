@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.llm_gateway.domain.refusal import Refusal
+from synthbench.wire.refusal import Refusal
 
 _TOOL_NAME = re.compile(r"^[a-zA-Z0-9_.:-]{1,128}$")
 

@@ -1,4 +1,4 @@
-"""What a caller asks, as far as the gateway must know it. Pure."""
+"""A request to a model, read once. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request, read once."""
+class ModelRequest:
+    """What a caller asks, and what must be known of it before a model is chosen and money is set aside."""
 
     wire: str
     """The caller's: `openai` or `anthropic`."""

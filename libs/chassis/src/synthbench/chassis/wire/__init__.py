@@ -1,1 +1,0 @@
-"""The formats of model traffic, as far as more than one service reads them."""

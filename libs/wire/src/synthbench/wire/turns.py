@@ -1,0 +1,128 @@
+"""Turns of an agent: what the model wrote as an action, what came of it as observations, and both as messages. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from synthbench.contracts.loose import as_list, as_object, parse_object
+from synthbench.contracts.steps import Action, Observation, ToolCall
+
+_CODE_MOST = 255
+
+
+def action_of(wire: str, answer: Mapping[str, Any]) -> Action:
+    """The agent's turn, as the model wrote it."""
+    if wire == "openai":
+        choices = as_list(answer.get("choices"))
+        return read_action(as_object(as_object(choices[0]).get("message")) if choices else {})
+    blocks = [as_object(block) for block in as_list(answer.get("content"))]
+    return Action(
+        message="".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text"),
+        reasoning="".join(str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"),
+        tool_calls=[_tool_use(block) for block in blocks if block.get("type") == "tool_use"],
+    )
+
+
+def _tool_use(block: Mapping[str, Any]) -> ToolCall:
+    text = json.dumps(block.get("input", {}), ensure_ascii=False)
+    return ToolCall(
+        id=str(block.get("id") or ""), name=str(block.get("name") or ""), arguments=text, error=json_error(text)
+    )
+
+
+def read_action(message: dict[str, Any]) -> Action:
+    """Read an assistant message, however broken; every call gets an id of its own, so that its answer finds it."""
+    calls: list[ToolCall] = []
+    for item in as_list(message.get("tool_calls")):
+        call = _tool_call(item, {call.id for call in calls}, len(calls))
+        calls.append(call)
+    return Action(
+        message=text_of(message.get("content")),
+        reasoning=text_of(message.get("reasoning_content") or message.get("reasoning")),
+        tool_calls=calls,
+    )
+
+
+def _tool_call(item: Any, taken: set[str], number: int) -> ToolCall:
+    content = as_object(item)
+    function = as_object(content.get("function"))
+    identity = str(content.get("id") or f"call_{number}")
+    while identity in taken:
+        identity += "_"
+    arguments = function.get("arguments", "{}")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return ToolCall(id=identity, name=str(function.get("name") or ""), arguments=text, error=json_error(text))
+
+
+def json_error(text: str) -> str | None:
+    """Why a tool call's arguments are no JSON object; None if they are one."""
+    try:
+        parsed = json.loads(text or "{}")
+    except ValueError as error:
+        return str(error)
+    return None if isinstance(parsed, dict) else f"it is a {type(parsed).__name__}"
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content, in one piece or in parts."""
+    if isinstance(content, str):
+        return content
+    return "".join(str(as_object(part).get("text", "")) for part in as_list(content))
+
+
+def assistant_message(action: Action) -> dict[str, Any]:
+    """The message as it goes back into the conversation."""
+    message: dict[str, Any] = {"role": "assistant", "content": action.message or None}
+    if action.tool_calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in action.tool_calls
+        ]
+    elif not action.message:
+        message["content"] = ""
+    return message
+
+
+def tool_messages(observations: Sequence[Observation]) -> list[dict[str, Any]]:
+    """One answer for each call; a nudge, which answers no call, comes from the user."""
+    return [_answer(observation.tool_call_id, observation.shown or observation.content) for observation in observations]
+
+
+def _answer(call_id: str, content: str) -> dict[str, Any]:
+    if not call_id:
+        return {"role": "user", "content": content}
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def observed(wire: str, new: Sequence[Any]) -> list[Observation]:
+    """What the messages of a request say about the turn before: the tools' results, else what the user said."""
+    said = [as_object(message) for message in new if as_object(message).get("role") != "assistant"]
+    results = list(_results(wire, said))
+    return results or [_observation("", text_of(message.get("content"))) for message in said]
+
+
+def _results(wire: str, said: Sequence[dict[str, Any]]) -> Iterator[Observation]:
+    for message in said:
+        if wire == "openai" and message.get("role") == "tool":
+            yield _observation(str(message.get("tool_call_id") or ""), text_of(message.get("content")))
+        elif wire == "anthropic":
+            for block in map(as_object, as_list(message.get("content"))):
+                if block.get("type") == "tool_result":
+                    failed = "tool_error" if block.get("is_error") else None
+                    yield _observation(str(block.get("tool_use_id") or ""), text_of(block.get("content")), failed)
+
+
+def _observation(call_id: str, content: str, error: str | None = None) -> Observation:
+    return Observation(
+        tool_call_id=call_id,
+        content=content,
+        exit_code=_exit_code(content),
+        total_bytes=len(content.encode()),
+        error=error,
+    )
+
+
+def _exit_code(content: str) -> int | None:
+    """Of a result that is a JSON object with a `returncode`; None where nothing tells it."""
+    code = parse_object(content).get("returncode")
+    return code if isinstance(code, int) and not isinstance(code, bool) and abs(code) <= _CODE_MOST else None
