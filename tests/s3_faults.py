@@ -10,6 +10,7 @@ ERRORS = {
     "full": (507, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold."),
     "busy": (503, "SlowDown", "Please reduce your request rate."),
     "denying": (403, "AccessDenied", "Access Denied."),
+    "racing": (409, "ConditionalRequestConflict", "A conflicting conditional operation is under way."),
     "broken": (500, "InternalError", "We encountered an internal error."),
 }
 _PASSED_BY = ("connection", "transfer-encoding", "content-length")

@@ -1,5 +1,9 @@
 """A bucket that is slow, full, denying, or gives other bytes: the right error in one line, and later all is well."""
 
+import asyncio
+import time
+from itertools import pairwise
+
 import pytest
 
 from s3_faults import ERRORS, FaultyS3
@@ -98,3 +102,35 @@ async def test_where_reading_is_denied_nothing_is_said_to_be_missing(store: S3St
     assert not await store.exists(key_uri("no/such"))
     with pytest.raises(ArtifactNotFound):
         await store.get(key_uri("no/such"))
+
+
+async def test_a_conflicting_put_is_tried_again_with_growing_pauses(store: S3Store, faulty_s3: FaultyS3):
+    times: list[float] = []
+
+    def first_three(method: str, path: str) -> bool:
+        times.append(time.monotonic())
+        return len(times) <= 3
+
+    faulty_s3.hits, faulty_s3.fault = first_three, "racing"
+    assert await store.put_named("once/racing", b"x")
+    assert len(times) == 4
+    assert all(later - earlier >= 0.05 for earlier, later in pairwise(times))
+    assert times[3] - times[2] > times[1] - times[0]
+
+
+async def test_conflicts_without_end_are_an_error_that_names_them(store: S3Store, faulty_s3: FaultyS3):
+    faulty_s3.fault = "racing"
+    with pytest.raises(ArtifactStoreUnavailable, match=r"ConditionalRequestConflict: artifact://key/never/ends "):
+        await store.put_named("never/ends", b"x")
+    assert faulty_s3.count == 7
+
+
+async def test_conflicting_puts_leave_other_operations_their_turn(store: S3Store, faulty_s3: FaultyS3):
+    """More puts are refused at once than the store has connections; looking for another key still takes no time."""
+    faulty_s3.hits, faulty_s3.fault = lambda method, path: "/storm/" in path, "racing"
+    puts = [asyncio.create_task(store.put_named(f"storm/{number}", b"x")) for number in range(80)]
+    await asyncio.sleep(1.0)
+    assert not await asyncio.wait_for(store.exists(key_uri("no/such")), 3)
+    assert not all(put.done() for put in puts)
+    faulty_s3.fault = ""
+    assert all(await asyncio.gather(*puts))

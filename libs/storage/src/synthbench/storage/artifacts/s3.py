@@ -8,6 +8,7 @@ Source: Amazon S3 API reference (conditional writes, checksums, multipart upload
 import asyncio
 import io
 import os
+import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
@@ -52,9 +53,19 @@ _CONNECTIONS = 32
 _MISSING = ("NoSuchKey", "404", "NotFound")
 _TAKEN = ("PreconditionFailed", "412")
 _RACING = ("ConditionalRequestConflict", "409", "OperationAborted")
+_RACES, _RACE_SECONDS = 7, 0.1
+"""How often such a put is tried, and the longest pause after the first; each later one is twice as long: 7 s in all."""
 _NO_LIFECYCLE = ("NotImplemented", "MethodNotAllowed", "MalformedXML", "InvalidArgument")
 """How servers without such rules answer (GCS has other ones)."""
 _LONGEST_LINK = 7 * 24 * 3600
+
+
+class _PutRaces(Exception):
+    """The server is busy with another put of the same key."""
+
+    def __init__(self, cause: ClientError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 def _translated(method: Callable[P, R]) -> Callable[P, R]:
@@ -126,7 +137,7 @@ class S3Store:
         if not valid_key(key):
             raise ValueError(f"{key[:120]!r} is no valid key: plain path segments, please")
         uri = key_uri(key)
-        if await self._do(self._put_once, uri, data):
+        if await self._stored_first(uri, data):
             return True
         if await self._do(self._get, uri) != data:
             raise ArtifactConflict(f"{key} holds other content already")
@@ -190,6 +201,24 @@ class S3Store:
             self._client.generate_presigned_url, "get_object", Params=wanted, ExpiresIn=seconds
         )
 
+    async def _stored_first(self, uri: str, data: bytes) -> bool:
+        """Put under a key that must be free, again while the server says that another put of it is under way.
+
+        The waiting happens without a permit, so that other operations of the store are not kept from theirs.
+        """
+        turn = 1
+        while True:
+            try:
+                return await self._do(self._put_once, uri, data)
+            except _PutRaces as error:
+                if turn == _RACES:
+                    raise ArtifactStoreUnavailable(
+                        f"artifact store {self}: {_code(error.cause)}: {uri} was refused {turn} times, because "
+                        "other puts of it are said to be under way"
+                    ) from error.cause
+            await asyncio.sleep(_RACE_SECONDS * 2 ** (turn - 1) * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries
+            turn += 1
+
     async def _do(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         async with self._permits:
             return await asyncio.to_thread(work, *args, **kwargs)
@@ -214,18 +243,17 @@ class S3Store:
     @_translated
     def _put_once(self, uri: str, data: bytes) -> bool:
         """The server decides who was first."""
-        while True:
-            try:
-                self._client.put_object(
-                    Bucket=self.bucket, Key=self._key(uri), Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
-                )
-            except ClientError as error:
-                if _code(error) in _TAKEN:
-                    return False
-                if _code(error) in _RACING:
-                    continue
-                raise
-            return True
+        try:
+            self._client.put_object(
+                Bucket=self.bucket, Key=self._key(uri), Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
+            )
+        except ClientError as error:
+            if _code(error) in _TAKEN:
+                return False
+            if _code(error) in _RACING:
+                raise _PutRaces(error) from error
+            raise
+        return True
 
     @_translated
     def _get(self, uri: str) -> bytes:

@@ -5,6 +5,7 @@ import asyncio
 from synthbench.executor.scaffolds.native.answers import Answer, ToolFailed
 from synthbench.executor.scaffolds.native.arguments import EditFile, ReadFile, UndoEdit, WriteFile
 from synthbench.executor.scaffolds.native.edits import History, make_edit
+from synthbench.executor.scaffolds.native.lines import TextFile, lines_of
 from synthbench.sandbox.protocol import Sandbox
 
 _FILE_BYTES = 4 * 1024 * 1024
@@ -19,7 +20,7 @@ class FileTools:
 
     async def read(self, wanted: ReadFile) -> Answer:
         """Lines of a file, each with its number."""
-        lines = (await self._text(wanted.path)).splitlines()
+        lines = lines_of((await self._file(wanted.path)).text)
         if wanted.start_line > max(1, len(lines)):
             raise ToolFailed(f"{wanted.path} has {len(lines)} lines")
         if wanted.end_line is not None and wanted.end_line < wanted.start_line:
@@ -34,24 +35,24 @@ class FileTools:
 
     async def edit(self, wanted: EditFile) -> Answer:
         """One piece of a file."""
-        text = await self._text(wanted.path)
+        file = await self._file(wanted.path)
         # Looking for lines that are alike takes its time in a large file; the loop has others to serve.
-        new, edit = await asyncio.to_thread(make_edit, wanted.path, text, wanted.old_text, wanted.new_text)
-        await self._sandbox.write(wanted.path, new.encode())
-        return Answer(f"replaced 1 piece in {wanted.path}, {edit.place}")
+        new, edit = await asyncio.to_thread(make_edit, wanted.path, file, wanted.old_text, wanted.new_text)
+        await self._sandbox.write(wanted.path, new.encoded())
+        return Answer(f"replaced 1 piece in {wanted.path}, {edit.told}")
 
     async def undo(self, wanted: UndoEdit) -> Answer:
         """Take back the last edit of a file."""
         edit = self.history.last(wanted.path)
-        before = edit.undone(await self._text(wanted.path))
+        before = await asyncio.to_thread(edit.undone, await self._file(wanted.path))
         if before is None:
             raise ToolFailed(f"{wanted.path} was changed {edit.place} since; edit it by hand", "no_match")
-        await self._sandbox.write(wanted.path, before.encode())
+        await self._sandbox.write(wanted.path, before.encoded())
         return Answer(f"took back the edit of {wanted.path} {edit.place}")
 
-    async def _text(self, path: str) -> str:
+    async def _file(self, path: str) -> TextFile:
         data = await self._sandbox.read(path, max_bytes=_FILE_BYTES)
         try:
-            return data.decode("utf-8")
+            return await asyncio.to_thread(TextFile.decoded, data)
         except UnicodeDecodeError as error:
             raise ToolFailed(f"{path} is no UTF-8 text; look at it with a command") from error

@@ -13,6 +13,7 @@ from pathspec import GitIgnoreSpec
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.scaffolds.native.answers import Answer, ToolFailed
 from synthbench.executor.scaffolds.native.arguments import Search
+from synthbench.executor.scaffolds.native.lines import lines_of
 from synthbench.sandbox.errors import PathRefused
 from synthbench.sandbox.protocol import Sandbox
 from synthbench.sandbox.result import RunResult
@@ -24,6 +25,10 @@ _NOTHING, _CLOSED_PIPE = 1, 141
 _RULES = (".gitignore", ".ignore")
 """The later wins, as in ripgrep."""
 _RULES_BYTES = 256 * 1024
+_BOM = re.compile("(?<=[:-]1[:-])\ufeff")
+"""Before the first line of a file, which grep takes it for a part of."""
+_ANCHORS = re.compile(r"\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]])*\]|\$", re.DOTALL)
+"""Dollars that end a line; escapes and bracket expressions are passed over whole."""
 _FIND = r"""
 if [ -d "$1" ]; then
   find "$1" -mindepth 1 \( -name .gitignore -o -name .ignore \) -type f -print0 -o -name '.?*' -prune -o -type f -print0
@@ -53,10 +58,10 @@ class Searcher:
             return Answer("no match: there is no file to search")
         options = [f"-C{wanted.context}"] if wanted.context else []
         options += ["-i"] if wanted.ignore_case else []
-        script = ["bash", "-c", _GREP, "search", wanted.pattern, " ".join(options)]
+        script = ["bash", "-c", _GREP, "search", _any_line_end(wanted.pattern), " ".join(options)]
         stdin = "\0".join(files).encode("utf-8", "surrogateescape")
         result = await self._run(script, stdin)
-        lines = [line.removeprefix("./") for line in result.stdout_text.splitlines()]
+        lines = [_BOM.sub("", line.removeprefix("./"), 1) for line in lines_of(result.stdout_text)]
         if not lines and result.stderr:
             raise ToolFailed(f"the search failed: {result.stderr_text.strip()[:300]}")
         if len(lines) > _LINES:
@@ -89,7 +94,7 @@ class Searcher:
 
     async def _lines(self, path: str) -> list[str]:
         try:
-            return (await self._sandbox.read(path, max_bytes=_RULES_BYTES)).decode("utf-8", "replace").splitlines()
+            return lines_of((await self._sandbox.read(path, max_bytes=_RULES_BYTES)).decode("utf-8", "replace"))
         except PathRefused:
             return []
 
@@ -100,6 +105,11 @@ class Searcher:
         if result.exit_code not in (0, _NOTHING, _CLOSED_PIPE):
             raise ToolFailed(f"the search failed: {result.stderr_text.strip()[:300]}")
         return result
+
+
+def _any_line_end(pattern: str) -> str:
+    """A pattern whose `$` stands before CRLF, too, which is no character of the line for any tool."""
+    return _ANCHORS.sub(lambda match: "\r?$" if match[0] == "$" else match[0], pattern)
 
 
 def _relative(path: str, workdir: str) -> str:
