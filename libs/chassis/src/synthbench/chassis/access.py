@@ -7,9 +7,8 @@ of the token in hexadecimal, so that the list itself opens nothing. `synth-bench
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import SettingsError, one_line
+from synthbench.chassis.pace import Bucket
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SCOPE = "synthbench.caller"
@@ -103,26 +103,6 @@ def _refusal(caller: Caller, role: Role) -> str:
     return f"{caller.name} is a {caller.role.name.lower()}; this takes the role {role.name.lower()}"
 
 
-@dataclass
-class _Bucket:
-    """Tokens that come back at a steady pace; `burst` are there at most."""
-
-    a_second: float
-    burst: float
-    left: float = -1.0
-    at: float = field(default_factory=time.monotonic)
-
-    def take(self) -> float:
-        """0 if there was one, else how many seconds it takes until there is."""
-        now = time.monotonic()
-        self.left = self.burst if self.left < 0 else min(self.burst, self.left + (now - self.at) * self.a_second)
-        self.at = now
-        if self.left >= 1:
-            self.left -= 1
-            return 0.0
-        return (1 - self.left) / self.a_second
-
-
 class Access:
     """How the HTTP APIs of a process are guarded.
 
@@ -155,7 +135,7 @@ class Guard:
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
         self._access = access
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, Bucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or refuse it."""
@@ -210,13 +190,13 @@ class Guard:
                 found = caller
         return found
 
-    def _bucket(self, caller: Caller | None, host: str) -> _Bucket:
+    def _bucket(self, caller: Caller | None, host: str) -> Bucket:
         name = f"caller {caller.name}" if caller else f"host {host}"
         if name not in self._buckets:
             if len(self._buckets) >= _MOST_HOSTS:
                 self._buckets.clear()
             pace = self._access.a_second if caller else _UNKNOWN_A_SECOND
-            self._buckets[name] = _Bucket(pace, 2 * pace)
+            self._buckets[name] = Bucket(pace, 2 * pace)
         return self._buckets[name]
 
     async def _keep(self, caller: Caller, scope: MutableMapping[str, Any], status: int) -> None:

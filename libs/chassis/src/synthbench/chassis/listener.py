@@ -5,13 +5,20 @@ import contextlib
 import socket
 from collections.abc import Generator
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
 from synthbench.chassis.errors import SettingsError
+from synthbench.chassis.http_limits import HttpLimits, LimitedProtocol, look_at_all
+from synthbench.chassis.pace import Bucket
+from synthbench.chassis.tasks import cancel_all
 
 _BACKLOG = 1024
 """Connections that wait to be accepted: hundreds of callers may come in one moment."""
+_LOOK_SECONDS = 1.0
+_NO_DESCRIPTOR_SECONDS = 1.0
+"""Until the next try, where the process has no descriptor left for a connection."""
 
 
 class Listener:
@@ -20,13 +27,24 @@ class Listener:
     Args:
         app: what to serve.
         setting: name of the setting that holds the port, for the error of a taken one.
+        limits: what callers may take of this process.
     """
 
-    def __init__(self, app: ASGIApp, *, setting: str = "http_port") -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, setting: str = "http_port", limits: HttpLimits | None = None) -> None:
         self._setting = setting
-        self._server: _Server | None = None
+        self._limits = limits or HttpLimits()
+        self._server = _Server(
+            uvicorn.Config(
+                app, interface="asgi3", http="httptools", ws="none", lifespan="off", log_config=None,
+                access_log=False, proxy_headers=False, timeout_graceful_shutdown=5,
+            )
+        )  # fmt: skip
+        rate = self._limits.bytes_a_second
+        self._pace = Bucket(rate, self._limits.burst_bytes) if rate else None
+        self._room = asyncio.Semaphore(self._limits.connections)
+        self._tasks: list[asyncio.Task[None]] = []
         self._serving: asyncio.Task[None] | None = None
+        self._log = structlog.stdlib.get_logger(__name__)
 
     async def serve(self, host: str, port: int) -> int:
         """Begin to serve; return the port, which is a free one if `port` is 0.
@@ -54,21 +72,60 @@ class Listener:
         self._begin(listener)
 
     def _begin(self, listener: socket.socket) -> None:
-        config = uvicorn.Config(
-            self._app, interface="asgi3", http="httptools", ws="none", lifespan="off", log_config=None,
-            access_log=False, proxy_headers=False, timeout_graceful_shutdown=5,
-        )  # fmt: skip
-        self._server = _Server(config)
-        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
+        listener.setblocking(False)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[]), name="http")
+        self._tasks = [asyncio.create_task(self._accept(listener)), asyncio.create_task(self._look())]
+
+    async def _accept(self, listener: socket.socket) -> None:
+        """Accept as many connections as there is room for.
+
+        asyncio's own loop takes whatever comes, and with a full table of descriptors it logs, and schedules itself,
+        once for each place in the queue.
+        """
+        loop = asyncio.get_running_loop()
+        with listener:
+            while True:
+                await self._room.acquire()
+                try:
+                    connection, _ = await loop.sock_accept(listener)
+                except OSError as error:
+                    self._room.release()
+                    self._log.warning("no connection can be accepted", error=str(error))
+                    await asyncio.sleep(_NO_DESCRIPTOR_SECONDS)
+                    continue
+                try:
+                    await loop.connect_accepted_socket(self._protocol, connection)
+                except OSError:
+                    connection.close()
+                    self._room.release()
+
+    def _protocol(self) -> LimitedProtocol:
+        server = self._server
+        return LimitedProtocol(
+            config=server.config,
+            server_state=server.server_state,
+            app_state={},
+            limits=self._limits,
+            pace=self._pace,
+            ended=self._room.release,
+        )
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            look_at_all(self._server.server_state.connections, _LOOK_SECONDS)
 
     async def close(self, seconds: float = 5.0) -> None:
         """Take no more requests, and give the running ones up to `seconds`."""
-        if self._server is None or self._serving is None:
+        if self._serving is None:
             return
+        await cancel_all(*self._tasks)
         self._server.config.timeout_graceful_shutdown = max(1, int(seconds))
         self._server.should_exit = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._serving, seconds + 2)
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()  # what it still waits for has no end
 
 
 class _Server(uvicorn.Server):

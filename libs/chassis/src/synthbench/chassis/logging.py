@@ -10,6 +10,8 @@ import structlog
 from opentelemetry import trace
 from pydantic import SecretStr
 
+from synthbench.chassis.log_rate import RateLimit
+
 _SECRET_KEY = re.compile(
     r"(^|[_-])(password|passwd|secret|api[_-]?key|authorization|attempt_key|credentials?|token|dsn)$", re.IGNORECASE
 )
@@ -86,6 +88,7 @@ def setup_logging(service: str, level: str) -> structlog.stdlib.BoundLogger:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(RateLimit())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("synthbench").setLevel(level)
     structlog.configure(

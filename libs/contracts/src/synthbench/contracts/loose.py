@@ -5,10 +5,10 @@ from typing import Any, cast
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """Parse a JSON object; empty where it is none."""
+    """Parse a JSON object in UTF-8; empty where it is none, or nests deeper than the parser goes."""
     try:
-        return as_object(json.loads(text))
-    except ValueError:
+        return as_object(json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text))
+    except (ValueError, RecursionError):
         return {}
 
 
