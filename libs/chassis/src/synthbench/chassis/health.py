@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -107,6 +107,10 @@ class Health:
         except Exception as error:  # noqa: BLE001 - whatever a check raises is the finding
             return one_line(error)
         return ""
+
+    def limit_bodies(self, most: int) -> None:
+        """Take bodies of so many bytes at most, from now on."""
+        self._listener.limits = replace(self._listener.limits, body_bytes=most)
 
     async def serve(self, host: str, port: int) -> int:
         """Begin to serve; return the port, which is a free one if `port` is 0.

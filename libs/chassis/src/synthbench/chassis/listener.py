@@ -28,20 +28,23 @@ class Listener:
         app: what to serve.
         setting: name of the setting that holds the port, for the error of a taken one.
         limits: what callers may take of this process.
+
+    Attributes:
+        limits: may be replaced; what a new one says of single connections holds for those that come afterwards.
     """
 
     def __init__(self, app: ASGIApp, *, setting: str = "http_port", limits: HttpLimits | None = None) -> None:
         self._setting = setting
-        self._limits = limits or HttpLimits()
+        self.limits = limits or HttpLimits()
         self._server = _Server(
             uvicorn.Config(
                 app, interface="asgi3", http="httptools", ws="none", lifespan="off", log_config=None,
                 access_log=False, proxy_headers=False, timeout_graceful_shutdown=5,
             )
         )  # fmt: skip
-        rate = self._limits.bytes_a_second
-        self._pace = Bucket(rate, self._limits.burst_bytes) if rate else None
-        self._room = asyncio.Semaphore(self._limits.connections)
+        rate = self.limits.bytes_a_second
+        self._pace = Bucket(rate, self.limits.burst_bytes) if rate else None
+        self._room = asyncio.Semaphore(self.limits.connections)
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: asyncio.Task[None] | None = None
         self._log = structlog.stdlib.get_logger(__name__)
@@ -105,7 +108,7 @@ class Listener:
             config=server.config,
             server_state=server.server_state,
             app_state={},
-            limits=self._limits,
+            limits=self.limits,
             pace=self._pace,
             ended=self._room.release,
         )

@@ -69,6 +69,7 @@ async def bootstrap(chassis: Chassis) -> None:
         idle_seconds=settings.upstream_idle_seconds,
         max_event=settings.max_answer_mb * megabyte,
     )
+    chassis.health.limit_bodies(2 * settings.max_body_mb * megabyte)  # what is a little too large is refused by wire
     calls = Calls(tries, models, prices, seconds=settings.upstream_timeout_seconds, max_tries=settings.upstream_tries)
     gateway = Gateway(
         settings.attempt_key_secret,
