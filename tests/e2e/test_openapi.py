@@ -50,6 +50,7 @@ NEEDED = {
         "GET /v1/rollouts/{rollout_id}": "viewer",
         "GET /v1/submissions": "viewer",
         "GET /v1/submissions/{submission_id}": "viewer",
+        "GET /v1/work": "viewer",
     },
     "gateway_admin": {"GET /v1/budgets": "viewer", "GET /v1/costs": "viewer"},
 }

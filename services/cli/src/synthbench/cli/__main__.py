@@ -1,9 +1,7 @@
 """The command `synth-bench`."""
 
 import asyncio
-import contextlib
 import inspect
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,16 +10,20 @@ from typing import Any
 from cyclopts import App
 
 from synthbench.chassis.errors import ChassisError
-from synthbench.cli import console
+from synthbench.cli import output
 from synthbench.cli.errors import CliError
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 
 _INTERRUPTED = 130
+_PIPE_CLOSED = 141
+"""As shells name the end of a process by SIGPIPE."""
 
 app = App(
     name="synth-bench",
     help="Training data for LLM agents: tasks become verified, scored, deduplicated trajectories.",
     version="0.1.0",
+    console=output.ReportingConsole(),
+    error_console=output.ReportingConsole(stderr=True),
 )
 # Named, not imported: each command pays only for what it uses.
 _COMMANDS = {
@@ -59,19 +61,19 @@ for name, (place, said) in _COMMANDS.items():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; whatever goes wrong is one line and an exit code."""
-    command, bound, _ = app.parse_args(arguments)
     try:
+        command, bound, _ = app.parse_args(arguments)
         result = _run(command, bound)
+        output.write("")  # what lies in the buffer must meet its reader here, not at the interpreter's end
     except (CliError, ChassisError, ArtifactNotFound, ArtifactCorrupt) as error:
-        console.fail(str(error))
+        output.fail(str(error))
         sys.exit(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
-        console.say("cancelled")
+        output.say("cancelled")
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:  # `… | head`
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except output.ReaderGone:
+        output.discard(sys.stdout)
+        sys.exit(_PIPE_CLOSED)
     sys.exit(result if isinstance(result, int) else 0)
 
 

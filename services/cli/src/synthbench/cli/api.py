@@ -8,6 +8,7 @@ print(made[0].trajectory.outcome, made[0].location)
 from synthbench.cli.client import Listener, StackClient, connect
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
+from synthbench.cli.stack_options import StackOptions
 from synthbench.cli.work import Made, carry_out, task_reference
 from synthbench.contracts.events import TaskSubmitted
 
@@ -38,7 +39,7 @@ async def generate_trajectories(
     Raises:
         CliError: the stack does not start, or the submission was refused, or no attempt succeeded.
     """
-    async with session(sandbox=sandbox) as client:
+    async with session(options=StackOptions(sandbox=sandbox)) as client:
         submission = TaskSubmitted(
             task=await task_reference(client, task),
             route=model,

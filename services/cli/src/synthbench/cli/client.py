@@ -1,28 +1,30 @@
 """A client of a stack: submits over the bus, follows events, reads the services' HTTP APIs."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import httpx
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
+from synthbench.cli.contact import connect_bus
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
+from synthbench.cli.output import ReaderGone
 from synthbench.cli.progress import FOLLOWED, Progress
+from synthbench.cli.services_api import REQUEST_SECONDS, ServicesApi
 from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import CancelRequested, TaskSubmitted
 from synthbench.contracts.ids import uuid7
-from synthbench.contracts.loose import parse_object
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef
+from synthbench.contracts.registry import Service
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.artifacts import ArtifactStore, open_store
 from synthbench.storage.trajectories import read_trajectory
@@ -30,14 +32,9 @@ from synthbench.storage.trajectories import read_trajectory
 Listener = Callable[[Envelope], None]
 
 _POLL_SECONDS = 1.0
-_REQUEST_SECONDS = 10.0
 _PAGE = 500
 _SILENCE_SECONDS = 30.0
-_STARTING_SECONDS = 20.0
-_PAUSE_SECONDS = 0.1
-_NOT_FOUND = 404
-_NOT_READY = 503
-_TOO_MANY = 429
+_CONNECT_SECONDS = 3.0
 TERMINAL = ("done", "failed", "cancelled", "rejected")
 """States of a submission in which nothing more will happen."""
 
@@ -48,7 +45,7 @@ def quoted(value: str) -> str:
     return f'"{escaped}"'
 
 
-class StackClient:
+class StackClient(ServicesApi):
     """An open connection to a stack. Make one with `connect`."""
 
     def __init__(
@@ -59,12 +56,10 @@ class StackClient:
         store: ArtifactStore,
         still_there: Callable[[], None] | None = None,
     ) -> None:
-        self._still_there = still_there or (lambda: None)
-        self.endpoints = endpoints
+        super().__init__(endpoints, http, still_there)
         self.nats = connection
         self.store = store
-        self._http = http
-        self._jetstream = connection.jetstream(timeout=_REQUEST_SECONDS)
+        self._jetstream = connection.jetstream(timeout=REQUEST_SECONDS)
 
     async def publish(self, body: Record) -> None:
         """Put an event on the bus and wait until it is stored."""
@@ -73,7 +68,7 @@ class StackClient:
         headers = {**message.headers, "Nats-Msg-Id": str(envelope.id)}
         try:
             await self._jetstream.publish(
-                message.subject, message.payload, stream=envelope.spec.stream, headers=headers, timeout=_REQUEST_SECONDS
+                message.subject, message.payload, stream=envelope.spec.stream, headers=headers, timeout=REQUEST_SECONDS
             )
         except (NatsError, APIError) as error:
             raise CliError(f"the bus did not take {envelope.spec.name}: {error}; is the stack healthy?") from error
@@ -81,7 +76,8 @@ class StackClient:
     async def submit(self, submissions: Sequence[TaskSubmitted], listener: Listener | None = None) -> list[Progress]:
         """Submit and follow until every rollout is curated or given up; `listener` sees each event.
 
-        A cancellation cancels what is not finished, and passes on.
+        A cancellation cancels what is not finished, and passes on. A listener that raises `ReaderGone` is not called
+        any more, and the work goes on.
 
         Raises:
             CliError: the stack went away.
@@ -89,14 +85,18 @@ class StackClient:
         wanted = [s if s.submission_id else s.model_copy(update={"submission_id": uuid7()}) for s in submissions]
         progress = {s.submission_id: Progress(s.submission_id) for s in wanted if s.submission_id}
         changed = asyncio.Event()
+        listeners = [listener] if listener else []
 
         async def on_message(message: Msg) -> None:
             envelope = await self._decode(message)
             identity: UUID | None = getattr(envelope.body, "submission_id", None) if envelope else None
             known = progress.get(identity) if identity else None
             if envelope and known and known.apply(envelope):
-                if listener:
-                    listener(envelope)
+                try:
+                    for one in listeners:
+                        one(envelope)
+                except ReaderGone:
+                    listeners.clear()
                 changed.set()
 
         subscriptions = [await self.nats.subscribe(subject, cb=on_message) for subject in FOLLOWED]
@@ -157,78 +157,6 @@ class StackClient:
         except cloudevents.MalformedEvent:
             return None
 
-    def _base(self, service: str) -> str:
-        urls = {
-            "scheduler": self.endpoints.scheduler_url,
-            "collector": self.endpoints.collector_url,
-            "llm_gateway": self.endpoints.gateway_admin_url,
-        }
-        if not urls[service]:
-            raise CliError("where the llm-gateway's admin API is, is not known; set SYNTHBENCH_GATEWAY_ADMIN_URL")
-        return urls[service]
-
-    async def find(
-        self,
-        path: str,
-        *,
-        service: str = "collector",
-        params: Mapping[str, Any] | None = None,
-        method: str = "GET",
-        body: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """GET a JSON document, or what another method answers; None where there is none.
-
-        Raises:
-            CliError: the service does not answer, or refuses.
-        """
-        base = self._base(service)
-        deadline = asyncio.get_running_loop().time() + _STARTING_SECONDS
-        while True:
-            try:
-                given = {name: value for name, value in (params or {}).items() if value is not None}
-                response = await self._http.request(method, base + path, params=given, json=body)
-                problem = "it is not ready"
-            except httpx.ConnectError as error:
-                response, problem = None, str(error)
-            except httpx.HTTPError as error:
-                reason = str(error) or type(error).__name__
-                raise CliError(f"the {service} does not answer on {base}: {reason}") from error
-            if response is not None and response.status_code == _TOO_MANY:
-                await asyncio.sleep(float(response.headers.get("retry-after", 1)))
-                continue
-            if response is not None and response.status_code != _NOT_READY:
-                break
-            self._still_there()  # the stack may be starting
-            if asyncio.get_running_loop().time() > deadline:
-                raise CliError(f"the {service} does not answer on {base}: {problem}")
-            await asyncio.sleep(_PAUSE_SECONDS)
-        if response.status_code == _NOT_FOUND:
-            return None
-        if response.is_error:
-            told = parse_object(response.text).get("detail")
-            why = told if isinstance(told, str) else f"{response.status_code} {response.text[:200]}"
-            raise CliError(f"the {service} refused {path}: {why}")
-        return response.json()
-
-    async def lines(
-        self, path: str, *, service: str = "collector", method: str = "GET"
-    ) -> AsyncGenerator[dict[str, Any]]:
-        """Yield the JSON objects of an answer that comes line by line, for as long as it takes.
-
-        Raises:
-            CliError: the service does not answer, or refuses, or breaks off.
-        """
-        url = self._base(service) + path
-        try:
-            async with self._http.stream(method, url, timeout=_SILENCE_SECONDS * 10) as response:
-                if response.is_error:
-                    told = parse_object(await response.aread()).get("detail") or response.status_code
-                    raise CliError(f"the {service} refused {path}: {told}")
-                async for line in response.aiter_lines():
-                    yield parse_object(line)
-        except httpx.HTTPError as error:
-            raise CliError(f"the {service} broke off: {str(error) or type(error).__name__}") from error
-
     async def trajectory(self, trajectory_id: UUID | str) -> tuple[dict[str, Any], Trajectory]:
         """Return the catalogue's entry of a trajectory, and the trajectory itself.
 
@@ -279,22 +207,12 @@ async def connect(endpoints: Endpoints, still_there: Callable[[], None] | None =
         CliError: the bus refuses, or nothing answers there.
     """
 
-    async def quiet(_error: Exception) -> None:
-        """nats-py prints its connection errors by itself otherwise; ours come as exceptions."""
-
-    handlers: dict[str, Callable[[Exception], Awaitable[None]]] = {"error_cb": quiet}
-    try:
-        connection = await nats.connect(
-            endpoints.nats_url, user=endpoints.nats_user or None, name="synth-bench-cli", inbox_prefix=b"_INBOX.client",
-            password=endpoints.nats_password.get_secret_value() or None, max_reconnect_attempts=-1,
-            connect_timeout=5, allow_reconnect=True, **handlers,
-        )  # fmt: skip
-    except (NatsError, OSError, TimeoutError) as error:
-        raise CliError(f"no connection to the bus at {endpoints.nats_url}: {error or type(error).__name__}") from error
+    bus = await connect_bus(endpoints, endpoints.nats_user, endpoints.nats_password, Service.CLIENT)
     token = endpoints.api_token
     auth = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    timeout = httpx.Timeout(REQUEST_SECONDS, connect=_CONNECT_SECONDS)
     try:
-        async with httpx.AsyncClient(timeout=_REQUEST_SECONDS, headers=auth, trust_env=False) as http:
-            yield StackClient(endpoints, connection, http, open_store(endpoints.artifacts_url), still_there)
+        async with httpx.AsyncClient(timeout=timeout, headers=auth, trust_env=False) as http:
+            yield StackClient(endpoints, bus.nc, http, open_store(endpoints.artifacts_url), still_there)
     finally:
-        await connection.close()
+        await bus.nc.close()

@@ -2,18 +2,17 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from synthbench.cli.errors import CliError
+from synthbench.cli.output import err, fail, out, reader_is_gone, say, write
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskRejected, TrajectoryCurated
 from synthbench.contracts.loose import as_list, as_object, parse_object
@@ -22,18 +21,12 @@ from synthbench.contracts.rewards import totals
 from synthbench.contracts.steps import Observation, Step, ToolCall
 from synthbench.contracts.trajectory import AttemptContext, Trajectory
 
-_PIPED_WIDTH = 160
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+__all__ = ["err", "fail", "out", "reader_is_gone", "say", "write"]
 
 _WIDTH = 76
+_SHORT = 8
 _VERDICT_STYLE = {"accept": "green", "review": "yellow", "reject": "red"}
 _OUTCOME_STYLE = {"solved": "green", "infra_error": "red", "cancelled": "yellow"}
-
-
-def say(text: str) -> None:
-    """A line about what is going on; not part of the result, so it goes to stderr."""
-    err.print(f"[dim]{escape(text)}[/dim]")
 
 
 async def hand_over(text: str, output: Path | None) -> None:
@@ -43,7 +36,7 @@ async def hand_over(text: str, output: Path | None) -> None:
         CliError: the file cannot be written.
     """
     if output is None:
-        sys.stdout.write(text)
+        write(text)
         return
     try:
         await asyncio.to_thread(output.write_text, text, "utf-8")
@@ -52,14 +45,15 @@ async def hand_over(text: str, output: Path | None) -> None:
     say(f"wrote {output}")
 
 
-def fail(text: str) -> None:
-    """The one line of an error."""
-    err.print(f"[bold red]synth-bench:[/bold red] {escape(text)}")
-
-
 def show_json(value: Any) -> None:
     """A result for programs."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def short_id(identity: object) -> str:
+    """An id for people: its first eight digits on a terminal, which commands take; in a pipe the whole of it."""
+    text = str(identity)
+    return text[:_SHORT] if out.is_terminal else text
 
 
 def outcome(name: str) -> str:

@@ -19,6 +19,8 @@ class Endpoints(Record):
     gateway_admin_url: str = ""
     artifacts_url: str
     api_token: SecretStr | None = None
+    elsewhere: bool = False
+    """Whether the environment names this stack (compose, Kubernetes), and not the data folder."""
 
     def save(self, path: Path) -> None:
         """Write the file by which other commands find the stack; only its owner can read it."""

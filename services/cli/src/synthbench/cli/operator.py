@@ -11,10 +11,10 @@ from psycopg.rows import DictRow, dict_row
 from pydantic import SecretStr
 
 from synthbench.chassis.bus import Bus
-from synthbench.chassis.errors import BusUnavailable
-from synthbench.chassis.logging import setup_logging
+from synthbench.cli.contact import FORGET, connect_bus
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.postgres import dsn_of
+from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.stack import remote_endpoints, stack_status, using_stack
 from synthbench.contracts.registry import Service
@@ -47,14 +47,14 @@ async def as_operator() -> AsyncGenerator[Operator]:
     remote, found = remote_endpoints(), remote_record()
     if remote is not None and found is not None:
         sandboxes = Path(os.environ.get("SYNTHBENCH_SANDBOX_ROOT", "/nonexistent"))
-        async with _bus(remote.nats_url, remote.nats_user, remote.nats_password) as bus:
+        async with _bus(remote, remote.nats_user, remote.nats_password) as bus:
             yield Operator(bus, *found, sandboxes, None)
         return
     data = DataDir()
     async with using_stack(data) as endpoints:
         dsn = _embedded_dsn(data)
         password = SecretStr(data.secret(f"nats-{Service.TOPOLOGY}"))
-        async with _bus(endpoints.nats_url, str(Service.TOPOLOGY), password) as bus:
+        async with _bus(endpoints, str(Service.TOPOLOGY), password) as bus:
             yield Operator(bus, dsn, open_store(endpoints.artifacts_url), data.sub("sandboxes"), data)
 
 
@@ -69,7 +69,10 @@ def remote_record() -> tuple[SecretStr, ArtifactStore] | None:
         return None
     dsn = os.environ.get("SYNTHBENCH_POSTGRES_DSN")
     if not dsn:
-        raise CliError("SYNTHBENCH_NATS_URL names a stack, but SYNTHBENCH_POSTGRES_DSN is missing")
+        raise CliError(
+            "SYNTHBENCH_NATS_URL names a stack, but SYNTHBENCH_POSTGRES_DSN is missing; "
+            f"set it, or forget that stack: {FORGET}"
+        )
     return SecretStr(dsn), open_store(remote.artifacts_url)
 
 
@@ -99,10 +102,13 @@ async def connected(dsn: SecretStr) -> AsyncGenerator[psycopg.AsyncConnection[Di
     place = place_of(dsn)
     try:
         connection = await psycopg.AsyncConnection[DictRow].connect(
-            dsn.get_secret_value(), row_factory=dict_row, autocommit=True, connect_timeout=5
+            dsn.get_secret_value(), row_factory=dict_row, autocommit=True, connect_timeout=4
         )
     except psycopg.OperationalError as error:
-        raise CliError(f"no Postgres at {place}: {str(error).splitlines()[0]}") from error
+        named = ""
+        if "SYNTHBENCH_POSTGRES_DSN" in os.environ and remote_endpoints() is not None:
+            named = f"; start it, set SYNTHBENCH_POSTGRES_DSN anew, or forget that stack: {FORGET}"
+        raise CliError(f"no Postgres at {place}: {str(error).splitlines()[0]}{named}") from error
     async with connection:
         yield connection
 
@@ -112,7 +118,7 @@ async def operator_bus() -> AsyncGenerator[Bus]:
     """The bus alone; elsewhere than in the embedded stack as whoever the environment names."""
     remote = remote_endpoints()
     if remote is not None:
-        async with _bus(remote.nats_url, remote.nats_user, remote.nats_password) as bus:
+        async with _bus(remote, remote.nats_user, remote.nats_password) as bus:
             yield bus
         return
     async with as_operator() as operator:
@@ -120,11 +126,8 @@ async def operator_bus() -> AsyncGenerator[Bus]:
 
 
 @asynccontextmanager
-async def _bus(url: str, user: str, password: SecretStr) -> AsyncGenerator[Bus]:
-    try:
-        bus = await Bus.connect(Service.TOPOLOGY, url, user, password, setup_logging("cli", "ERROR"))
-    except BusUnavailable as error:
-        raise CliError(str(error)) from error
+async def _bus(endpoints: Endpoints, user: str, password: SecretStr) -> AsyncGenerator[Bus]:
+    bus = await connect_bus(endpoints, user, password, Service.TOPOLOGY)
     try:
         yield bus
     finally:

@@ -15,27 +15,39 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from synthbench.cli.embedded.datadir import DataDir
+from synthbench.cli.contact import FORGET
+from synthbench.cli.embedded.datadir import DataDir, default_data_dir
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
+from synthbench.cli.output import Waiting
+from synthbench.cli.stack_options import StackOptions, mismatch
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 900.0
 _POLL_SECONDS = 0.02
+_NEEDED = ("SYNTHBENCH_SCHEDULER_URL", "SYNTHBENCH_COLLECTOR_URL", "SYNTHBENCH_ARTIFACTS_URL")
+_MAY_BE = ("SYNTHBENCH_NATS_USER", "SYNTHBENCH_NATS_PASSWORD", "SYNTHBENCH_GATEWAY_ADMIN_URL", "SYNTHBENCH_API_TOKEN")
+SHELL_VARIABLES = ("NATS_URL", "NATS_USER", "NATS_PASSWORD", "SYNTHBENCH_NATS_URL", *_NEEDED, *_MAY_BE)
+"""What `synth-bench env` prints."""
 
 
 def remote_endpoints() -> Endpoints | None:
-    """A stack that the environment names (compose, Kubernetes); None for the embedded one."""
+    """A stack that the environment names (compose, Kubernetes); None for the embedded one.
+
+    The embedded stack is not another one because `synth-bench env` put its addresses into the environment.
+
+    Raises:
+        CliError: the environment names a part of a stack.
+    """
     url = os.environ.get("SYNTHBENCH_NATS_URL")
-    if not url:
+    if not url or url == _running_here():
         return None
-    missing = [
-        n
-        for n in ("SYNTHBENCH_SCHEDULER_URL", "SYNTHBENCH_COLLECTOR_URL", "SYNTHBENCH_ARTIFACTS_URL")
-        if n not in os.environ
-    ]
+    missing = [name for name in _NEEDED if not os.environ.get(name)]
     if missing:
-        raise CliError(f"SYNTHBENCH_NATS_URL names a stack, but {', '.join(missing)} is missing")
+        raise CliError(
+            f"SYNTHBENCH_NATS_URL names a stack, but {', '.join(missing)} is missing; "
+            f"set it, or forget that stack: {FORGET}"
+        )
     token = os.environ.get("SYNTHBENCH_API_TOKEN")
     return Endpoints(
         nats_url=url,
@@ -46,7 +58,17 @@ def remote_endpoints() -> Endpoints | None:
         gateway_admin_url=os.environ.get("SYNTHBENCH_GATEWAY_ADMIN_URL", ""),
         artifacts_url=os.environ["SYNTHBENCH_ARTIFACTS_URL"],
         api_token=SecretStr(token) if token else None,
+        elsewhere=True,
     )
+
+
+def _running_here() -> str | None:
+    """Where the bus of the data folder's running stack is; makes no folder."""
+    if not (default_data_dir() / "run" / "stack.json").exists():
+        return None
+    data = DataDir()
+    found = Endpoints.load(data.stack_file) if stack_status(data) else None
+    return found.nats_url if found else None
 
 
 def stack_status(data: DataDir) -> dict[str, Any] | None:
@@ -62,78 +84,91 @@ def stack_status(data: DataDir) -> dict[str, Any] | None:
 
 
 @asynccontextmanager
-async def using_stack(data: DataDir | None = None, *, sandbox: str | None = None) -> AsyncGenerator[Endpoints]:
+async def using_stack(data: DataDir | None = None, options: StackOptions | None = None) -> AsyncGenerator[Endpoints]:
     """Yield the endpoints of a stack that lives at least as long as the block.
+
+    Args:
+        data: the data folder of the embedded stack.
+        options: what the command asks of the stack.
 
     Raises:
         CliError: it cannot be started; or the running one was started with other settings than asked for.
     """
+    wanted = options or StackOptions()
     remote = remote_endpoints()
     if remote is not None:
+        wanted.refuse_elsewhere()
         yield remote
         return
     folder = data or DataDir()
     with folder.shared("clients"):
-        endpoints = Endpoints.load(folder.stack_file) if stack_status(folder) else None
+        endpoints = Endpoints.load(folder.stack_file) if (status := stack_status(folder)) else None
         if endpoints is None:
-            endpoints = await _start(folder, stay=False, sandbox=sandbox)
+            endpoints = await _start(folder, wanted, stay=False)
         else:
-            _check_fits(stack_status(folder) or {}, sandbox)
+            _check_fits(folder, status or {}, wanted)
         yield endpoints
 
 
-def _check_fits(status: dict[str, Any], sandbox: str | None) -> None:
-    if sandbox and sandbox not in status.get("pools", []):
-        pools = ", ".join(status.get("pools", []))
-        raise CliError(f"the running stack has the sandbox engine {pools}, not {sandbox}; run `synth-bench down` first")
-    wanted = os.environ.get("SYNTHBENCH_UPSTREAM_BASE_URL")
-    if wanted and wanted != status.get("upstream"):
-        raise CliError(
-            f"the running stack's models are at {status.get('upstream') or 'no upstream'}, not {wanted}; "
-            "run `synth-bench down` first"
-        )
+def _check_fits(data: DataDir, status: dict[str, Any], wanted: StackOptions) -> None:
+    if reason := mismatch(status.get("options") or {}, status.get("pools", []), wanted, data.secret("fingerprints")):
+        raise CliError(f"the running stack {reason}; run `synth-bench down` first, and then this again")
 
 
-async def start_to_stay(data: DataDir, *, sandbox: str | None = None, replicas: int = 1) -> Endpoints:
-    """Start a stack that goes on until `down`; one that runs already is asked to stay."""
+async def start_to_stay(data: DataDir, options: StackOptions) -> Endpoints:
+    """Start a stack that goes on until `down`; one that runs already is asked to stay.
+
+    Raises:
+        CliError: it cannot be started; or the running one was started with other settings than asked for.
+    """
     with data.shared("clients"):
-        endpoints = Endpoints.load(data.stack_file) if stack_status(data) else None
+        endpoints = Endpoints.load(data.stack_file) if (status := stack_status(data)) else None
         if endpoints is not None:
-            _check_fits(stack_status(data) or {}, sandbox)
+            _check_fits(data, status or {}, options)
             (data.sub("run") / "stay").touch()
             return endpoints
-        return await _start(data, stay=True, sandbox=sandbox, replicas=replicas)
+        return await _start(data, options, stay=True)
 
 
-async def _start(data: DataDir, *, stay: bool, sandbox: str | None, replicas: int = 1) -> Endpoints:
+async def _start(data: DataDir, options: StackOptions, *, stay: bool) -> Endpoints:
     """Start the supervisor in a session of its own, so that the terminal's Ctrl-C is ours alone."""
     failure = data.sub("run") / "failure"
     failure.unlink(missing_ok=True)
     command = [sys.executable, "-m", "synthbench.cli.supervisor", "--data-dir", str(data.path)]
     command += ["--stay"] if stay else []
-    command += ["--sandbox", sandbox] if sandbox else []
-    command += ["--replicas", str(replicas)]
+    command += options.arguments()
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with (data.logs / "supervisor.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; it only has to be started
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=env
         )
     deadline = time.monotonic() + _START_SECONDS
+    waiting = Waiting()
     while True:
         status = stack_status(data)
         if status and (found := Endpoints.load(data.stack_file)):
             if status["supervisor"] != process.pid:  # another command was quicker: ours is still waiting for the lock
                 process.terminate()
                 await asyncio.to_thread(process.wait)
-                _check_fits(status, sandbox)
+                _check_fits(data, status, options)
             return found
         if process.poll() is not None:
-            said = failure.read_text() if failure.exists() else f"see {data.logs / 'supervisor.log'}"
-            raise CliError(f"the stack did not start: {said}")
+            reason = failure.read_text() if failure.exists() else f"see {data.logs / 'supervisor.log'}"
+            raise CliError(f"the stack did not start: {reason}")
         if time.monotonic() > deadline:
             process.terminate()
             raise CliError(f"the stack did not start within {_START_SECONDS:g} s; see {data.logs}")
+        waiting(_starting(status, process.pid, data))
         await asyncio.sleep(_POLL_SECONDS)
+
+
+def _starting(status: dict[str, Any] | None, supervisor: int, data: DataDir) -> str:
+    """What a start waits for at this moment."""
+    if status and status["supervisor"] != supervisor:
+        left = status.get("left") or "its processes end"
+        return f"the stack that ran before in {data.path}, which is {status['state']}: {left}"
+    there = len((status or {}).get("processes") or {})
+    return f"the stack to start in {data.path} (bus, database, six services): {there} processes run"
 
 
 async def stop_stack(data: DataDir, *, now: bool) -> bool:
@@ -154,11 +189,14 @@ async def stop_stack(data: DataDir, *, now: bool) -> bool:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(supervisor, signal.SIGINT if now else signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
+        waiting = Waiting()
         while not select.select([supervisor], [], [], 0)[0]:  # the lock is given back a moment before the process ends
             if time.monotonic() > deadline:
                 raise CliError(
                     f"the stack (process {pid}) still has work after {_STOP_SECONDS:g} s; `down --now` stops it"
                 )
+            left = (stack_status(data) or {}).get("left") or "its processes to end"
+            waiting(f"the stack to stop: {left}" + ("" if now else "; `synth-bench down --now` does not wait for work"))
             await asyncio.sleep(_POLL_SECONDS)
     finally:
         os.close(supervisor)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from nats.errors import Error as NatsError
 from pydantic import SecretStr
 
 from synthbench.chassis.errors import ChassisError
@@ -29,6 +30,7 @@ from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.cli.embedded.work import WorkLeft
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
+from synthbench.cli.stack_options import StackOptions, started_with
 from synthbench.contracts.registry import Service
 from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.errors import SandboxError
@@ -38,6 +40,7 @@ from synthbench.storage.migrations import migrate_all
 _TICK_SECONDS = 0.25
 _LOCK_SECONDS = 90.0
 _DRAIN_SECONDS = 25.0
+_ASK_SECONDS = 10.0
 _MAX_DEATHS = 5
 _DEATHS_SECONDS = 60.0
 _BAD_SETTINGS = 2
@@ -52,14 +55,13 @@ class Supervisor:
     Args:
         data: its data folder, whose `stack` lock this process holds.
         stay: go on when nobody uses it.
-        sandbox: engine that was asked for; None chooses.
-        replicas: how many processes of each service.
+        options: what was asked for: sandbox engine, processes of the services, attempts at once.
     """
 
-    def __init__(self, data: DataDir, *, stay: bool, sandbox: str | None, replicas: int = 1) -> None:
+    def __init__(self, data: DataDir, *, stay: bool, options: StackOptions) -> None:
         self._data = data
         self._stay = stay
-        self._sandbox = sandbox
+        self._options = options
         self._log = setup_logging("supervisor", "INFO")
         passwords = {service: data.secret(f"nats-{service}") for service in Service}
         redact(*passwords.values(), data.secret("postgres"), data.secret("api-token"), data.secret("attempt-key"))
@@ -67,7 +69,7 @@ class Supervisor:
         self._postgres = EmbeddedPostgres(data.sub("postgres"), log_of(data, "postgres"), data.secret("postgres"))
         self._children: dict[Instance, asyncio.subprocess.Process] = {}
         self._deaths: dict[str, list[float]] = {}
-        self._replicas = replicas
+        self._left = ""
         self._stopping = asyncio.Event()
         self._now = asyncio.Event()
 
@@ -99,11 +101,14 @@ class Supervisor:
 
         What an attempt needs first is started first; two cores cannot start eight processes at once.
         """
-        ports = {instance: free_port() for instance in instances_of(self._replicas)}
+        ports = {
+            instance: free_port() for instance in instances_of(self._options.replicas or 1, self._options.executors)
+        }
         servers = asyncio.create_task(self._start_servers(ports))
         layout = Layout(
-            self._data, self._nats.url, self._postgres.dsn, ports, await self._pools(), admin_port=free_port()
-        )
+            self._data, self._nats.url, self._postgres.dsn, ports, await self._pools(), admin_port=free_port(),
+            concurrency=self._options.concurrency,
+        )  # fmt: skip
         self._status("starting", layout)
         for instance in ports:
             if instance.service in _FIRST:
@@ -126,7 +131,7 @@ class Supervisor:
         return layout
 
     async def _pools(self) -> list[str]:
-        named = self._sandbox or os.environ.get("SYNTHBENCH_ENGINES")
+        named = self._options.sandbox or os.environ.get("SYNTHBENCH_ENGINES")
         if named and "," in named:
             return [part.strip() for part in named.split(",")]
         given = {name: os.environ.get(f"SYNTHBENCH_SANDBOX_{name.upper()}", "") for name in ("image", "runtime")}
@@ -164,8 +169,32 @@ class Supervisor:
                     await self._stopping.wait()
             if not self._stopping.is_set():
                 await self._mend(layout)
-            if not self._wanted() and self._alone():
+            if not self._wanted() and not self._in_use() and not await self._work_left(layout) and self._alone():
                 return
+
+    def _in_use(self) -> bool:
+        """Whether a command uses the stack."""
+        return self._data.is_shared("clients")
+
+    async def _work_left(self, layout: Layout) -> str:
+        """Say what is left to do. As long as there is something commands may attach: a terminal may have closed."""
+        try:
+            async with asyncio.timeout(_ASK_SECONDS), WorkLeft.connected(layout) as work:
+                left = await work.describe()
+        except (
+            TimeoutError,
+            NatsError,
+            OSError,
+        ) as error:  # a bus that died is started again
+            left = f"no answer yet: {type(error).__name__}"
+        self._note_left(layout, "up", left)
+        return left
+
+    def _note_left(self, layout: Layout, state: str, left: str) -> None:
+        if left != self._left:
+            self._left = left
+            self._log.info("waiting for work", left=left) if left else None
+            self._status(state, layout)
 
     def _wanted(self) -> bool:
         return self._stay or (self._data.sub("run") / "stay").exists()
@@ -212,9 +241,9 @@ class Supervisor:
         async with WorkLeft.connected(layout) as work:
             while not self._now.is_set():
                 left = await work.describe()
+                self._note_left(layout, "draining", left)
                 if not left:
                     return
-                self._log.info("waiting for work", left=left)
                 await self._mend(layout)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_TICK_SECONDS):
@@ -238,7 +267,8 @@ class Supervisor:
             "urls": {str(one): layout.url(one.service, one.number) for one in layout.ports},
             "postgres_port": self._postgres.port,
             "pools": list(layout.pools),
-            "upstream": os.environ.get("SYNTHBENCH_UPSTREAM_BASE_URL"),
+            "options": started_with(self._options, self._data.secret("fingerprints")),
+            "left": self._left,
             "stay": self._wanted(),
         }
         self._data.write_json("status.json", content)
@@ -250,7 +280,8 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--sandbox")
     parser.add_argument("--stay", action="store_true")
-    parser.add_argument("--replicas", type=int, default=1)
+    for name in ("--replicas", "--executors", "--concurrency"):
+        parser.add_argument(name, type=int)
     options = parser.parse_args()
     data = DataDir(options.data_dir)
     failure = data.sub("run") / "failure"
@@ -276,7 +307,13 @@ def main() -> int:
 
 
 async def _run(data: DataDir, options: argparse.Namespace) -> None:
-    await Supervisor(data, stay=options.stay, sandbox=options.sandbox, replicas=options.replicas).run()
+    wanted = StackOptions(
+        sandbox=options.sandbox,
+        replicas=options.replicas,
+        executors=options.executors,
+        concurrency=options.concurrency,
+    )
+    await Supervisor(data, stay=options.stay, options=wanted).run()
 
 
 if __name__ == "__main__":

@@ -48,6 +48,13 @@ def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> F
             rollout["attempts"] = [{k: v for k, v in attempt.items() if k != "rollout_id"} for attempt in mine]
         return {**found[0], "rollouts": rollouts}
 
+    @app.get("/v1/work", tags=["submissions"])
+    async def work_left() -> dict[str, Any]:
+        """How many submissions there are, how many of them are open, and their unfinished rollouts by state."""
+        found = (await store.rows("count_submissions"))[0]
+        states = {row["state"]: row["rollouts"] for row in await store.rows("unfinished_rollouts")}
+        return {**found, "rollouts": states}
+
     @app.get("/v1/quarantine", tags=["tasks"])
     async def list_quarantine() -> dict[str, Any]:
         """Tasks that are set aside because they only ever failed by our own doing."""
@@ -60,7 +67,7 @@ def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> F
             raise HTTPException(404, f"no task {digest} in quarantine")
         return {"released": digest}
 
-    _ = (list_submissions, get_submission, list_quarantine, release_task)
+    _ = (list_submissions, get_submission, work_left, list_quarantine, release_task)
     _add_rollouts(app, store)
     _add_campaigns(app, campaigns)
 

@@ -55,8 +55,7 @@ async def compare(
     wanted = _names("--scaffolds", scaffolds)
     named = [one for task in _names("--tasks", tasks) for one in (library_tasks() if task == "*" else [task])]
     arguments = _arguments(scaffold_arg or [], wanted)
-    use_upstream(base_url, api_key_env)
-    async with session(sandbox=sandbox) as client:
+    async with session(options=use_upstream(base_url, api_key_env, sandbox)) as client:
         references = {task: await task_reference(client, task) for task in named}
         submissions = [
             submission_of(

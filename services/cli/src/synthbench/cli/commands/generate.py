@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from synthbench.cli import console
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
+from synthbench.cli.stack_options import API_KEY, BASE_URL, StackOptions
 from synthbench.cli.work import Failed, Made, carry_out, task_reference
 from synthbench.contracts.cloudevents import Envelope, field_errors
 from synthbench.contracts.events import AttemptClosed, AttemptStarted, StepRecorded, TaskSubmitted
@@ -52,8 +53,7 @@ async def generate_trajectory(
         allow_unknown_price: Go on where the model's price is unknown, so that no cap can hold.
         json: Print the result as JSON.
     """
-    use_upstream(base_url, api_key_env)
-    async with session(sandbox=sandbox) as client:
+    async with session(options=use_upstream(base_url, api_key_env, sandbox)) as client:
         submission = submission_of(
             task=await task_reference(client, task),
             scaffold=scaffold,
@@ -79,19 +79,25 @@ def show_made(made: list[Made], failed: list[Failed], *, json: bool) -> int:
     return report_failures(failed)
 
 
-def use_upstream(base_url: str | None, api_key_env: str | None) -> None:
+def use_upstream(base_url: str | None, api_key_env: str | None, sandbox: str | None = None) -> StackOptions:
     """Hand the provider's address and key to the llm-gateway of the stack that will be started.
+
+    Returns:
+        What a stack that runs already must have, too.
 
     Raises:
         CliError: the variable is not set.
     """
     if base_url:
-        os.environ["SYNTHBENCH_UPSTREAM_BASE_URL"] = base_url
+        os.environ[BASE_URL] = base_url
+    elif "SYNTHBENCH_NATS_URL" not in os.environ:  # another stack has settings of its own
+        base_url = os.environ.get(BASE_URL)
     if api_key_env:
         key = os.environ.get(api_key_env)
         if not key:
             raise CliError(f"the environment variable {api_key_env} is not set; it should hold the provider's key")
-        os.environ["SYNTHBENCH_UPSTREAM_API_KEY"] = key
+        os.environ[API_KEY] = key
+    return StackOptions(sandbox=sandbox, base_url=base_url, api_key_env=api_key_env)
 
 
 def arguments_of(pairs: list[str]) -> dict[str, str]:
@@ -199,17 +205,16 @@ async def run(
         json: Print the result as JSON.
     """
     campaign = load_campaign(file)
-    use_upstream(base_url, api_key_env)
-    made, failed = await run_campaign(campaign)
+    made, failed = await run_campaign(campaign, use_upstream(base_url, api_key_env, campaign.sandbox))
     rows = [one.row() for one in made]
     console.show_json(rows) if json else console.results(rows)
     return report_failures(failed)
 
 
-async def run_campaign(campaign: Campaign) -> tuple[list[Made], list[Failed]]:
+async def run_campaign(campaign: Campaign, options: StackOptions | None = None) -> tuple[list[Made], list[Failed]]:
     """Submit everything at once, and say how far it is."""
     tasks = [name for task in campaign.tasks for name in (library_tasks() if task == "*" else [task])]
-    async with session(sandbox=campaign.sandbox) as client:
+    async with session(options=options) as client:
         references = {task: await task_reference(client, task) for task in tasks}
         submissions = [
             submission_of(

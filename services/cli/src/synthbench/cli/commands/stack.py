@@ -2,42 +2,66 @@
 
 import asyncio
 import contextlib
+import os
 import shlex
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from synthbench.cli import console
 from synthbench.cli.commands.campaigns import paused_campaigns
+from synthbench.cli.contact import FORGET
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.layout import SERVICES
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
-from synthbench.cli.stack import stack_status, start_to_stay, stop_stack
+from synthbench.cli.stack import SHELL_VARIABLES, remote_endpoints, stack_status, start_to_stay, stop_stack
+from synthbench.cli.stack_options import StackOptions
 from synthbench.contracts.loose import as_list, as_object
 
 _FOLLOW_SECONDS = 0.3
 _MAX_REPLICAS = 8
+_MAX_EXECUTORS = 32
+_MAX_CONCURRENCY = 256
+_SUBMISSIONS = 20
 
 
-async def up(*, sandbox: str | None = None, replicas: int = 1) -> None:
+async def up(
+    *,
+    sandbox: str | None = None,
+    replicas: int | None = None,
+    executors: int | None = None,
+    concurrency: int | None = None,
+) -> None:
     """Start the stack and leave it running.
 
     Args:
-        sandbox: bubblewrap or process; by default the best one that works here.
-        replicas: Processes of each service.
+        sandbox: bubblewrap, docker or process; by default the best one that works here.
+        replicas: Processes of each service; 1 by default.
+        executors: Processes of the executor alone; by default as many as --replicas.
+        concurrency: Attempts at once in each executor.
     """
-    if not 1 <= replicas <= _MAX_REPLICAS:
-        raise CliError(f"--replicas: 1 to {_MAX_REPLICAS}", exit_code=2)
+    for option, value, most in (
+        ("--replicas", replicas, _MAX_REPLICAS),
+        ("--executors", executors, _MAX_EXECUTORS),
+        ("--concurrency", concurrency, _MAX_CONCURRENCY),
+    ):
+        if value is not None and not 1 <= value <= most:
+            raise CliError(f"{option}: 1 to {most}", exit_code=2)
     data = DataDir()
-    endpoints = await start_to_stay(data, sandbox=sandbox, replicas=replicas)
+    options = StackOptions(sandbox=sandbox, replicas=replicas, executors=executors, concurrency=concurrency)
+    endpoints = await start_to_stay(data, options)
     console.say(
         f"up: bus {endpoints.nats_url}, submissions {endpoints.scheduler_url}, trajectories {endpoints.collector_url}"
     )
     console.say(f"data in {data.path}; `synth-bench down` stops it when its work is done")
+    named = os.environ.get("SYNTHBENCH_NATS_URL", endpoints.nats_url)
+    if named != endpoints.nats_url:
+        console.say(
+            f'this shell names another stack (SYNTHBENCH_NATS_URL={named}): eval "$(synth-bench env)" names this one'
+        )
 
 
 async def down(*, now: Annotated[bool, Parameter(negative="")] = False) -> None:
@@ -46,14 +70,21 @@ async def down(*, now: Annotated[bool, Parameter(negative="")] = False) -> None:
     Args:
         now: Do not wait; what is unfinished goes on at the next start.
     """
-    if await stop_stack(DataDir(), now=now):
-        console.say("stopped")
-    else:
+    data = DataDir()
+    found = Endpoints.load(data.stack_file)
+    if not await stop_stack(data, now=now):
         console.say("no stack is running")
+        return
+    console.say("stopped")
+    if found is not None and os.environ.get("SYNTHBENCH_NATS_URL") == found.nats_url:
+        console.say(f"this shell still names it; forget it: {FORGET}")
 
 
 async def status() -> int:
-    """Show the stack's processes and its open submissions."""
+    """Show the stack's processes, its submissions and campaigns, and what is left to do."""
+    if remote_endpoints() is not None:
+        await _show_work(None)
+        return 0
     data = DataDir()
     found = stack_status(data)
     if found is None:
@@ -63,45 +94,72 @@ async def status() -> int:
     rows.append(["supervisor", str(found["supervisor"]), found["state"]])
     console.table(["process", "pid", "address"], rows)
     if found["state"] == "up":
-        async with session(data) as client:
-            listed = await client.find("/v1/submissions", service="scheduler", params={"limit": 20})
-            paused = await paused_campaigns(client)
-        columns = ["submission_id", "campaign", "state", "created_at"]
-        submissions = as_list(as_object(listed).get("submissions"))
-        console.table(columns, [[str(as_object(one).get(column, "")) for column in columns] for one in submissions])
-        for campaign in paused:
-            console.say(f"paused: {campaign['reason']}")
+        await _show_work(data)
+    elif found["state"] == "draining":
+        console.say(f"it stops when its work is done; left: {found.get('left') or 'its processes to end'}")
     return 0
 
 
-def env() -> None:
+async def _show_work(data: DataDir | None) -> None:
+    async with session(data) as client:
+        listed = as_object(await client.find("/v1/submissions", service="scheduler", params={"limit": _SUBMISSIONS}))
+        work = as_object(await client.find("/v1/work", service="scheduler"))
+        paused = await paused_campaigns(client)
+        if client.endpoints.elsewhere:
+            console.say(f"the stack of SYNTHBENCH_NATS_URL={client.endpoints.nats_url}")
+    submissions = [as_object(one) for one in as_list(listed.get("submissions"))]
+    columns = ["submission_id", "campaign", "state", "task", "finished", "created_at"]
+    console.table(columns, [_submission(one) for one in submissions])
+    total = int(work["submissions"])
+    if total > len(submissions):
+        console.say(f"{len(submissions)} of {total} submissions, the newest")
+    states = as_object(work["rollouts"])
+    left = sum(int(count) for count in states.values())
+    details = ", ".join(f"{count} {state}" for state, count in states.items())
+    console.say(f"{work['open']} submissions are open, {left} rollouts left" + (f": {details}" if left else ""))
+    for campaign in paused:
+        console.say(f"paused: {campaign['reason']}")
+
+
+def _submission(one: dict[str, Any]) -> list[str]:
+    task = str(as_object(one.get("task")).get("name") or "").rpartition("/")[2]
+    done = f"{one['finished']} of {one['rollouts']}"
+    moment = str(one["created_at"]).partition(".")[0].replace("T", " ")
+    return [console.short_id(one["submission_id"]), str(one["campaign"]), str(one["state"]), task, done, moment]
+
+
+def env(*, unset: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Print where the running stack is, and the client's password, as shell variables for `eval`.
 
     `NATS_*` is what NATS's own tools read; with `SYNTHBENCH_*` our commands use that stack from any folder.
 
+    Args:
+        unset: Print what makes the shell forget them.
+
     Raises:
         CliError: none runs.
     """
+    if unset:
+        console.write(f"unset {' '.join(SHELL_VARIABLES)}\n")
+        return
     data = DataDir()
     found = Endpoints.load(data.stack_file) if stack_status(data) else None
     if found is None:
         raise CliError(f"no stack is running in {data.path}; `synth-bench up` starts one")
-    token = found.api_token.get_secret_value() if found.api_token else ""
     values = {
         "NATS_URL": found.nats_url,
         "NATS_USER": found.nats_user,
         "NATS_PASSWORD": found.nats_password.get_secret_value(),
         "SYNTHBENCH_NATS_URL": found.nats_url,
-        "SYNTHBENCH_NATS_USER": found.nats_user,
-        "SYNTHBENCH_NATS_PASSWORD": found.nats_password.get_secret_value(),
         "SYNTHBENCH_SCHEDULER_URL": found.scheduler_url,
         "SYNTHBENCH_COLLECTOR_URL": found.collector_url,
-        "SYNTHBENCH_GATEWAY_ADMIN_URL": found.gateway_admin_url,
         "SYNTHBENCH_ARTIFACTS_URL": found.artifacts_url,
-        "SYNTHBENCH_API_TOKEN": token,
+        "SYNTHBENCH_NATS_USER": found.nats_user,
+        "SYNTHBENCH_NATS_PASSWORD": found.nats_password.get_secret_value(),
+        "SYNTHBENCH_GATEWAY_ADMIN_URL": found.gateway_admin_url,
+        "SYNTHBENCH_API_TOKEN": found.api_token.get_secret_value() if found.api_token else "",
     }
-    for name, value in values.items():
-        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+    console.write("".join(f"export {name}={shlex.quote(values[name])}\n" for name in SHELL_VARIABLES))
 
 
 async def logs(
@@ -124,7 +182,7 @@ async def logs(
         raise CliError(f"there is no service {service!r}; there are {', '.join(known)}")
     paths = [data.logs / f"{name}.log" for name in ([service.replace("-", "_")] if service else known)]
     positions = {path: _last_lines(path, lines) for path in paths}
-    while follow:
+    while follow and not console.reader_is_gone():
         await asyncio.sleep(_FOLLOW_SECONDS)
         for path in paths:
             positions[path] = _since(path, positions[path])
@@ -135,7 +193,7 @@ def _last_lines(path: Path, count: int) -> int:
     with contextlib.suppress(FileNotFoundError):
         content = path.read_bytes()
         for line in content.decode("utf-8", errors="replace").splitlines()[-count:]:
-            sys.stdout.write(f"{path.stem:<12} {line}\n")
+            console.write(f"{path.stem:<12} {line}\n")
         return len(content)
     return 0
 
@@ -144,7 +202,6 @@ def _since(path: Path, position: int) -> int:
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         file.seek(position)
         for line in file.read().decode("utf-8", errors="replace").splitlines():
-            sys.stdout.write(f"{path.stem:<12} {line}\n")
-        sys.stdout.flush()
+            console.write(f"{path.stem:<12} {line}\n")
         return file.tell()
     return position

@@ -9,6 +9,7 @@ from synthbench.cli import console
 from synthbench.cli.commands.generate import report_failures
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
+from synthbench.cli.stack_options import StackOptions
 from synthbench.cli.work import Failed, Made, carry_out, task_reference
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.loose import as_list, as_object
@@ -102,7 +103,7 @@ async def check(task: str, /, *, sandbox: str | None = None) -> int:
     wanted: list[tuple[str, dict[str, str]]] = [("oracle", {}), ("nop", {})]
     wanted += [("wrong", {"solution": name}) for name in package.wrong_solutions()]
     wanted.append(("cheat", {}))
-    async with session(sandbox=sandbox) as client:
+    async with session(options=StackOptions(sandbox=sandbox)) as client:
         reference = await task_reference(client, task)
         submissions = [
             TaskSubmitted(task=reference, scaffold=scaffold, scaffold_args=args, engine=sandbox, campaign="tasks-check")

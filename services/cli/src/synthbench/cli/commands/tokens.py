@@ -3,7 +3,6 @@
 import hashlib
 import re
 import secrets
-import sys
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -41,7 +40,7 @@ def new(name: str, /, *, role: Literal["viewer", "reviewer", "operator", "admin"
         console.say(_SOON)
     else:
         console.say(f"for SYNTHBENCH_API_TOKENS of each service: {line}")
-    sys.stdout.write(f"{token}\n")
+    console.write(f"{token}\n")
 
 
 @app.command(name="list")

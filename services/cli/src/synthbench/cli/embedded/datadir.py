@@ -110,6 +110,13 @@ class DataDir:
             file.close()
         return file is None
 
+    def is_shared(self, name: str) -> bool:
+        """Whether somebody holds it shared or exclusively."""
+        file = self.try_lock(name)
+        if file:
+            file.close()
+        return file is None
+
     @contextlib.contextmanager
     def shared(self, name: str) -> Generator[None]:
         """Hold a shared lock: 'somebody uses this'."""

@@ -47,9 +47,13 @@ class Instance:
         return str(self.service) if self.number == 1 else f"{self.service}-{self.number}"
 
 
-def instances_of(replicas: int) -> tuple[Instance, ...]:
-    """Every service so many times: all of them may have replicas."""
-    return tuple(Instance(service, number) for number in range(1, replicas + 1) for service in SERVICES)
+def instances_of(replicas: int, executors: int | None = None) -> tuple[Instance, ...]:
+    """Every service so many times: all of them may have replicas; executors may be another number."""
+    counts = dict.fromkeys(SERVICES, replicas) | {Service.EXECUTOR: executors or replicas}
+    most = max(counts.values())
+    return tuple(
+        Instance(service, number) for number in range(1, most + 1) for service in SERVICES if number <= counts[service]
+    )
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class Layout:
     """Sandbox engines, preferred first."""
     admin_port: int = 0
     """Of the first llm-gateway's admin API; the others take a free one."""
+    concurrency: int | None = None
+    """Attempts at once in each executor, if it was asked for."""
 
     def url(self, service: Service, number: int = 1) -> str:
         """Base URL of a service's HTTP side."""

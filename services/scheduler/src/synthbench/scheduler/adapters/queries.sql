@@ -247,6 +247,13 @@ from campaigns c full join (
     from submissions group by campaign) s using (campaign)
 order by 1;
 
+-- name: count_submissions
+select count(*) as submissions, count(*) filter (where state = 'open') as open from submissions;
+
+-- name: unfinished_rollouts
+select state, count(*) as rollouts from rollouts where state in ('planned', 'ready', 'running', 'closed')
+group by state order by state;
+
 -- name: find_rollout
 select rollout_id, submission_id, campaign, state, pool, priority, body, created_at, changed_at from rollouts
 where rollout_id = %(rollout_id)s;
