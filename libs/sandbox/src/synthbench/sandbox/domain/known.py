@@ -49,9 +49,11 @@ class KnownTree:
 
     def below(self, path: str) -> Iterator[str]:
         """The path and everything known below it, whether it was taken in or not."""
-        yield path
-        for name in self._names.get(path, ()):
-            yield from self.below(f"{path}/{name}")
+        todo = [path]
+        while todo:
+            path = todo.pop()
+            yield path
+            todo += [f"{path}/{name}" for name in self._names.get(path, ())]
 
     def replace(self, looked: Collection[str], found: Found) -> set[str]:
         """Put in what a look at these paths, and at everything below them, has found; returns what may differ.

@@ -3,10 +3,13 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
 from synthbench.sandbox.host.running import Running
+from synthbench.sandbox.tree.beneath import opened_root
+from synthbench.sandbox.tree.walk import FolderWalk
 
 _FIRST = 0.5  # seconds until a command is looked at; most have ended by then
 _BETWEEN = 1.0
@@ -70,20 +73,38 @@ class DiskWatch:
 
     def exceeded(self) -> bool:
         """Count what is there; blocks."""
-        used, folders = 0, list(map(str, self._folders))
-        while folders:
+        count = _Count(self._limit)
+        for folder in self._folders:
             try:
-                found = os.scandir(folders.pop())
+                with opened_root(folder) as root:
+                    FolderWalk(count.add).run(root)
             except OSError:
                 continue  # closed to us, or gone meanwhile
-            with found:
-                for entry in found:
-                    try:
-                        used += max(_LEAST, entry.stat(follow_symlinks=False).st_blocks * 512)
-                        if entry.is_dir(follow_symlinks=False):
-                            folders.append(entry.path)
-                    except OSError:
-                        continue
-                    if used > self._limit:
-                        return True
+            except _Exceeded:
+                return True
         return False
+
+
+class _Exceeded(Exception):
+    """There is more than may be; the rest need not be looked at."""
+
+
+class _Count:
+    """Bytes on disk of what was met so far."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+
+    def add(self, folder: int, _depth: int) -> list[str]:
+        """Count the entries of an open folder; the names of those that are folders."""
+        folders: list[str] = []
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(OSError):  # gone meanwhile
+                    self._used += max(_LEAST, entry.stat(follow_symlinks=False).st_blocks * 512)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.name)
+                if self._used > self._limit:
+                    raise _Exceeded
+        return folders

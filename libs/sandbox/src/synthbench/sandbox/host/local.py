@@ -297,14 +297,16 @@ class LocalSandbox:
             finally:
                 await self.launcher.aclose()
         finally:
-            with contextlib.suppress(OSError):
+            try:
                 await asyncio.to_thread(self._removed)
-            if self.lease:
-                self.lease.release()
-            self.closed(self)
+            finally:
+                if self.lease:
+                    self.lease.release()
+                self.closed(self)
 
     def _removed(self) -> None:
-        self._workspace.close()
+        with contextlib.suppress(OSError):
+            self._workspace.close()
         remove(self.places.top)
 
 

@@ -22,6 +22,10 @@ WARM = Counter("synthbench_sandboxes_warm_total", "Sandboxes taken from a pool, 
 EGRESS_CONNECTIONS = Counter("synthbench_egress_connections_total", "Connections out of sandboxes that were closed")
 EGRESS_BYTES = Counter("synthbench_egress_bytes_total", "Bytes through the egress proxy, of sandboxes that were closed")
 EGRESS_REFUSED = Counter("synthbench_egress_refused_total", "Hosts that sandboxes asked for and may not reach")
+UNREMOVED = Counter("synthbench_sandbox_removals_unfinished_total", "Removals of a sandbox's files that were cut short")
+REAP_FAILED = Counter(
+    "synthbench_sandbox_reap_failures_total", "Left-behind sandboxes that could not be taken away, each try", ["engine"]
+)
 REAPED = Counter("synthbench_sandboxes_reaped_total", "Sandboxes of dead processes that were taken away", ["engine"])
 
 

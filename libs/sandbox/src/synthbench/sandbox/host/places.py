@@ -5,16 +5,21 @@ enter. `owner` says who it was made for, `engine` by whom. Another sandbox's uid
 """
 
 import asyncio
-import contextlib
 import os
-import shutil
+import secrets
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import structlog
 
 from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.host.metrics import UNREMOVED
+from synthbench.sandbox.tree.removal import remove_tree
+
+REMOVED_PREFIX = ".removed-"
+CLOSE_SECONDS = 10.0
+"""Seconds that the end of a sandbox may wait until its files are gone; the reaper does the rest."""
 
 
 @dataclass(frozen=True)
@@ -112,19 +117,31 @@ def reachable(path: Path) -> bool:
         return False
 
 
-def remove(folder: Path) -> None:
-    """Remove a tree whose owner may have taken our rights from its folders."""
+def remove(folder: Path, *, seconds: float = CLOSE_SECONDS) -> bool:
+    """Remove the folder of a sandbox or of an engine: by one rename, whatever it holds; then its content.
 
-    def again(function: Callable[..., Any], name: str, _error: Any) -> None:
-        path = Path(name)
-        with contextlib.suppress(OSError):
-            if folder in path.parents:
-                path.parent.chmod(0o700)
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(0o700)
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                function(name)
+    Never raises. What does not go within `seconds` stays as `.removed-…` beside it, where the reaper goes on with it.
 
-    if folder.is_dir():
-        shutil.rmtree(folder, onerror=again)
+    Returns:
+        Whether nothing of it is left.
+    """
+    try:
+        folder.chmod(0o700)  # its files may belong to a uid that another sandbox gets next
+        grave = folder.with_name(f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
+        folder.rename(grave)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        grave = folder
+    return empty_removed(grave, seconds=seconds)
+
+
+def empty_removed(grave: Path, *, seconds: float) -> bool:
+    """Go on with a folder that was removed; whether nothing of it is left."""
+    gone = remove_tree(grave, seconds=seconds)
+    if not gone:
+        UNREMOVED.inc()
+        structlog.get_logger("synthbench.sandbox").warning(
+            "a removed sandbox is not empty yet; the reaper goes on with it", folder=str(grave)
+        )
+    return gone

@@ -4,6 +4,7 @@ Each engine holds the lock of a folder of its own, `<root>/.engine-…`, as long
 folder names its engine. A sandbox whose engine's lock is free has nobody any more.
 """
 
+import asyncio
 import fcntl
 import os
 import secrets
@@ -14,14 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from synthbench.sandbox.host.metrics import REAPED
-from synthbench.sandbox.host.places import remove
+import structlog
+
+from synthbench.sandbox.host.metrics import REAP_FAILED, REAPED
+from synthbench.sandbox.host.places import REMOVED_PREFIX, empty_removed, remove
 from synthbench.sandbox.host.sockets import tidy_links
 from synthbench.sandbox.host.uids import claim_uid
+from synthbench.sandbox.tree.removal import REMOVE_SECONDS
 
 ENGINE_FILE = "engine"
+_ENGINE_PREFIX = ".engine-"
 _LOCK = ".lock"
 _MAKING_SECONDS = 30.0
+_log = structlog.get_logger("synthbench.sandbox")
 
 
 @dataclass
@@ -54,7 +60,7 @@ def open_engine_folder(root: Path) -> EngineFolder:
     Raises:
         OSError: it cannot be made.
     """
-    path = root / f".engine-{os.getpid()}-{secrets.token_hex(4)}"
+    path = root / f"{_ENGINE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     path.mkdir(mode=0o755)
     lock = _lock_of(path).open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -91,13 +97,18 @@ async def reap(root: Path, end: Callable[[Abandoned], Awaitable[None]]) -> list[
         end: ends what is left of a sandbox's processes, and what the kernel keeps for it.
     """
     taken: list[str] = []
-    for one in abandoned(root):
-        with _alone(one) as its_own:
-            await end(its_own)
-        remove(one.folder)
+    for one in await asyncio.to_thread(abandoned, root):
+        try:
+            with _alone(one) as its_own:
+                await end(its_own)
+            await asyncio.to_thread(remove, one.folder, seconds=REMOVE_SECONDS)
+        except Exception:  # noqa: BLE001 - whatever one folder holds, the others are still taken away
+            REAP_FAILED.labels(root.name).inc()
+            _log.exception("a left-behind sandbox could not be taken away", engine=root.name, sandbox=one.name)
+            continue
         taken.append(one.owner)
         REAPED.labels(root.name).inc()
-    _tidy(root)
+    await asyncio.to_thread(_tidy, root)
     return taken
 
 
@@ -119,10 +130,12 @@ def _alone(left: Abandoned) -> Generator[Abandoned]:
 
 
 def _tidy(root: Path) -> None:
-    for folder in root.glob(".engine-*"):
+    for folder in root.glob(f"{_ENGINE_PREFIX}*"):
         if folder.suffix != _LOCK and not is_alive(folder):
             remove(folder)
             _lock_of(folder).unlink(missing_ok=True)
+    for folder in root.glob(f"{REMOVED_PREFIX}*"):
+        empty_removed(folder, seconds=REMOVE_SECONDS)
     tidy_links(root)
 
 

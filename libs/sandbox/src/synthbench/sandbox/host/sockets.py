@@ -1,10 +1,11 @@
 """Places for Unix sockets that sandboxes connect to."""
 
-import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+from synthbench.sandbox.tree.removal import remove_tree
 
 _PREFIX = "sb-"
 
@@ -24,7 +25,7 @@ def socket_place(folder: Path) -> Generator[Path]:
         yield link / "c.sock"
     finally:
         link.unlink(missing_ok=True)
-        shutil.rmtree(real, ignore_errors=True)
+        remove_tree(real)
 
 
 def tidy_links(root: Path) -> None:

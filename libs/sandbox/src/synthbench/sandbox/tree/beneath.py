@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from synthbench.sandbox.domain.paths import shown, within
+from synthbench.sandbox.domain.paths import MAX_DEPTH, shown, within
 from synthbench.sandbox.errors import PathRefused
 
 _MAX_LINKS = 40  # as the kernel's own limit
@@ -162,6 +162,8 @@ class _Walk:
             raise self._refused("changed while it was looked up") from error
 
     def _enter(self, name: str, *, missing: bool) -> None:
+        if len(self._open) >= MAX_DEPTH:  # each is a descriptor of this process
+            raise self._refused(f"is deeper than {MAX_DEPTH} folders")
         try:
             if missing and self.make is not None:
                 os.mkdir(name, 0o755, dir_fd=self._here)

@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from synthbench.sandbox.domain.paths import touches
 from synthbench.sandbox.errors import ArchiveRefused
 from synthbench.sandbox.tree.archive import Checked, Member
 from synthbench.sandbox.tree.beneath import Owner, open_folder
+from synthbench.sandbox.tree.removal import remove_below
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -90,10 +90,8 @@ def _put(folder: int, name: str, member: Member, owner: Owner, *, clear: Callabl
 
 
 def _remove_tree(folder: int, name: str) -> None:
-    if stat.S_ISDIR(_kind(folder, name)):
-        shutil.rmtree(name, dir_fd=folder)
-    else:
-        os.unlink(name, dir_fd=folder)
+    if not remove_below(folder, name):
+        raise OSError(errno.ENOTEMPTY, "what stands in the way could not be removed", name)
 
 
 def _remove_empty(folder: int, name: str) -> None:

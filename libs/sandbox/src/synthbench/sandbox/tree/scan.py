@@ -4,8 +4,9 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from synthbench.sandbox.diff import Entry, PathType, Snapshot
 from synthbench.sandbox.domain.known import Found
@@ -15,11 +16,23 @@ from synthbench.sandbox.tree.contents import TEXT_CAP, Contents
 
 FILE_CAP = 64 * 1024 * 1024  # bytes of a file up to which it is read, hashed and archived
 MAX_ENTRIES = 200_000
+SCAN_SECONDS = 60.0  # 200,000 small files take 10 s
+_MAX_PATH = 4095  # bytes, as the kernel's own limit: no plain program could name a longer one
+_MAX_LETTERS = 64 * 1024 * 1024  # of all paths together, which are held in memory
 _CHUNK = 1024 * 1024
 # A file changed within one tick of the clock after it was hashed could keep its stamp: such young stamps are not
 # trusted (git calls these files racily clean). File systems tick at most every 10 ms.
 _YOUNG_NS = 100_000_000
 _SPECIAL = stat.S_ISUID | stat.S_ISGID
+
+
+@dataclass
+class _Opened:
+    """A folder in the middle of its walk: what is left of its names."""
+
+    fd: int
+    prefix: str
+    names: Iterator[str]
 
 
 @dataclass
@@ -31,7 +44,8 @@ class Scan:
         contents: takes the texts.
         owner: the sandbox's uid; a hard link to a file of somebody else is refused. None: not looked at.
         known: the last snapshot; what is unchanged since is not read again.
-        room: paths that may still be taken in.
+        room: paths that may still be looked at, whether they are taken in or refused.
+        seconds: after which the rest is not looked at any more.
         entered: told of each folder (a descriptor, its path, "" for the top) before it is listed.
         busy: something in the sandbox runs; whether it holds a file open for writing is asked of each that is read.
     """
@@ -41,6 +55,7 @@ class Scan:
     owner: int | None
     known: Snapshot | None = None
     room: int = MAX_ENTRIES
+    seconds: float = SCAN_SECONDS
     entered: Callable[[int, str], None] | None = None
     busy: bool = False
     found: Found = field(default_factory=Found)
@@ -49,75 +64,127 @@ class Scan:
         """What was known, and how old a stamp has to be."""
         self._known: Mapping[str, Entry] = self.known.entries if self.known else {}
         self._trusted_ns = self.known.taken_ns - _YOUNG_NS if self.known else 0
+        self._until = time.monotonic() + self.seconds
+        self._met = self._letters = 0
 
     def take(self, root: int, sandbox: str) -> Snapshot:
         """Walk the folder `root` (an open descriptor)."""
         now = time.time_ns()
-        self._folder(root, "")
+        self._walk(root, "")
         return Snapshot(sandbox=sandbox, taken_ns=now, entries=self.found.entries, refused=listed(self.found.refused))
 
     def look(self, fd: int, name: str, path: str) -> None:
         """Look at the one name in the open folder `fd`, and at everything below it; gone is not found."""
+        child = self._looked(fd, name, path)
+        if child >= 0:
+            try:
+                self._walk(child, path + "/")
+            finally:
+                os.close(child)
+
+    def _walk(self, top: int, prefix: str) -> None:
+        """Look at everything below an open folder, each folder's names in order; `top` stays open.
+
+        As nothing below `MAX_DEPTH` is entered, no more descriptors than that are open.
+        """
+        todo = [_Opened(top, prefix, self._listed(top, prefix))]
         try:
-            self._path(fd, name, path)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self._refuse(path, f"cannot be read ({error.strerror})")
-            self.found.doubtful.add(path)  # who opens it again may do so where nobody is told
+            while todo:
+                here = todo[-1]
+                name = next(here.names, None)
+                if name is None or self._filled():
+                    done = todo.pop()
+                    if done.fd != top:
+                        os.close(done.fd)
+                    continue
+                child = self._looked(here.fd, name, here.prefix + name)
+                if child >= 0:
+                    below = f"{here.prefix}{name}/"
+                    todo.append(_Opened(child, below, iter(())))
+                    todo[-1].names = self._listed(child, below)
+        finally:
+            for opened in todo:
+                if opened.fd != top:
+                    os.close(opened.fd)
 
-    def _folder(self, fd: int, prefix: str) -> None:
+    def _listed(self, fd: int, prefix: str) -> Iterator[str]:
+        """The names of a folder in order, no more of them than may still be looked at."""
+        folder = prefix.rstrip("/")
         if self.entered:
-            self.entered(fd, prefix.rstrip("/"))
-        names = os.listdir(fd)
-        self.found.folders[prefix.rstrip("/")] = names
-        for name in sorted(names):
-            if self.found.full:
-                return
-            if len(self.found.entries) >= self.room:
-                self.found.full = True
-                self.found.refused["."] = f"has more than {MAX_ENTRIES} paths; the rest was not looked at"
-                return
-            self.look(fd, name, prefix + name)
+            self.entered(fd, folder)
+        try:
+            with os.scandir(fd) as entries:
+                names = [entry.name for entry in islice(entries, self.room - self._met + 1)]
+        except OSError as error:
+            self._unread(folder or ".", error)
+            return iter(())
+        self.found.folders[folder] = names
+        return iter(sorted(names))
 
-    def _path(self, fd: int, name: str, path: str) -> None:
+    def _filled(self) -> bool:
+        """Whether no more may be looked at; `found` says so then."""
+        if not self.found.full:
+            reason = ""
+            if self._met >= self.room:
+                reason = f"has more than {MAX_ENTRIES} paths; the rest was not looked at"
+            elif self._letters > _MAX_LETTERS:
+                reason = f"has paths of more than {_MAX_LETTERS} letters in all; the rest was not looked at"
+            elif time.monotonic() > self._until:
+                reason = f"took more than {self.seconds:g} s to look at; the rest was not looked at"
+            if reason:
+                self.found.full = True
+                self.found.refused["."] = reason
+        return self.found.full
+
+    def _looked(self, fd: int, name: str, path: str) -> int:
+        """Take one name in; the descriptor of a folder that is to be walked, else -1."""
+        self._met += 1
+        self._letters += len(path)
+        try:
+            return self._path(fd, name, path)
+        except FileNotFoundError:
+            return -1
+        except OSError as error:
+            self._unread(path, error)
+            return -1
+
+    def _unread(self, path: str, error: OSError) -> None:
+        self._refuse(path, f"cannot be read ({error.strerror})")
+        self.found.doubtful.add(path)  # who opens it again may do so where nobody is told
+
+    def _path(self, fd: int, name: str, path: str) -> int:
         before = self._known.get(path)
         if before is not None and before.type == "file":
             info = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if before.digest and _unchanged(before, info, self._trusted_ns):  # with the same ctime it has the same mode
                 self.found.entries[path] = before
                 self._doubt(path, info)
-                return
-        if not is_text(name):
-            self._refuse(path, "its name is not UTF-8")
-            return
-        if path == DELETED:
-            self._refuse(path, "this name is reserved")
-            return
+                return -1
+        if reason := _bad_path(name, path):
+            self._refuse(path, reason)
+            return -1
         info = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if stat.S_ISDIR(info.st_mode):
-            self._subfolder(fd, name, path, info)
-        elif stat.S_ISLNK(info.st_mode):
+            return self._subfolder(fd, name, path, info)
+        if stat.S_ISLNK(info.st_mode):
             self._link(fd, name, path, info)
         elif stat.S_ISREG(info.st_mode):
             self._file(fd, name, path, info)
         else:
             self._refuse(path, "is a device, a FIFO or a socket")
+        return -1
 
     def _doubt(self, path: str, info: os.stat_result) -> None:
         if info.st_nlink > 1:
             self.found.doubtful.add(path)  # it can be written under its other name
 
-    def _subfolder(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
+    def _subfolder(self, fd: int, name: str, path: str, info: os.stat_result) -> int:
         if path.count("/") + 1 >= MAX_DEPTH:
             self._refuse(path, f"is deeper than {MAX_DEPTH} folders")
-            return
+            return -1
         child = open_folder(fd, name)
-        try:
-            self.found.entries[path] = _entry("directory", info, None, 0)
-            self._folder(child, path + "/")
-        finally:
-            os.close(child)
+        self.found.entries[path] = _entry("directory", info, None, 0)
+        return child
 
     def _link(self, fd: int, name: str, path: str, info: os.stat_result) -> None:
         target = safe_target(path, os.readlink(name, dir_fd=fd), self.workdir)
@@ -166,6 +233,15 @@ class Scan:
 
     def _refuse(self, path: str, reason: str) -> None:
         self.found.refused[path] = reason
+
+
+def _bad_path(name: str, path: str) -> str:
+    """Why a path can stand in no record; empty where it can."""
+    if not is_text(name):
+        return "its name is not UTF-8"
+    if len(path) * 4 > _MAX_PATH and len(path.encode()) > _MAX_PATH:
+        return f"its path is longer than {_MAX_PATH} bytes"
+    return "this name is reserved" if path == DELETED else ""
 
 
 def listed(refused: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -182,8 +182,6 @@ class Workspace:
         except OSError as error:
             mend = "free some space under the sandbox folder" if error.errno in _FULL else "look at the file system"
             raise SandboxError(f"the workspace of {self.sandbox} failed ({error})", mend) from error
-        except RecursionError as error:
-            raise SandboxError(f"the workspace of {self.sandbox} holds folders nested too deep to handle") from error
 
 
 _FULL = {28, 122}  # ENOSPC, EDQUOT
