@@ -30,6 +30,26 @@ def test_samples_become_rollouts_with_seeds_of_their_own():
     assert all(rollout.simulated and rollout.limits.max_cost_microusd == 5 for rollout in made.rollouts)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "seeds"),
+    [
+        ({}, [None, None]),
+        ({"seed": 10}, [10, 11]),
+        ({"sampling": {"seed": 0}}, [0, 1]),
+        ({"seed": 10, "sampling": {"seed": 3}}, [3, 4]),
+    ],
+)
+def test_a_seed_that_was_asked_for_is_sent_and_each_sample_has_its_own(wanted: dict, seeds: list):
+    rollouts = planned(samples=2, **wanted).rollouts
+    assert [rollout.sampling.seed for rollout in rollouts] == seeds
+
+
+def test_every_sample_is_asked_with_the_submissions_parameters():
+    rollouts = planned(samples=2, sampling={"temperature": 0.5, "extra_body": {"top_k": "4"}}).rollouts
+    assert [rollout.sampling.temperature for rollout in rollouts] == [0.5, 0.5]
+    assert rollouts[1].sampling.extra == {"top_k": 4}
+
+
 def test_the_same_submission_is_the_same_plan():
     identity, wanted = uuid4(), TaskSubmitted(task="t", route="gpt", samples=2)
     first, second = (plan(identity, wanted, FACTS, POLICY) for _ in range(2))
@@ -44,6 +64,8 @@ def test_the_same_submission_is_the_same_plan():
         ({"scaffold": "nop"}, "route"),
         ({"route": ""}, "route"),
         ({"engine": "docker"}, "engine"),
+        ({"scaffold": "nop", "route": "", "sampling": {"temperature": 0.0}}, "sampling"),
+        ({"seed": 2**63}, "seed"),
     ],
 )
 def test_what_cannot_be_is_refused_by_field(wanted: dict, field: str):

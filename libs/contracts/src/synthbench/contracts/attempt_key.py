@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.sampling import Sampling
 
 AUDIENCE = "llm-gateway"
 ALGORITHM = "HS256"
@@ -23,6 +24,8 @@ class AttemptClaims(Record):
     submission_cost_microusd: int
     """Cap over all attempts of the submission."""
     allow_unknown_price: bool = False
+    sampling: Sampling = Sampling()
+    """For what a request of the attempt does not say itself."""
     category: str = ""
     difficulty: str = ""
     """Of the task: what capability routes choose by, and what costs are added up by."""

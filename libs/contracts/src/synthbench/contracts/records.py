@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.sampling import Sampling
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """A content digest, `sha256:` and 64 hex digits."""
@@ -152,6 +153,8 @@ class Rollout(Record):
     allow_unknown_price: bool = False
     simulated: bool = False
     """Made by `sim/*` or by a scaffold without a model; never exported unless asked for by name."""
+    sampling: Sampling = Sampling()
+    """How the model is asked to answer; `seed` is this sample's own."""
     forked_from: ForkPoint | None = None
     """The trajectory whose first steps every attempt of this rollout begins with."""
 

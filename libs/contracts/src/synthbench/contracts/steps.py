@@ -86,6 +86,9 @@ class ModelCall(Record):
     """JSON list as text: messages added to the request since the step before."""
     response: str = ""
     """The raw response body as text."""
+    sampling: str = ""
+    """JSON object as text: the sampling parameters that the provider got, whoever named them (the agent, the
+    submission, models.toml), in the provider's words; empty where it got none."""
     whole: bool = False
     """The request does not go on from the one before (another conversation, a shortened one): `messages` are all."""
 
@@ -144,10 +147,10 @@ def later_fields_left_out(content: dict[str, Any]) -> None:
         KeyError, TypeError: it lacks fields.
     """
     del content["digest"]
-    call = content["model_call"] or {"whole": False}
+    call = content["model_call"] or {"whole": False, "sampling": ""}
     if content["kind"] == "turn":
         del content["kind"]
-    later = ((content, "copied_from"), (content, "native"), (call, "whole"))
+    later = ((content, "copied_from"), (content, "native"), (call, "whole"), (call, "sampling"))
     for holder, name in (*later, (content["state"], "checkpoint"), (content["state"], "left_out")):
         if not holder[name]:
             del holder[name]

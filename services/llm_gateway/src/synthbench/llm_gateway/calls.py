@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import random
 from collections import OrderedDict
+from dataclasses import replace
 from time import monotonic
 from uuid import UUID
 
@@ -54,6 +55,8 @@ class Calls:
             Refusal: nothing was sent to the caller yet, and this is what it gets.
         """
         name = _allowed(claims, asked)
+        if not asked.answer_tokens and claims.sampling.max_tokens:
+            asked = replace(asked, answer_tokens=claims.sampling.max_tokens)
         call = Call(uuid7(), claims, asked, wire, caller, name, monotonic() + _seconds(caller, self._seconds))
         kept = (claims.rollout_id, claims.attempt, name)
         choice = choose(
@@ -144,7 +147,8 @@ class Calls:
 
     def _answer_tokens(self, model: str, asked: ModelRequest) -> int:
         """At most."""
-        return asked.answer_tokens or self._models.known(model).max_output or DEFAULT_ANSWER_TOKENS
+        known = self._models.known(model)
+        return asked.answer_tokens or known.sampling.max_tokens or known.max_output or DEFAULT_ANSWER_TOKENS
 
     def _keep(self, key: tuple[UUID, int, str], model: str) -> None:
         self._kept[key] = model

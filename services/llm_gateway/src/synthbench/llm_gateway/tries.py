@@ -1,6 +1,7 @@
 """One try of a call: money set aside, the provider asked, its answer passed on, everything written down."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -75,7 +76,7 @@ class Tries:
             Refusal: no try was made.
         """
         provider, name = self._models.find(model)
-        prepared = prepare(call.asked, provider.wire, name, self._models.known(model))
+        prepared = prepare(call.asked, provider.wire, name, self._models.known(model), call.claims.sampling)
         async with self._recorder.tape(
             call.claims, call.caller.headers, model, provider, prepared, call.deadline
         ) as tape:
@@ -291,6 +292,7 @@ class Tries:
             choice=this.why,
             dropped=list(dict.fromkeys(this.dropped)),
             category=claims.category,
+            sampling=_sampling(this),
             recorded=this.tape.recorded,
         )
         await self._ledger.settle(reservation, called)
@@ -308,6 +310,11 @@ def _start(incoming: Incoming) -> str:
     return incoming.body[:80].decode("utf-8", errors="replace")
 
 
+def _sampling(this: Try) -> str:
+    """JSON in ASCII, so that it fits into a header; empty where the provider got no parameter."""
+    return json.dumps(dict(this.prepared.sampling)) if this.prepared.sampling else ""
+
+
 def _headers(this: Try) -> dict[str, str]:
     made = {
         "x-synthbench-call-id": str(this.call_id),
@@ -316,6 +323,8 @@ def _headers(this: Try) -> dict[str, str]:
         "x-synthbench-choice": this.why,
         "x-synthbench-waited-seconds": f"{this.call.waited:.3f}",
     }
+    if sampling := _sampling(this):
+        made["x-synthbench-sampling"] = sampling
     if this.tape.recorded:
         made["x-synthbench-recorded"] = "true"
     if this.dropped:

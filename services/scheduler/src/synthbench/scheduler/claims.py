@@ -97,6 +97,7 @@ class Claims:
             max_cost_microusd=rollout.limits.max_cost_microusd,
             submission_cost_microusd=locked.submission_cost_microusd,
             allow_unknown_price=rollout.allow_unknown_price,
+            sampling=rollout.sampling,
             category=rollout.task.category,
             difficulty=rollout.task.difficulty,
             campaign_cost_microusd=locked.campaign_cost_microusd,

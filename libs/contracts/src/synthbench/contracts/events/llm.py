@@ -39,6 +39,8 @@ class LlmCalled(AttemptEvent):
     """The caller's request, which every try for it names."""
     category: str = ""
     """Of the task that the attempt works on."""
+    sampling: str = ""
+    """JSON object as text: the sampling parameters that the provider got; empty where it got none."""
     recorded: bool = False
     """Answered from a recording: no provider was asked, and it cost nothing."""
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from synthbench.contracts.events.scope import SubmissionEvent
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import FieldError, ForkPoint, Label, Priority, Rollout, TaskInfo
+from synthbench.contracts.sampling import Sampling
 
 DEFAULT_COST_CAP_MICROUSD = 1_000_000
 
@@ -39,6 +40,8 @@ class TaskSubmitted(Record):
     max_seconds: float | None = Field(default=None, gt=0, le=86_400)
     fork: ForkPoint | None = None
     """Begin with the first steps of a stored trajectory of the same task; only for scaffolds that can resume."""
+    sampling: Sampling = Sampling()
+    """How the model is asked to answer. A `seed` of the submission other than 0 counts as `sampling.seed`, too."""
     campaign_cost_microusd: int | None = Field(default=None, ge=0)
     """Cap over everything that the campaign spends; the newest submission that names one sets it."""
 

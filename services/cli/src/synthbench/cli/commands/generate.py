@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from synthbench.cli import console
 from synthbench.cli.errors import CliError
+from synthbench.cli.sampling import DEFAULT, Sampled
 from synthbench.cli.session import session
 from synthbench.cli.stack_options import API_KEY, BASE_URL, StackOptions
 from synthbench.cli.work import Failed, Made, carry_out, task_reference
 from synthbench.contracts.cloudevents import Envelope, field_errors
 from synthbench.contracts.events import AttemptClosed, AttemptStarted, StepRecorded, TaskSubmitted
 from synthbench.contracts.records import Label
+from synthbench.contracts.sampling import Sampling, written_by_hand
 from synthbench.contracts.scaffolds import MODEL_FREE
 from synthbench.tasks import library_tasks
 
@@ -30,7 +32,8 @@ async def generate_trajectory(
     scaffold_arg: list[str] | None = None,
     sandbox: str | None = None,
     samples: int = 1,
-    seed: int = 0,
+    seed: int | None = None,
+    sampling: Sampled = DEFAULT,
     base_url: str | None = None,
     api_key_env: str | None = None,
     max_cost: float = 1.0,
@@ -46,13 +49,15 @@ async def generate_trajectory(
         scaffold_arg: NAME=VALUE for the scaffold, as often as wanted: `command=./agent`.
         sandbox: bubblewrap or process; by default the best one that works here.
         samples: How many trajectories.
-        seed: For simulated models and for providers that take one.
+        seed: For simulated models and for providers that take one; sample k is asked with this + k.
+        sampling: How the model is asked to answer.
         base_url: Of an OpenAI-compatible API, e.g. https://api.openai.com/v1.
         api_key_env: Name of the environment variable that holds its key.
         max_cost: Cap over all samples, in US dollars.
         allow_unknown_price: Go on where the model's price is unknown, so that no cap can hold.
         json: Print the result as JSON.
     """
+    asked = sampling.read(seed)
     async with session(options=use_upstream(base_url, api_key_env, sandbox)) as client:
         submission = submission_of(
             task=await task_reference(client, task),
@@ -61,7 +66,8 @@ async def generate_trajectory(
             route="" if scaffold in MODEL_FREE else model,
             engine=sandbox,
             samples=samples,
-            seed=seed,
+            seed=seed or 0,
+            sampling=asked,
             max_cost_microusd=round(max_cost * _MICRO),
             allow_unknown_price=allow_unknown_price,
         )
@@ -158,7 +164,10 @@ class Campaign(BaseModel):
     scaffold: str = "native"
     sandbox: str | None = None
     samples: int = Field(default=1, ge=1, le=1000)
-    seed: int = 0
+    seed: int | None = None
+    """Sample k is asked with this + k, by models that take one."""
+    sampling: Annotated[Sampling, BeforeValidator(written_by_hand)] = Sampling()
+    """`temperature`, `top_p`, `max_tokens`, `reasoning_effort`, and a table `extra_body`."""
     max_cost_usd: float = Field(default=1.0, ge=0)
     """Of each task with each model."""
     budget_usd: float | None = Field(default=None, ge=0)
@@ -224,7 +233,8 @@ async def run_campaign(campaign: Campaign, options: StackOptions | None = None) 
                 route=model,
                 engine=campaign.sandbox,
                 samples=campaign.samples,
-                seed=campaign.seed,
+                seed=campaign.seed or 0,
+                sampling=campaign.sampling.over(Sampling(seed=campaign.seed)),
                 max_cost_microusd=round(campaign.max_cost_usd * _MICRO),
                 allow_unknown_price=campaign.allow_unknown_price,
                 campaign_cost_microusd=None if campaign.budget_usd is None else round(campaign.budget_usd * _MICRO),

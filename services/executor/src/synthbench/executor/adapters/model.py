@@ -116,6 +116,7 @@ class GatewayModel:
             base=text if changed else "",
             messages=json.dumps(new, ensure_ascii=False),
             response=response.text,
+            sampling=response.headers.get("x-synthbench-sampling", ""),
             whole=not grown,
         )
 

@@ -91,5 +91,6 @@ class Exchange:
             base="" if self.earlier and self.earlier.base == base else base,
             messages=json.dumps(messages[len(before) :] if grown else messages, ensure_ascii=False),
             response=self.raw.decode("utf-8", errors="replace"),
+            sampling=self.headers.get("x-synthbench-sampling", ""),
             whole=not grown,
         )

@@ -9,8 +9,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from synthbench.contracts.sampling import Sampling, written_by_hand
 from synthbench.contracts.scaffolds import REPLAY_PREFIX, SIM_PREFIX
 
 Dollars = Annotated[Decimal, Field(ge=0)]
@@ -98,6 +99,8 @@ class Model(Limited):
     """genai-prices' where they are not named."""
     scores: dict[str, float] = {}
     """How good it is, by task category, by `category/difficulty`, and `default`; 0 to 1."""
+    sampling: Annotated[Sampling, BeforeValidator(written_by_hand)] = Sampling()
+    """For what neither a request nor its submission says."""
     timeout_seconds: float | None = Field(default=None, gt=0)
     """For one try; the call's whole deadline where it is not named."""
 

@@ -2,13 +2,15 @@
 across. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 
 from synthbench.contracts.loose import as_object
+from synthbench.contracts.sampling import Sampling
 from synthbench.llm_gateway.domain.catalogue import Model
+from synthbench.llm_gateway.domain.sampling import additions, recorded
 from synthbench.llm_gateway.domain.splice import with_fields
 from synthbench.wire.request import ModelRequest
 from synthbench.wire.sse import DONE, Event
@@ -21,6 +23,8 @@ from synthbench.wire.translate import (
     openai_request,
 )
 
+_NOTHING = Sampling()
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -29,9 +33,11 @@ class Prepared:
     request: Mapping[str, Any]
     body: bytes
     dropped: tuple[str, ...] = ()
+    sampling: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What it says of how it is answered."""
 
 
-def prepare(asked: ModelRequest, wire: str, name: str, model: Model) -> Prepared:
+def prepare(asked: ModelRequest, wire: str, name: str, model: Model, sampling: Sampling = _NOTHING) -> Prepared:
     """Write the request for a provider.
 
     Args:
@@ -39,22 +45,27 @@ def prepare(asked: ModelRequest, wire: str, name: str, model: Model) -> Prepared
         wire: the provider's.
         name: what the provider calls the model.
         model: what is known of it.
+        sampling: for what the request does not say itself; the model's own comes after it.
 
     Raises:
         Refusal: 400, it cannot be said on that wire.
     """
+    sampling = sampling.over(model.sampling)
+    added = additions(asked.request, sampling, wire, reasoning=model.reasoning)
     if asked.wire == wire:
-        changes: dict[str, Any] = {"model": name}
+        changes: dict[str, Any] = {"model": name, **added.fields}
         if asked.stream and wire == "openai" and not asked.wants_usage:
             options = as_object(asked.request.get("stream_options"))
             changes["stream_options"] = {**options, "include_usage": True}
-        return Prepared({**asked.request, **changes}, with_fields(asked.body, asked.request, changes))
+        request = {**asked.request, **changes}
+        body = with_fields(asked.body, asked.request, changes)
+        return Prepared(request, body, tuple(added.dropped), recorded(request, sampling.extra_body))
     if wire == "anthropic":
         made, dropped = anthropic_request(asked.request, max_tokens=model.max_output or 0)
     else:
         made, dropped = openai_request(asked.request, reasoning=model.reasoning)
-    made["model"] = name
-    return Prepared(made, orjson.dumps(made), tuple(dropped))
+    made |= {"model": name, **added.fields}
+    return Prepared(made, orjson.dumps(made), (*dropped, *added.dropped), recorded(made, sampling.extra_body))
 
 
 def answer_for(asked: ModelRequest, wire: str, answer: Mapping[str, Any], body: bytes) -> tuple[bytes, list[str]]:

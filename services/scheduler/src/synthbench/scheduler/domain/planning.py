@@ -7,12 +7,14 @@ from uuid import UUID
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.records import FieldError, Rollout, RolloutLimits, TaskInfo
+from synthbench.contracts.sampling import Sampling
 from synthbench.contracts.scaffold_args import ArgumentError, read_native
 from synthbench.contracts.scaffolds import MODEL_FREE, is_simulated
 
 SECONDS_BY_DIFFICULTY = {"easy": 300.0, "medium": 900.0, "hard": 1800.0, "expert": 3600.0}
 STEPS_BY_DIFFICULTY = {"easy": 30, "medium": 50, "hard": 75, "expert": 100}
 UNISOLATED_POOL = "process"
+_LARGEST_SEED = 2**62
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Plan:
 def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: Policy) -> Plan:
     """Plan a submission; the same submission always becomes the same rollouts."""
     errors = [*_scaffold_errors(wanted, policy)]
+    if max(abs(wanted.seed), abs(wanted.sampling.seed or 0)) > _LARGEST_SEED:
+        errors.append(FieldError(field="seed", message=f"a seed is a number of at most {_LARGEST_SEED}"))
     pool, pool_error = _choose_pool(wanted, task, policy)
     if pool_error:
         errors.append(pool_error)
@@ -73,11 +77,18 @@ def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: Po
             limits=_limits(wanted, task),
             allow_unknown_price=wanted.allow_unknown_price,
             simulated=is_simulated(wanted.scaffold, wanted.route),
+            sampling=_sampling(wanted, sample),
             forked_from=wanted.fork,
         )
         for sample in range(wanted.samples)
     )
     return Plan(rollouts=rollouts, pool=pool)
+
+
+def _sampling(wanted: TaskSubmitted, sample: int) -> Sampling:
+    """Of one sample: each is asked with a seed of its own, if any seed is named."""
+    seed = wanted.sampling.seed if wanted.sampling.seed is not None else wanted.seed or None
+    return wanted.sampling.model_copy(update={"seed": None if seed is None else seed + sample})
 
 
 def _scaffold_errors(wanted: TaskSubmitted, policy: Policy) -> list[FieldError]:
@@ -86,6 +97,8 @@ def _scaffold_errors(wanted: TaskSubmitted, policy: Policy) -> list[FieldError]:
         return [FieldError(field="scaffold", message=f"unknown scaffold {wanted.scaffold!r}; there are: {known}")]
     if wanted.scaffold in MODEL_FREE and wanted.route:
         return [FieldError(field="route", message=f"scaffold {wanted.scaffold!r} uses no model; leave route out")]
+    if wanted.scaffold in MODEL_FREE and wanted.sampling != Sampling():
+        return [FieldError(field="sampling", message=f"scaffold {wanted.scaffold!r} uses no model; leave it out")]
     if wanted.scaffold not in MODEL_FREE and not wanted.route:
         return [FieldError(field="route", message="name a model route, such as sim/expert or openai/gpt-5")]
     if wanted.scaffold == "native":
