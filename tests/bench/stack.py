@@ -78,16 +78,21 @@ class Stack:
             time.sleep(0.05)
 
     async def _submit(self, count: int) -> None:
+        for start in range(0, count, 100):
+            await self.publish(
+                {"task": TASK, "route": "bench-model", "samples": min(100, count - start),
+                 "seed": self.submitted + start, "allow_unknown_price": True}
+            )  # fmt: skip
+        self.submitted += count
+
+    async def publish(self, body: dict[str, Any]) -> None:
+        """Submit a task as a client does; returns when the bus has stored it."""
         client = await nats.connect(
             self.endpoints.nats_url, user=self.endpoints.nats_user,
             password=self.endpoints.nats_password.get_secret_value(), inbox_prefix=b"_INBOX.client",
         )  # fmt: skip
-        for start in range(0, count, 100):
-            body = {"task": TASK, "route": "bench-model", "samples": min(100, count - start),
-                    "seed": self.submitted + start, "allow_unknown_price": True}  # fmt: skip
-            await client.jetstream().publish("task.submitted", json.dumps(body).encode())
+        await client.jetstream().publish("task.submitted", json.dumps(body).encode())
         await client.close()
-        self.submitted += count
 
     def one(self, query: str) -> int:
         """The only value of a query."""
