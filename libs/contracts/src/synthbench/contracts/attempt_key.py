@@ -3,7 +3,9 @@
 from uuid import UUID
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.numbers import Count, Integer, SmallCount
 from synthbench.contracts.sampling import Sampling
+from synthbench.contracts.text import Name
 
 AUDIENCE = "llm-gateway"
 ALGORITHM = "HS256"
@@ -14,22 +16,22 @@ class AttemptClaims(Record):
     """The claims of the token, beside `aud`, `iat` and `exp`."""
 
     submission_id: UUID
-    campaign: str
+    campaign: Name
     rollout_id: UUID
-    attempt: int
-    route: str
-    task_digest: str
-    seed: int = 0
-    max_cost_microusd: int
-    submission_cost_microusd: int
+    attempt: SmallCount
+    route: Name
+    task_digest: Name
+    seed: Integer = 0
+    max_cost_microusd: Count
+    submission_cost_microusd: Count
     """Cap over all attempts of the submission."""
     allow_unknown_price: bool = False
     sampling: Sampling = Sampling()
     """For what a request of the attempt does not say itself."""
-    category: str = ""
-    difficulty: str = ""
+    category: Name = ""
+    difficulty: Name = ""
     """Of the task: what capability routes choose by, and what costs are added up by."""
-    campaign_cost_microusd: int | None = None
+    campaign_cost_microusd: Count | None = None
     """Cap over everything that the campaign spends; None for no cap."""
-    campaign_epoch: int = 0
+    campaign_epoch: Count = 0
     """Grows whenever the campaign's cap is set anew: the ledger takes the cap of the greatest epoch that it saw."""

@@ -34,5 +34,9 @@ def sha256_digest(data: bytes) -> str:
 
 
 def canonical_json(value: Any) -> bytes:
-    """Encode JSON types in one way only: sorted keys, no spaces, UTF-8. What digests are taken over."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    """Encode JSON types in one way only: sorted keys, no spaces, UTF-8. What digests are taken over.
+
+    Lone surrogates of other people's documents are encoded like any other character, which is not UTF-8.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="surrogatepass")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticSerializationError
 
 
 class Record(BaseModel):
@@ -16,7 +17,10 @@ class Record(BaseModel):
 
     def to_json(self) -> bytes:
         """Encode as UTF-8 JSON."""
-        return self.model_dump_json().encode()
+        try:
+            return self.model_dump_json().encode()
+        except PydanticSerializationError:  # a copy with changes was never checked: its text may be no Unicode
+            return type(self).model_validate(self.model_dump()).model_dump_json().encode()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""

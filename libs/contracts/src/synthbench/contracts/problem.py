@@ -3,12 +3,13 @@
 from typing import Any
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.text import Line
 
 
 class Problem(Record):
     """The body of such an answer."""
 
-    detail: str
+    detail: Line
     """One line."""
 
 

@@ -1,6 +1,5 @@
 """Values that several events carry."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -8,10 +7,15 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.numbers import LARGEST, LARGEST_INT, Count, Integer, Moment, Real, SmallCount
 from synthbench.contracts.sampling import Sampling
+from synthbench.contracts.text import Line, Name, Text
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """A content digest, `sha256:` and 64 hex digits."""
+
+Address = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x20\x7f]*$")]
+"""An address in the artifact store, without white space."""
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}$")]
 """A name that people choose: campaigns, tasks, scaffolds, routes."""
@@ -48,31 +52,31 @@ class Priority(StrEnum):
 class ArtifactRef(Record):
     """Where a body lies in the artifact store, and what it must hash to."""
 
-    uri: str
+    uri: Address
     """`artifact://sha256/<hex>` or `artifact://key/<key>`, resolved by the store that a deployment configures."""
     digest: Digest
-    size: int = 0
+    size: Count = 0
     """Bytes."""
-    media_type: str = "application/octet-stream"
+    media_type: Name = "application/octet-stream"
 
 
 class KeptFile(Record):
     """What a task wants kept of what was made in its sandbox, or what an agent left beside its work."""
 
-    path: str
+    path: Text
     """As the task names it; `agent/…` for what the agent printed and wrote down."""
     artifact: ArtifactRef | None = None
     """A tar of it, or the file itself, by its media type; None where there is none, or it could not be kept."""
-    problem: str = ""
+    problem: Line = ""
     """Why it could not be kept."""
 
 
 class FieldError(Record):
     """One thing that is wrong in what somebody sent."""
 
-    field: str = ""
+    field: Name = ""
     """Dotted path; empty for the whole."""
-    message: str
+    message: Line
 
 
 class Usage(Record):
@@ -82,13 +86,13 @@ class Usage(Record):
     inside `output_tokens`.
     """
 
-    calls: int = 0
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost_microusd: int = 0
+    calls: Count = 0
+    input_tokens: Count = 0
+    cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    output_tokens: Count = 0
+    reasoning_tokens: Count = 0
+    cost_microusd: Count = 0
     """Millionths of a US dollar; 0 where the price is unknown, then `cost_known` is false."""
     cost_known: bool = True
 
@@ -104,22 +108,22 @@ class RolloutLimits(Record):
     """What one attempt may use up."""
 
     max_steps: int = Field(default=50, ge=1, le=1000)
-    max_tokens: int = Field(default=1_000_000, ge=1)
+    max_tokens: int = Field(default=1_000_000, ge=1, le=LARGEST)
     """Input plus output tokens over all model calls."""
     max_seconds: float = Field(default=900.0, gt=0, le=86_400)
     """The agent's clock; our own waits (queue, gateway, bus) are left out."""
-    max_cost_microusd: int = Field(default=1_000_000, ge=0)
+    max_cost_microusd: int = Field(default=1_000_000, ge=0, le=LARGEST)
 
 
 class TaskInfo(Record):
     """What is known of a task without opening its package."""
 
-    name: str
+    name: Name
     digest: Digest
-    category: str = "uncategorized"
-    difficulty: str = "medium"
-    tags: list[str] = []
-    licence: str = ""
+    category: Name = "uncategorized"
+    difficulty: Name = "medium"
+    tags: list[Name] = []
+    licence: Name = ""
 
 
 class ForkPoint(Record):
@@ -128,7 +132,7 @@ class ForkPoint(Record):
     trajectory_id: UUID
     artifact: Digest
     """Of the stored trajectory, as the catalogue names it."""
-    step: int = Field(ge=0)
+    step: int = Field(ge=0, le=LARGEST_INT)
     """Index of the last step that is kept."""
 
 
@@ -137,16 +141,16 @@ class Rollout(Record):
 
     rollout_id: UUID
     submission_id: UUID
-    campaign: str
+    campaign: Name
     task: TaskInfo
-    scaffold: str
-    scaffold_args: dict[str, str] = {}
-    route: str = ""
+    scaffold: Name
+    scaffold_args: dict[Text, Text] = {}
+    route: Name = ""
     """A model route of the llm-gateway; empty for scaffolds that use no model (oracle, nop, cheat)."""
-    sample: int = 0
+    sample: SmallCount = 0
     """Number of this sample among those of its submission, from 0."""
-    seed: int = 0
-    pool: str
+    seed: Integer = 0
+    pool: Name
     """The sandbox engine that it needs."""
     priority: Priority = Priority.NORMAL
     limits: RolloutLimits = RolloutLimits()
@@ -162,14 +166,14 @@ class Rollout(Record):
 class Timing(Record):
     """Where the seconds of a step or an attempt went."""
 
-    model_seconds: float = 0.0
-    tool_seconds: float = 0.0
-    waited_seconds: float = 0.0
+    model_seconds: Real = 0.0
+    tool_seconds: Real = 0.0
+    waited_seconds: Real = 0.0
     """Our own waits: queue, gateway retries, bus and journal. Not on the agent's clock."""
 
 
 class Span(Record):
     """From when to when, in UTC."""
 
-    started_at: datetime
-    finished_at: datetime
+    started_at: Moment
+    finished_at: Moment

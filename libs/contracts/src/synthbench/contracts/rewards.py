@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.numbers import Real, SmallCount
+from synthbench.contracts.text import Line, Name
 
 WHOLE = {
     "terminal": "the verifier's reward: 1 if every required test passed, else 0",
@@ -30,21 +32,21 @@ DEFAULT = "terminal=1"
 class StepRewards(Record):
     """What one step changed."""
 
-    index: int = Field(default=0, ge=0)
-    parts: dict[str, float] = {}
+    index: SmallCount = Field(default=0, ge=0)
+    parts: dict[Name, Real] = {}
 
 
 class Rewards(Record):
     """Every part that was measured, and what they come to."""
 
-    parts: dict[str, float] = {}
+    parts: dict[Name, Real] = {}
     """Of the whole attempt, by the names in `WHOLE`."""
     steps: list[StepRewards] = []
     """By the names in `STEPWISE`, in the order of the steps; a step that is not here changed nothing that counts."""
-    missing: dict[str, str] = {}
+    missing: dict[Name, Line] = {}
     """Parts that were wanted and could not be measured, or not of every step, each with the reason."""
-    weights: dict[str, float] = {}
-    scalar: float = 0.0
+    weights: dict[Name, Real] = {}
+    scalar: Real = 0.0
     """The sum of weights times parts, those of the steps added up; a missing part adds nothing."""
 
 

@@ -1,13 +1,14 @@
 """Request and reply between executor and scheduler, over core NATS. Not events: nobody keeps them."""
 
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from pydantic import SecretStr, field_serializer
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.numbers import Moment, Real, SmallCount
 from synthbench.contracts.records import Rollout
+from synthbench.contracts.text import Line, Name
 
 CLAIM = "scheduler.rpc.claim"
 HEARTBEAT = "scheduler.rpc.heartbeat"
@@ -18,24 +19,24 @@ class ClaimRequest(Record):
     """May I run this rollout?"""
 
     rollout_id: UUID
-    executor: str
-    pool: str
+    executor: Name
+    pool: Name
 
 
 class ClaimReply(Record):
     """*granted*: run it; *busy*: another attempt's lease lives, ask again after `retry_after`; *gone*: drop it."""
 
     status: Literal["granted", "busy", "gone"]
-    reason: str = ""
-    retry_after: float = 0.0
+    reason: Line = ""
+    retry_after: Real = 0.0
     """Seconds."""
-    attempt: int = 0
+    attempt: SmallCount = 0
     rollout: Rollout | None = None
     attempt_key: SecretStr | None = None
-    lease_seconds: float = 0.0
+    lease_seconds: Real = 0.0
     """The lease runs out when no heartbeat came for so long."""
-    deadline: datetime | None = None
-    given_back: list[int] = []
+    deadline: Moment | None = None
+    given_back: list[SmallCount] = []
     """Earlier attempts that a draining executor gave back: their end was no failure."""
 
     @field_serializer("attempt_key", when_used="json")
@@ -48,17 +49,17 @@ class Heartbeat(Record):
     """The executor still works on this attempt."""
 
     rollout_id: UUID
-    attempt: int
-    executor: str
-    steps: int = 0
+    attempt: SmallCount
+    executor: Name
+    steps: SmallCount = 0
 
 
 class Release(Record):
     """The executor is shutting down: its report will follow; run the rollout elsewhere, at once."""
 
     rollout_id: UUID
-    attempt: int
-    executor: str
+    attempt: SmallCount
+    executor: Name
 
 
 class Released(Record):
@@ -71,5 +72,5 @@ class HeartbeatReply(Record):
     """*stop*: the lease is lost, or the rollout was cancelled; the executor must not report a graded result."""
 
     order: Literal["go_on", "stop"]
-    reason: str = ""
+    reason: Line = ""
     cancelled: bool = False

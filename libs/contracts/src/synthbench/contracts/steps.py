@@ -1,6 +1,5 @@
 """One agent turn: (state, action, observation, reward), with usage and timing."""
 
-from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -8,64 +7,66 @@ from pydantic import Field
 
 from synthbench.contracts.ids import canonical_json, sha256_digest
 from synthbench.contracts.model import Record
+from synthbench.contracts.numbers import LARGEST_INT, Count, Integer, Moment, Real, SmallCount
 from synthbench.contracts.records import ArtifactRef, Digest, Timing, Usage
+from synthbench.contracts.text import JsonText, Line, Name, Text
 
 
 class ToolCall(Record):
     """What the agent asked for."""
 
-    id: str
-    name: str
-    arguments: str = "{}"
+    id: Text
+    name: Text
+    arguments: JsonText = "{}"
     """A JSON object as text, exactly as the model wrote it; `error` says if it is no JSON."""
-    error: str | None = None
+    error: Line | None = None
 
 
 class Action(Record):
     """The agent's turn."""
 
-    message: str = ""
-    reasoning: str = ""
+    message: Text = ""
+    reasoning: Text = ""
     tool_calls: list[ToolCall] = []
 
 
 class Observation(Record):
     """What the environment answered to one tool call, or to a turn without one (`tool_call_id` empty)."""
 
-    tool_call_id: str = ""
-    content: str = ""
+    tool_call_id: Text = ""
+    content: Text = ""
     """Untruncated up to the sandbox's output cap; `total_bytes` says how much there was."""
-    shown: str | None = None
+    shown: Text | None = None
     """What the model was shown, where that is shorter than `content`."""
-    exit_code: int | None = None
-    total_bytes: int = 0
-    error: str | None = None
+    exit_code: Integer | None = None
+    total_bytes: Count = 0
+    error: Line | None = None
     """Kind of failure: a limit that was hit (`timeout`, `oom`, `pids`, `disk`), `bad_arguments`, `unknown_tool`, …"""
-    seconds: float = 0.0
+    seconds: Real = 0.0
 
 
 class ChangedPath(Record):
     """One path of the workspace that a step changed."""
 
-    path: str
+    path: Text
     kind: Literal["added", "modified", "deleted"]
     type: Literal["file", "symlink", "directory"] = "file"
-    digest: str | None = None
-    size: int = 0
+    digest: Name | None = None
+    size: Count = 0
 
 
 class State(Record):
     """The environment after the step."""
 
-    cwd: str = ""
-    exit_code: int | None = None
+    cwd: Text = ""
+    exit_code: Integer | None = None
     changed: list[ChangedPath] = []
-    patch: str = ""
+    patch: Text = ""
     """Unified diff of text files since the step before."""
     checkpoint: ArtifactRef | None = None
     """Archive of what the step changed: the initial workspace, and the checkpoints of the steps 0..k one after the
     other, are the files after step k. None where nothing changed, or where no checkpoint is kept."""
-    left_out: dict[str, str] = {}
+    left_out: dict[Text, Text] = {}
     """Paths that changed and are not in the checkpoint, each with the reason: devices, links out, what is too big."""
 
 
@@ -78,13 +79,13 @@ class ModelCall(Record):
 
     call_id: UUID | None = None
     """The gateway's id of the call (`llm.called`)."""
-    model: str = ""
-    provider: str = ""
-    base: str = ""
+    model: Text = ""
+    provider: Text = ""
+    base: JsonText = ""
     """JSON object as text: the request without `messages`; empty where it equals the step before's."""
-    messages: str = "[]"
+    messages: JsonText = "[]"
     """JSON list as text: messages added to the request since the step before."""
-    response: str = ""
+    response: JsonText = ""
     """The raw response body as text."""
     sampling: str = ""
     """JSON object as text: the sampling parameters that the provider got, whoever named them (the agent, the
@@ -97,30 +98,30 @@ class StepOrigin(Record):
     """The step that another one is a copy of: there its work was done, and paid for."""
 
     rollout_id: UUID
-    attempt: int = Field(ge=1)
-    index: int = 0
+    attempt: int = Field(ge=1, le=LARGEST_INT)
+    index: SmallCount = 0
 
 
 class Step(Record):
     """One step of an attempt. Its id is (rollout, attempt, index)."""
 
-    index: int = 0
+    index: SmallCount = 0
     kind: Literal["turn", "condensation"] = "turn"
     """A condensation is no turn of the agent: a model call whose answer stands for old turns in later requests."""
-    started_at: datetime
-    finished_at: datetime
+    started_at: Moment
+    finished_at: Moment
     action: Action = Action()
     observations: list[Observation] = []
     state: State = State()
-    reward: float = 0.0
-    reward_parts: dict[str, float] = {}
+    reward: Real = 0.0
+    reward_parts: dict[Name, Real] = {}
     usage: Usage = Usage()
     timing: Timing = Timing()
     model_call: ModelCall | None = None
     """None for scaffolds that use no model."""
     copied_from: StepOrigin | None = None
     """Set where an attempt resumed or forked: the step was taken over, not done again."""
-    native: str = ""
+    native: JsonText = ""
     """JSON as text: what the agent itself wrote down of this step, in its own format; empty where it has none."""
     digest: Digest | Literal[""] = ""
     """Over everything else in the step, see `step_digest`."""

@@ -1,15 +1,16 @@
 """The canonical trajectory: lossless, every export is derived from it."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.numbers import Count, Moment, Real, SmallCount
 from synthbench.contracts.records import ArtifactRef, Digest, KeptFile, Outcome, Rollout, Timing, Usage
 from synthbench.contracts.rewards import Rewards
 from synthbench.contracts.steps import Step
+from synthbench.contracts.text import JsonText, Line, Name, Text
 from synthbench.contracts.verification import VerificationResult
 
 SCHEMA = "synthbench.trajectory.v1"
@@ -19,12 +20,12 @@ REFUSED_HOSTS_MOST = 100
 class SandboxInfo(Record):
     """Where the agent worked."""
 
-    engine: str = ""
-    version: str = ""
+    engine: Name = ""
+    version: Name = ""
     isolated: bool = True
-    unenforced: list[str] = []
+    unenforced: list[Line] = []
     """Limits that this host could not enforce, each with the reason."""
-    image_digest: str | None = None
+    image_digest: Name | None = None
     refused_hosts: Annotated[
         list[Annotated[str, StringConstraints(max_length=259)]], Field(max_length=REFUSED_HOSTS_MOST)
     ] = []
@@ -34,31 +35,31 @@ class SandboxInfo(Record):
 class AttemptContext(Record):
     """What the steps alone do not tell of an attempt."""
 
-    instruction: str = ""
-    system_prompt: str = ""
-    tools: str = "[]"
+    instruction: Text = ""
+    system_prompt: Text = ""
+    tools: JsonText = "[]"
     """The tool schemas offered to the model: a JSON list as text, OpenAI's function format."""
-    scaffold_version: str = ""
-    prompt_version: str = ""
-    synthbench_version: str = ""
-    executor: str = ""
+    scaffold_version: Name = ""
+    prompt_version: Name = ""
+    synthbench_version: Name = ""
+    executor: Name = ""
     sandbox: SandboxInfo = SandboxInfo()
-    resumed_from: int | None = None
+    resumed_from: SmallCount | None = None
     """Index of the step whose checkpoint this attempt started from: an earlier attempt's, or a forked trajectory's."""
-    resumed_attempt: int | None = None
+    resumed_attempt: SmallCount | None = None
     """The earlier attempt of the same rollout that was resumed; None for a fork's own beginning."""
-    lost: list[str] = []
+    lost: list[Text] = []
     """What resuming could not bring back: running processes, the home and /tmp, files that no checkpoint holds."""
 
 
 class Imported(Record):
     """Where a trajectory was made, if not here. Outcome and label are others' words: nothing was verified."""
 
-    format: str
+    format: Name
     """`mini-swe-agent`, `swe-agent`, `atif`, `messages`."""
-    file: str = ""
+    file: Text = ""
     """Its name, without folders."""
-    number: int = 0
+    number: SmallCount = 0
     """Which one in its file, from 0."""
     digest: Digest
     """Of the document as it came."""
@@ -66,7 +67,7 @@ class Imported(Record):
     """The document as it came."""
     resolved: bool | None = None
     """Whether it solved its task, by its own word or a list of labels; None where nobody says."""
-    left_out: dict[str, int] = {}
+    left_out: dict[Text, Count] = {}
     """What has no place in the record, and how often it was there."""
 
 
@@ -76,28 +77,28 @@ class Trajectory(Record):
     schema_version: Literal["synthbench.trajectory.v1"] = SCHEMA
     trajectory_id: UUID
     rollout: Rollout
-    attempt: int
+    attempt: SmallCount
     context: AttemptContext = AttemptContext()
     steps: list[Step] = []
     outcome: Outcome
-    detail: str = ""
+    detail: Line = ""
     """One line for people: why it ended like this."""
-    incomplete: str | None = None
+    incomplete: Line | None = None
     """Why steps may be missing at the end (an attempt that was closed without a report); None if it is whole."""
-    reward: float = 0.0
+    reward: Real = 0.0
     """The scalar of `rewards`."""
     verification: VerificationResult | None = None
     rewards: Rewards | None = None
     """Part by part; None where nothing was verified, and in records from before there were parts."""
     diff: ArtifactRef | None = None
-    patch: str = ""
+    patch: Text = ""
     """The agent's whole change as a unified text diff, for people and exports; `diff` is the exact one."""
     usage: Usage = Usage()
     """Of this attempt's own steps: copied ones were paid for where they come from."""
     timing: Timing = Timing()
     """Of this attempt's own steps."""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    started_at: Moment | None = None
+    finished_at: Moment | None = None
     kept: list[KeptFile] = []
     """What the task wants kept of what was made in its sandbox."""
     imported: Imported | None = None
@@ -112,17 +113,17 @@ class Trajectory(Record):
 class TrajectorySummary(Record):
     """The facets by which trajectories are listed, filtered and balanced."""
 
-    task_name: str
-    task_digest: str
-    category: str = ""
-    difficulty: str = ""
-    scaffold: str = ""
-    route: str = ""
-    model: str = ""
+    task_name: Name
+    task_digest: Name
+    category: Name = ""
+    difficulty: Name = ""
+    scaffold: Name = ""
+    route: Name = ""
+    model: Name = ""
     outcome: Outcome
-    reward: float = 0.0
-    steps: int = 0
+    reward: Real = 0.0
+    steps: SmallCount = 0
     usage: Usage = Usage()
-    seconds: float = 0.0
+    seconds: Real = 0.0
     simulated: bool = False
     forgeable: bool = False

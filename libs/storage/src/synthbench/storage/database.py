@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from synthbench.chassis.errors import SettingsError
 from synthbench.storage.errors import DatabaseUnavailable
+from synthbench.storage.parameters import adapt_parameters
 from synthbench.storage.schemas import latest_version
 
 Connection = AsyncConnection[dict[str, Any]]
@@ -30,6 +31,10 @@ async def _check(connection: Connection) -> None:
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
         await AsyncConnectionPool[Connection].check_connection(connection)
+
+
+async def _configure(connection: Connection) -> None:
+    adapt_parameters(connection)
 
 
 class Database:
@@ -73,6 +78,7 @@ class Database:
             max_size=max_size,
             timeout=wait_seconds,
             check=_check,
+            configure=_configure,
             open=False,
         )
 

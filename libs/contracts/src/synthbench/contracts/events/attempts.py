@@ -1,11 +1,11 @@
 """The life of an attempt."""
 
-from datetime import datetime
-
 from synthbench.contracts.events.scope import AttemptEvent
+from synthbench.contracts.numbers import Moment
 from synthbench.contracts.records import ArtifactRef, Digest, KeptFile, Outcome, Rollout, Timing, Usage
 from synthbench.contracts.rewards import Rewards
 from synthbench.contracts.steps import Step
+from synthbench.contracts.text import Line
 from synthbench.contracts.trajectory import AttemptContext
 from synthbench.contracts.verification import VerificationResult
 
@@ -15,7 +15,7 @@ class AttemptStarted(AttemptEvent):
 
     rollout: Rollout
     context: AttemptContext
-    started_at: datetime
+    started_at: Moment
 
 
 class StepRecorded(AttemptEvent):
@@ -29,7 +29,7 @@ class AttemptFinished(AttemptEvent):
 
     context: AttemptContext
     outcome: Outcome
-    detail: str = ""
+    detail: Line = ""
     step_digests: list[Digest] = []
     """Of all steps, in order: the collector knows from it when it has everything."""
     verification: VerificationResult | None = None
@@ -40,8 +40,8 @@ class AttemptFinished(AttemptEvent):
     usage: Usage = Usage()
     """Without what copied steps used."""
     timing: Timing = Timing()
-    started_at: datetime
-    finished_at: datetime
+    started_at: Moment
+    finished_at: Moment
     kept: list[KeptFile] = []
     """What the task wants kept, in its order."""
     out_of_money: bool = False
@@ -58,6 +58,6 @@ class AttemptClosed(AttemptEvent):
     """Whether this attempt is the one result of its rollout."""
     last: bool = False
     """Whether no further attempt of the rollout will follow; until then its journal is what that one resumes from."""
-    reason: str = ""
+    reason: Line = ""
     report: AttemptFinished | None = None
     """What the executor reported; None if the lease ran out before."""

@@ -1,43 +1,44 @@
 """What passed through the llm-gateway."""
 
-from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from synthbench.contracts.events.scope import AttemptEvent, SubmissionEvent
+from synthbench.contracts.numbers import Count, Moment, Real, SmallCount
 from synthbench.contracts.records import Usage
+from synthbench.contracts.text import Line, Name
 
 
 class LlmCalled(AttemptEvent):
     """One model call, or one failed try of one."""
 
     call_id: UUID
-    route: str
-    provider: str
-    model: str
-    outcome: str
+    route: Name
+    provider: Name
+    model: Name
+    outcome: Name
     """`ok`, or the kind of failure: `upstream_status`, `upstream_unreachable`, `upstream_reset`, `upstream_garbage`,
     `broken_stream`, `caller_gone`, …"""
-    status: int = 0
+    status: SmallCount = 0
     """HTTP status that the caller got."""
     usage: Usage = Usage()
-    latency_seconds: float = 0.0
-    started_at: datetime
-    wire: str = ""
+    latency_seconds: Real = 0.0
+    started_at: Moment
+    wire: Name = ""
     """The caller's: `openai` or `anthropic`."""
     stream: bool = False
-    try_number: int = 0
+    try_number: SmallCount = 0
     """1, 2, … within what the caller sees as one call."""
-    first_token_seconds: float | None = None
-    waited_seconds: float = 0.0
+    first_token_seconds: Real | None = None
+    waited_seconds: Real = 0.0
     """Between the call's beginning and this try: pauses and tries that failed. Not on the agent's clock."""
-    choice: str = ""
+    choice: Line = ""
     """Why this model: strategy, place among the candidates, what failed before."""
-    dropped: list[str] = []
+    dropped: list[Name] = []
     """What did not carry over to the provider's wire, by name."""
     request_id: UUID | None = None
     """The caller's request, which every try for it names."""
-    category: str = ""
+    category: Name = ""
     """Of the task that the attempt works on."""
     sampling: str = ""
     """JSON object as text: the sampling parameters that the provider got; empty where it got none."""
@@ -52,12 +53,12 @@ class BudgetExhausted(SubmissionEvent):
     """
 
     budget: Literal["campaign", "day", "month"]
-    scope: str
+    scope: Name
     """The account: `campaign/<name>`, `day/2026-11-24`, `month/2026-11` (UTC)."""
-    epoch: int = 0
+    epoch: Count = 0
     """Which setting of the cap is used up."""
-    limit_microusd: int
-    spent_microusd: int
+    limit_microusd: Count
+    spent_microusd: Count
     """Booked so far; what is left is less than one call could cost."""
-    until: datetime | None = None
+    until: Moment | None = None
     """When the budget begins anew by itself; None for a campaign's, which somebody has to raise."""

@@ -5,13 +5,15 @@ from uuid import UUID
 from pydantic import Field
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.numbers import LARGEST_INT
+from synthbench.contracts.text import Name
 
 
 class SubmissionEvent(Record):
     """About a submission."""
 
     submission_id: UUID
-    campaign: str = "default"
+    campaign: Name = "default"
 
 
 class RolloutEvent(SubmissionEvent):
@@ -23,4 +25,4 @@ class RolloutEvent(SubmissionEvent):
 class AttemptEvent(RolloutEvent):
     """About one attempt. The attempt number is the fence: an older one never overrules a newer one."""
 
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, le=LARGEST_INT)

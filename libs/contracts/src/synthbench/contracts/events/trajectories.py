@@ -5,7 +5,9 @@ from uuid import UUID
 
 from synthbench.contracts.events.scope import AttemptEvent
 from synthbench.contracts.model import Record
+from synthbench.contracts.numbers import Real
 from synthbench.contracts.records import ArtifactRef
+from synthbench.contracts.text import Name, Text
 from synthbench.contracts.trajectory import TrajectorySummary
 from synthbench.contracts.verification import VerificationResult
 
@@ -34,18 +36,18 @@ class TrajectoryDone(AttemptEvent):
     summary: TrajectorySummary
     verification: VerificationResult | None = None
     diff: ArtifactRef | None = None
-    pool: str
+    pool: Name
 
 
 class Score(Record):
     """One check of the quality filter."""
 
-    check: str
+    check: Name
     """`validity`, `correctness`, `completeness`, …"""
-    version: str
-    score: float
+    version: Name
+    score: Real
     """0..1."""
-    finding: str = ""
+    finding: Text = ""
     """One line: what was found, citing steps where it can."""
 
 
@@ -56,10 +58,10 @@ class TrajectoryScored(AttemptEvent):
     artifact: ArtifactRef
     summary: TrajectorySummary
     scores: list[Score] = []
-    aggregate: float
+    aggregate: Real
     """0..1, QUALITY.md's formula over the checks that ran."""
     verdict: Verdict
-    policy: str
+    policy: Name
     """Name and version of the policy, such as `default-1`."""
 
 
@@ -69,9 +71,9 @@ class TrajectoryCurated(AttemptEvent):
     trajectory_id: UUID
     status: CurationStatus
     duplicate_of: UUID | None = None
-    similarity: float | None = None
+    similarity: Real | None = None
     """Estimated Jaccard similarity to the nearest one before it, 0..1; 1.0 for an exact copy."""
-    novelty: float | None = None
+    novelty: Real | None = None
     """1 - similarity."""
     verdict: Verdict
-    policy: str
+    policy: Name

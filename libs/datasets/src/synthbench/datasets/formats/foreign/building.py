@@ -13,6 +13,7 @@ from synthbench.contracts.ids import derived_id, sha256_digest
 from synthbench.contracts.loose import as_count, as_list, as_object
 from synthbench.contracts.records import ArtifactRef, Outcome, Rollout, TaskInfo, Usage
 from synthbench.contracts.steps import Step
+from synthbench.contracts.text import valid_text
 from synthbench.contracts.trajectory import AttemptContext, Imported, Trajectory
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,12 +73,11 @@ class Foreign:
         """
         if not self.steps:
             raise ForeignError("there is no turn of an assistant in it")
-        scrub = _Scrub()
         resolved = self.resolved if source.resolved is None else source.resolved
         identity = (source.digest, source.number)
         rollout_id = derived_id("imported", *identity)
-        task = scrub.line(source.task or self.task or source.file)
-        steps = [_resealed(step, scrub, index) for index, step in enumerate(self.steps)]
+        task = _one_line(source.task or self.task or source.file)
+        steps = [_resealed(step, index) for index, step in enumerate(self.steps)]
         outcome = self.outcome
         if outcome in (Outcome.SOLVED, Outcome.UNSOLVED):
             outcome = Outcome.SOLVED if resolved else Outcome.UNSOLVED
@@ -91,21 +91,21 @@ class Foreign:
                     task=TaskInfo(
                         name=f"imported/{task}", digest=sha256_digest(self.instruction.encode("utf-8", "replace"))
                     ),
-                    scaffold=scrub.line(source.scaffold or self.scaffold),
-                    route=scrub.line(source.model or self.model),
+                    scaffold=_one_line(source.scaffold or self.scaffold),
+                    route=_one_line(source.model or self.model),
                     pool="imported",
                 ),
                 attempt=1,
                 context=AttemptContext(
-                    instruction=scrub.text(self.instruction),
-                    system_prompt=scrub.text(self.system_prompt),
-                    tools=scrub.text(self.tools),
-                    scaffold_version=scrub.line(self.version),
+                    instruction=self.instruction,
+                    system_prompt=self.system_prompt,
+                    tools=self.tools,
+                    scaffold_version=_one_line(self.version),
                 ),
                 steps=steps,
                 outcome=outcome,
-                detail=scrub.line(self.detail),
-                patch=scrub.text(self.patch),
+                detail=_one_line(self.detail),
+                patch=self.patch,
                 usage=sum((step.usage for step in steps), Usage()),
                 started_at=self.started_at,
                 finished_at=self.finished_at,
@@ -113,53 +113,20 @@ class Foreign:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise ForeignError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-        if scrub.replaced:
-            self.left_out["characters that are no Unicode"] += scrub.replaced
         imported = Imported(
-            format=form, file=scrub.line(source.file), number=source.number, digest=source.digest,
+            format=form, file=_one_line(source.file), number=source.number, digest=source.digest,
             original=source.original, resolved=resolved, left_out=dict(sorted(self.left_out.items())),
         )  # fmt: skip
         return made.model_copy(update={"imported": imported})
 
 
-class _Scrub:
-    """Takes out what no UTF-8 text and no line can hold."""
-
-    def __init__(self) -> None:
-        self.replaced = 0
-
-    def text(self, value: str) -> str:
-        """Halves of surrogate pairs become U+FFFD."""
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            clean = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-            self.replaced += clean.count("\ufffd") - value.count("\ufffd")
-            return clean
-        return value
-
-    def line(self, value: str) -> str:
-        """A name: one short line, without NUL."""
-        return " ".join(self.text(value).replace("\0", " ").split())[:_NAME]
-
-    def all(self, value: Any) -> Any:
-        """Every text in JSON."""
-        match value:
-            case str():
-                return self.text(value)
-            case list():
-                return [self.all(one) for one in as_list(value)]  # pyright: ignore[reportUnknownArgumentType] - any JSON
-            case dict():
-                return {self.text(name): self.all(one) for name, one in as_object(value).items()}  # pyright: ignore[reportUnknownArgumentType] - any JSON
-            case _:
-                return value
+def _one_line(value: str) -> str:
+    """A name: one short line, without NUL."""
+    return " ".join(valid_text(value).replace("\0", " ").split())[:_NAME]
 
 
-def _resealed(step: Step, scrub: _Scrub, index: int) -> Step:
-    before = scrub.replaced
-    content = scrub.all(step.model_copy(update={"index": index}).model_dump(mode="python"))
-    clean = Step.model_validate(content) if scrub.replaced > before else step.model_copy(update={"index": index})
-    return clean.sealed()
+def _resealed(step: Step, index: int) -> Step:
+    return Step.model_validate(step.model_dump() | {"index": index}).sealed()
 
 
 def unknown_fields(where: str, found: Mapping[str, Any], known: set[str]) -> Counter[str]:
