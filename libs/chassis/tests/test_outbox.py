@@ -176,7 +176,7 @@ async def test_two_relays_send_each_row_once(chassis: Chassis, database: Databas
 
 
 async def test_draining_flushes(chassis: Chassis, database: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Outbox, "_relay", lambda _self: asyncio.sleep(3600))
+    monkeypatch.setattr(Outbox, "_listen", lambda _self: asyncio.sleep(3600))
     outbox = Outbox(chassis, database)
     await outbox.start()
     await announce(outbox, database, "last words")

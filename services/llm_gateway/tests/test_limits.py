@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from gateway_replicas import MESSAGES
 from model_upstream import two_wires
+from synthbench.chassis.background import keep_running
 from synthbench.contracts.ids import uuid7
-from synthbench.llm_gateway.adapters.limits import Limits
+from synthbench.llm_gateway.adapters.limits import TICK_SECONDS, Limits
 from synthbench.llm_gateway.domain.catalogue import Limited
 from synthbench.llm_gateway.domain.limits import Hand, Lease, Limit, Slots, in_turn, limits_of
 from synthbench.storage.database import Database
@@ -102,7 +103,9 @@ async def two(migrated):
     await database.open()
     made = [Limits(database, LOG, lambda: 2, window_seconds=1.0, fresh_seconds=FRESH) for _ in range(2)]
     stop = asyncio.Event()
-    living = [asyncio.create_task(one.live(stop)) for one in made]
+    living = [
+        asyncio.create_task(keep_running("limits", one.tick, every=TICK_SECONDS, stop=stop, log=LOG)) for one in made
+    ]
     yield made
     stop.set()
     await asyncio.gather(*living)

@@ -10,6 +10,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
 from synthbench.chassis import metrics
+from synthbench.chassis.background import keep_running
 from synthbench.chassis.delivery import Delivery, Desk, heartbeats
 from synthbench.chassis.errors import TopologyError, one_line
 from synthbench.chassis.health import FetchAge
@@ -137,19 +138,22 @@ class Consumer:
 
     async def _run(self) -> None:
         await require(self._chassis.bus.js, *(puller.durable for puller in self._pullers))
-        while not self._stopped.is_set():
-            await self._permits.acquire()
-            try:
-                found = await self._next()
-            except BaseException:
-                self._permits.release()
-                raise
-            if found is None:
-                self._permits.release()
-                continue
-            task = asyncio.create_task(self._work(*found))
-            self._running.add(task)
-            task.add_done_callback(self._done)
+        name = f"consumer {self._pullers[0].durable.name}"
+        await keep_running(name, self._take_one, every=0, stop=self._stopped, log=self._chassis.log)
+
+    async def _take_one(self) -> None:
+        await self._permits.acquire()
+        try:
+            found = await self._next()
+        except BaseException:
+            self._permits.release()
+            raise
+        if found is None:
+            self._permits.release()
+            return
+        task = asyncio.create_task(self._work(*found))
+        self._running.add(task)
+        task.add_done_callback(self._done)
 
     async def _next(self) -> tuple[Desk, Msg] | None:
         """Ask the durables in turn; a lone one is asked patiently."""
@@ -221,30 +225,33 @@ class BatchConsumer:
 
     async def _run(self) -> None:
         await require(self._chassis.bus.js, self._puller.durable)
-        while not self._stopped.is_set():
-            messages = await self._next()
-            self._busy = True
-            try:
-                await self._take(messages)
-            except asyncio.CancelledError as cancelled:
-                await self._settle_all([message for message in messages if not message.is_acked], cancelled)
-                raise
+        name = f"consumer {self._puller.durable.name}"
+        await keep_running(name, self._take_batch, every=0, stop=self._stopped, log=self._chassis.log)
+
+    async def _take_batch(self) -> None:
+        messages = await self._next()
+        self._busy = True
+        try:
+            await self._take(messages)
+        except BaseException as error:
+            await self._settle_all([message for message in messages if not message.is_acked], error)
+            raise
+        finally:
             self._busy = False
 
     async def _next(self) -> list[Msg]:
         """Return what came in meanwhile, and ask for more."""
         self._coming = self._coming or self._ask()
         await asyncio.wait([self._coming])
-        messages = self._coming.result()
-        self._coming = self._ask()
-        return messages
+        came, self._coming = self._coming, self._ask()
+        return came.result()
 
     def _ask(self) -> asyncio.Task[list[Msg]]:
         return asyncio.create_task(self._puller.fetch(self._batch, _LONG_POLL))
 
     def _waiting(self) -> list[Msg]:
         """What came in already, behind the batch at hand."""
-        return self._coming.result() if self._coming and self._coming.done() else []
+        return self._coming.result() if self._coming and self._coming.done() and not self._coming.exception() else []
 
     async def _take(self, messages: Sequence[Msg]) -> None:
         async with heartbeats(lambda: [*(one for one in messages if not one.is_acked), *self._waiting()]):

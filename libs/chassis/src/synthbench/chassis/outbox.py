@@ -20,10 +20,9 @@ from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from synthbench.chassis import metrics
-from synthbench.chassis.errors import Transient, one_line
+from synthbench.chassis.errors import Transient
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.process import Chassis
-from synthbench.chassis.settle import is_outage
 from synthbench.chassis.telemetry import current_trace
 from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import Envelope, Message
@@ -155,7 +154,7 @@ class Outbox:
         """Begin to relay; what an earlier process left goes out first."""
         self._bus.on_reconnected(self._republish)
         self._chassis.flush(self.flush)
-        self._chassis.task("outbox", self._relay())
+        self._chassis.background("outbox", self._listen)
 
     async def _republish(self, lost_at: datetime) -> None:
         """What was acknowledged within two sync intervals before the server was lost goes out again, under its id."""
@@ -163,16 +162,6 @@ class Outbox:
         async with self._database.connection() as connection:
             await connection.execute(_REPUBLISH, {"since": since})
             await connection.execute("select pg_notify(%(channel)s, '')", {"channel": self._channel})
-
-    async def _relay(self) -> None:
-        while True:
-            try:
-                await self._listen()
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                self._chassis.log.warning("outbox waits", error=one_line(error))
-                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _listen(self) -> None:
         """Publish at each commit that tells us, and now and then for those that did not."""

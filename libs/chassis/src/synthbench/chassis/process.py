@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.access import Access, parse_tokens
+from synthbench.chassis.background import keep_running
 from synthbench.chassis.bus import Bus, instance_name
 from synthbench.chassis.errors import BusUnavailable, ChassisError, SettingsError, one_line
 from synthbench.chassis.health import Health
@@ -63,6 +64,10 @@ class Chassis:
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
         return task
+
+    def background(self, name: str, work: Callable[[], Awaitable[object]], *, every: float = 0.0) -> None:
+        """Call `work` again and again until the process stops; see `keep_running`, which says what it survives."""
+        self.task(name, keep_running(name, work, every=every, stop=self.stop, log=self.log))
 
     def _task_ended(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)

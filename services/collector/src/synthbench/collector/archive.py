@@ -1,11 +1,9 @@
 """Writes every change of the catalogue's tables into the artifact store; `rebuild` makes them again from there."""
 
-import asyncio
 from time import monotonic
 
 from structlog.stdlib import BoundLogger
 
-from synthbench.chassis.errors import Transient
 from synthbench.collector.handlers import SQL
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
@@ -14,7 +12,8 @@ from synthbench.storage.segments import segment_numbers, write_segment
 
 ROWS = 5000
 """Of changes in a segment, at most."""
-_LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""Between two looks for changes that wait."""
 
 
 class Archive:
@@ -32,18 +31,13 @@ class Archive:
         self._store = store
         self._every_seconds = every_seconds
         self.log = log
+        self._written = monotonic()
 
-    async def run(self) -> None:
-        """Until cancelled. What waits at the end is written by a last `flush`."""
-        written = monotonic()
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            try:
-                if monotonic() - written > self._every_seconds or await self._waiting() >= ROWS:
-                    written = monotonic()
-                    await self.flush()
-            except Transient as error:
-                self.log.warning("archive waits", error=str(error))
+    async def look(self) -> None:
+        """Write what waits, where it waited long enough or is much. What waits at the end a last `flush` writes."""
+        if monotonic() - self._written > self._every_seconds or await self._waiting() >= ROWS:
+            self._written = monotonic()
+            await self.flush()
 
     async def flush(self) -> int:
         """Write everything that waits now; return how many changes that were."""

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 from synthbench.chassis.consumer import BatchConsumer, Consumer
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
-from synthbench.collector.archive import Archive
+from synthbench.collector.archive import LOOK_SECONDS, Archive
 from synthbench.collector.finaliser import Finaliser
 from synthbench.collector.handlers import Closing, Handlers
 from synthbench.collector.keeping import Keeping
@@ -59,7 +59,7 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.health.check("postgres", database.ping)
     chassis.health.check("artifacts", store.probe)
     chassis.health.mount_lazily("/", api)
-    chassis.task("finaliser", finaliser.run(chassis.stop))
-    chassis.task("archive", archive.run())
+    chassis.background("finaliser", finaliser.look)
+    chassis.background("archive", archive.look, every=LOOK_SECONDS)
     chassis.flush(lambda seconds: asyncio.wait_for(archive.flush(), seconds))
-    chassis.task("keeping", keeping.run(chassis.stop))
+    chassis.background("keeping", keeping.look, every=settings.keeping_seconds)

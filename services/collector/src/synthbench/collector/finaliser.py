@@ -1,6 +1,7 @@
 """From a closed attempt to a stored trajectory: assembled, written, read back, announced once."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import datetime
 from time import monotonic
@@ -10,9 +11,10 @@ from uuid import UUID
 from pydantic import ValidationError
 from structlog.stdlib import BoundLogger
 
-from synthbench.chassis.errors import Transient
 from synthbench.chassis.failpoints import failpoint
+from synthbench.chassis.metrics import BACKGROUND_FAILURES
 from synthbench.chassis.outbox import Outbox
+from synthbench.chassis.settle import is_outage
 from synthbench.chassis.telemetry import span
 from synthbench.collector.adapters.rows import trajectory_row
 from synthbench.collector.adapters.verdicts import apply_verdict
@@ -65,22 +67,16 @@ class Finaliser:
         self._log = log
         self._tidied = monotonic()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Finalise whatever can be, whenever something may have become complete, until `stop`."""
-        while not stop.is_set():
-            self._closing.wake.clear()
-            try:
-                await self.sweep()
-                if monotonic() - self._tidied > _TIDY_SECONDS:
-                    self._tidied = monotonic()
-                    await self.tidy_journals()
-            except Transient as error:
-                self._log.warning("waiting", error=str(error))
-            try:
-                async with asyncio.timeout(_IDLE_SECONDS):
-                    await self._closing.wake.wait()
-            except TimeoutError:
-                continue
+    async def look(self) -> None:
+        """Finalise whatever can be, then wait until something may have become complete."""
+        self._closing.wake.clear()
+        await self.sweep()
+        if monotonic() - self._tidied > _TIDY_SECONDS:
+            self._tidied = monotonic()
+            await self.tidy_journals()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_IDLE_SECONDS):
+                await self._closing.wake.wait()
 
     async def sweep(self) -> int:
         """Go through all closing attempts once; return how many were stored."""
@@ -143,7 +139,8 @@ class Finaliser:
     async def _next(self, waiting: list[AttemptKey]) -> bool | None:
         """Take one closing attempt that is not known to wait; True if stored, None if there is none.
 
-        One whose artifacts read wrong waits for better times, too: it is said, and does not hold up the others.
+        One whose artifacts read wrong, or that fails in any other way, waits for better times, too: it is said, and
+        does not hold up the others.
         """
         taken: list[AttemptKey] = []
         try:
@@ -154,8 +151,12 @@ class Finaliser:
                     return None
                 taken.append((row["rollout_id"], row["attempt"]))
                 stored = await self._finalise(connection, row)
-        except (ArtifactCorrupt, ArtifactNotFound) as error:
-            self._log.error("attempt waits", attempt="/".join(map(str, taken[0])), error=str(error))
+        except Exception as error:
+            if is_outage(error) or not taken:
+                raise
+            BACKGROUND_FAILURES.labels("finaliser").inc()
+            defect = None if isinstance(error, ArtifactCorrupt | ArtifactNotFound) else error
+            self._log.error("attempt waits", attempt="/".join(map(str, taken[0])), error=str(error), exc_info=defect)
             stored = False
         if not stored:
             waiting += taken

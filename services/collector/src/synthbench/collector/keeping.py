@@ -1,13 +1,11 @@
 """What goes, and when: hot steps by the week, attempts that do not count as the policy says. Artifacts stay here."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import sql
 from structlog.stdlib import BoundLogger
 
-from synthbench.chassis.errors import Transient
 from synthbench.collector.handlers import SQL
 from synthbench.collector.settings import CollectorSettings
 from synthbench.storage.database import Connection, Database
@@ -23,20 +21,11 @@ class Keeping:
         self._database = database
         self._log = log
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Now and then, until `stop`."""
-        while not stop.is_set():
-            try:
-                done = await self.sweep()
-                if any(done.values()):
-                    self._log.info("made room", **done)
-            except Transient as error:
-                self._log.warning("keeping waits", error=str(error))
-            try:
-                async with asyncio.timeout(self._settings.keeping_seconds):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+    async def look(self) -> None:
+        """Make room, and say so where there was anything to take away."""
+        done = await self.sweep()
+        if any(done.values()):
+            self._log.info("made room", **done)
 
     async def sweep(self) -> dict[str, int]:
         """Do it once; return how many weeks of steps and how many trajectories went."""

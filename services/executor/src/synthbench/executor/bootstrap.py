@@ -1,7 +1,8 @@
 """The only wiring of the executor."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -53,19 +54,14 @@ async def bootstrap(chassis: Chassis) -> None:
     wanted = durable(Service.EXECUTOR, "verification.requested")
     Consumer(chassis, wanted, handlers.on_verification, permits=verifications).start()
     chassis.health.check("artifacts", store.probe)
-    chassis.task("reaper", _reap(chassis, all_engines))
+    for engine in all_engines:
+        chassis.background(f"reaper of {engine.name}", partial(_reap, chassis, engine), every=_REAP_SECONDS)
 
 
-async def _reap(chassis: Chassis, engines: Sequence[SandboxEngine]) -> None:
-    """Take away what killed executors of this machine left, now and every now and then."""
-    while not chassis.stop.is_set():
-        for engine in engines:
-            try:
-                for owner in await engine.reap():
-                    chassis.log.warning("took away an abandoned sandbox", owner=owner)
-            except (SandboxError, OSError) as error:
-                chassis.log.warning("reaper", error=str(error))
-        await asyncio.sleep(_REAP_SECONDS)
+async def _reap(chassis: Chassis, engine: SandboxEngine) -> None:
+    """Take away what killed executors of this machine left."""
+    for owner in await engine.reap():
+        chassis.log.warning("took away an abandoned sandbox", owner=owner)
 
 
 def _options(settings: ExecutorSettings, engine: str) -> dict[str, Any]:

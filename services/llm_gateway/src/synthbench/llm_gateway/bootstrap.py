@@ -14,8 +14,8 @@ from synthbench.chassis.process import Chassis
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
-from synthbench.llm_gateway.adapters.limits import Limits
-from synthbench.llm_gateway.adapters.models import Models
+from synthbench.llm_gateway.adapters.limits import TICK_SECONDS, Limits
+from synthbench.llm_gateway.adapters.models import PROBE_SECONDS, WATCH_SECONDS, Models
 from synthbench.llm_gateway.adapters.numbers import Numbers
 from synthbench.llm_gateway.adapters.recordings import Recordings
 from synthbench.llm_gateway.api import Gateway
@@ -47,7 +47,7 @@ async def bootstrap(chassis: Chassis) -> None:
     ledger = PostgresLedger(chassis, database, outbox, caps(settings), lease_seconds=settings.ledger_lease_seconds)
     await ledger.start()
     limits = Limits(database, chassis.log, lambda: ledger.replicas)
-    chassis.task("limits", limits.live(chassis.stop))
+    chassis.background("limits", limits.tick, every=TICK_SECONDS)
     chassis.on_drain(limits.close)
     chassis.on_drain(ledger.close)
     chassis.on_drain(database.close)
@@ -89,9 +89,9 @@ async def bootstrap(chassis: Chassis) -> None:
     await outbox.start()
     Consumer(chassis, durable(Service.LLM_GATEWAY, "attempt.closed"), on_closed).start()
     if recorder.mode is not Mode.READ_ONLY:
-        chassis.task("providers", models.probe())
+        chassis.background("providers", models.probe, every=PROBE_SECONDS)
     if settings.models_file is not None:
-        chassis.task("models.toml", models.watch())
+        chassis.background("models.toml", models.watch, every=WATCH_SECONDS)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: chassis.task("models.toml again", models.reload()))
     await serve_admin(chassis, settings, database)

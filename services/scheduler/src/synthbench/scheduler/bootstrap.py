@@ -1,11 +1,8 @@
 """The only wiring of the scheduler."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 from starlette.types import ASGIApp
 
-from synthbench.chassis.errors import SettingsError, Transient
+from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
@@ -69,16 +66,6 @@ async def bootstrap(chassis: Chassis) -> None:
     await subscribers.start()
     chassis.health.check("postgres", database.ping)
     chassis.health.mount_lazily("/", api)
-    chassis.task("feeder", every(_TICK_SECONDS, handlers.feed, chassis))
-    chassis.task("reconciler", every(_RECONCILE_SECONDS, handlers.reconcile, chassis))
-    chassis.task("reaper", every(_TICK_SECONDS, claims.reap, chassis))
-
-
-async def every(seconds: float, work: Callable[[], Awaitable[int]], chassis: Chassis) -> None:
-    """Do something again and again until the process stops; an outage only costs time."""
-    while not chassis.stop.is_set():
-        try:
-            await work()
-        except Transient as error:
-            chassis.log.warning("waiting", error=str(error))
-        await asyncio.sleep(seconds)
+    chassis.background("feeder", handlers.feed, every=_TICK_SECONDS)
+    chassis.background("reconciler", handlers.reconcile, every=_RECONCILE_SECONDS)
+    chassis.background("reaper", claims.reap, every=_TICK_SECONDS)

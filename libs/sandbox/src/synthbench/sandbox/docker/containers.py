@@ -9,6 +9,7 @@ import structlog
 
 from synthbench.sandbox.docker.api import ENGINE_LABEL, ContainerPlan, DockerApi
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
+from synthbench.sandbox.host.metrics import BACKGROUND_FAILURES
 
 T = TypeVar("T")
 _ILL = 5  # failures one after the other
@@ -91,8 +92,9 @@ class Containers:
                         await self.kill(name)
                     elif name not in there:
                         self._leaving.pop(name, None)
-            except SandboxError as error:
-                self._log.warning("containers could not be seen off", error=str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it was, the containers still have to go
+                BACKGROUND_FAILURES.labels("janitor of containers").inc()
+                self._log.warning("containers could not be seen off", error=str(error) or type(error).__name__)
 
     async def aclose(self) -> None:
         """Wait until all that leave have gone."""

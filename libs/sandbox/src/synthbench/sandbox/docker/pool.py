@@ -4,11 +4,11 @@ import asyncio
 import math
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Hashable
-from contextlib import suppress
 from typing import Generic, TypeVar
 
-from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.host.metrics import WARM
+import structlog
+
+from synthbench.sandbox.host.metrics import BACKGROUND_FAILURES, WARM
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -64,7 +64,7 @@ class WarmPool(Generic[K, V]):
                 WARM.labels("yes").inc()
                 self._fill(kind)
                 return one
-            self._background(self._discard(one))
+            self._background(self._discarded(one))
         self.misses += 1
         WARM.labels("no").inc()
         self._fill(kind)
@@ -95,12 +95,13 @@ class WarmPool(Generic[K, V]):
     async def _make_ready(self, kind: K) -> None:
         try:
             one = await self._make(kind)
-        except SandboxError:
-            return  # whoever asks next is told
+        except Exception as error:  # noqa: BLE001 - whoever asks next is told
+            _count_failure("making ready", error)
+            return
         finally:
             self._making[kind] -= 1
         if self._closed:
-            await self._discard(one)
+            await self._discarded(one)
         else:
             self._ready[kind].append(one)
 
@@ -114,8 +115,13 @@ class WarmPool(Generic[K, V]):
                 if taken and now - taken[-1] > _IDLE:
                     taken.clear()
                 while ready and not taken:
-                    with suppress(SandboxError):
-                        await self._discard(ready.popleft())
+                    await self._discarded(ready.popleft())
+
+    async def _discarded(self, one: V) -> None:
+        try:
+            await self._discard(one)
+        except Exception as error:  # noqa: BLE001 - the others are given up all the same; the reaper sees to this one
+            _count_failure("giving up", error)
 
     def _background(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -132,5 +138,11 @@ class WarmPool(Generic[K, V]):
             await asyncio.wait(self._tasks)
         for ready in self._ready.values():
             while ready:
-                with suppress(SandboxError):
-                    await self._discard(ready.popleft())
+                await self._discarded(ready.popleft())
+
+
+def _count_failure(what: str, error: Exception) -> None:
+    BACKGROUND_FAILURES.labels("warm pool").inc()
+    structlog.get_logger("synthbench.sandbox").warning(
+        "warm pool", failed=what, error=str(error) or type(error).__name__
+    )

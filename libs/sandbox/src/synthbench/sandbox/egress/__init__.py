@@ -20,7 +20,7 @@ import structlog
 from synthbench.sandbox.domain.reach import parse_known
 from synthbench.sandbox.egress.lane import REFUSED_MOST
 from synthbench.sandbox.errors import SandboxError, SpecRefused
-from synthbench.sandbox.host.metrics import EGRESS_BYTES, EGRESS_CONNECTIONS, EGRESS_REFUSED
+from synthbench.sandbox.host.metrics import BACKGROUND_FAILURES, EGRESS_BYTES, EGRESS_CONNECTIONS, EGRESS_REFUSED
 from synthbench.sandbox.spec import Network
 
 PORT = 3128
@@ -198,8 +198,9 @@ class Egress:
             if self._control is None and self._ways:
                 try:
                     await self._start()
-                except SandboxError as error:
-                    self._log.error("the egress proxy is gone", error=str(error))
+                except Exception as error:  # noqa: BLE001 - the next way out starts it again
+                    BACKGROUND_FAILURES.labels("egress proxy").inc()
+                    self._log.error("the egress proxy is gone", error=str(error) or type(error).__name__)
 
     def _hang_up(self) -> None:
         if self._control is not None:

@@ -7,6 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
+import structlog
+
+from synthbench.sandbox.host.metrics import BACKGROUND_FAILURES
 from synthbench.sandbox.host.running import Running
 from synthbench.sandbox.tree.beneath import opened_root
 from synthbench.sandbox.tree.walk import FolderWalk
@@ -42,6 +45,14 @@ class DiskWatch:
         self._watched[running] = asyncio.create_task(self._watch(running))
 
     async def _watch(self, running: Running) -> None:
+        """A failure is said; the command is watched no more, and ends by its own limits of time and file size."""
+        try:
+            await self._look(running)
+        except Exception as error:  # noqa: BLE001 - nobody waits for this task
+            BACKGROUND_FAILURES.labels("disk watch").inc()
+            structlog.get_logger("synthbench.sandbox").warning("disk watch", error=str(error) or type(error).__name__)
+
+    async def _look(self, running: Running) -> None:
         await asyncio.sleep(0 if self._unseen > _UNSEEN else _FIRST)
         while True:
             self._unseen = 0

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import structlog
+
 from synthbench.sandbox.diff import Diff, Snapshot
 from synthbench.sandbox.domain.paths import within
 from synthbench.sandbox.errors import PathRefused, SandboxClosed, SpecRefused
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.hits import hits
-from synthbench.sandbox.host.metrics import OPEN, count_command
+from synthbench.sandbox.host.metrics import BACKGROUND_FAILURES, OPEN, count_command
 from synthbench.sandbox.host.outside import Outside
 from synthbench.sandbox.host.places import Places, remove
 from synthbench.sandbox.host.running import Ended, Running
@@ -328,4 +330,8 @@ class OpenSandboxes:
 
     async def close(self) -> None:
         """Close all."""
-        await asyncio.gather(*(sandbox.close() for sandbox in tuple(self._open.values())))
+        closed = await asyncio.gather(*(box.close() for box in tuple(self._open.values())), return_exceptions=True)
+        for failure in closed:
+            if isinstance(failure, Exception):  # the others closed all the same, and so does the engine
+                BACKGROUND_FAILURES.labels("closing").inc()
+                structlog.get_logger("synthbench.sandbox").error("a sandbox did not close", exc_info=failure)

@@ -23,6 +23,9 @@ EGRESS_CONNECTIONS = Counter("synthbench_egress_connections_total", "Connections
 EGRESS_BYTES = Counter("synthbench_egress_bytes_total", "Bytes through the egress proxy, of sandboxes that were closed")
 EGRESS_REFUSED = Counter("synthbench_egress_refused_total", "Hosts that sandboxes asked for and may not reach")
 UNREMOVED = Counter("synthbench_sandbox_removals_unfinished_total", "Removals of a sandbox's files that were cut short")
+BACKGROUND_FAILURES = Counter(
+    "synthbench_sandbox_background_failures_total", "Rounds of an engine's background work that failed", ["task"]
+)
 REAP_FAILED = Counter(
     "synthbench_sandbox_reap_failures_total", "Left-behind sandboxes that could not be taken away, each try", ["engine"]
 )

@@ -82,8 +82,8 @@ class PostgresLedger:
     async def start(self) -> None:
         """Join the replicas, and keep up with them."""
         await self._replica.join()
-        self._chassis.task("ledger", self._replica.live(self._chassis.stop))
-        self._chassis.task("ledger notifications", self._listen())
+        self._chassis.background("ledger", self._replica.live, every=min(1.0, self._replica.beat_seconds))
+        self._chassis.background("ledger notifications", self._listen, every=_LISTEN_PAUSE)
 
     async def close(self) -> None:
         """Write what is left, and give all money back."""
@@ -160,15 +160,10 @@ class PostgresLedger:
 
     async def _listen(self) -> None:
         """Hear what other replicas say, and know when that was interrupted."""
-        while not self._chassis.stop.is_set():
-            try:
-                await self._hear()
-            except psycopg.Error as error:
-                if not is_outage(error):
-                    raise
-                self._log.warning("ledger notifications interrupted", error=one_line(error))
+        try:
+            await self._hear()
+        finally:
             self._attempts.distrust()
-            await asyncio.sleep(_LISTEN_PAUSE)
 
     async def _hear(self) -> None:
         dsn = self._database.dsn.get_secret_value()

@@ -25,7 +25,7 @@ _WINDOW_SECONDS = 60.0
 _SLOT_SECONDS = 30.0
 """Slots of a replica that is silent for so long are free again."""
 _RENEW_SECONDS = 5.0
-_TICK_SECONDS = 1.0
+TICK_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
 _ASKED_AT_ONCE = 64
 
@@ -223,15 +223,10 @@ class Limits:
             mine.held += more.get(scope, 0)
             mine.recorded = held[scope]
 
-    async def live(self, stop: asyncio.Event) -> None:
-        """Give back what is idle, and renew what is not, until the process stops."""
-        while not stop.is_set():
-            await asyncio.sleep(_TICK_SECONDS)
-            self._hand.tick(monotonic())
-            try:
-                await self._visit()
-            except Transient as error:
-                self._log.warning("limits wait for the record", error=one_line(error))
+    async def tick(self) -> None:
+        """Give back what is idle, and renew what is not; to be called every `TICK_SECONDS`."""
+        self._hand.tick(monotonic())
+        await self._visit()
 
     async def close(self) -> None:
         """Give everything back. Call it when nothing is on its way any more."""

@@ -24,8 +24,8 @@ from synthbench.wire.refusal import Refusal
 
 UPSTREAM = "upstream"
 """The provider of every model that names no other."""
-_WATCH_SECONDS = 1.0
-_PROBE_SECONDS = 30.0
+WATCH_SECONDS = 1.0
+PROBE_SECONDS = 30.0
 _OFFERED = ("openai", "anthropic", "openrouter", "google")
 
 
@@ -38,6 +38,7 @@ class Models:
         self._log = log
         self._offline = settings.recording == "read-only"
         self._stamp: tuple[int, int] | None = None
+        self._ready: dict[str, bool] = {}
         self.catalogue = Catalogue()
         self.providers: dict[str, Provider] = {}
         self._specs: dict[str, tuple[ProviderSpec, str]] = {}
@@ -101,22 +102,17 @@ class Models:
     async def watch(self) -> None:
         """Read the file again whenever it changed. A broken one is said in the log, and the last good one stays."""
         path = self._settings.models_file
-        while path is not None:
-            await asyncio.sleep(_WATCH_SECONDS)
-            if _stamp(path) != self._stamp:
-                await self.reload()
+        if path is not None and _stamp(path) != self._stamp:
+            await self.reload()
 
     async def probe(self) -> None:
         """Ask every provider from time to time whether it is there: a metric, and a line when it changes."""
-        known: dict[str, bool] = {}
-        while True:
-            for name, provider in list(self.providers.items()):
-                problem = await _problem(provider)
-                measures.READY.labels(name).set(0 if problem else 1)
-                if known.get(name, True) != (not problem):
-                    self._log.warning("provider", name=name, ready=not problem, problem=problem)
-                known[name] = not problem
-            await asyncio.sleep(_PROBE_SECONDS)
+        for name, provider in list(self.providers.items()):
+            problem = await _problem(provider)
+            measures.READY.labels(name).set(0 if problem else 1)
+            if self._ready.get(name, True) != (not problem):
+                self._log.warning("provider", name=name, ready=not problem, problem=problem)
+            self._ready[name] = not problem
 
     async def reload(self) -> None:
         """Read the file again now."""

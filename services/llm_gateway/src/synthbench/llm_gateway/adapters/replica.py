@@ -11,7 +11,6 @@ from uuid import UUID
 
 from structlog.stdlib import BoundLogger
 
-from synthbench.chassis.errors import Transient
 from synthbench.contracts.ids import uuid7
 from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.llm_gateway.domain.slices import Purse
@@ -45,6 +44,7 @@ class Replica:
         self._name = name
         self._log = log
         self._seconds = lease_seconds
+        self._beaten = 0.0
         self.now = Incarnation()
         self._buried: list[Incarnation] = []
         self.count = 1
@@ -145,19 +145,13 @@ class Replica:
             await connection.execute(SQL["drop_empty_slices"], {"replica": self.now.replica})
             await connection.execute(SQL["leave_replicas"], {"replica": self.now.replica})
 
-    async def live(self, stop: asyncio.Event) -> None:
-        """Beat and tick until the process stops; an outage costs time only."""
-        loop = asyncio.get_running_loop()
-        beaten = loop.time()
-        while not stop.is_set():
-            await asyncio.sleep(min(1.0, self.beat_seconds))
-            try:
-                await self.tick()
-                if loop.time() - beaten >= self.beat_seconds:
-                    await self.beat()
-                    beaten = loop.time()
-            except Transient as error:
-                self._log.warning("the ledger waits", error=str(error))
+    async def live(self) -> None:
+        """Tick, and beat where it is time; to be called every second, or every `beat_seconds` if they are less."""
+        await self.tick()
+        now = asyncio.get_running_loop().time()
+        if now - self._beaten >= self.beat_seconds:
+            await self.beat()
+            self._beaten = now
 
 
 def _unwritten(purse: Purse) -> bool:
