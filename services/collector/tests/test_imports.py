@@ -1,19 +1,28 @@
 """Trajectories of others in a real catalogue: once each, never counted, and only what is what it says."""
 
 import asyncio
+import threading
 from typing import Any
 
+import psycopg
 import pytest
+from pydantic import SecretStr
 
+from synthbench.collector.adapters.rows import trajectory_row
+from synthbench.collector.domain.assembly import Tally, summarise
+from synthbench.collector.handlers import SQL
 from synthbench.collector.imports import Imports, NotImportable
-from synthbench.contracts.ids import sha256_digest
+from synthbench.contracts.ids import sha256_digest, uuid7
+from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import Action
+from synthbench.contracts.text import original
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.contracts.verification import VerificationResult
 from synthbench.datasets.formats.foreign import Source, read
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
+from synthbench.storage.migrations import migrate_all
 from synthbench.storage.trajectories import encode
 
 
@@ -42,6 +51,48 @@ async def test_it_is_listed_once_and_never_counts(imports: Imports, store: Files
     assert (row["imported"], row["resolved"], row["counted"]) == ("messages", True, False)
     assert (row["task"], row["outcome"], row["reward"], row["steps"]) == ("imported/a.json#0", "solved", 0.0, 1)
     assert row["artifact"]["digest"] == artifact.digest
+
+
+def test_many_imports_of_one_trajectory_at_once_store_it_once(dsn: SecretStr):
+    """On threads: inserts of one event loop hardly ever meet."""
+    migrate_all(dsn)
+    together, stored, failed = threading.Barrier(6), list[str](), list[Exception]()
+    first = made()
+    row = trajectory_row(
+        first, summarise(first, Tally()), ArtifactRef(uri="x", digest=sha256_digest(b"")), counted=False
+    )
+    rows = [{**row, "trajectory_id": uuid7(), "rollout_id": uuid7()} for _ in range(100)]
+
+    def take() -> None:
+        options = "-c search_path=catalogue"
+        with psycopg.connect(dsn.get_secret_value(), options=options, autocommit=True) as connection:
+            for one in rows:
+                together.wait(30)
+                try:
+                    with connection.transaction():
+                        connection.execute(SQL["import_lock"], one)
+                        stored.extend(map(str, connection.execute(SQL["insert_trajectory"], one).fetchall()))
+                except psycopg.Error as error:
+                    failed.append(error)
+
+    threads = [threading.Thread(target=take) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+    assert len(stored) == len(rows)
+
+
+async def test_foreign_text_of_an_import_reaches_the_catalogue(imports: Imports, store: FilesStore, database: Database):
+    hostile = "a\0b \ud800 \x1b" + "x" * 5000
+    document = [{"role": "user", "content": hostile}, {"role": "assistant", "content": hostile}]
+    source = Source(f"{hostile}.json", sha256_digest(b"d"), model=hostile, scaffold=hostile, resolved=None)
+    trajectory = read(document, source)[0]
+    assert (await imports.take(await store.put(encode(trajectory))))[1] == "stored"
+    (row,) = await rows(database)
+    assert "\0" not in row["task"] + row["model"]
+    assert original(trajectory.steps[0].action.message) == hostile
 
 
 async def test_what_was_made_here_or_changed_is_not_taken(imports: Imports, store: FilesStore, database: Database):

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from psycopg import AsyncConnection, InterfaceError, OperationalError, ProgrammingError, sql
+from psycopg import AsyncConnection, DataError, InterfaceError, OperationalError, ProgrammingError, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import ProgramLimitExceeded, ReadOnlySqlTransaction
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from pydantic import SecretStr
@@ -136,12 +136,15 @@ class Database:
         """Borrow a connection in a transaction of its own: committed at the end, rolled back on an error.
 
         Raises:
+            psycopg.DataError: a value is beyond what a column, an index or a query can hold.
             DatabaseUnavailable: no connection could be had, or it broke in between; or the server cannot write (full,
                 read-only), or took somebody else's side in a deadlock.
         """
         try:
             async with self._pool.connection() as connection:
                 yield connection
+        except ProgramLimitExceeded as error:  # the value's fault: it would fail again, however long we wait
+            raise DataError(_first_line(error)) from error
         except (OperationalError, InterfaceError, PoolTimeout, PoolClosed, ReadOnlySqlTransaction) as error:
             raise DatabaseUnavailable(f"Postgres at {self.place}: {_first_line(error)}") from error
 

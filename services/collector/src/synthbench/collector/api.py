@@ -25,10 +25,10 @@ from synthbench.collector.rebuild import Rebuild
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.problem import documented
 from synthbench.contracts.records import ArtifactRef
+from synthbench.storage.api import answer_refusals
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound, ArtifactStoreUnavailable, NotSupported
-from synthbench.storage.pages import BadCursor
 from synthbench.storage.trajectories import StoredTrajectory, read_trajectory
 
 _PAGE = 500
@@ -106,12 +106,8 @@ def build_api(settings: CollectorSettings, database: Database, store: ArtifactSt
     ):
         app.include_router(router, prefix="/v1")
     app.add_exception_handler(405, _method_not_allowed)
-    app.add_exception_handler(BadCursor, _bad_cursor)
+    answer_refusals(app)
     return app
-
-
-def _bad_cursor(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": str(error)}, 400)
 
 
 async def _method_not_allowed(request: Request, _error: Exception) -> Response:

@@ -43,8 +43,9 @@ class Imports:
             tally.take(step)
         row = trajectory_row(trajectory, summarise(trajectory, tally), artifact, counted=False)
         async with self._database.connection() as connection:
-            inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
             identity = {"trajectory_id": trajectory.trajectory_id}
+            await connection.execute(SQL["import_lock"], identity)
+            inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
             await connection.execute(SQL["insert_words"], {**identity, "words": searched(trajectory, tally)})
             names = {artifact.uri, *(reference.uri for reference in artifacts_of(trajectory))}
             await connection.execute(SQL["insert_names"], {**identity, "uris": sorted(names)})

@@ -7,6 +7,7 @@ from fastapi import FastAPI, Query
 from pydantic import BeforeValidator
 
 from synthbench.llm_gateway.adapters.sql import SQL
+from synthbench.storage.api import answer_refusals
 from synthbench.storage.database import Database
 
 
@@ -23,6 +24,7 @@ _Name = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
 def admin_app(database: Database) -> FastAPI:
     """Make the app; whoever serves it guards it."""
     app = FastAPI(title="synth-bench ledger", version="1", docs_url=None, redoc_url=None)
+    answer_refusals(app)
 
     async def rows(query: str, **parameters: Any) -> list[dict[str, Any]]:
         async with database.connection() as connection:

@@ -3,24 +3,25 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import Depends, FastAPI, HTTPException, Path, Query
 
 from synthbench.chassis.access import Role, requires
+from synthbench.contracts.numbers import LARGEST
 from synthbench.contracts.problem import documented
 from synthbench.scheduler.adapters.listings import MOVABLE, ROLLOUTS, SUBMISSIONS
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.campaigns import Campaigns
+from synthbench.storage.api import answer_refusals
 from synthbench.storage.api_calls import ApiCalls
-from synthbench.storage.pages import BadCursor
 
 _Campaign = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
+_Named = Annotated[str, Path(max_length=200, pattern="^[^\\x00]*$")]
 
 
 def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> FastAPI:
     """Make the FastAPI app; the chassis guards and serves it."""
     app = FastAPI(title="synth-bench scheduler", version="1", docs_url=None, redoc_url=None)
-    app.add_exception_handler(BadCursor, _bad_cursor)
+    answer_refusals(app)
 
     @app.get("/v1/submissions", tags=["submissions"], responses=documented(400))
     async def list_submissions(
@@ -61,7 +62,7 @@ def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> F
         return {"tasks": await store.rows("quarantined", digest=None)}
 
     @app.delete("/v1/quarantine/{digest}", tags=["tasks"], responses=documented(404))
-    async def release_task(digest: str) -> dict[str, Any]:
+    async def release_task(digest: _Named) -> dict[str, Any]:
         """Let a task be submitted again; its earlier failures do not count any more."""
         if not await store.rows("release_quarantine", digest=digest):
             raise HTTPException(404, f"no task {digest} in quarantine")
@@ -80,10 +81,6 @@ def build_api(store: SchedulerStore, campaigns: Campaigns, calls: ApiCalls) -> F
 
     _ = api_calls
     return app
-
-
-def _bad_cursor(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": str(error)}, 400)
 
 
 def _add_rollouts(app: FastAPI, store: SchedulerStore) -> None:
@@ -117,7 +114,7 @@ def _add_campaigns(app: FastAPI, campaigns: Campaigns) -> None:
 
     @app.post("/v1/campaigns/{campaign}/resume", tags=["campaigns"], responses=documented(404))
     async def resume_campaign(
-        campaign: str, max_cost_microusd: Annotated[int | None, Query(ge=0)] = None
+        campaign: _Named, max_cost_microusd: Annotated[int | None, Query(ge=0, le=LARGEST)] = None
     ) -> dict[str, Any]:
         """Let a paused campaign go on, with a new cap if one is named."""
         found = await campaigns.resume(campaign, max_cost_microusd)

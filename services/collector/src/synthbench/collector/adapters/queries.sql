@@ -83,6 +83,11 @@ values (%(trajectory_id)s, %(rollout_id)s, %(attempt)s, %(submission_id)s, %(cam
 on conflict (trajectory_id) do nothing
 returning trajectory_id;
 
+-- name: import_lock
+-- Of two inserts of one trajectory at the same time the later may meet the unique (rollout_id, attempt) first, for which
+-- no conflict is expected.
+select pg_advisory_xact_lock(hashtextextended(%(trajectory_id)s::text, 0));
+
 -- name: keep_verdict
 insert into verdicts (trajectory_id, kind, body) values (%(trajectory_id)s, %(kind)s, %(body)s)
 on conflict (trajectory_id, kind) do update set body = excluded.body, received_at = now();

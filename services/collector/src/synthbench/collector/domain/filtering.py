@@ -93,13 +93,21 @@ def parse(text: str) -> Filter:
         if found is None:
             raise FilterError(f"character {position + 1}: {text[position : position + 20]!r} is no term")
         if found["words"] is not None:
-            words.append((found["minus"] or "") + found["words"])
+            words.append(_searched(found, position))
         else:
             terms.append(_term(found, position))
         position = found.end()
     if len(terms) > _MOST_TERMS:
         raise FilterError(f"the filter has more than {_MOST_TERMS} terms")
     return Filter(tuple(terms), " ".join(words))
+
+
+def _searched(found: "re.Match[str]", position: int) -> str:
+    """A word or a phrase for a search engine, to which every further `-` before it would be one more *not*."""
+    word = found["words"] if found["words"].startswith('"') else found["words"].strip("-")
+    if not any(one.isalnum() for one in word):
+        raise FilterError(f"character {position + 1}: there is no letter or digit in {found[0][:20]!r} to search for")
+    return (found["minus"] or "") + word
 
 
 def _term(found: "re.Match[str]", position: int) -> Term:
