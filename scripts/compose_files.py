@@ -1,30 +1,43 @@
 #!/usr/bin/env python3
-"""Write deploy/compose/nats.conf from the registry (--check: fail if it is stale), or a .env with fresh secrets."""
+"""Write deploy/compose/nats.conf from the registry (--check: fail if it is stale), or a .env with fresh secrets.
+
+--clients alice,bob writes it for these instead of `client` alone.
+"""
 
 import re
 import secrets
 import sys
 from pathlib import Path
 
-from synthbench.chassis.permissions import nats_authorization
-from synthbench.contracts.registry import Service
+from synthbench.chassis.permissions import nats_accounts
+from synthbench.contracts.registry import DEFAULT_CLIENTS, Service, check_clients
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "deploy/compose/nats.conf"
 ENV = ROOT / ".env"
 
 
-def variable(service: Service) -> str:
+SERVICES = [service for service in Service if service is not Service.CLIENT]
+
+
+def variable(user: str) -> str:
     """Name of the environment variable with a user's password."""
-    return f"NATS_PASSWORD_{service.upper()}"
+    return f"NATS_PASSWORD_{user.upper().replace('-', '_')}"
+
+
+def clients() -> tuple[str, ...]:
+    """Who may submit."""
+    if "--clients" not in sys.argv:
+        return DEFAULT_CLIENTS
+    return check_clients(sys.argv[sys.argv.index("--clients") + 1].split(","))
 
 
 def nats_conf() -> str:
     """The server reads the passwords from its environment."""
-    users = nats_authorization({service: f"${variable(service)}" for service in Service})
+    users = nats_accounts({s: f"${variable(s)}" for s in SERVICES}, {c: f"${variable(c)}" for c in clients()})
     users = re.sub(r'password: "(\$\w+)"', r"password: \1", users)
     return (
-        "# Written by `make docs` from the registry of events: users, and what each may say.\n"
+        "# Written by `make docs` from the registry of events: accounts, users, and what each may say.\n"
         'listen: "0.0.0.0:4222"\nserver_name: "synth-bench"\nmax_payload: 8MB\n'
         'jetstream {\n  store_dir: "/data"\n}\n' + users
     )
@@ -33,11 +46,12 @@ def nats_conf() -> str:
 def main() -> int:
     """Do what the arguments say."""
     if "--env" in sys.argv:
-        target = Path(sys.argv[-1]) if sys.argv[-1] != "--env" else ENV
+        named = sys.argv[sys.argv.index("--env") + 1 :]
+        target = Path(named[0]) if named and not named[0].startswith("--") else ENV
         if target.exists():
             print(f"{target} is there already; its secrets stay")
             return 0
-        names = [variable(service) for service in Service]
+        names = [variable(user) for user in (*SERVICES, *clients())]
         names += ["POSTGRES_PASSWORD", "S3_SECRET_KEY", "SYNTHBENCH_API_TOKEN", "SYNTHBENCH_ATTEMPT_KEY_SECRET"]
         target.touch(mode=0o600)
         target.write_text("".join(f"{name}=k{secrets.token_hex(24)}\n" for name in names))

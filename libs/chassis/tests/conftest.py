@@ -20,7 +20,8 @@ from synthbench.chassis.process import Chassis, open_chassis
 from synthbench.chassis.settings import Settings
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.contracts.registry import Durable, Service, Stream
+from synthbench.contracts.registry import Durable, Service
+from synthbench.contracts.streams import streams
 
 OpenService = Callable[..., Awaitable[Chassis]]
 
@@ -77,8 +78,8 @@ async def open_service(log: BoundLogger) -> AsyncGenerator[OpenService]:
 
 async def clean(bus: Bus) -> None:
     await ensure_topology(bus.js)
-    for stream in Stream:
-        await bus.js.purge_stream(stream)
+    for spec in streams():
+        await bus.js.purge_stream(spec.name)
 
 
 @pytest.fixture
@@ -138,11 +139,11 @@ class Watch:
         assert len(found) == count
         return found
 
-    async def kept(self, bus: Bus, stream: Stream) -> int:
+    async def kept(self, bus: Bus, stream: str) -> int:
         """How many messages a stream holds."""
         return (await bus.js.stream_info(stream)).state.messages
 
-    async def last_sequence(self, bus: Bus, stream: Stream) -> int:
+    async def last_sequence(self, bus: Bus, stream: str) -> int:
         """How many it ever stored."""
         return (await bus.js.stream_info(stream)).state.last_seq
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 from structlog.stdlib import BoundLogger
 
+from listening import SUBMITTED
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.errors import BusUnavailable, RequestRefused
 from synthbench.chassis.process import Chassis
@@ -15,7 +16,7 @@ from synthbench.cli.embedded.children import free_port
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.model import Record
-from synthbench.contracts.registry import Service, Stream
+from synthbench.contracts.registry import Service
 from synthbench.contracts.rpc import CLAIM, ClaimReply, ClaimRequest
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ ASKED = ClaimRequest(rollout_id=uuid7(), executor="e", pool="bubblewrap")
 
 async def test_a_full_stream_stalls_its_publishers_and_loses_nothing(chassis: Chassis, watch: "Watch"):
     bus = chassis.bus
-    await ensure_topology(bus.js, stream_bytes={Stream.EVENTS: 4000})
+    await ensure_topology(bus.js, stream_bytes={SUBMITTED.stream: 4000})
     sent = 0
 
     async def fill() -> None:
@@ -35,27 +36,27 @@ async def test_a_full_stream_stalls_its_publishers_and_loses_nothing(chassis: Ch
             await bus.publish(TaskSubmitted(task=f"task-{sent}"), timeout=0.5)
             sent += 1
 
-    with pytest.raises(BusUnavailable, match=r"task.submitted not stored in EVENTS: .*maximum bytes exceeded"):
+    with pytest.raises(BusUnavailable, match=r"task.submitted not stored in CLIENT-operator: .*maximum bytes exceeded"):
         await fill()
-    assert await watch.kept(bus, Stream.EVENTS) == sent > 0
+    assert await watch.kept(bus, SUBMITTED.stream) == sent > 0
     waiting = asyncio.create_task(bus.publish(TaskSubmitted(task="patient"), timeout=10))
     await asyncio.sleep(0.3)
     assert not waiting.done()
     await ensure_topology(bus.js)
     await waiting
-    assert await watch.kept(bus, Stream.EVENTS) == sent + 1
+    assert await watch.kept(bus, SUBMITTED.stream) == sent + 1
 
 
 async def test_the_same_id_is_stored_once(chassis: Chassis, watch: "Watch"):
     event_id = uuid7()
     for _ in range(3):
         await chassis.bus.publish(TaskSubmitted(task="t"), id=event_id)
-    assert await watch.kept(chassis.bus, Stream.EVENTS) == 1
+    assert await watch.kept(chassis.bus, SUBMITTED.stream) == 1
 
 
 async def test_a_subject_without_a_stream_is_an_error_not_a_loss(chassis: Chassis):
-    await chassis.bus.js.delete_stream(Stream.EVENTS)
-    with pytest.raises(BusUnavailable, match=r"task.submitted not stored in EVENTS"):
+    await chassis.bus.js.delete_stream(SUBMITTED.stream)
+    with pytest.raises(BusUnavailable, match=r"task.submitted not stored in CLIENT-operator"):
         await chassis.bus.publish(TaskSubmitted(task="t"), timeout=0.3)
 
 

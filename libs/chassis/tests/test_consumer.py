@@ -47,7 +47,7 @@ async def test_a_handler_that_returns_acknowledges(listen: Listen, chassis: Chas
     (one,) = handler.seen
     assert (one.envelope.id, one.envelope.body, one.envelope.trace) == (event_id, submitted(), trace)
     assert one.deliveries == 1
-    assert await watch.kept(chassis.bus, Stream.EVENTS) == 0
+    assert await watch.kept(chassis.bus, SUBMITTED.stream) == 0
 
 
 async def test_a_retry_is_spaced_and_never_dies(listen: Listen, chassis: Chassis, watch: "Watch"):
@@ -108,11 +108,11 @@ async def test_poison_is_kept_whole_and_can_be_sent_again(listen: Listen, chassi
     handler = Recorder(Poison("no such task"), None)
     await listen(chassis, handler)
     event_id = await bus.publish(submitted(campaign="c1"))
-    sequence = await watch.last_sequence(bus, Stream.EVENTS)
+    sequence = await watch.last_sequence(bus, SUBMITTED.stream)
     (kept,) = await watch.letters(bus)
     letter = kept.letter
     assert base64.b64decode(letter.payload) == submitted(campaign="c1").to_json()
-    assert (letter.stream, letter.consumer, letter.subject) == ("EVENTS", SUBMITTED.name, "task.submitted")
+    assert (letter.stream, letter.consumer, letter.subject) == (SUBMITTED.stream, SUBMITTED.name, "task.submitted")
     assert (letter.stream_sequence, letter.deliveries, letter.error) == (sequence, 1, "Poison: no such task")
     assert letter.headers["ce-id"] == str(event_id)
     assert letter.headers["ce-campaign"] == "c1"
@@ -135,10 +135,10 @@ async def test_what_is_no_event_goes_to_the_dead_letters_and_the_consumer_goes_o
     handler = Recorder()
     await listen(chassis, handler)
     js = chassis.bus.js
-    await js.publish("task.submitted", b'{"task": ', stream="EVENTS")
-    await js.publish("task.submitted", b'{"task": "x", "smaples": 3, "seed": "many"}', stream="EVENTS")
-    await js.publish("task.submitted", b"{}", stream="EVENTS", headers={"ce-type": "synthbench.task.ready.v1"})
-    await js.publish("task.submitted", b"\xff\x00", stream="EVENTS")
+    await js.publish("task.submitted", b'{"task": ', stream=SUBMITTED.stream)
+    await js.publish("task.submitted", b'{"task": "x", "smaples": 3, "seed": "many"}', stream=SUBMITTED.stream)
+    await js.publish("task.submitted", b"{}", stream=SUBMITTED.stream, headers={"ce-type": "synthbench.task.ready.v1"})
+    await js.publish("task.submitted", b"\xff\x00", stream=SUBMITTED.stream)
     await chassis.bus.publish(submitted("good"))
     await watch.until(lambda: handler.finished)
     errors = [kept.letter.error for kept in await watch.letters(chassis.bus, 4)]
@@ -157,7 +157,7 @@ async def test_bare_json_is_an_event_with_an_id_that_stays(listen: Listen, chass
     await chassis.bus.nc.publish("task.submitted", b'{"task": "by-hand"}')
     await watch.until(lambda: handler.finished)
     first, second = handler.seen
-    assert first.envelope.id == second.envelope.id == derived_id("event", "EVENTS", first.sequence)
+    assert first.envelope.id == second.envelope.id == derived_id("event", SUBMITTED.stream, first.sequence)
     assert second.envelope.body == submitted("by-hand")
 
 
@@ -200,7 +200,7 @@ async def test_a_large_payload_that_is_gone_dies_and_one_whose_store_is_away_wai
     lost = submitted("lost", scaffold_args={"prompt": "w" * CLAIM_CHECK_BYTES}).to_json()
     reference = await FilesStore(tmp_path / "elsewhere").put(lost)
     await chassis.bus.js.publish(
-        "task.submitted", reference.to_json(), stream="EVENTS", headers={"ce-dataref": reference.uri}
+        "task.submitted", reference.to_json(), stream=SUBMITTED.stream, headers={"ce-dataref": reference.uri}
     )
     (kept,) = await watch.letters(chassis.bus)
     assert "ArtifactNotFound" in kept.letter.error
@@ -214,7 +214,7 @@ async def test_a_malformed_message_that_nearly_fills_the_server_is_kept_whole(
     handler = Recorder()
     await listen(chassis, handler)
     payload = b'{"nonsense": "' + b"x" * 7_500_000 + b'"}'
-    await chassis.bus.js.publish("task.submitted", payload, stream="EVENTS")
+    await chassis.bus.js.publish("task.submitted", payload, stream=SUBMITTED.stream)
     (kept,) = await watch.letters(chassis.bus)
     assert await store.get(kept.letter.headers["ce-dataref"]) == payload
     await watch.settled(chassis.bus, SUBMITTED)
@@ -258,7 +258,7 @@ async def test_consumers_go_on_after_a_restart_and_a_retried_publish_is_stored_o
     await watch.until(lambda: handler.finished == 3)
     await watch.settled(bus, SUBMITTED)
     assert sorted(handler.tasks) == ["after", "before", "meanwhile"]
-    assert await watch.last_sequence(bus, Stream.EVENTS) == 3
+    assert await watch.last_sequence(bus, SUBMITTED.stream) == 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,12 +12,11 @@ import pytest
 from listening import SUBMITTED, Recorder, shorten_ack_wait, submitted
 from synthbench.chassis import consumer, delivery
 from synthbench.chassis.consumer import BatchConsumer, Consumer
-from synthbench.chassis.delivery import Delivery
+from synthbench.chassis.delivery import Delivery, Malformed
 from synthbench.chassis.errors import Poison, Transient
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.process import Chassis
 from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.contracts.cloudevents import MalformedEvent
 from synthbench.contracts.events import CancelRequested, TaskReady
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.records import Priority, Rollout, TaskInfo
@@ -28,11 +27,12 @@ if TYPE_CHECKING:
 
 
 async def test_event_subscribers_tell_the_sender_of_a_broken_event(chassis: Chassis, watch: "Watch"):
-    told: list[tuple[UUID, object, list[str]]] = []
+    told: list[tuple[UUID, str, object, list[str]]] = []
     answers = [Transient("cannot answer now"), None]
 
-    async def on_malformed(event_id: UUID, content: object, error: MalformedEvent) -> None:
-        told.append((event_id, content, [item.field for item in error.errors]))
+    async def on_malformed(malformed: Malformed) -> None:
+        fields = [item.field for item in malformed.error.errors]
+        told.append((malformed.event_id, malformed.sender, malformed.content, fields))
         if (answer := answers[min(len(told), 2) - 1]) is not None:
             raise answer
 
@@ -42,9 +42,9 @@ async def test_event_subscribers_tell_the_sender_of_a_broken_event(chassis: Chas
     sent = uuid7()
     content = {"task": "x", "smaples": 3}
     headers = {"ce-id": str(sent), "ce-type": "synthbench.task.submitted.v1"}
-    await chassis.bus.js.publish("task.submitted", json.dumps(content).encode(), stream="EVENTS", headers=headers)
+    await chassis.bus.js.publish("task.submitted", json.dumps(content).encode(), headers=headers)
     await watch.letters(chassis.bus)
-    assert told == [(sent, content, ["smaples"])] * 2
+    assert told == [(sent, "operator", content, ["smaples"])] * 2
 
 
 async def test_event_subscribers_serve_several_events_side_by_side(chassis: Chassis, watch: "Watch"):

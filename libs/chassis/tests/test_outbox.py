@@ -18,7 +18,7 @@ from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
-from synthbench.contracts.registry import Service, Stream, durable
+from synthbench.contracts.registry import Service, durable
 from synthbench.storage.database import Database
 from synthbench.storage.errors import DatabaseUnavailable
 
@@ -76,7 +76,7 @@ async def test_what_is_rolled_back_is_never_sent(chassis: Chassis, database: Dat
     with pytest.raises(LookupError):
         await announce(outbox, database, "undone", fail=True)
     assert await outbox.publish_all() == 0
-    assert await watch.kept(chassis.bus, Stream.EVENTS) == 0
+    assert await watch.kept(chassis.bus, SUBMITTED.stream) == 0
 
 
 async def test_what_is_committed_is_sent_once_in_order(chassis: Chassis, database: Database, watch: "Watch"):
@@ -87,7 +87,7 @@ async def test_what_is_committed_is_sent_once_in_order(chassis: Chassis, databas
     await watch.eventually(lambda: tell(database))
     assert await tasks_on_the_bus(chassis, 5) == [f"fact-{number}" for number in range(5)]
     assert await outbox.publish_all() == 0
-    assert await watch.last_sequence(chassis.bus, Stream.EVENTS) >= 5
+    assert await watch.last_sequence(chassis.bus, SUBMITTED.stream) >= 5
 
 
 async def tell(database: Database) -> bool:
@@ -112,7 +112,7 @@ async def test_the_same_id_is_announced_once(chassis: Chassis, database: Databas
         async with database.connection() as connection:
             assert await outbox.add(connection, TaskSubmitted(task="t"), id=event_id) == event_id
     assert await outbox.publish_all() == 1
-    assert await watch.kept(chassis.bus, Stream.EVENTS) == 1
+    assert await watch.kept(chassis.bus, SUBMITTED.stream) == 1
 
 
 async def test_what_an_earlier_process_left_goes_out_first(chassis: Chassis, database: Database, watch: "Watch"):
@@ -134,7 +134,7 @@ async def test_nats_may_be_away(
     await own_nats.start()
     await watch.eventually(lambda: tell(database))
     assert await tasks_on_the_bus(own_chassis, 1) == ["patient"]
-    assert await watch.last_sequence(own_chassis.bus, Stream.EVENTS) == 1
+    assert await watch.last_sequence(own_chassis.bus, SUBMITTED.stream) == 1
     assert own_chassis.failure is None
 
 
@@ -172,7 +172,7 @@ async def test_two_relays_send_each_row_once(chassis: Chassis, database: Databas
     counts = await asyncio.gather(one.publish_all(), two.publish_all(), one.publish_all())
     assert sum(counts) == 500
     assert published() - before == 500
-    assert await watch.kept(chassis.bus, Stream.EVENTS) == 500
+    assert await watch.kept(chassis.bus, SUBMITTED.stream) == 500
 
 
 async def test_draining_flushes(chassis: Chassis, database: Database, monkeypatch: pytest.MonkeyPatch):

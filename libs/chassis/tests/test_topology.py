@@ -7,6 +7,7 @@ from nats.js import api
 from nats.js.errors import NotFoundError
 from structlog.stdlib import BoundLogger
 
+from listening import SUBMITTED
 from synthbench.chassis import topology
 from synthbench.chassis.errors import TopologyError
 from synthbench.chassis.process import Chassis
@@ -15,18 +16,18 @@ from synthbench.cli.embedded.children import free_port
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.registry import Stream, durables
-from synthbench.contracts.streams import STREAMS
+from synthbench.contracts.streams import streams
 
 
 async def wipe(chassis: Chassis) -> None:
-    for stream in Stream:
+    for info in await chassis.bus.js.streams_info():
         with contextlib.suppress(NotFoundError):
-            await chassis.bus.js.delete_stream(stream)
+            await chassis.bus.js.delete_stream(str(info.config.name))
 
 
 async def test_it_makes_everything_once(chassis: Chassis):
     await wipe(chassis)
-    everything = {f"stream {stream}" for stream in Stream} | {f"consumer {one.name}" for one in durables()}
+    everything = {f"stream {spec.name}" for spec in streams()} | {f"consumer {one.name}" for one in durables()}
     first = await ensure_topology(chassis.bus.js)
     assert set(first.created) == everything
     again = await ensure_topology(chassis.bus.js)
@@ -34,11 +35,14 @@ async def test_it_makes_everything_once(chassis: Chassis):
 
 
 async def test_the_streams_are_as_declared(chassis: Chassis):
-    for spec in STREAMS:
+    for spec in streams():
         found = (await chassis.bus.js.stream_info(spec.name)).config
         assert found.subjects is not None
         assert sorted(found.subjects) == sorted(spec.subjects)
         assert (found.retention, found.max_bytes, found.discard) == (spec.retention, spec.max_bytes, "new")
+        assert (found.max_msgs_per_subject, found.discard_new_per_subject) == (
+            spec.max_per_subject, spec.max_per_subject > 0,
+        )  # fmt: skip
         assert found.duplicate_window == 600
     for one in durables():
         found = (await chassis.bus.js.consumer_info(one.stream, one.name)).config
@@ -47,9 +51,9 @@ async def test_the_streams_are_as_declared(chassis: Chassis):
 
 async def test_a_changed_limit_is_updated_and_messages_stay(chassis: Chassis):
     await chassis.bus.publish(TaskSubmitted(task="t"))
-    report = await ensure_topology(chassis.bus.js, stream_bytes={Stream.EVENTS: 1_000_000})
-    assert (report.created, report.updated) == ([], ["stream EVENTS"])
-    info = await chassis.bus.js.stream_info(Stream.EVENTS)
+    report = await ensure_topology(chassis.bus.js, stream_bytes={SUBMITTED.stream: 1_000_000})
+    assert (report.created, report.updated) == ([], [f"stream {SUBMITTED.stream}"])
+    info = await chassis.bus.js.stream_info(SUBMITTED.stream)
     assert (info.config.max_bytes, info.state.messages) == (1_000_000, 1)
 
 
@@ -65,7 +69,7 @@ async def test_a_changed_durable_is_updated(chassis: Chassis):
 
 async def test_an_impossible_change_is_refused_in_one_line(chassis: Chassis):
     await wipe(chassis)
-    spec = next(spec for spec in STREAMS if spec.name is Stream.TASKS)
+    spec = next(spec for spec in streams() if spec.name == Stream.TASKS)
     await chassis.bus.js.add_stream(api.StreamConfig(name="TASKS", subjects=list(spec.subjects)))
     with pytest.raises(TopologyError, match=r"^stream TASKS: the server refuses the change: .*retention") as refused:
         await ensure_topology(chassis.bus.js)
@@ -81,7 +85,9 @@ def test_the_command_says_what_it_did(
     monkeypatch.setenv("SYNTHBENCH_NATS_MAX_BYTES", "2000000")
     assert topology.main() == 0
     assert topology.main() == 0
-    assert capsys.readouterr().out.endswith("created 0, updated 0, unchanged 32\n")
+    assert capsys.readouterr().out.endswith(
+        f"created 0, updated 0, unchanged {len([*streams(), *durables()])}, removed 0\n"
+    )
 
 
 def test_the_command_fails_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

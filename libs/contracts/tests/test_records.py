@@ -10,10 +10,19 @@ from pydantic import SecretStr
 
 from synthbench.contracts.ids import canonical_json, derived_id, sha256_digest, uuid7
 from synthbench.contracts.records import ArtifactRef, Outcome, Usage
-from synthbench.contracts.registry import EVENTS, Service, Stream, durable, durables
+from synthbench.contracts.registry import (
+    EVENTS,
+    OPERATOR,
+    Service,
+    arrives_as,
+    check_clients,
+    durable,
+    durables,
+    sender_of,
+)
 from synthbench.contracts.rpc import ClaimReply
 from synthbench.contracts.steps import Action, ModelCall, State, Step, StepOrigin, step_digest
-from synthbench.contracts.streams import STREAMS
+from synthbench.contracts.streams import streams
 
 
 def test_uuid7_sorts_by_time_and_has_the_right_bits():
@@ -86,18 +95,63 @@ def test_an_attempt_key_is_on_the_wire_but_not_in_a_repr():
     assert ClaimReply.model_validate_json(reply.to_json()) == reply
 
 
-def test_durables_are_unique_and_queue_filters_do_not_overlap():
-    names = [d.name for d in durables()]
+def test_durables_are_unique_and_filters_of_work_queues_do_not_overlap():
+    clients = ("alice", "bob")
+    found = [*durables(clients)]
+    names = [(d.stream, d.name) for d in found]
     assert len(names) == len(set(names))
-    queued = [d.subject for d in durables() if d.stream is Stream.TASKS]
+    queues = {spec.name for spec in streams(clients) if spec.retention == "workqueue"}
+    queued = [d.subject for d in found if d.stream in queues]
     assert len(queued) == len(set(queued))
-    assert all("." not in name for name in names)
+    assert all("." not in d.name for d in found)
 
 
-def test_every_event_lies_in_exactly_one_stream():
-    for spec in EVENTS:
-        holders = [s for s in STREAMS if any(spec.name == p or spec.name == p.removesuffix(".>") for p in s.subjects)]
-        assert [s.name for s in holders] == [spec.stream], spec.name
+def test_every_subject_lies_in_exactly_one_stream():
+    clients = ("alice", "bob")
+    said = [subject for spec in EVENTS if not spec.named for subject in spec.subjects]
+    said += [arrives_as(one, sender) for spec in EVENTS if spec.by_sender for one in spec.subjects
+             for sender in spec.senders(clients)]  # fmt: skip
+    said += [arrives_as("task.rejected", sender) for sender in (OPERATOR, *clients)]
+    for subject in said:
+        holders = [spec.name for spec in streams(clients) if any(covers(one, subject) for one in spec.subjects)]
+        assert len(holders) == 1, (subject, holders)
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """As NATS matches subjects."""
+    wanted, found = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        return len(found) >= len(wanted) and covers(".".join(wanted[:-1]), ".".join(found[: len(wanted) - 1]))
+    return len(wanted) == len(found) and all(a in ("*", b) for a, b in zip(wanted, found, strict=True))
+
+
+def test_a_durable_reads_where_its_subject_lies():
+    clients = ("client", "bob")
+    specs = {spec.name: spec for spec in streams(clients)}
+    for one in durables(clients):
+        assert any(covers(pattern, one.subject) for pattern in specs[one.stream].subjects), one
+
+
+@pytest.mark.parametrize(
+    ("subject", "sender"),
+    [
+        ("task.submitted", "operator"),
+        ("task.submitted.alice", "alice"),
+        ("verification.requested.docker", "operator"),
+        ("verification.requested.docker.quality", "quality"),
+        ("verification.requested.docker.docker", "docker"),
+    ],
+)
+def test_a_subject_says_who_sent_it(subject: str, sender: str):
+    assert sender_of(subject) == sender
+
+
+@pytest.mark.parametrize(
+    "name", ["operator", "quality", "topology", "Alice", "a.b", "a*", ">", "", "-a", "a" * 33, "a b"]
+)
+def test_a_client_bears_no_name_of_ours_and_none_that_is_more_than_a_token(name: str):
+    with pytest.raises(ValueError, match="cannot be a client's name"):
+        check_clients([name])
 
 
 def test_a_service_reads_only_what_it_declares():

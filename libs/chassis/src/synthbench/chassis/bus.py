@@ -160,7 +160,7 @@ class Bus:
             Envelope(body, self.source, trace=context) if id is None else Envelope(body, self.source, id, trace=context)
         )
         message = await self.checked(cloudevents.encode(envelope))
-        await self.publish_message(message, msg_id=str(envelope.id), stream=envelope.spec.stream, timeout=timeout)
+        await self.publish_message(message, msg_id=str(envelope.id), stream=envelope.stream, timeout=timeout)
         metrics.PUBLISHED.labels(envelope.spec.name).inc()
         return envelope.id
 

@@ -108,6 +108,7 @@ class Consumer:
         handler: returns when the message is done; its exceptions decide what becomes of the message (`settle`).
         permits: how many handlers run at once; one, unless several consumers share a semaphore.
         max_deliveries: failures after which a message goes to the dead letters.
+        in_turn: the durables have no order: who was served comes last the next time, so that none keeps others waiting.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Consumer:
         *,
         permits: asyncio.Semaphore | None = None,
         max_deliveries: int = MAX_DELIVERIES,
+        in_turn: bool = False,
     ) -> None:
         named = [durables] if isinstance(durables, Durable) else list(durables)
         self._pullers = [Puller(chassis, durable) for durable in named]
@@ -127,6 +129,7 @@ class Consumer:
         self._chassis = chassis
         self._handler = handler
         self._permits = permits or asyncio.Semaphore(1)
+        self._in_turn = in_turn
         self._running: set[asyncio.Task[None]] = set()
         self._stopped = asyncio.Event()
         self._loop: asyncio.Task[object] | None = None
@@ -163,6 +166,8 @@ class Consumer:
                 timeout = _LONG_POLL if lone else _FIRST_POLL if index == 1 else _SIDE_POLL
                 messages = await puller.fetch(1, timeout)
                 if messages:
+                    if self._in_turn:
+                        self._pullers = [*self._pullers[index + 1 :], *self._pullers[: index + 1]]
                     return self._desks[puller.durable.name], messages[0]
         return None
 

@@ -3,7 +3,10 @@
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
 
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
@@ -12,8 +15,47 @@ from synthbench.chassis.bus import Bus
 from synthbench.chassis.errors import BusUnavailable
 from synthbench.contracts.cloudevents import Message
 from synthbench.contracts.events import DeadLetter
-from synthbench.contracts.ids import uuid7
-from synthbench.contracts.registry import Stream
+from synthbench.contracts.ids import derived_id, uuid7
+from synthbench.contracts.registry import DEAD_TYPE, Stream
+
+
+def dead_letter(
+    message: Msg, kept: Message, consumer: str, stream: str, reason: str, failures: int, source: str
+) -> tuple[UUID, Message]:
+    """Return the id of a message's dead letter, and what is to be published on `dead.<stream>.<consumer>`.
+
+    Args:
+        message: as the server delivered it.
+        kept: what of it is kept: the same, with its payload or a reference to it.
+        consumer: that gave it up.
+        stream: in which it lies.
+        reason: one line.
+        failures: how often it failed.
+        source: who writes the letter, as a CloudEvents source.
+    """
+    meta = message.metadata
+    letter = DeadLetter(
+        stream=stream,
+        consumer=consumer,
+        subject=kept.subject,
+        stream_sequence=meta.sequence.stream,
+        headers=kept.headers,
+        payload=base64.b64encode(kept.payload).decode(),
+        deliveries=failures,
+        error=reason,
+        first_delivered_at=meta.timestamp.astimezone(UTC),
+        died_at=datetime.now(UTC),
+    )
+    identity = derived_id("dead", consumer, meta.sequence.stream, meta.timestamp.isoformat())
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": str(identity),
+        "ce-source": source,
+        "ce-type": DEAD_TYPE,
+        "ce-time": letter.died_at.isoformat(),
+        "content-type": "application/json",
+    }
+    return identity, Message(f"dead.{stream}.{consumer}", headers, letter.to_json())
 
 
 class NoSuchLetter(LookupError):

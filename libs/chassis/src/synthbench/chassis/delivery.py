@@ -1,11 +1,9 @@
 """One message from the server's hand into a handler, and the settlement back: the same for every consumer."""
 
 import asyncio
-import base64
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
@@ -17,22 +15,34 @@ from opentelemetry.trace import SpanKind
 
 from synthbench.chassis import metrics
 from synthbench.chassis.bus import Bus
+from synthbench.chassis.dead import dead_letter
 from synthbench.chassis.errors import Transient, one_line
 from synthbench.chassis.settle import MAX_DELIVERIES, Action, Settlement, counts, settle
 from synthbench.chassis.telemetry import span
 from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import Envelope, MalformedEvent, Message
-from synthbench.contracts.events import DeadLetter
-from synthbench.contracts.ids import derived_id
-from synthbench.contracts.registry import DEAD_TYPE, Durable, Stream
+from synthbench.contracts.registry import Durable, Stream, sender_of
 
 HEARTBEAT_SECONDS = 10.0
 """A third of the durables' shortest AckWait: a handler may take as long as it needs."""
 _ACK_SECONDS = 5.0
 _REMEMBERED_FAILURES = 10_000
 
-OnMalformed = Callable[[UUID, object, MalformedEvent], Awaitable[None]]
-"""Called with the event's id, the JSON as it came (None if it is none) and what is wrong, before the dead letter."""
+
+@dataclass(frozen=True)
+class Malformed:
+    """A message that is no event of ours."""
+
+    event_id: UUID
+    sender: str
+    """As in `Delivery.sender`."""
+    content: object
+    """The JSON as it came; None if it is none."""
+    error: MalformedEvent
+
+
+OnMalformed = Callable[[Malformed], Awaitable[None]]
+"""Tells the sender what is wrong, before the dead letter."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,11 @@ class Delivery:
     def sequence(self) -> int:
         """In its stream."""
         return _sequence(self.message)
+
+    @property
+    def sender(self) -> str:
+        """Who sent it, as the server proves it, of events whose subjects tell that (`sender_of`)."""
+        return sender_of(self.message.subject)
 
 
 class Desk:
@@ -97,7 +112,8 @@ class Desk:
         if self._on_malformed is not None:
             event_id = cloudevents.event_id(headers.get("ce-id"), self.durable.stream, partial(_sequence, message))
             try:
-                await self._on_malformed(event_id, cloudevents.loads(message.data), error)
+                content = cloudevents.loads(message.data)
+                await self._on_malformed(Malformed(event_id, sender_of(message.subject), content, error))
             except Exception as raised:  # noqa: BLE001 - telling the sender is retried while it is an outage
                 failure = raised if isinstance(raised, Transient) else error
                 self._log.warning("could not tell the sender", error=one_line(raised))
@@ -147,7 +163,7 @@ class Desk:
                 exc_info=error if counts_as_bug(error) else None,
             )
         try:
-            await self._say(message, decision, sequence, failures)
+            await self._say(message, decision, failures)
         except (NatsError, JetStreamError, Transient, TimeoutError, OSError) as failure:
             self._log.warning("could not settle, it will come again", error=one_line(failure), sequence=sequence)
             return decision
@@ -177,45 +193,25 @@ class Desk:
         self._failures[sequence] = self._failures.get(sequence, 0) + 1
         return self._failures[sequence]
 
-    async def _say(self, message: Msg, decision: Settlement, sequence: int, failures: int) -> None:
+    async def _say(self, message: Msg, decision: Settlement, failures: int) -> None:
         match decision.action:
             case Action.ACK:
                 await message.ack_sync(timeout=_ACK_SECONDS)
             case Action.NAK:
                 await message.nak(delay=decision.delay)
             case Action.DEAD:
-                await self._bury(message, decision.reason, max(failures, 1), sequence)
+                await self._bury(message, decision.reason, max(failures, 1))
                 await message.term()
                 metrics.DEAD_LETTERS.labels(self.durable.name).inc()
 
-    async def _bury(self, message: Msg, reason: str, failures: int, sequence: int) -> None:
+    async def _bury(self, message: Msg, reason: str, failures: int) -> None:
         """Keep the whole message: only when the server has it may the original be given up."""
-        meta = message.metadata
         kept = Message(message.subject, dict(message.headers or {}), message.data)
         if self._bus.stores_payloads:  # in base64 a large one would be more than the server takes
             kept = await self._bus.checked(kept)
-        letter = DeadLetter(
-            stream=self.durable.stream,
-            consumer=self.durable.name,
-            subject=kept.subject,
-            stream_sequence=sequence,
-            headers=kept.headers,
-            payload=base64.b64encode(kept.payload).decode(),
-            deliveries=failures,
-            error=reason,
-            first_delivered_at=meta.timestamp.astimezone(UTC),
-            died_at=datetime.now(UTC),
+        identity, dead = dead_letter(
+            message, kept, self.durable.name, self.durable.stream, reason, failures, self._bus.source
         )
-        identity = derived_id("dead", self.durable.name, sequence, meta.timestamp.isoformat())
-        headers = {
-            "ce-specversion": "1.0",
-            "ce-id": str(identity),
-            "ce-source": self._bus.source,
-            "ce-type": DEAD_TYPE,
-            "ce-time": letter.died_at.isoformat(),
-            "content-type": "application/json",
-        }
-        dead = Message(self.durable.dead_subject, headers, letter.to_json())
         await self._bus.publish_message(dead, msg_id=str(identity), stream=Stream.DEAD)
 
 

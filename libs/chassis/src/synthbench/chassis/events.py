@@ -25,7 +25,7 @@ from synthbench.chassis.delivery import Delivery, Desk, OnMalformed
 from synthbench.chassis.errors import one_line
 from synthbench.chassis.health import FetchAge
 from synthbench.chassis.process import Chassis
-from synthbench.contracts.registry import Durable, durable
+from synthbench.contracts.registry import Durable, durables_of
 
 _POLL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.5
@@ -65,9 +65,15 @@ class EventSubscribers:
         )
 
     def on(self, event: str, handler: Handler, *, on_malformed: OnMalformed | None = None) -> None:
-        """Call `handler` for each event; `on_malformed` tells the sender of a broken one, before its dead letter."""
+        """Call `handler` for each event; `on_malformed` tells the sender of a broken one, before its dead letter.
+
+        Of events that name their sender each one's are handled in turn, side by side with those of the others.
+        """
+        for source in durables_of(self._chassis.service, event, self._chassis.settings.client_names):
+            self._subscribe(source, handler, on_malformed)
+
+    def _subscribe(self, source: Durable, handler: Handler, on_malformed: OnMalformed | None) -> None:
         chassis = self._chassis
-        source: Durable = durable(chassis.service, event)
         desk = Desk(chassis.bus, source, chassis.log, on_malformed=on_malformed)
         subscriber = self._broker.subscriber(
             source.subject,

@@ -116,7 +116,7 @@ class Outbox:
             {
                 "id": envelope.id,
                 "subject": message.subject,
-                "stream": str(envelope.spec.stream),
+                "stream": str(envelope.stream),
                 "headers": Jsonb(message.headers),
                 "payload": message.payload,
             },
@@ -132,7 +132,7 @@ class Outbox:
             {
                 "id": str(envelope.id),
                 "subject": message.subject,
-                "stream": str(envelope.spec.stream),
+                "stream": str(envelope.stream),
                 "headers": message.headers,
                 "payload": message.payload.decode(),
             }

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from synthbench.chassis.errors import SettingsError
+from synthbench.contracts.registry import DEFAULT_CLIENTS, check_clients
 
 PREFIX = "SYNTHBENCH_"
 _CONFIG = f"{PREFIX}CONFIG"
@@ -27,9 +28,24 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
 
+    @field_validator("clients")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        names = check_clients(part.strip() for part in value.split(",") if part.strip())
+        if not names:
+            raise ValueError("name at least one client")
+        return ",".join(names)
+
+    @property
+    def client_names(self) -> tuple[str, ...]:
+        """The same, one by one."""
+        return tuple(self.clients.split(","))
+
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
+    clients: str = ",".join(DEFAULT_CLIENTS)
+    """Names of those who may submit, comma-separated: each has an account on the bus, and what it sends its name."""
     nats_sync_seconds: float = Field(default=120.0, ge=0)
     """The server's `sync_interval`: what it acknowledged within twice that before it was lost is published again."""
     postgres_dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/synthbench")

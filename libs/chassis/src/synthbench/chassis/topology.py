@@ -18,8 +18,9 @@ from synthbench.chassis.bus import Bus
 from synthbench.chassis.errors import ChassisError, TopologyError
 from synthbench.chassis.logging import setup_logging
 from synthbench.chassis.settings import Settings, load_settings
-from synthbench.contracts.registry import Durable, Service, Stream, durables
-from synthbench.contracts.streams import STREAMS, StreamSpec
+from synthbench.chassis.undeclared import remove_undeclared
+from synthbench.contracts.registry import DEFAULT_CLIENTS, Durable, Service, durables
+from synthbench.contracts.streams import StreamSpec, streams
 
 _ACK_WAIT = 30.0
 _EXECUTOR_ACK_WAIT = 60.0
@@ -50,22 +51,35 @@ class TopologyReport:
     created: list[str] = field(default_factory=list[str])
     updated: list[str] = field(default_factory=list[str])
     unchanged: list[str] = field(default_factory=list[str])
+    removed: list[str] = field(default_factory=list[str])
+    """Consumers of ours, and streams of clients, that are declared no more."""
 
 
 async def ensure_topology(
-    js: JetStreamContext, *, stream_bytes: Mapping[Stream, int] | None = None, replicas: int = 1
+    js: JetStreamContext,
+    *,
+    clients: Sequence[str] = DEFAULT_CLIENTS,
+    stream_bytes: Mapping[str, int] | None = None,
+    replicas: int = 1,
 ) -> TopologyReport:
-    """Make the streams and durables as the registry declares them.
+    """Make the streams and durables as the registry declares them, and remove those that it declares no more.
+
+    What waits for a consumer that goes is moved to the one that took its place, or to the dead letters.
 
     Raises:
         TopologyError: the server refuses a change, e.g. of a stream's retention.
     """
     report = TopologyReport()
     sizes = stream_bytes or {}
-    await asyncio.gather(
-        *(_stream(js, spec, sizes.get(spec.name, spec.max_bytes), replicas, report) for spec in STREAMS)
-    )
-    await asyncio.gather(*(_durable(js, durable, report) for durable in durables()))
+    specs = streams(clients)
+    there = {info.config.name for info in await js.streams_info()}
+    # Those that are there give up subjects first that a new one takes over.
+    for group in ([s for s in specs if s.name in there], [s for s in specs if s.name not in there]):
+        await asyncio.gather(
+            *(_stream(js, spec, sizes.get(spec.name, spec.max_bytes), replicas, report) for spec in group)
+        )
+    await asyncio.gather(*(_durable(js, durable, report) for durable in durables(clients)))
+    report.removed += await remove_undeclared(js, clients)
     return report
 
 
@@ -81,6 +95,8 @@ async def _stream(
         max_bytes=max_bytes,
         num_replicas=replicas,
         duplicate_window=_DUPLICATE_WINDOW,
+        max_msgs_per_subject=spec.max_per_subject,
+        discard_new_per_subject=spec.max_per_subject > 0,
     )
     name = f"stream {spec.name}"
     try:
@@ -89,7 +105,10 @@ async def _stream(
         await _change(name, js.add_stream(wanted))
         report.created.append(name)
         return
-    fields = ("subjects", "retention", "discard", "max_bytes", "num_replicas", "duplicate_window")
+    fields = (
+        "subjects", "retention", "discard", "max_bytes", "num_replicas", "duplicate_window", "max_msgs_per_subject",
+        "discard_new_per_subject",
+    )  # fmt: skip
     if _differences(there, wanted, fields):
         await _change(name, js.update_stream(wanted))
         report.updated.append(name)
@@ -153,12 +172,14 @@ def main() -> int:
     """Run the step, and say what it did."""
     try:
         settings = load_settings(TopologySettings)
-        sizes = dict.fromkeys(Stream, settings.nats_max_bytes) if settings.nats_max_bytes else None
+        clients, size = settings.client_names, settings.nats_max_bytes
+        sizes = {spec.name: size for spec in streams(clients)} if size else None
         report = asyncio.run(
             run_topology(
                 settings.nats_url,
                 settings.nats_user,
                 settings.nats_password,
+                clients=clients,
                 stream_bytes=sizes,
                 replicas=settings.nats_replicas,
             )
@@ -167,7 +188,8 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201 - a command's answer
         return 1
     print(  # noqa: T201 - a command's answer
-        f"created {len(report.created)}, updated {len(report.updated)}, unchanged {len(report.unchanged)}"
+        f"created {len(report.created)}, updated {len(report.updated)}, unchanged {len(report.unchanged)}, "
+        f"removed {len(report.removed)}"
     )
     return 0
 

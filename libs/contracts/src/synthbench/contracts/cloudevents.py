@@ -16,7 +16,15 @@ from pydantic import ValidationError
 from synthbench.contracts.ids import derived_id, uuid7
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef, FieldError
-from synthbench.contracts.registry import BY_BODY, BY_TYPE, EventSpec, spec_for_subject, subject_of
+from synthbench.contracts.registry import (
+    BY_BODY,
+    BY_TYPE,
+    OPERATOR,
+    EventSpec,
+    client_stream,
+    spec_for_subject,
+    subject_of,
+)
 
 CLAIM_CHECK_BYTES = 256 * 1024
 """A payload above this goes to the artifact store, and the event carries a reference (`ce-dataref`)."""
@@ -52,6 +60,11 @@ class Envelope:
     def subject(self) -> str:
         """The NATS subject."""
         return subject_of(self.body)
+
+    @property
+    def stream(self) -> str:
+        """Where it lies when a service or the operator publishes it."""
+        return self.spec.stream or client_stream(OPERATOR)
 
 
 @dataclass(frozen=True)
@@ -121,7 +134,7 @@ def decode(
         MalformedEvent: unknown type, no JSON, or fields that do not fit; one line, and field by field.
     """
     spec = BY_TYPE.get(headers["ce-type"]) if "ce-type" in headers else spec_for_subject(subject)
-    if spec is None or subject not in spec.subjects:
+    if spec is None or not spec.carried_by(subject):
         raise MalformedEvent(f"no event of type {headers.get('ce-type', '(none)')!r} belongs on subject {subject!r}")
     try:
         body = spec.body.model_validate_json(payload)

@@ -17,9 +17,12 @@ def journal_prefix(rollout_id: UUID, attempt: int) -> str:
     return f"journal/{rollout_id}/{attempt}/"
 
 
-def verification_key(verification_id: UUID) -> str:
-    """Where the one answer to a `verification.requested` is kept: who is asked again says the same again."""
-    return f"verifications/{verification_id}"
+def verification_key(asker: str, verification_id: UUID) -> str:
+    """Where the one answer to a `verification.requested` is kept: who is asked again says the same again.
+
+    By its asker: nobody can ask first what another one will ask, and so choose the answer.
+    """
+    return f"verifications/{asker}/{verification_id}"
 
 
 def journal_key(event: JournalEvent) -> str:

@@ -1,6 +1,7 @@
 """Who says what to whom: the one declaration from which subjects, streams, durables, permissions and docs follow."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -13,8 +14,15 @@ POOLS = ("bubblewrap", "docker", "process")
 """Names of the ready queues, one for each kind of sandbox engine."""
 
 
+OPERATOR = "operator"
+"""Who publishes in the services' own account without a name in the subject: the operator alone may."""
+DEFAULT_CLIENTS = ("client",)
+"""Who may submit where nobody says otherwise (`SYNTHBENCH_CLIENTS`)."""
+_CLIENT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+
+
 class Stream(StrEnum):
-    """The JetStream streams (DESIGN.md, section 4)."""
+    """The JetStream streams of the services (DESIGN.md, section 4); each client has its own (`client_stream`)."""
 
     TASKS = "TASKS"
     STEPS = "STEPS"
@@ -41,11 +49,16 @@ class EventSpec:
 
     name: str
     body: type[Record]
-    stream: Stream
+    stream: Stream | None
+    """None: it lies in the stream of the client that sent it."""
     producers: tuple[Service, ...]
     consumers: tuple[Service, ...] = ()
     suffixes: tuple[str, ...] = field(default=())
     """Further subject tokens, each with a durable of its own (`task.ready.<pool>.<priority>`)."""
+    by_sender: bool = False
+    """Whether the last token of its subject names who sent it, as the server proves it; see `arrives_as`."""
+    to_sender: bool = False
+    """Whether the last token of its subject names the client that it answers; nobody else is sent it."""
 
     @cached_property
     def type(self) -> str:
@@ -54,19 +67,39 @@ class EventSpec:
 
     @cached_property
     def subjects(self) -> tuple[str, ...]:
-        """Every subject that it is published on."""
+        """Every subject that it is published on, without the name of a sender."""
         return tuple(f"{self.name}.{suffix}" for suffix in self.suffixes) or (self.name,)
+
+    @property
+    def named(self) -> bool:
+        """Whether a name may follow its subject."""
+        return self.by_sender or self.to_sender
+
+    def carried_by(self, subject: str) -> bool:
+        """Whether it may come on this subject."""
+        return subject in self.subjects or (self.named and subject.rpartition(".")[0] in self.subjects)
+
+    def senders(self, clients: Sequence[str]) -> tuple[str, ...]:
+        """Who sends it, where that is told by its subject; one empty name where it is not."""
+        if not self.by_sender:
+            return ("",)
+        return (*self.sending_services, OPERATOR, *clients)
+
+    @property
+    def sending_services(self) -> tuple[Service, ...]:
+        """Services of ours that publish it."""
+        return tuple(service for service in self.producers if service is not Service.CLIENT)
 
 
 _S = Service
 _READY = tuple(f"{pool}.{priority}" for pool in POOLS for priority in Priority)
 
 EVENTS: tuple[EventSpec, ...] = (
-    EventSpec("task.submitted", events.TaskSubmitted, Stream.EVENTS, (_S.CLIENT,), (_S.SCHEDULER,)),
+    EventSpec("task.submitted", events.TaskSubmitted, None, (_S.CLIENT,), (_S.SCHEDULER,), by_sender=True),
     EventSpec("task.accepted", events.TaskAccepted, Stream.EVENTS, (_S.SCHEDULER,), (_S.COLLECTOR,)),
-    EventSpec("task.rejected", events.TaskRejected, Stream.EVENTS, (_S.SCHEDULER,)),
+    EventSpec("task.rejected", events.TaskRejected, Stream.EVENTS, (_S.SCHEDULER,), to_sender=True),
     EventSpec("task.ready", events.TaskReady, Stream.TASKS, (_S.SCHEDULER,), (_S.EXECUTOR,), _READY),
-    EventSpec("cancel.requested", events.CancelRequested, Stream.EVENTS, (_S.CLIENT,), (_S.SCHEDULER,)),
+    EventSpec("cancel.requested", events.CancelRequested, None, (_S.CLIENT,), (_S.SCHEDULER,), by_sender=True),
     EventSpec("attempt.started", events.AttemptStarted, Stream.EVENTS, (_S.EXECUTOR,), (_S.SCHEDULER, _S.COLLECTOR)),
     EventSpec("step.recorded", events.StepRecorded, Stream.STEPS, (_S.EXECUTOR,), (_S.COLLECTOR,)),
     EventSpec(
@@ -83,6 +116,8 @@ EVENTS: tuple[EventSpec, ...] = (
         Stream.TASKS,
         (_S.QUALITY, _S.CLIENT),
         (_S.EXECUTOR,),
+        POOLS,
+        by_sender=True,
     ),
     EventSpec("verification.finished", events.VerificationFinished, Stream.EVENTS, (_S.EXECUTOR,), (_S.QUALITY,)),
     EventSpec("trajectory.done", events.TrajectoryDone, Stream.EVENTS, (_S.COLLECTOR,), (_S.QUALITY,)),
@@ -116,7 +151,7 @@ class Durable:
     """One consumer of one subject. Its position on the stream is kept by the server under `name`."""
 
     name: str
-    stream: Stream
+    stream: str
     subject: str
     service: Service
     event: EventSpec
@@ -127,16 +162,60 @@ class Durable:
         return f"dead.{self.stream}.{self.name}"
 
 
+def client_stream(sender: str) -> str:
+    """Name of the stream in which everything lies that a client (or the operator) sent."""
+    return f"CLIENT-{sender}"
+
+
+def check_clients(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of clients, each once.
+
+    Raises:
+        ValueError: one is none, or is somebody else's.
+    """
+    found = tuple(dict.fromkeys(names))
+    taken = {OPERATOR, *Service} - {Service.CLIENT}
+    for name in found:
+        if not _CLIENT_NAME.fullmatch(name) or name in taken:
+            raise ValueError(f"{name!r} cannot be a client's name: lower-case letters, digits and -, at most 32")
+    return found
+
+
 def subject_of(body: Record) -> str:
-    """Return the subject on which this event is published."""
+    """Return the subject on which this event is published.
+
+    Clients publish theirs on it as it is; the server adds their name (`arrives_as`).
+    """
     spec = BY_BODY[type(body)]
-    if isinstance(body, events.TaskReady):
-        return f"{spec.name}.{body.rollout.pool}.{body.rollout.priority}"
-    return spec.name
+    match body:
+        case events.TaskReady():
+            return f"{spec.name}.{body.rollout.pool}.{body.rollout.priority}"
+        case events.VerificationRequested():
+            return arrives_as(f"{spec.name}.{body.pool}", body.requested_by or OPERATOR)
+        case events.TaskRejected():
+            return arrives_as(spec.name, body.submitter)
+        case _:
+            return spec.name
 
 
-def durable(service: Service, event: str, suffix: str = "") -> Durable:
-    """Return the durable by which `service` reads `event`, e.g. `scheduler-task-submitted`.
+def arrives_as(subject: str, sender: str) -> str:
+    """Return the subject under which the services see what a sender published; the operator's has no name."""
+    return subject if sender == OPERATOR else f"{subject}.{sender}"
+
+
+def sender_of(subject: str) -> str:
+    """Return who published on this subject of a `by_sender` event: a client's name, a service's, or the operator's.
+
+    It is proven: a client's account maps what it says to subjects with its own name, a service has permission for
+    subjects with its own name alone.
+    """
+    return OPERATOR if any(subject in spec.subjects for spec in EVENTS) else subject.rpartition(".")[2]
+
+
+def durable(service: Service, event: str, suffix: str = "", sender: str = OPERATOR) -> Durable:
+    """Return the durable by which `service` reads `event`, e.g. `scheduler-attempt-finished`.
+
+    Of events whose subjects name their sender there is one for each of them, e.g. `scheduler-task-submitted-alice`.
 
     Raises:
         KeyError: the registry does not declare this service as a consumer of this event.
@@ -145,19 +224,28 @@ def durable(service: Service, event: str, suffix: str = "") -> Durable:
     if service not in spec.consumers or (suffix and suffix not in spec.suffixes):
         raise KeyError(f"{service} is not declared as a consumer of {event} {suffix}".rstrip())
     subject = f"{event}.{suffix}" if suffix else event
-    return Durable(f"{service}-{subject}".replace(".", "-"), spec.stream, subject, service, spec)
+    stream = spec.stream
+    if spec.by_sender:
+        subject = arrives_as(subject, sender)
+        stream = spec.stream if sender in spec.sending_services else None
+    return Durable(f"{service}-{subject}".replace(".", "-"), stream or client_stream(sender), subject, service, spec)
 
 
-def durables() -> Iterator[Durable]:
-    """All durables of the system."""
+def durables_of(service: Service, event: str, clients: Sequence[str] = DEFAULT_CLIENTS) -> list[Durable]:
+    """Return all durables by which `service` reads `event`: one for each suffix and sender."""
+    spec = BY_NAME[event]
+    return [
+        durable(service, event, suffix, sender) for suffix in spec.suffixes or ("",) for sender in spec.senders(clients)
+    ]
+
+
+def durables(clients: Sequence[str] = DEFAULT_CLIENTS) -> Iterator[Durable]:
+    """All durables of a system with these clients."""
     for spec in EVENTS:
         for service in spec.consumers:
-            for suffix in spec.suffixes or ("",):
-                yield durable(service, spec.name, suffix)
+            yield from durables_of(service, spec.name, clients)
 
 
 def spec_for_subject(subject: str) -> EventSpec | None:
     """Return the event that is published on `subject`, None if there is none."""
-    if subject in BY_NAME:
-        return BY_NAME[subject]
-    return next((spec for spec in EVENTS if subject in spec.subjects), None)
+    return next((spec for spec in EVENTS if spec.carried_by(subject)), None)

@@ -67,9 +67,7 @@ class StackClient(ServicesApi):
         message = cloudevents.encode(envelope)
         headers = {**message.headers, "Nats-Msg-Id": str(envelope.id)}
         try:
-            await self._jetstream.publish(
-                message.subject, message.payload, stream=envelope.spec.stream, headers=headers, timeout=REQUEST_SECONDS
-            )
+            await self._jetstream.publish(message.subject, message.payload, headers=headers, timeout=REQUEST_SECONDS)
         except (NatsError, APIError) as error:
             raise CliError(f"the bus did not take {envelope.spec.name}: {error}; is the stack healthy?") from error
 

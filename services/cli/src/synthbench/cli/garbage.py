@@ -14,7 +14,7 @@ from psycopg.rows import DictRow
 from synthbench.cli import console
 from synthbench.cli.errors import CliError
 from synthbench.cli.operator import Operator
-from synthbench.contracts.registry import Stream
+from synthbench.contracts.streams import streams
 from synthbench.storage.artifacts import StoredBody, key_uri
 from synthbench.storage.errors import ArtifactNotFound
 from synthbench.storage.schemas import installed_schemas
@@ -162,7 +162,7 @@ class Garbage:
         await self._mark(found)
 
     async def _mark_bus(self) -> None:
-        for stream in Stream:
+        for stream in (spec.name for spec in streams(self._operator.clients)):
             state = (await self._operator.bus.js.stream_info(stream)).state
             numbers = range(max(1, state.first_seq), state.last_seq + 1) if state.messages else range(0)
             for start in range(0, len(numbers), _REQUESTS):
@@ -172,7 +172,7 @@ class Garbage:
                 if start and start % (_REQUESTS * 500) == 0:
                     console.say(f"{start} of {len(numbers)} messages of {stream} read")
 
-    async def _message(self, stream: Stream, number: int) -> bytes:
+    async def _message(self, stream: str, number: int) -> bytes:
         try:
             raw = await self._operator.bus.js.get_msg(stream, number)
         except NotFoundError:

@@ -1,7 +1,7 @@
 """The operator's way into a stack: its bus, its database, its artifacts. Not for users, and not for services."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,14 @@ from psycopg.rows import DictRow, dict_row
 from pydantic import SecretStr
 
 from synthbench.chassis.bus import Bus
+from synthbench.chassis.settings import Settings, load_settings
 from synthbench.cli.contact import FORGET, connect_bus
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.postgres import dsn_of
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.stack import remote_endpoints, stack_status, using_stack
-from synthbench.contracts.registry import Service
+from synthbench.contracts.registry import DEFAULT_CLIENTS, Service
 from synthbench.storage.artifacts import ArtifactStore, open_store
 from synthbench.storage.database import place_of
 
@@ -33,6 +34,8 @@ class Operator:
     """Where executors of this machine keep their sandboxes."""
     data: DataDir | None
     """Of the embedded stack."""
+    clients: Sequence[str]
+    """Who may submit."""
 
 
 @asynccontextmanager
@@ -48,14 +51,15 @@ async def as_operator() -> AsyncGenerator[Operator]:
     if remote is not None and found is not None:
         sandboxes = Path(os.environ.get("SYNTHBENCH_SANDBOX_ROOT", "/nonexistent"))
         async with _bus(remote, remote.nats_user, remote.nats_password) as bus:
-            yield Operator(bus, *found, sandboxes, None)
+            yield Operator(bus, *found, sandboxes, None, load_settings(Settings).client_names)
         return
     data = DataDir()
     async with using_stack(data) as endpoints:
         dsn = _embedded_dsn(data)
         password = SecretStr(data.secret(f"nats-{Service.TOPOLOGY}"))
         async with _bus(endpoints, str(Service.TOPOLOGY), password) as bus:
-            yield Operator(bus, dsn, open_store(endpoints.artifacts_url), data.sub("sandboxes"), data)
+            clients: list[str] = (stack_status(data) or {}).get("clients") or list(DEFAULT_CLIENTS)
+            yield Operator(bus, dsn, open_store(endpoints.artifacts_url), data.sub("sandboxes"), data, clients)
 
 
 def remote_record() -> tuple[SecretStr, ArtifactStore] | None:

@@ -20,11 +20,12 @@ from pydantic import SecretStr
 
 from synthbench.chassis.errors import ChassisError
 from synthbench.chassis.logging import redact, setup_logging
-from synthbench.chassis.permissions import nats_authorization
+from synthbench.chassis.permissions import nats_accounts
+from synthbench.chassis.settings import Settings, load_settings
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli.embedded.children import free_port, spawn, stop, tail
 from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.embedded.layout import Instance, Layout, instances_of, log_of
+from synthbench.cli.embedded.layout import Instance, Layout, client_password, instances_of, log_of
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.cli.embedded.work import WorkLeft
@@ -63,9 +64,12 @@ class Supervisor:
         self._stay = stay
         self._options = options
         self._log = setup_logging("supervisor", "INFO")
-        passwords = {service: data.secret(f"nats-{service}") for service in Service}
-        redact(*passwords.values(), data.secret("postgres"), data.secret("api-token"), data.secret("attempt-key"))
-        self._nats = EmbeddedNats(data.sub("nats"), log_of(data, "nats"), nats_authorization(passwords))
+        self._clients = load_settings(Settings).client_names
+        passwords = {service: data.secret(f"nats-{service}") for service in Service if service is not Service.CLIENT}
+        clients = {name: client_password(data, name) for name in self._clients}
+        others = (data.secret(name) for name in ("postgres", "api-token", "attempt-key"))
+        redact(*passwords.values(), *clients.values(), *others)
+        self._nats = EmbeddedNats(data.sub("nats"), log_of(data, "nats"), nats_accounts(passwords, clients))
         self._postgres = EmbeddedPostgres(data.sub("postgres"), log_of(data, "postgres"), data.secret("postgres"))
         self._children: dict[Instance, asyncio.subprocess.Process] = {}
         self._deaths: dict[str, list[float]] = {}
@@ -107,7 +111,7 @@ class Supervisor:
         servers = asyncio.create_task(self._start_servers(ports))
         layout = Layout(
             self._data, self._nats.url, self._postgres.dsn, ports, await self._pools(), admin_port=free_port(),
-            concurrency=self._options.concurrency,
+            concurrency=self._options.concurrency, clients=self._clients,
         )  # fmt: skip
         self._status("starting", layout)
         for instance in ports:
@@ -119,8 +123,8 @@ class Supervisor:
                 await self._spawn(layout, instance)
         Endpoints(
             nats_url=layout.nats_url,
-            nats_user=Service.CLIENT,
-            nats_password=layout.password(Service.CLIENT),
+            nats_user=self._clients[0],
+            nats_password=SecretStr(client_password(self._data, self._clients[0])),
             scheduler_url=layout.url(Service.SCHEDULER),
             collector_url=layout.url(Service.COLLECTOR),
             gateway_admin_url=f"http://127.0.0.1:{layout.admin_port}",
@@ -149,7 +153,7 @@ class Supervisor:
     async def _start_nats(self, layout: Layout) -> None:
         await self._nats.start()
         async with WorkLeft.connected(layout) as work:
-            await ensure_topology(work.js)
+            await ensure_topology(work.js, clients=self._clients)
 
     async def _start_postgres(self) -> None:
         await self._postgres.start()
@@ -269,6 +273,7 @@ class Supervisor:
             "pools": list(layout.pools),
             "options": started_with(self._options, self._data.secret("fingerprints")),
             "left": self._left,
+            "clients": list(self._clients),
             "stay": self._wanted(),
         }
         self._data.write_json("status.json", content)

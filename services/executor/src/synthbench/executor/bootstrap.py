@@ -11,7 +11,7 @@ from synthbench.chassis.consumer import Consumer
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.process import Chassis
 from synthbench.contracts.records import Priority
-from synthbench.contracts.registry import POOLS, Service, durable
+from synthbench.contracts.registry import POOLS, Service, durable, durables_of
 from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.attempts import Services
 from synthbench.executor.handlers import Handlers
@@ -51,8 +51,9 @@ async def bootstrap(chassis: Chassis) -> None:
         ready = [durable(Service.EXECUTOR, "task.ready", f"{pool}.{priority}") for priority in Priority]
         Consumer(chassis, ready, handlers.on_ready, permits=permits).start()
     verifications = asyncio.Semaphore(settings.verification_permits)
-    wanted = durable(Service.EXECUTOR, "verification.requested")
-    Consumer(chassis, wanted, handlers.on_verification, permits=verifications).start()
+    asked = durables_of(Service.EXECUTOR, "verification.requested", settings.client_names)
+    wanted = [one for one in asked if one.subject.split(".")[2] in engines]
+    Consumer(chassis, wanted, handlers.on_verification, permits=verifications, in_turn=True).start()
     chassis.health.check("artifacts", store.probe)
     for engine in all_engines:
         chassis.background(f"reaper of {engine.name}", partial(_reap, chassis, engine), every=_REAP_SECONDS)

@@ -10,6 +10,7 @@ from synthbench.chassis.failpoints import failpoint, failpoint_soon
 from synthbench.contracts.events import TaskReady, VerificationFinished, VerificationRequested
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.journal import verification_key
+from synthbench.contracts.registry import arrives_as
 from synthbench.contracts.rpc import CLAIM, ClaimReply, ClaimRequest
 from synthbench.contracts.verification import VerificationResult
 from synthbench.executor.attempts import Attempt, Services
@@ -65,21 +66,23 @@ class Handlers:
         """Verify a change again, for whoever asks; the same answer for each time that this is delivered."""
         wanted = delivery.envelope.body
         assert isinstance(wanted, VerificationRequested)
-        services = self._services
-        finished = await self._answered(wanted) or await self._answer(wanted)
+        services, asker = self._services, delivery.sender
+        if arrives_as(f"{delivery.envelope.spec.name}.{wanted.pool}", asker) != delivery.message.subject:
+            raise Drop(f"{asker} asked on {delivery.message.subject} for pool {wanted.pool}")
+        finished = await self._answered(asker, wanted) or await self._answer(asker, wanted)
         failpoint("executor.answered_verification")
-        event_id = derived_id("verification.finished", wanted.verification_id)
+        event_id = derived_id("verification.finished", asker, wanted.verification_id)
         await services.bus.publish(finished, id=event_id)
         services.recent.add(finished, event_id)
 
-    async def _answered(self, wanted: VerificationRequested) -> VerificationFinished | None:
+    async def _answered(self, asker: str, wanted: VerificationRequested) -> VerificationFinished | None:
         try:
-            kept = await self._services.store.get(key_uri(verification_key(wanted.verification_id)))
+            kept = await self._services.store.get(key_uri(verification_key(asker, wanted.verification_id)))
         except ArtifactNotFound:
             return None
         return VerificationFinished.model_validate_json(kept)
 
-    async def _answer(self, wanted: VerificationRequested) -> VerificationFinished:
+    async def _answer(self, asker: str, wanted: VerificationRequested) -> VerificationFinished:
         """Verify, and keep the result; where somebody else was faster, theirs counts."""
         services = self._services
         engine = services.engines.get(wanted.pool)
@@ -93,7 +96,7 @@ class Handlers:
                 engine,
                 package,
                 changes,
-                owner=f"verification.{wanted.verification_id}",
+                owner=f"verification.{asker}.{wanted.verification_id}",
                 tests_engine=services.tests_engines.get(wanted.pool),
                 max_memory_mb=services.settings.max_memory_mb,
             )
@@ -105,12 +108,12 @@ class Handlers:
             rollout_id=wanted.rollout_id,
             attempt=wanted.attempt,
             verification_id=wanted.verification_id,
-            requested_by=wanted.requested_by,
+            requested_by=asker,
             executor=services.executor,
             result=result,
         )
         try:
-            await services.store.put_named(verification_key(wanted.verification_id), finished.to_json())
+            await services.store.put_named(verification_key(asker, wanted.verification_id), finished.to_json())
         except ArtifactConflict:
-            return await self._answered(wanted) or finished
+            return await self._answered(asker, wanted) or finished
         return finished

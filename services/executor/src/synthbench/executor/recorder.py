@@ -17,7 +17,6 @@ from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent, journal_event_id, journal_key
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef, KeptFile, Timing, Usage
-from synthbench.contracts.registry import Stream
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.shaping import Change
@@ -54,7 +53,7 @@ class _Published:
 
     at: datetime
     event_id: UUID
-    stream: Stream
+    stream: str
     subject: str
     headers: dict[str, str]
     packed: bytes
@@ -82,7 +81,7 @@ class Recent:
         envelope = Envelope(event, self._bus.source, event_id, trace=current_trace())
         message = encode(envelope)
         packed = zlib.compress(message.payload, level=1)
-        self._events.append(_Published(now, event_id, envelope.spec.stream, message.subject, message.headers, packed))
+        self._events.append(_Published(now, event_id, envelope.stream, message.subject, message.headers, packed))
 
     async def _again(self, lost_at: datetime) -> None:
         since = lost_at - timedelta(seconds=2 * self._seconds)

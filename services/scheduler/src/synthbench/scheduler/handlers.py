@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.delivery import Malformed
+from synthbench.chassis.errors import Drop
 from synthbench.chassis.telemetry import current_trace, span
-from synthbench.contracts.cloudevents import MalformedEvent
 from synthbench.contracts.events import (
     AttemptClosed,
     AttemptFinished,
@@ -16,7 +17,9 @@ from synthbench.contracts.events import (
     TrajectoryCurated,
 )
 from synthbench.contracts.ids import derived_id
+from synthbench.contracts.loose import as_object
 from synthbench.contracts.records import FieldError, Outcome, Rollout
+from synthbench.contracts.registry import OPERATOR
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue, UnknownTask
 from synthbench.scheduler.adapters.parents import Parents
 from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, SchedulerTransaction, accepted
@@ -49,7 +52,8 @@ class Handlers:
         """Accept or reject a submission."""
         wanted = delivery.envelope.body
         assert isinstance(wanted, TaskSubmitted)
-        submission_id = wanted.submission_id or delivery.envelope.id
+        submitter, event_id = delivery.sender, delivery.envelope.id
+        submission_id = wanted.submission_id or event_id
         task = None
         try:
             facts = await self._catalogue.find(wanted.task)
@@ -60,13 +64,19 @@ class Handlers:
         except UnknownTask as error:
             planned = Plan(errors=(FieldError(field="task", message=str(error)),))
         async with self._store.transaction() as transaction:
-            if not await transaction.add_submission(submission_id, wanted, task, planned):
+            known = await transaction.submitter_of(submission_id)
+            if known is not None and known != submitter:
+                await self._refuse_taken(transaction, submission_id, submitter, event_id)
+                return
+            planned = await transaction.within_rights(submitter, wanted, planned)
+            if not await transaction.add_submission(submission_id, submitter, wanted, task, planned):
                 return
             if planned.errors or task is None:
-                rejected = TaskRejected(submission_id=submission_id, errors=list(planned.errors))
+                errors = list(planned.errors)
+                rejected = TaskRejected(submission_id=submission_id, submitter=submitter, errors=errors)
                 await transaction.announce(rejected, id=derived_id("task.rejected", submission_id))
             else:
-                event = accepted(submission_id, wanted, task, planned)
+                event = accepted(submission_id, submitter, wanted, task, planned)
                 await transaction.announce(event, id=derived_id("task.accepted", submission_id))
         if not planned.errors:
             await self.feed()
@@ -78,30 +88,45 @@ class Handlers:
         why = f"{rows[0]['task_name']} is in quarantine: {rows[0]['reason']}; `synth-bench tasks release {digest}`"
         return Plan(errors=(*planned.errors, FieldError(field="task", message=why)))
 
-    async def on_malformed_submission(self, delivery_id: UUID, content: object, error: MalformedEvent) -> None:
+    async def _refuse_taken(
+        self, transaction: SchedulerTransaction, submission_id: UUID, submitter: str, event_id: UUID
+    ) -> None:
+        """The answer does not bear the id of what somebody else submitted: nobody may take it for one about that."""
+        why = f"{submission_id} is another submitter's; leave it out, or take a random one"
+        own = derived_id("submission", submitter, event_id)
+        errors = [FieldError(field="submission_id", message=why)]
+        rejected = TaskRejected(submission_id=own, submitter=submitter, errors=errors)
+        await transaction.announce(rejected, id=derived_id("task.rejected", own))
+
+    async def on_malformed_submission(self, malformed: Malformed) -> None:
         """Tell the submitter, field by field, beside the dead letter that the chassis makes of it."""
-        named = content.get("submission_id") if isinstance(content, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - any JSON
-        try:
-            submission_id = UUID(str(named)) if named else delivery_id  # pyright: ignore[reportUnknownArgumentType] - any JSON
-        except ValueError:
-            submission_id = delivery_id
+        submission_id = _named_submission(malformed.content)
         async with self._store.transaction() as transaction:
-            rejected = TaskRejected(submission_id=submission_id, errors=error.errors)
-            await transaction.announce(rejected, id=derived_id("task.rejected", submission_id, delivery_id))
+            if submission_id is None or await transaction.submitter_of(submission_id) is not None:
+                submission_id = derived_id("submission", malformed.sender, malformed.event_id)
+            rejected = TaskRejected(
+                submission_id=submission_id, submitter=malformed.sender, errors=malformed.error.errors
+            )
+            identity = derived_id("task.rejected", submission_id, malformed.sender, malformed.event_id)
+            await transaction.announce(rejected, id=identity)
 
     async def on_cancel(self, delivery: Delivery) -> None:
-        """Cancel what waits; what runs hears of it at its next heartbeat."""
+        """Cancel what waits; what runs hears of it at its next heartbeat. Others' work is left alone."""
         wanted = delivery.envelope.body
         assert isinstance(wanted, CancelRequested)
+        sender = delivery.sender
         async with self._store.transaction() as transaction:
             rows = await transaction.execute(
                 "cancel_rollouts",
                 rollout_id=wanted.rollout_id,
                 submission_id=wanted.submission_id,
                 campaign=wanted.campaign,
+                submitter=None if sender == OPERATOR else sender,
             )
             for submission_id in sorted({row["submission_id"] for row in rows}):
                 await transaction.finish_submission(submission_id)
+        if not rows:
+            raise Drop(f"{sender} has nothing under way that this would cancel: {wanted.to_dict()}")
 
     async def on_started(self, delivery: Delivery) -> None:
         """Note when the agent began."""
@@ -251,3 +276,11 @@ class Handlers:
             await transaction.announce(
                 body, id=derived_id("task.ready", rollout.rollout_id, count), trace=current_trace()
             )
+
+
+def _named_submission(content: object) -> UUID | None:
+    """The id that a malformed submission names, if it is one."""
+    try:
+        return UUID(str(as_object(content).get("submission_id")))
+    except ValueError:
+        return None

@@ -51,6 +51,8 @@ class TaskSubmitted(Record):
 class TaskAccepted(SubmissionEvent):
     """The submission became these rollouts."""
 
+    submitter: str = "client"
+    """Who submitted it, as the bus proved it."""
     task: TaskInfo
     rollout_ids: list[UUID] = []
     pool: Name
@@ -58,9 +60,12 @@ class TaskAccepted(SubmissionEvent):
 
 
 class TaskRejected(Record):
-    """The submission is refused, field by field."""
+    """The submission is refused, field by field. Its submitter alone is told."""
 
     submission_id: UUID
+    """As the submitter named it; one of its own where that names somebody else's, or one that was answered before."""
+    submitter: str = "client"
+    """Who submitted it, as the bus proved it."""
     errors: list[FieldError] = []
 
 

@@ -12,7 +12,9 @@ class VerificationRequested(AttemptEvent):
     """Verify this diff against this task in fresh sandboxes."""
 
     verification_id: UUID
-    requested_by: Name
+    """Chosen by who asks, among his own: another asker's of the same id is another verification."""
+    requested_by: Name = ""
+    """What the asker calls himself. The answer names who the bus says it was, and that alone counts."""
     pool: Name
     task_digest: Digest
     diff: ArtifactRef | None = None
@@ -24,5 +26,6 @@ class VerificationFinished(AttemptEvent):
 
     verification_id: UUID
     requested_by: Name
+    """Who asked, as the bus proved it: a service, a client or the operator."""
     executor: Name
     result: VerificationResult

@@ -13,6 +13,7 @@ from nats.js.errors import NotFoundError
 
 from synthbench.contracts.registry import Stream, durables
 from synthbench.contracts.steps import step_digest
+from synthbench.contracts.streams import streams
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
@@ -114,16 +115,16 @@ async def journals(connection: psycopg.AsyncConnection[Any], store: ArtifactStor
     yield Finding("no journal is left of a rollout that is over", left[:CULPRITS], f"{len(kept)} kept to resume from")
 
 
-async def bus(js: JetStreamContext, *, settled: bool) -> AsyncGenerator[Finding]:
+async def bus(js: JetStreamContext, clients: Sequence[str], *, settled: bool) -> AsyncGenerator[Finding]:
     """Streams and durables are there; when all is settled, nothing waits."""
     missing: list[str] = []
     waiting: list[str] = []
-    for stream in Stream:
+    for stream in (spec.name for spec in streams(clients)):
         try:
             await js.stream_info(stream)
         except NotFoundError:
             missing.append(f"stream {stream}")
-    for durable in durables():
+    for durable in durables(clients):
         try:
             found = await js.consumer_info(str(durable.stream), durable.name)
         except NotFoundError:

@@ -60,7 +60,7 @@ async def _findings(
         *([checks.database(connection, checks.SETTLED)] if settled else []),
         checks.trajectories(connection, operator.store),
         checks.journals(connection, operator.store),
-        checks.bus(operator.bus.js, settled=settled),
+        checks.bus(operator.bus.js, operator.clients, settled=settled),
         machine(connection, operator.sandboxes),
     ]
     for part in parts:

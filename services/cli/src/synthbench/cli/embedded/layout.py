@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.contracts.loose import as_object
-from synthbench.contracts.registry import Service
+from synthbench.contracts.registry import DEFAULT_CLIENTS, Service
 
 SERVICES: tuple[Service, ...] = (
     Service.SCHEDULER,
@@ -66,6 +66,8 @@ class Layout:
     ports: Mapping[Instance, int]
     pools: Sequence[str]
     """Sandbox engines, preferred first."""
+    clients: Sequence[str] = DEFAULT_CLIENTS
+    """Who may submit."""
     admin_port: int = 0
     """Of the first llm-gateway's admin API; the others take a free one."""
     concurrency: int | None = None
@@ -81,7 +83,7 @@ class Layout:
         return f"file://{self.data.sub('artifacts')}"
 
     def password(self, service: Service) -> SecretStr:
-        """Of a NATS user."""
+        """Of a service's NATS user."""
         return SecretStr(self.data.secret(f"nats-{service}"))
 
     def command(self, instance: Instance) -> list[str]:
@@ -122,6 +124,11 @@ class Layout:
             env.setdefault("SYNTHBENCH_SANDBOX_ROOT", str(self.data.sub("sandboxes")))
             env.setdefault("SYNTHBENCH_AGENTS_ROOT", str(self.data.sub("agents")))
         return env
+
+
+def client_password(data: DataDir, name: str) -> str:
+    """Of a client's NATS user."""
+    return data.secret("nats-client" if (name,) == DEFAULT_CLIENTS else f"nats-client-{name}")
 
 
 def log_of(data: DataDir, name: str) -> Path:

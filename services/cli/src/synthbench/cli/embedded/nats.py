@@ -9,10 +9,12 @@ import signal
 import sys
 from pathlib import Path
 
+from synthbench.chassis.permissions import ACCOUNT
 from synthbench.cli.embedded.children import free_port, spawn, stop, tail
 from synthbench.cli.errors import CliError
 
 _READY_SECONDS = 15.0
+_GLOBAL_ACCOUNT = "$G"
 _POLL_SECONDS = 0.01
 
 
@@ -35,17 +37,17 @@ class EmbeddedNats:
     Args:
         folder: its own folder; streams live in `folder/jetstream`.
         log: its log file.
-        authorization: text of the `authorization {…}` block, from `chassis.permissions`; empty lets everybody in.
+        accounts: text of the `accounts {…}` block, from `chassis.permissions`; empty lets everybody in.
         port: fixed port; 0 picks one, and keeps it over restarts of this object.
         sync_interval: how often the server syncs to disk, `always` or a duration.
     """
 
     def __init__(
-        self, folder: Path, log: Path, authorization: str = "", *, port: int = 0, sync_interval: str = "1s"
+        self, folder: Path, log: Path, accounts: str = "", *, port: int = 0, sync_interval: str = "1s"
     ) -> None:
         self._folder = folder
         self._log = log
-        self._authorization = authorization
+        self._accounts = accounts
         self._sync_interval = sync_interval
         self.port = port or free_port()
         self._name = f"synth-bench-{secrets.token_hex(6)}"
@@ -65,7 +67,7 @@ jetstream {{
   store_dir: {json.dumps(str(self._folder / "jetstream"))}
   sync_interval: {self._sync_interval}
 }}
-{self._authorization}
+{self._accounts}
 """
 
     async def start(self) -> None:
@@ -75,6 +77,8 @@ jetstream {{
             CliError: it ended or stayed silent; with its last words.
         """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._accounts:
+            self._adopt_streams()
         config = self._folder / "nats.conf"
         config.touch(mode=0o600)
         config.write_text(self._config())
@@ -88,6 +92,12 @@ jetstream {{
                 await self.stop()
                 raise CliError(f"nats-server did not start: {tail(self._log)}")
             await asyncio.sleep(_POLL_SECONDS)
+
+    def _adopt_streams(self) -> None:
+        """Streams of versions without accounts lie in the server's global one: they become the services'."""
+        top = self._folder / "jetstream" / "jetstream"
+        if (top / _GLOBAL_ACCOUNT).exists() and not (top / ACCOUNT).exists():
+            (top / _GLOBAL_ACCOUNT).rename(top / ACCOUNT)
 
     async def _answers(self) -> bool:
         try:

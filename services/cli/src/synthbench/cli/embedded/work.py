@@ -65,7 +65,7 @@ class WorkLeft:
         return ""
 
     async def _events(self) -> str:
-        for durable in durables():
+        for durable in durables(self._layout.clients):
             info = await self.js.consumer_info(str(durable.stream), durable.name)
             if (info.num_pending or 0) + (info.num_ack_pending or 0) > 0:
                 return f"{durable.name} has events to handle"

@@ -1,9 +1,17 @@
 -- name: insert_submission
-insert into submissions (submission_id, campaign, body, task, pool, state, errors, max_cost_microusd, finished_at)
-values (%(submission_id)s, %(campaign)s, %(body)s, %(task)s, %(pool)s, %(state)s, %(errors)s, %(max_cost)s,
+insert into submissions (submission_id, submitter, campaign, body, task, pool, state, errors, max_cost_microusd, finished_at)
+values (%(submission_id)s, %(submitter)s, %(campaign)s, %(body)s, %(task)s, %(pool)s, %(state)s, %(errors)s, %(max_cost)s,
         case when %(state)s = 'rejected' then now() end)
 on conflict (submission_id) do nothing
 returning submission_id;
+
+-- name: submitter_of
+select submitter from submissions where submission_id = %(submission_id)s;
+
+-- name: campaign_rights
+-- Whose the cap of a campaign is, and whether anybody else submits into it.
+select (select owner from campaigns where campaign = %(campaign)s) as owner,
+       exists (select 1 from submissions where campaign = %(campaign)s and submitter <> %(submitter)s) as shared;
 
 -- name: insert_rollout
 insert into rollouts (rollout_id, submission_id, campaign, body, pool, priority, state)
@@ -94,6 +102,8 @@ limit 50;
 update rollouts set state = 'cancelled', changed_at = now()
 where (rollout_id = %(rollout_id)s or submission_id = %(submission_id)s or campaign = %(campaign)s)
   and state in ('planned', 'ready', 'running')
+  and (%(submitter)s::text is null
+       or submission_id in (select submission_id from submissions where submitter = %(submitter)s))
 returning rollout_id, submission_id;
 
 -- name: count_ready
@@ -123,7 +133,7 @@ where rollout_id = %(rollout_id)s and state = 'closed'
 returning submission_id;
 
 -- name: find_submission
-select s.submission_id, s.campaign, s.state, s.task, s.pool, s.errors, s.body, s.max_cost_microusd, s.created_at,
+select s.submission_id, s.submitter, s.campaign, s.state, s.task, s.pool, s.errors, s.body, s.max_cost_microusd, s.created_at,
        s.finished_at,
        (select max(paused(r.campaign, (r.body->>'simulated')::boolean)) from rollouts r
         where r.submission_id = s.submission_id and r.state in ('planned', 'ready')
@@ -209,9 +219,11 @@ update attempts set released = true where rollout_id = %(rollout_id)s and attemp
 
 -- name: set_campaign_cap
 -- A greater cap lets a campaign go on that its cap had stopped.
-insert into campaigns as c (campaign, cost_cap_microusd, epoch) values (%(campaign)s, %(cap)s, 1)
+insert into campaigns as c (campaign, cost_cap_microusd, epoch, owner)
+values (%(campaign)s, %(cap)s, 1, nullif(%(owner)s, 'operator'))
 on conflict (campaign) do update set
     cost_cap_microusd = excluded.cost_cap_microusd,
+    owner = coalesce(c.owner, excluded.owner),
     epoch = c.epoch + 1,
     paused_at = case when excluded.cost_cap_microusd > c.cost_cap_microusd then null else c.paused_at end
 where c.cost_cap_microusd is distinct from excluded.cost_cap_microusd;

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,8 @@ from psycopg.types.json import Jsonb
 from synthbench.chassis.outbox import Outbox
 from synthbench.contracts.events import TaskAccepted, TaskSubmitted
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import Priority, Rollout, TaskInfo
+from synthbench.contracts.records import FieldError, Priority, Rollout, TaskInfo
+from synthbench.contracts.registry import OPERATOR
 from synthbench.scheduler.domain.attempts import Lease, RolloutState
 from synthbench.scheduler.domain.planning import Plan
 from synthbench.storage.database import Connection, Database
@@ -102,14 +103,33 @@ class SchedulerTransaction:
         cursor = await self._connection.execute(SQL[query], parameters)
         return await cursor.fetchall() if cursor.description else []
 
+    async def submitter_of(self, submission_id: UUID) -> str | None:
+        """Who submitted this; None if nobody did."""
+        rows = await self.execute("submitter_of", submission_id=submission_id)
+        return rows[0]["submitter"] if rows else None
+
+    async def within_rights(self, submitter: str, wanted: TaskSubmitted, plan: Plan) -> Plan:
+        """Refuse to submit into a campaign whose cap is another client's, or to cap what others submit into."""
+        if submitter == OPERATOR:
+            return plan
+        (found,) = await self.execute("campaign_rights", campaign=wanted.campaign, submitter=submitter)
+        problems: list[FieldError] = []
+        if found["owner"] not in (None, submitter):
+            problems.append(FieldError(field="campaign", message=f"{wanted.campaign} is another submitter's"))
+        elif wanted.campaign_cost_microusd is not None and found["shared"]:
+            why = f"others submit into {wanted.campaign}, too; name a campaign of your own"
+            problems.append(FieldError(field="campaign_cost_microusd", message=why))
+        return replace(plan, errors=(*plan.errors, *problems)) if problems else plan
+
     async def add_submission(
-        self, submission_id: UUID, wanted: TaskSubmitted, task: TaskInfo | None, plan: Plan
+        self, submission_id: UUID, submitter: str, wanted: TaskSubmitted, task: TaskInfo | None, plan: Plan
     ) -> bool:
         """Keep a submission, accepted or rejected; False if it is known already."""
         rejected = bool(plan.errors)
         rows = await self.execute(
             "insert_submission",
             submission_id=submission_id,
+            submitter=submitter,
             campaign=wanted.campaign,
             body=Jsonb(wanted.to_dict()),
             task=Jsonb(task.to_dict()) if task else None,
@@ -123,7 +143,9 @@ class SchedulerTransaction:
         if rejected or task is None:
             return True
         if wanted.campaign_cost_microusd is not None:
-            await self.execute("set_campaign_cap", campaign=wanted.campaign, cap=wanted.campaign_cost_microusd)
+            await self.execute(
+                "set_campaign_cap", campaign=wanted.campaign, cap=wanted.campaign_cost_microusd, owner=submitter
+            )
         async with self._connection.cursor() as cursor:
             await cursor.executemany(
                 SQL["insert_rollout"],
@@ -174,10 +196,11 @@ class SchedulerTransaction:
         )
 
 
-def accepted(submission_id: UUID, wanted: TaskSubmitted, task: TaskInfo, plan: Plan) -> TaskAccepted:
+def accepted(submission_id: UUID, submitter: str, wanted: TaskSubmitted, task: TaskInfo, plan: Plan) -> TaskAccepted:
     """The event that answers a good submission."""
     return TaskAccepted(
         submission_id=submission_id,
+        submitter=submitter,
         campaign=wanted.campaign,
         task=task,
         rollout_ids=[rollout.rollout_id for rollout in plan.rollouts],
