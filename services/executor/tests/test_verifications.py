@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -12,9 +13,11 @@ import structlog
 
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.errors import Drop
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import VerificationFinished, VerificationRequested
 from synthbench.contracts.model import Record
+from synthbench.contracts.registry import arrives_as
 from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.attempts import Services
 from synthbench.executor.handlers import Handlers
@@ -60,13 +63,14 @@ async def handlers(bus: Heard, artifacts: FilesStore) -> AsyncGenerator[Handlers
         await engine.aclose()
 
 
-async def request(artifacts: FilesStore) -> Delivery:
+async def request(artifacts: FilesStore, asker: str = "quality", **fields: Any) -> Delivery:
     stored = await artifacts.put(pack(load_library_task("simple-task-001")))
     wanted = VerificationRequested(
         submission_id=uuid4(), campaign="c", rollout_id=uuid4(), attempt=1, verification_id=uuid4(),
         requested_by="quality", pool="process", task_digest=stored.digest,
-    )  # fmt: skip
-    return Delivery(Envelope(wanted, "test"), cast("Any", None), cast("Any", None), b"")
+    ).model_copy(update=fields)  # fmt: skip
+    message = SimpleNamespace(subject=arrives_as("verification.requested.process", asker))
+    return Delivery(Envelope(wanted, "test"), cast("Any", None), cast("Any", message), b"")
 
 
 async def test_delivered_again_it_says_the_same(handlers: Handlers, bus: Heard, artifacts: FilesStore):
@@ -85,3 +89,30 @@ async def test_two_at_once_say_the_same(handlers: Handlers, bus: Heard, artifact
     await asyncio.gather(handlers.on_verification(delivery), handlers.on_verification(delivery))
     first, second = bus.said
     assert first[1].to_json() == second[1].to_json()
+
+
+async def test_nobody_chooses_the_answer_to_what_another_will_ask(
+    handlers: Handlers, bus: Heard, artifacts: FilesStore
+):
+    """Ids are derived, so a client can know the one that quality will take; its name does not make it quality."""
+    known = uuid4()
+    nothing = {"task_digest": "sha256:" + "0" * 64, "verification_id": known}
+    await handlers.on_verification(await request(artifacts, "mallory", **nothing))
+    await handlers.on_verification(await request(artifacts, "quality", verification_id=known))
+    await handlers.on_verification(await request(artifacts, "operator", **nothing))
+    forged, asked, operators = (body for _, body in bus.said)
+    assert isinstance(forged, VerificationFinished)
+    assert isinstance(asked, VerificationFinished)
+    assert isinstance(operators, VerificationFinished)
+    assert (forged.requested_by, asked.requested_by, operators.requested_by) == ("mallory", "quality", "operator")
+    assert forged.result.error is not None
+    assert (asked.result.error, asked.result.reward) == (None, 0.0)
+    assert len({identity for identity, _ in bus.said}) == 3
+
+
+async def test_a_request_for_another_pool_than_its_subject_names_is_dropped(
+    handlers: Handlers, bus: Heard, artifacts: FilesStore
+):
+    with pytest.raises(Drop, match=r"mallory asked on verification.requested.process.mallory for pool docker"):
+        await handlers.on_verification(await request(artifacts, "mallory", pool="docker"))
+    assert bus.said == []

@@ -11,7 +11,8 @@ select submitter from submissions where submission_id = %(submission_id)s;
 -- name: campaign_rights
 -- Whose the cap of a campaign is, and whether anybody else submits into it.
 select (select owner from campaigns where campaign = %(campaign)s) as owner,
-       exists (select 1 from submissions where campaign = %(campaign)s and submitter <> %(submitter)s) as shared;
+       exists (select 1 from submissions
+               where campaign = %(campaign)s and submitter <> %(submitter)s and state <> 'rejected') as shared;
 
 -- name: insert_rollout
 insert into rollouts (rollout_id, submission_id, campaign, body, pool, priority, state)

@@ -116,7 +116,7 @@ class SchedulerTransaction:
         problems: list[FieldError] = []
         if found["owner"] not in (None, submitter):
             problems.append(FieldError(field="campaign", message=f"{wanted.campaign} is another submitter's"))
-        elif wanted.campaign_cost_microusd is not None and found["shared"]:
+        elif wanted.campaign_cost_microusd is not None and found["owner"] is None and found["shared"]:
             why = f"others submit into {wanted.campaign}, too; name a campaign of your own"
             problems.append(FieldError(field="campaign_cost_microusd", message=why))
         return replace(plan, errors=(*plan.errors, *problems)) if problems else plan
