@@ -16,17 +16,26 @@ TARGET = Path(__file__).resolve().parent.parent / "docs/asyncapi.json"
 
 def channel(spec: EventSpec) -> dict[str, Any]:
     """One subject, with its producers and consumers named."""
+    tokens = ("pool", "priority")[: spec.suffixes[0].count(".") + 1] if spec.suffixes else ()
+    names = {"by_sender": "sender", "to_sender": "receiver"}
+    named = next((token for field, token in names.items() if getattr(spec, field)), None)
+    place = f"Stream {spec.stream}" if spec.stream else "A stream for each client"
     described: dict[str, Any] = {
-        "address": f"{spec.name}.{{pool}}.{{priority}}" if spec.suffixes else spec.name,
+        "address": ".".join([spec.name, *(f"{{{token}}}" for token in (*tokens, *([named] if named else [])))]),
         "title": spec.type,
-        "description": f"Stream {spec.stream}. From {', '.join(spec.producers)}; "
+        "description": f"{place}. From {', '.join(spec.producers)}; "
         f"read by {', '.join(spec.consumers) or 'whoever listens'}.",
         "messages": {spec.body.__name__: {"$ref": f"#/components/messages/{spec.body.__name__}"}},
     }
-    if spec.suffixes:
-        pools, priorities = ({s.split(".")[i] for s in spec.suffixes} for i in (0, 1))
-        described["parameters"] = {"pool": {"enum": sorted(pools)}, "priority": {"enum": sorted(priorities)}}
-    return described
+    parameters: dict[str, Any] = {
+        token: {"enum": sorted({suffix.split(".")[index] for suffix in spec.suffixes})}
+        for index, token in enumerate(tokens)
+    }
+    if named:
+        parameters[named] = {
+            "description": "A client or a service. The server puts it there; clients publish and hear it without."
+        }
+    return {**described, "parameters": parameters} if parameters else described
 
 
 def document() -> dict[str, Any]:

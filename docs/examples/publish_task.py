@@ -19,7 +19,6 @@ async def main(task: str, route: str) -> int:
         os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),
         user=os.environ.get("NATS_USER"),
         password=os.environ.get("NATS_PASSWORD"),
-        inbox_prefix=b"_INBOX.client",  # the user `client` may listen to no other inbox
     )
     submission = str(uuid.uuid4())
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()

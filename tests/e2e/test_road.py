@@ -41,9 +41,7 @@ def test_bare_json_by_core_nats_with_a_typing_error_is_rejected_by_field(stack):
     program = """
 import asyncio, json, os, nats
 async def main():
-    nc = await nats.connect(
-        os.environ["URL"], user="client", password=os.environ["PASSWORD"], inbox_prefix=b"_INBOX.client"
-    )
+    nc = await nats.connect(os.environ["URL"], user="client", password=os.environ["PASSWORD"])
     heard = asyncio.Queue()
     async def on(message): await heard.put(json.loads(message.data))
     await nc.subscribe("task.rejected", cb=on)
@@ -68,7 +66,7 @@ asyncio.run(main())
     assert json.loads(first)[0]["field"] == "sampels"
     assert "JSON" in json.loads(second)[0]["message"]
     letters = json.loads(stack.run("dead", "list", "--json").stdout)
-    assert len([letter for letter in letters if letter["subject"] == "task.submitted"]) >= 2
+    assert len([letter for letter in letters if letter["subject"] == "task.submitted.client"]) >= 2
     # The stack goes on.
     assert stack.json("generate-trajectory", "--task", "simple-task-001", "--scaffold", "nop")[0]["reward"] == 0
 
