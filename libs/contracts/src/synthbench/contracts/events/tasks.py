@@ -51,7 +51,7 @@ class TaskSubmitted(Record):
 class TaskAccepted(SubmissionEvent):
     """The submission became these rollouts."""
 
-    submitter: str = "client"
+    submitter: Name = "client"
     """Who submitted it, as the bus proved it."""
     task: TaskInfo
     rollout_ids: list[UUID] = []
@@ -64,7 +64,7 @@ class TaskRejected(Record):
 
     submission_id: UUID
     """As the submitter named it; one of its own where that names somebody else's, or one that was answered before."""
-    submitter: str = "client"
+    submitter: Name = "client"
     """Who submitted it, as the bus proved it."""
     errors: list[FieldError] = []
 
