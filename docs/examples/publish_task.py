@@ -10,6 +10,7 @@ import sys
 import uuid
 
 import nats
+from nats.aio.msg import Msg
 
 EVENTS = ("task.accepted", "task.rejected", "attempt.started", "step.recorded", "attempt.closed", "trajectory.curated")
 
@@ -23,7 +24,7 @@ async def main(task: str, route: str) -> int:
     submission = str(uuid.uuid4())
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def on_event(message) -> None:
+    async def on_event(message: Msg) -> None:
         event = json.loads(message.data)
         if event.get("submission_id") != submission or ended.done():
             return

@@ -120,7 +120,7 @@ async def test_a_client_that_may_submit_no_more_takes_its_stream_along(own_chass
 
 async def test_consumers_of_somebody_else_stay(own_chassis: Chassis):
     js = own_chassis.bus.js
-    await js.add_consumer(Stream.EVENTS, api.ConsumerConfig(durable_name="external", ack_policy="explicit"))
+    await js.add_consumer(Stream.EVENTS, api.ConsumerConfig(durable_name="external", ack_policy=api.AckPolicy.EXPLICIT))
     await js.publish("attempt.closed", b"{}")
     assert (await ensure_topology(js)).removed == []
     assert (await js.consumer_info(Stream.EVENTS, "external")).num_pending == 1
