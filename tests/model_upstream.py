@@ -78,6 +78,10 @@ class Upstream:
         self.delay = 0.0
         self.away = False
         """Whether it says so when it is asked for its models."""
+        self.refuses_nothing = False
+        """Whether requests are taken unseen, as by a proxy in front of a provider."""
+        self.always_streams = False
+        """Whether it streams to who did not ask for it."""
         self.say = self.default
         self.play: Played | None = None
         """Served in place of what `say` says."""
@@ -139,11 +143,11 @@ class Upstream:
         self.seen.append(Seen(wire, body, dict(request.headers), fault))
         if not allowed:
             return refuse(wire, 401, "wrong key")
-        try:
-            REQUESTS[wire, bool(body.get("stream"))].validate_python(body)
-        except ValidationError as error:
-            return refuse(wire, 400, str(error.errors()[0]))
-        if problem := (orphans_openai if wire == "openai" else orphans_anthropic)(body["messages"]):
+        if self.refuses_nothing:
+            response = await self.misbehave(wire, fault, request, body) if fault != "ok" else None
+            made = openai_body(body, Answer()) if wire == "openai" else anthropic_body(body, Answer())
+            return response or web.json_response(made)
+        if problem := problem_of(wire, body):
             return refuse(wire, 400, problem)
         if self.delay:
             await asyncio.sleep(self.delay)
@@ -154,7 +158,7 @@ class Upstream:
         if self.play is not None:
             return await self.played(self.play, request, streams=bool(body.get("stream")))
         answer = self.say(wire, body)
-        if not body.get("stream"):
+        if not body.get("stream") and not self.always_streams:
             made = openai_body(body, answer) if wire == "openai" else anthropic_body(body, answer)
             if fault == "negative":
                 made["usage"] = dict.fromkeys(made["usage"], -5)
@@ -221,6 +225,15 @@ class Upstream:
             abort(request)
             return refuse(wire, 500, "gone")
         return None
+
+
+def problem_of(wire: str, body: dict) -> str | None:
+    """Why a real provider would not take a request."""
+    try:
+        REQUESTS[wire, bool(body.get("stream"))].validate_python(body)
+    except ValidationError as error:
+        return str(error.errors()[0])
+    return (orphans_openai if wire == "openai" else orphans_anthropic)(body["messages"])
 
 
 CANNED = {

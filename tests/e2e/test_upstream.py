@@ -85,12 +85,24 @@ def test_wrong_credentials_are_one_clear_line(stack, tmp_path: Path):
     assert "refuses this deployment's key" in done.stderr.strip().splitlines()[-1]
 
 
+def test_a_provider_that_is_not_there_is_refused_within_seconds_with_the_cause(stack):
+    stack.run("up")
+    began = time.monotonic()
+    done = generate(stack, "http://127.0.0.1:9/v1", "--model", "gpt-4o-mini", check=False)
+    assert done.returncode == 1
+    assert (
+        "rejected: route: gpt-4o-mini: the provider cannot be reached: connection refused by 127.0.0.1:9" in done.stderr
+    )
+    assert time.monotonic() - began < 30
+
+
 def test_an_unknown_price_is_refused_unless_allowed(stack, tmp_path: Path):
     with upstream(tmp_path) as url:
         refused = generate(stack, url, "--model", "somebody/unheard-of", check=False)
         allowed = generate(stack, url, "--model", "somebody/unheard-of", "--allow-unknown-price")
     assert refused.returncode == 1
-    assert "unknown_price" in refused.stderr
+    assert "rejected" in refused.stderr
+    assert "--allow-unknown-price" in refused.stderr
     row = json.loads(allowed.stdout)[0]
     assert row["outcome"] == "solved"
     assert not decode(Path(row["location"]).read_bytes()).usage.cost_known

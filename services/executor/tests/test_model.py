@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from synthbench.contracts.records import Outcome
 from synthbench.executor.adapters.model import GatewayModel
-from synthbench.executor.domain.endings import InfraFailure, LimitReached, OutOfMoney
+from synthbench.executor.domain.endings import InfraFailure, LimitReached, OutOfMoney, PermanentFailure
 
 ANSWER = {"choices": [{"message": {"role": "assistant", "content": "Hi"}}], "model": "m"}
 
@@ -52,6 +52,30 @@ async def test_a_deadline_that_our_waits_used_up_is_our_failure():
 async def test_a_shared_budget_without_money_is_nobodys_failure(status: int, code: str):
     with pytest.raises(OutOfMoney, match=f"because of {code}"):
         await ask(status, 0.0, took=0.0, code=code)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "scope"),
+    [
+        (403, "unknown_price", "submission"),
+        (403, "upstream_credentials", "submission"),
+        (404, "model_not_found", "submission"),
+        (404, "not_recorded", "submission"),
+        (400, "BadRequestError", "rollout"),
+        (422, "upstream_refused", "rollout"),
+    ],
+)
+async def test_what_stays_wrong_is_asked_once_and_fails_for_good(status: int, code: str, scope: str):
+    with pytest.raises(PermanentFailure, match=f"^because of {code}$") as ended:
+        await ask(status, 0.0, took=0.0, code=code)
+    assert ended.value.scope == scope
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "attempt_closed"), (401, "expired_api_key")])
+async def test_a_key_that_is_over_is_no_fault_of_the_submission(status: int, code: str):
+    with pytest.raises(InfraFailure) as ended:
+        await ask(status, 0.0, took=0.0, code=code)
+    assert not isinstance(ended.value, PermanentFailure)
 
 
 @pytest.mark.parametrize(("wanted", "patience", "least"), [("1", 5.0, 1.0), ("300", 0.8, 0.8)])

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from gateway_replicas import Group, start_replica, until_ready
 from model_upstream import KEY, Upstream, two_wires
-from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
+from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, PROBE_AUDIENCE, AttemptClaims, ProbeClaims
 from synthbench.contracts.registry import Service
 from synthbench.llm_gateway.bootstrap import bootstrap
 from synthbench.llm_gateway.settings import GatewaySettings
@@ -82,6 +82,13 @@ class Running:
 
     def key(self, route: str, **changes: Any) -> str:
         return sign_key(route, **changes)
+
+    def probe_key(self, route: str, *, allow: bool = False) -> str:
+        """As the scheduler signs it."""
+        now = datetime.now(UTC)
+        claims = ProbeClaims(route=route, allow_unknown_price=allow)
+        payload = {**claims.to_dict(), "aud": PROBE_AUDIENCE, "iat": now, "exp": now + timedelta(minutes=1)}
+        return jwt.encode(payload, SECRET.get_secret_value(), ALGORITHM)
 
     def openai(self, route: str, key: str | None = None) -> openai.AsyncOpenAI:
         client = openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key or self.key(route), max_retries=0)

@@ -21,11 +21,12 @@ from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 
 
-def report_of(rollout: Rollout, number: int, outcome: Outcome) -> AttemptFinished:
-    """An executor's, of an attempt that ran out of money."""
+def report_of(rollout: Rollout, number: int, outcome: Outcome, permanent: str = "") -> AttemptFinished:
+    """An executor's, of an attempt that ran out of money, or that failed for good."""
     return AttemptFinished(
         submission_id=rollout.submission_id, campaign=rollout.campaign, rollout_id=rollout.rollout_id, attempt=number,
-        context=AttemptContext(synthbench_version="0.1.0", executor="one"), outcome=outcome, out_of_money=True,
+        context=AttemptContext(synthbench_version="0.1.0", executor="one"), outcome=outcome,
+        out_of_money=not permanent, permanent=permanent,
         started_at=datetime.now(UTC), finished_at=datetime.now(UTC),
     )  # fmt: skip
 
@@ -63,6 +64,7 @@ class Desk:
         minutes: float = 0,
         released=False,
         out_of_money: bool = False,
+        permanent: str = "",
     ) -> None:
         when = datetime.now(UTC) + timedelta(minutes=minutes)
         async with self.store._database.connection() as connection:
@@ -73,7 +75,7 @@ class Desk:
         async with self.store.transaction() as transaction:
             locked = await transaction.lock_rollout(rollout.rollout_id)
             assert locked is not None
-            report = report_of(rollout, number, outcome) if out_of_money else None
+            report = report_of(rollout, number, outcome, permanent) if out_of_money or permanent else None
             await self.handlers.close(transaction, locked, outcome, "it broke", report)
             await transaction._connection.execute(
                 "update attempts set closed_at = %s where rollout_id = %s and attempt = %s",

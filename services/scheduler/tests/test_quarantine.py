@@ -3,6 +3,7 @@
 import asyncio
 from uuid import uuid4
 
+import pytest
 from psycopg.types.json import Jsonb
 
 from synthbench.contracts.records import Outcome, Rollout
@@ -93,3 +94,33 @@ async def test_a_submission_ends_though_its_last_two_rollouts_end_at_the_same_ti
         await asyncio.gather(curate(first), curate(second))
     (found,) = await desk.store.rows("find_submission", submission_id=first.submission_id)
     assert found["state"] == "done"
+
+
+@pytest.mark.parametrize(("permanent", "others"), [("submission", "failed"), ("rollout", "planned")])
+async def test_a_failure_that_stays_is_tried_once_and_stops_what_it_holds_for(desk, permanent: str, others: str):
+    first = await desk.rollout(BAD)
+    waiting = first.model_copy(update={"rollout_id": uuid4()})
+    ready = first.model_copy(update={"rollout_id": uuid4()})
+    stranger = await desk.rollout(BAD, state="planned")
+    async with desk.store._database.connection() as connection:
+        for rollout, state in ((waiting, "planned"), (ready, "ready")):
+            await connection.execute(
+                "insert into rollouts (rollout_id, submission_id, campaign, body, pool, priority, state) "
+                "values (%s, %s, 'c', %s, 'bubblewrap', 1, %s)",
+                [rollout.rollout_id, rollout.submission_id, Jsonb(rollout.to_dict()), state])  # fmt: skip
+    await desk.attempt(first, 1, Outcome.INFRA_ERROR, "one", permanent=permanent)
+    assert await desk.state(first.rollout_id) == "failed"
+    assert await desk.state(waiting.rollout_id) == others
+    assert await desk.state(ready.rollout_id) == ("failed" if others == "failed" else "ready")
+    assert await desk.state(stranger.rollout_id) == "planned"
+    (found,) = await desk.store.rows("find_submission", submission_id=first.submission_id)
+    assert found["state"] == ("failed" if others == "failed" else "open")
+    (attempt,) = await desk.store.rows("attempts_of", submission_id=first.submission_id)
+    assert attempt["reason"] == "it broke"
+
+
+async def test_failures_that_stay_set_no_task_aside(desk):
+    await desk.attempt(await desk.rollout(GOOD), 1, Outcome.UNSOLVED, "one", minutes=1)
+    for number in range(8):
+        await desk.attempt(await desk.rollout(BAD), 1, Outcome.INFRA_ERROR, f"e{number}", permanent="submission")
+    assert await desk.quarantined() == []

@@ -12,6 +12,25 @@ ALGORITHM = "HS256"
 """JSON Web Token, RFC 7519, signed with the secret that scheduler and gateway share."""
 
 
+PROBE_AUDIENCE = "llm-gateway-probe"
+"""Of the token by which the scheduler asks whether a route can be used; it is worth nothing for a call."""
+PROBE_PATH = "/v1/routes/probe"
+
+
+class ProbeClaims(Record):
+    """What the scheduler wants to know of the llm-gateway before it accepts a submission."""
+
+    route: str
+    allow_unknown_price: bool = False
+
+
+class ProbeReply(Record):
+    """Whether a route can be used now."""
+
+    problem: str = ""
+    """One line: why not, and what mends it; empty where it can."""
+
+
 class AttemptClaims(Record):
     """The claims of the token, beside `aud`, `iat` and `exp`."""
 

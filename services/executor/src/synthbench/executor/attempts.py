@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from structlog.stdlib import BoundLogger
@@ -28,7 +28,15 @@ from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.beginning import Ground, break_ground, resumable
 from synthbench.executor.capture.place import reachable
 from synthbench.executor.domain.clock import Clock
-from synthbench.executor.domain.endings import Draining, Ending, InfraFailure, OutOfMoney, Stopped, final_outcome
+from synthbench.executor.domain.endings import (
+    Draining,
+    Ending,
+    InfraFailure,
+    OutOfMoney,
+    PermanentFailure,
+    Stopped,
+    final_outcome,
+)
 from synthbench.executor.environment import sandbox_info, spec_of
 from synthbench.executor.harbor import verify_in_place
 from synthbench.executor.keeping import keep
@@ -76,6 +84,7 @@ class _Result:
 
     outcome: Outcome
     detail: str = ""
+    permanent: Literal["", "rollout", "submission"] = ""
     out_of_money: bool = False
     verification: VerificationResult | None = None
     rewards: Rewards | None = None
@@ -140,13 +149,19 @@ class Attempt:
         except Transient as error:
             return _Result(Outcome.INFRA_ERROR, one_line(error))
         except (InfraFailure, SandboxError) as error:
-            return _Result(Outcome.INFRA_ERROR, str(error), out_of_money=isinstance(error, OutOfMoney))
+            permanent = self._scope_of(error) if isinstance(error, PermanentFailure) else ""
+            no_money = isinstance(error, OutOfMoney)
+            return _Result(Outcome.INFRA_ERROR, str(error), permanent=permanent, out_of_money=no_money)
         except Exception as error:
             self._services.log.exception("attempt failed")
             return _Result(Outcome.INFRA_ERROR, one_line(error))
         finally:
             await cancel_all(work, lease)
             self._places.close()
+
+    def _scope_of(self, error: PermanentFailure) -> Literal["rollout", "submission"]:
+        """A request that is refused before anything was done is refused to every sample; later it is this one's own."""
+        return "rollout" if error.scope == "rollout" and self._clock.steps else "submission"
 
     async def _release(self) -> None:
         """Give the rollout back, so that its next attempt begins at once and this one is no failure."""
@@ -301,6 +316,7 @@ class Attempt:
                 "diff": result.diff,
                 "patch": result.patch,
                 "kept": result.kept or (self._recorder.kept if self._recorder else []),
+                "permanent": result.permanent,
                 "out_of_money": result.out_of_money,
                 "usage": self._clock.usage,
                 "timing": self._clock.timing,

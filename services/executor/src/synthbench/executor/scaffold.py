@@ -12,7 +12,7 @@ from structlog.stdlib import BoundLogger
 from synthbench.contracts.records import Rollout
 from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.domain.clock import Clock
-from synthbench.executor.domain.endings import InfraFailure
+from synthbench.executor.domain.endings import PermanentFailure
 from synthbench.executor.domain.resuming import Start
 from synthbench.executor.recorder import Recorder
 from synthbench.executor.settings import ExecutorSettings
@@ -75,7 +75,7 @@ class InsideScaffold(Scaffold, Protocol):
         """Folders of this machine that the agent needs inside; an engine that isolates nothing shows them anyway.
 
         Raises:
-            InfraFailure: they are not there.
+            PermanentFailure: they are not there.
         """
         ...
 
@@ -85,9 +85,9 @@ def load_scaffold(name: str) -> Scaffold:
     """Return a scaffold by name; the same one each time, as it keeps nothing of an attempt.
 
     Raises:
-        InfraFailure: this executor has none of this name.
+        PermanentFailure: this executor has none of this name.
     """
     for entry in entry_points(group=GROUP, name=name):
         scaffold: Scaffold = entry.load()()
         return scaffold
-    raise InfraFailure(f"this executor has no scaffold {name!r}")
+    raise PermanentFailure(f"this executor has no scaffold {name!r}", "submission")

@@ -1,4 +1,4 @@
-"""The HTTP side: `POST /v1/chat/completions`, `POST /v1/messages`, `GET /v1/models`."""
+"""The HTTP side: `POST /v1/chat/completions`, `POST /v1/messages`, `GET /v1/models`, and probes by the scheduler."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -10,11 +10,13 @@ from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import Transient
 from synthbench.chassis.telemetry import span
+from synthbench.contracts.attempt_key import PROBE_PATH, ProbeReply
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.caller import Caller
 from synthbench.llm_gateway.calls import Calls
 from synthbench.llm_gateway.keys import Keys
+from synthbench.llm_gateway.probing import Prober
 from synthbench.wire.protocols import Wire
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.wires import WIRES
@@ -26,11 +28,20 @@ class Gateway:
     """An ASGI application: who may ask, on which wire."""
 
     def __init__(
-        self, secret: SecretStr, calls: Calls, models: Models, log: BoundLogger, *, max_body: int, max_inflight: int
+        self,
+        secret: SecretStr,
+        calls: Calls,
+        models: Models,
+        prober: Prober,
+        log: BoundLogger,
+        *,
+        max_body: int,
+        max_inflight: int,
     ) -> None:
         self._keys = Keys(secret)
         self._calls = calls
         self._models = models
+        self._prober = prober
         self._log = log
         self._max_body = max_body
         self._max_inflight = max_inflight
@@ -44,6 +55,8 @@ class Gateway:
         wire = self._wires.get(path)
         if wire is not None:
             work = self._call if method == "POST" else _not_post
+        elif path == PROBE_PATH and method == "POST":
+            wire, work = WIRES["openai"], self._probe
         elif path == "/v1/models" and method == "GET":
             wire, work = self._wire_of_list(caller), self._list
         else:
@@ -81,6 +94,10 @@ class Gateway:
         finally:
             self._inflight -= 1
             measures.INFLIGHT.set(self._inflight)
+
+    async def _probe(self, caller: Caller, wire: Wire) -> None:  # noqa: ARG002 - as the others
+        problem = await self._prober.problem(self._keys.read_probe(caller.key))
+        await caller.answer(200, ProbeReply(problem=problem).to_json(), {})
 
     async def _list(self, caller: Caller, wire: Wire) -> None:
         claims = self._keys.read(caller.key)

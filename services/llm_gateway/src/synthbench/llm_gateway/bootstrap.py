@@ -22,6 +22,7 @@ from synthbench.llm_gateway.api import Gateway
 from synthbench.llm_gateway.calls import Calls
 from synthbench.llm_gateway.domain.accounts import Caps
 from synthbench.llm_gateway.domain.pricing import Prices
+from synthbench.llm_gateway.probing import Prober
 from synthbench.llm_gateway.recording import Mode, Recorder
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.llm_gateway.tries import Tries
@@ -75,6 +76,7 @@ async def bootstrap(chassis: Chassis) -> None:
         settings.attempt_key_secret,
         calls,
         models,
+        Prober(models, prices),
         chassis.log,
         max_body=settings.max_body_mb * megabyte,
         max_inflight=settings.max_inflight,

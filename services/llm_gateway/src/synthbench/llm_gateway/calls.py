@@ -18,7 +18,7 @@ from synthbench.llm_gateway.call import Call
 from synthbench.llm_gateway.caller import Caller
 from synthbench.llm_gateway.domain.breaker import Breaker
 from synthbench.llm_gateway.domain.catalogue import FallbackOn
-from synthbench.llm_gateway.domain.failures import Failure, TryFailed, refused
+from synthbench.llm_gateway.domain.failures import Failure, TryFailed, circuit_open, refused
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.retrying import RetryBudget, decide
 from synthbench.llm_gateway.domain.routing import RouteChoice, choose
@@ -46,6 +46,8 @@ class Calls:
         self._turns = itertools.count()
         self._kept: OrderedDict[tuple[UUID, int, str], str] = OrderedDict()
         self._breakers: dict[str, Breaker] = {}
+        self._causes: dict[str, str] = {}
+        """Of each model's last failure that its breaker counts."""
         self._budgets: dict[str, RetryBudget] = {}
 
     async def answer(self, claims: AttemptClaims, asked: ModelRequest, wire: Wire, caller: Caller) -> None:
@@ -113,8 +115,7 @@ class Calls:
         breaker = self._breakers.setdefault(model, Breaker())
         pause = breaker.enter(monotonic())
         if pause:
-            problem = f"{model} failed again and again, and is left alone for {pause:.0f} s"
-            raise Refusal(503, "circuit_open", problem, retry_after=pause)
+            raise circuit_open(model, self._causes.get(model, "it failed again and again"), pause)
         try:
             call.tokens = call.asked.input_tokens + self._answer_tokens(model, call.asked)
             await self._tries.make(call, model, why, self.estimate(model, call.asked))
@@ -130,6 +131,7 @@ class Calls:
         if not failure.breaks:
             breaker.passed()
             return
+        self._causes[model] = str(failure.refusal)
         rests = breaker.rests
         breaker.failed(monotonic())
         if breaker.rests > rests:

@@ -5,12 +5,14 @@ from collections import OrderedDict
 from hashlib import sha256
 
 import jwt
+from jwt.types import Options
 from pydantic import SecretStr, ValidationError
 
-from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
+from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, PROBE_AUDIENCE, AttemptClaims, ProbeClaims
 from synthbench.wire.refusal import Refusal
 
 _REMEMBERED = 10_000
+_REQUIRED: Options = {"require": ["exp", "iat", "aud"]}
 
 
 class Keys:
@@ -46,11 +48,22 @@ class Keys:
                 self._good.popitem(last=False)
         return claims
 
+    def read_probe(self, authorization: str) -> ProbeClaims:
+        """Return what the scheduler asks by such a token.
+
+        Raises:
+            Refusal: 401, it is none of ours.
+        """
+        try:
+            token = authorization.removeprefix("Bearer ")
+            payload = jwt.decode(token, self._secret, [ALGORITHM], audience=PROBE_AUDIENCE, options=_REQUIRED)
+            return ProbeClaims.model_validate(payload)
+        except (jwt.InvalidTokenError, ValidationError) as error:
+            raise Refusal(401, "invalid_api_key", "the key is not one of this deployment's scheduler") from error
+
     def _checked(self, token: str) -> tuple[float, AttemptClaims]:
         try:
-            payload = jwt.decode(
-                token, self._secret, [ALGORITHM], audience=AUDIENCE, options={"require": ["exp", "iat", "aud"]}
-            )
+            payload = jwt.decode(token, self._secret, [ALGORITHM], audience=AUDIENCE, options=_REQUIRED)
             return float(payload["exp"]), AttemptClaims.model_validate(payload)
         except jwt.ExpiredSignatureError as error:
             raise Refusal(401, "expired_api_key", "the attempt's deadline is over") from error

@@ -28,6 +28,8 @@ from synthbench.llm_gateway.domain.failures import (
     refused,
     said_within,
     timed_out,
+    unknown_price,
+    unusable,
 )
 from synthbench.llm_gateway.domain.limits import FREE
 from synthbench.llm_gateway.domain.money import Ledger, Reservation
@@ -81,12 +83,7 @@ class Tries:
             call.claims, call.caller.headers, model, provider, prepared, call.deadline
         ) as tape:
             if estimate is None and not tape.recorded and not call.claims.allow_unknown_price:
-                raise Refusal(
-                    403,
-                    "unknown_price",
-                    f"the price of {model!r} is unknown, so its cost could not be capped; name it in "
-                    "SYNTHBENCH_MODELS_FILE, or allow unknown prices for this submission",
-                )
+                raise unknown_price(model)
             call.tries += 1
             async with self._let_in(call, model, provider, recorded=tape.recorded):
                 wire = WIRES[provider.wire]
@@ -197,9 +194,7 @@ class Tries:
         if answer.get("error"):
             raise TryFailed(said_within(answer, datetime.now(UTC)))
         if incoming.pieces is not None or not this.wire.is_answer(answer):
-            raise TryFailed(
-                garbage(f"the provider's answer is none on the {this.wire.name} wire: {_start(incoming)!r}")
-            )
+            raise TryFailed(garbage(this.wire.name, incoming.body))
         this.answered_by = str(answer.get("model") or this.name)
         this.counted = this.wire.usage(answer)
         this.characters = len(incoming.body)
@@ -213,7 +208,7 @@ class Tries:
         if answer.get("error"):
             raise TryFailed(said_within(answer, datetime.now(UTC)))
         if not this.wire.is_answer(answer):
-            raise TryFailed(garbage(f"the provider's answer is no stream, and no answer: {_start(incoming)!r}"))
+            raise TryFailed(garbage(this.wire.name, incoming.body))
         yield b"".join(this.wire.stream_of(answer))
 
     async def _stream(self, this: Try, pieces: AsyncIterator[bytes]) -> bytes:
@@ -239,7 +234,7 @@ class Tries:
         except ProviderError as error:
             raise TryFailed(said_within(error.answer, datetime.now(UTC))) from error
         except ValueError as error:
-            raise TryFailed(garbage(f"the provider's stream is none on the {this.wire.name} wire: {error}")) from error
+            raise TryFailed(unusable(f"the provider's stream is none on the {this.wire.name} wire: {error}")) from error
         finally:
             this.answered_by = tracker.model or this.name
             this.counted, this.characters = tracker.usage, tracker.characters
@@ -304,10 +299,6 @@ def _passed_on(this: Try) -> dict[str, str]:
         return {}
     headers = this.call.caller.headers
     return {name: headers[name] for name in _PASSED_ON if name in headers}
-
-
-def _start(incoming: Incoming) -> str:
-    return incoming.body[:80].decode("utf-8", errors="replace")
 
 
 def _sampling(this: Try) -> str:

@@ -9,6 +9,7 @@ from synthbench.chassis.process import Chassis
 from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE, ClaimRequest, Heartbeat, Release
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue
 from synthbench.scheduler.adapters.parents import Parents
+from synthbench.scheduler.adapters.routes import Routes
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.campaigns import Campaigns
 from synthbench.scheduler.claims import Claims
@@ -38,7 +39,9 @@ async def bootstrap(chassis: Chassis) -> None:
     outbox = Outbox(chassis, database)
     state = SchedulerStore(database, outbox)
     policy = Policy(names(settings.pools), names(settings.scaffolds), allow_process=settings.allow_process_engine)
-    handlers = Handlers(settings, state, TaskCatalogue(store), Parents(store), policy)
+    routes = Routes(settings.gateway_url, settings.attempt_key_secret)
+    chassis.on_drain(routes.aclose)
+    handlers = Handlers(settings, state, TaskCatalogue(store), Parents(store), policy, routes)
     claims = Claims(settings, state, handlers, settings.attempt_key_secret)
 
     campaigns = Campaigns(state)

@@ -22,6 +22,7 @@ from synthbench.contracts.records import FieldError, Outcome, Rollout
 from synthbench.contracts.registry import OPERATOR
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue, UnknownTask
 from synthbench.scheduler.adapters.parents import Parents
+from synthbench.scheduler.adapters.routes import Routes
 from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, SchedulerTransaction, accepted
 from synthbench.scheduler.domain.attempts import CloseDecision, RolloutState, decide_close
 from synthbench.scheduler.domain.planning import Plan, Policy, plan
@@ -41,12 +42,14 @@ class Handlers:
         catalogue: TaskCatalogue,
         parents: Parents,
         policy: Policy,
+        routes: Routes | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._catalogue = catalogue
         self._policy = policy
         self._parents = parents
+        self._routes = routes or Routes(None, None)
 
     async def on_submitted(self, delivery: Delivery) -> None:
         """Accept or reject a submission."""
@@ -61,6 +64,8 @@ class Handlers:
             planned = await self._unless_quarantined(facts.info.digest, planned)
             if problems := await self._parents.problems(wanted, facts.info):
                 planned = Plan(errors=(*planned.errors, *problems))
+            if not planned.errors and (problem := await self._routes.problem(wanted)):
+                planned = Plan(errors=(FieldError(field="route", message=problem),))
         except UnknownTask as error:
             planned = Plan(errors=(FieldError(field="task", message=str(error)),))
         async with self._store.transaction() as transaction:
@@ -168,6 +173,7 @@ class Handlers:
         assert locked.lease is not None
         rollout, attempt = locked.rollout, locked.lease.attempt
         no_money = bool(report and report.out_of_money)
+        permanent = report.permanent if report else ""
         earlier = await transaction.execute("failures_of_rollout", rollout_id=rollout.rollout_id)
         decision = decide_close(
             outcome,
@@ -178,12 +184,17 @@ class Handlers:
             pause=self._settings.retry_pause_seconds,
             released=locked.released or bool(locked.paused) or no_money,
             released_pause=self._settings.money_pause_seconds if no_money else 0.0,
+            permanent=permanent != "",
         )
         await self._apply(transaction, rollout, attempt, decision, steps=len(report.step_digests) if report else 0)
-        if decision.outcome is Outcome.INFRA_ERROR and (locked.paused or no_money):  # no failure of anybody
+        if decision.outcome is Outcome.INFRA_ERROR and (
+            locked.paused or no_money or permanent
+        ):  # no failure of the task's
             await transaction.execute("excuse_attempt", rollout_id=rollout.rollout_id, attempt=attempt)
         elif decision.outcome is Outcome.INFRA_ERROR and not locked.released:
             await self._maybe_quarantine(transaction, rollout, decision.reason)
+        if permanent == "submission":
+            await self._stop_submission(transaction, rollout.submission_id)
         closed = AttemptClosed(
             submission_id=rollout.submission_id,
             campaign=rollout.campaign,
@@ -197,6 +208,11 @@ class Handlers:
             last=decision.last,
         )
         await transaction.announce(closed, id=derived_id("attempt.closed", rollout.rollout_id, attempt))
+
+    async def _stop_submission(self, transaction: SchedulerTransaction, submission_id: UUID) -> None:
+        """What waits of it would fail as its first attempt did; what runs already ends by itself."""
+        await transaction.execute("fail_waiting_of_submission", submission_id=submission_id)
+        await transaction.finish_submission(submission_id)
 
     async def _maybe_quarantine(self, transaction: SchedulerTransaction, rollout: Rollout, reason: str) -> None:
         """Set a task aside that only ever fails, before it takes every executor's time."""

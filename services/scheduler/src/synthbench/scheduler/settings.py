@@ -13,6 +13,8 @@ class SchedulerSettings(Settings):
     scaffolds: str = "native,command,mini-swe-agent,swe-agent,openhands,oracle,nop,cheat,wrong"
     """Scaffolds that executors have, comma-separated."""
     allow_process_engine: bool = False
+    gateway_url: str | None = None
+    """Of the llm-gateway, which is asked whether a submission's route can be used; without it nobody is asked."""
     ready_limit: int = Field(default=8, ge=1)
     """Rollouts of a pool on the ready queue at once: about twice its executors' permits."""
     lease_seconds: float = Field(default=30.0, ge=1)

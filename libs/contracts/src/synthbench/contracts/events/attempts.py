@@ -1,5 +1,7 @@
 """The life of an attempt."""
 
+from typing import Literal
+
 from synthbench.contracts.events.scope import AttemptEvent
 from synthbench.contracts.numbers import Moment
 from synthbench.contracts.records import ArtifactRef, Digest, KeptFile, Outcome, Rollout, Timing, Usage
@@ -44,6 +46,10 @@ class AttemptFinished(AttemptEvent):
     finished_at: Moment
     kept: list[KeptFile] = []
     """What the task wants kept, in its order."""
+    permanent: Literal["", "rollout", "submission"] = ""
+    """Set where trying again cannot help: nor any other rollout of its `submission` (a wrong key, a model that does not
+    exist, a price that nobody knows, a scaffold that is missing), or of this `rollout` alone (a request that the
+    provider refuses)."""
     out_of_money: bool = False
     """A budget that it shares with others had nothing left for its next call. Nobody's failure: its rollout goes
     on from here when there is money again."""

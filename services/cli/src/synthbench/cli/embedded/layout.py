@@ -116,6 +116,7 @@ class Layout:
             env["SYNTHBENCH_ATTEMPT_KEY_SECRET"] = self.data.secret("attempt-key")
         if service is Service.SCHEDULER:
             env["SYNTHBENCH_POOLS"] = ",".join(self.pools)
+            env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
         if service is Service.LLM_GATEWAY:
             env["SYNTHBENCH_ADMIN_PORT"] = str(self.admin_port if instance.number == 1 else 0)
         if service is Service.EXECUTOR:

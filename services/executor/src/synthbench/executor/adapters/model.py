@@ -17,13 +17,17 @@ from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts.loose import as_count, as_list, as_object, parse_object
 from synthbench.contracts.records import Outcome, Timing, Usage
 from synthbench.contracts.steps import ModelCall, Step
-from synthbench.executor.domain.endings import ContextFull, InfraFailure, LimitReached, OutOfMoney
+from synthbench.executor.domain.endings import ContextFull, InfraFailure, LimitReached, OutOfMoney, PermanentFailure
 from synthbench.executor.domain.requests import appended
 
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
 _RETRIED = (429, 500, 502, 503, 504)
 _OF_THE_REQUEST = (400, 413, 422)
+_OF_THE_DEPLOYMENT = ("unknown_price", "upstream_credentials", "model_not_found", "model_not_allowed", "not_recorded")
+"""Codes that stand for every call of the submission."""
+_GARBAGE = "upstream_garbage"
+"""The gateway has tried again already: what answers like this goes on to."""
 _CONNECT_SECONDS = 5.0
 _DEADLINE = "x-synthbench-deadline-seconds"
 _ASKED_BEFORE = "x-stainless-retry-count"
@@ -194,7 +198,11 @@ def _may_pass(response: httpx.Response) -> InfraFailure:
         raise OutOfMoney(message)
     if code == _MONEY_TIED_UP:
         return OutOfMoney(message)
-    if response.status_code not in _RETRIED:
+    if code in _OF_THE_DEPLOYMENT:
+        raise PermanentFailure(message, "submission")
+    if response.status_code in _OF_THE_REQUEST:
+        raise PermanentFailure(message, "rollout")
+    if response.status_code not in _RETRIED or code == _GARBAGE:
         raise InfraFailure(f"the llm-gateway refused ({code or response.status_code}): {message}")
     return InfraFailure(f"the llm-gateway answered {response.status_code} ({code}): {message}")
 

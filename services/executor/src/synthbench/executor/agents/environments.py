@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from synthbench.executor.domain.endings import InfraFailure
+from synthbench.executor.domain.endings import PermanentFailure
 from synthbench.sandbox.inside import Mount
 
 _INSIDE = PurePosixPath("/opt/synthbench-agents")
@@ -53,12 +53,13 @@ class AgentEnvironment:
         """It, for a sandbox.
 
         Raises:
-            InfraFailure: it is not installed here.
+            PermanentFailure: it is not installed here.
         """
         if not self.installed(root):
             more = " --checkout DIR" if self.source else ""
-            raise InfraFailure(
-                f"{self.name} is not installed in {root}; run `synth-bench scaffolds install {self.name}{more}`"
+            raise PermanentFailure(
+                f"{self.name} is not installed in {root}; run `synth-bench scaffolds install {self.name}{more}`",
+                "submission",
             )
         return Mount(source=self.folder(root), target=str(_INSIDE / self.name))
 

@@ -1,5 +1,7 @@
 """How an agent's run can end: typed control flow, so that the loop stays a loop."""
 
+from typing import Literal
+
 from synthbench.contracts.records import Outcome
 
 
@@ -48,6 +50,19 @@ class ContextFull(LimitReached):
 
 class InfraFailure(Exception):
     """We failed, not the agent: never graded, tried again."""
+
+
+class PermanentFailure(InfraFailure):
+    """What is missing or wrong stays so: trying again cannot help.
+
+    Args:
+        detail: one line, with what mends it.
+        scope: what it holds for: this rollout, or every rollout of its submission.
+    """
+
+    def __init__(self, detail: str, scope: Literal["rollout", "submission"]) -> None:
+        super().__init__(detail)
+        self.scope: Literal["rollout", "submission"] = scope
 
 
 class OutOfMoney(InfraFailure):

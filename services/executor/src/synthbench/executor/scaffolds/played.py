@@ -3,7 +3,7 @@
 import json
 import shlex
 
-from synthbench.executor.domain.endings import InfraFailure, Submitted
+from synthbench.executor.domain.endings import PermanentFailure, Submitted
 from synthbench.executor.harbor import bring
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.scaffolds.native.agent import play
@@ -57,7 +57,7 @@ class OracleScaffold(_Played):
         elif script := world.package.solve_script():
             await play(world, tools, "bash", json.dumps({"command": script}))
         else:
-            raise InfraFailure(f"task {world.package.id} has no solution to play")
+            raise PermanentFailure(f"task {world.package.id} has no solution to play", "submission")
 
 
 class WrongScaffold(_Played):
@@ -68,7 +68,9 @@ class WrongScaffold(_Played):
         known = world.package.wrong_solutions()
         name = world.rollout.scaffold_args.get("solution") or next(iter(known), "")
         if name not in known:
-            raise InfraFailure(f"task {world.package.id} has no wrong solution {name!r}; it has {', '.join(known)}")
+            raise PermanentFailure(
+                f"task {world.package.id} has no wrong solution {name!r}; it has {', '.join(known)}", "submission"
+            )
         await _apply(world, tools, known[name])
 
 
@@ -79,7 +81,7 @@ class CheatScaffold(_Played):
         """Run the tricks, one step each."""
         name = world.rollout.scaffold_args.get("cheat")
         if name and name not in BY_ID:
-            raise InfraFailure(f"there is no cheat {name!r}; there are {', '.join(BY_ID)}")
+            raise PermanentFailure(f"there is no cheat {name!r}; there are {', '.join(BY_ID)}", "submission")
         for cheat in [BY_ID[name]] if name else CHEATS:
             await play(world, tools, "bash", json.dumps({"command": cheat.command(), "timeout": 10}), cheat.title)
 

@@ -36,7 +36,7 @@ class Models:
         self._settings = settings
         self._store = store
         self._log = log
-        self._offline = settings.recording == "read-only"
+        self.offline = settings.recording == "read-only"
         self._stamp: tuple[int, int] | None = None
         self._ready: dict[str, bool] = {}
         self.catalogue = Catalogue()
@@ -84,7 +84,7 @@ class Models:
 
     def _key_of(self, spec: ProviderSpec) -> str:
         """Recordings need no key."""
-        return "" if self._offline else _key_of(spec)
+        return "" if self.offline else _key_of(spec)
 
     def _make(self, name: str, spec: ProviderSpec, key: str) -> Provider:
         kinds = factories()
@@ -135,7 +135,7 @@ class Models:
         """
         if name.startswith(REPLAY_PREFIX) and not self._is_trajectory(name):
             return self._find(name.removeprefix(REPLAY_PREFIX), offline=True)
-        return self._find(name, offline=self._offline)
+        return self._find(name, offline=self.offline)
 
     def _is_trajectory(self, name: str) -> bool:
         replay = self.providers["replay"]

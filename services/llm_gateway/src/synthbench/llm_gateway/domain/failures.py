@@ -13,6 +13,7 @@ from synthbench.llm_gateway.domain.catalogue import FallbackOn
 from synthbench.wire.refusal import Refusal
 
 _TOO_MANY, _TIMEOUT = 429, 408
+_SHOWN_BYTES = 80
 _CONTEXT_WORDS = ("maximum context length", "prompt is too long", "context window", "context_length")
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
 _STATUS_OF = {
@@ -112,10 +113,31 @@ def timed_out(what: str) -> Failure:
     return Failure(refusal, again=True, fallback=FallbackOn.ERROR, unknown=True, breaks=True)
 
 
-def garbage(what: str) -> Failure:
-    """The provider answered with something that is no answer."""
+def unusable(what: str) -> Failure:
+    """The provider answered with something that is no answer; `what` says what it is."""
     refusal = Refusal(502, "upstream_garbage", what)
     return Failure(refusal, again=True, fallback=FallbackOn.ERROR, unknown=True, breaks=True)
+
+
+def garbage(wire: str, body: bytes) -> Failure:
+    """The body of an answer is none on its provider's wire."""
+    start = body[:_SHOWN_BYTES].decode("utf-8", errors="replace")
+    page = body.lstrip()[:15].lower().startswith((b"<!doctype", b"<html"))
+    hint = ": a web page; is the base URL right, with its /v1?" if page else ""
+    return unusable(f"the provider's answer is none on the {wire} wire{hint}: {start!r}")
+
+
+def circuit_open(model: str, cause: str, pause: float) -> Refusal:
+    """A model is left alone for a while; the cause is what the caller has to know."""
+    return Refusal(503, "circuit_open", f"{cause} ({model} is left alone for {pause:.0f} s)", retry_after=pause)
+
+
+def unknown_price(model: str) -> Refusal:
+    """What a model would cost cannot be capped."""
+    said = (
+        "is unknown, so its cost could not be capped: pass --allow-unknown-price (allow_unknown_price of a submission)"
+    )
+    return Refusal(403, "unknown_price", f"the price of {model!r} {said}, or name it in models.toml")
 
 
 def broken_stream(what: str) -> Failure:

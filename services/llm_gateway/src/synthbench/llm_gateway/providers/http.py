@@ -5,16 +5,32 @@ requests, follow redirects with our key, and take as long for that as for the ex
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
+import orjson
 
 from synthbench.chassis.errors import SettingsError
-from synthbench.llm_gateway.domain.failures import Failure, TryFailed, garbage, of_status, reset, timed_out, unreachable
+from synthbench.llm_gateway.domain.failures import (
+    Failure,
+    TryFailed,
+    of_status,
+    reset,
+    timed_out,
+    unreachable,
+    unusable,
+)
 from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
+from synthbench.wire.assembling import whole_answer
+
+if TYPE_CHECKING:
+    from aiohttp import ClientConnectorError
 
 _CONNECT_SECONDS = 10.0
 _CHECK_SECONDS = 2.0
@@ -71,11 +87,19 @@ class HttpProvider:
                 response = await self._exchange("POST", self._url, headers, silence, outgoing.body)
                 if outgoing.stream and response.is_success and _is_stream(response):
                     return HttpIncoming(response, self._most)
-                return await _whole(response, self._most if response.is_success else _ERROR_BYTES)
+                whole = await _whole(response, self._most if response.is_success else _ERROR_BYTES)
+                return self._put_together(whole) if _is_stream(response) else whole
         except TimeoutError as error:
             raise TryFailed(timed_out(f"nothing within {outgoing.timeout:.0f} s")) from error
         except httpx.HTTPError as error:
             raise TryFailed(_failure(error)) from error
+
+    def _put_together(self, incoming: Incoming) -> Incoming:
+        """A stream that nobody asked for, as the answer that it is; what is none stays as it came."""
+        answer = whole_answer(self.wire, incoming.body, stream=True)
+        return (
+            replace(incoming, body=orjson.dumps(answer)) if answer.get("choices") or answer.get("content") else incoming
+        )
 
     def models(self) -> list[str]:
         """The upstream knows; nothing is promised here."""
@@ -152,7 +176,7 @@ async def _whole(response: httpx.Response, most: int) -> Incoming:
             body += piece
             if len(body) > most:
                 if response.is_success:
-                    raise TryFailed(garbage(f"the provider's answer is larger than {most} bytes"))
+                    raise TryFailed(unusable(f"the provider's answer is larger than {most} bytes"))
                 break
     finally:
         with suppress(httpx.HTTPError, OSError):
@@ -172,11 +196,23 @@ def _failure(error: httpx.HTTPError) -> Failure:
     reason = str(error) or type(error).__name__
     if isinstance(error, httpx.PoolTimeout | httpx.UnsupportedProtocol):
         return unreachable(reason)
-    if isinstance(error.__cause__, ClientConnectorError | ConnectionTimeoutError):
+    if isinstance(error.__cause__, ClientConnectorError):
+        return unreachable(_no_connection(error.__cause__))
+    if isinstance(error.__cause__, ConnectionTimeoutError):
         return unreachable(reason)
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
         return timed_out(type(error).__name__)
     return reset(reason)
+
+
+def _no_connection(error: "ClientConnectorError") -> str:
+    """Why there is none, in the words of people: aiohttp's name its own options."""
+    where, cause = f"{error.host}:{error.port}", error.os_error
+    if isinstance(cause, ConnectionRefusedError):
+        return f"connection refused by {where}"
+    if isinstance(cause, socket.gaierror):
+        return f"the name {error.host} cannot be resolved"
+    return f"no connection to {where}: {cause.strerror or cause}"
 
 
 class OpenAIProvider(HttpProvider):

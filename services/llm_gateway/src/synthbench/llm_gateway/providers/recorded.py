@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 
-from synthbench.llm_gateway.domain.failures import TryFailed, garbage
+from synthbench.llm_gateway.domain.failures import TryFailed, unusable
 from synthbench.llm_gateway.domain.recorded import Recording
 from synthbench.llm_gateway.providers import Incoming, Outgoing
 from synthbench.wire.assembling import whole_of
@@ -32,7 +32,7 @@ class RecordedAnswer:
         try:
             return Incoming(200, orjson.dumps(whole_of(self.wire, self._body)))
         except (ValueError, KeyError) as error:
-            raise TryFailed(garbage(f"the recording is no stream of the {self.wire} wire: {error}")) from error
+            raise TryFailed(unusable(f"the recording is no stream of the {self.wire} wire: {error}")) from error
 
     async def _events(self) -> AsyncIterator[bytes]:
         for event in self._body.split(_EVENT_END):

@@ -187,6 +187,10 @@ update rollouts set state = 'failed', changed_at = now()
 where body->'task'->>'digest' = %(digest)s and state in ('planned', 'ready')
 returning submission_id;
 
+-- name: fail_waiting_of_submission
+update rollouts set state = 'failed', changed_at = now()
+where submission_id = %(submission_id)s and state in ('planned', 'ready');
+
 -- name: quarantined
 select task_digest, task_name, reason, since from quarantine
 where %(digest)s::text is null or task_digest = %(digest)s order by since desc;

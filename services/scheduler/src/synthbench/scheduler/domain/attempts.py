@@ -101,6 +101,7 @@ def decide_close(
     pause: float,
     released: bool = False,
     released_pause: float = 0.0,
+    permanent: bool = False,
 ) -> CloseDecision:
     """Decide how an attempt that ended with `outcome` is closed.
 
@@ -115,6 +116,7 @@ def decide_close(
         cancelled: whether the rollout was cancelled meanwhile.
         pause: seconds before the second attempt.
         released: whether its executor gave it back, or money ran out: no failure.
+        permanent: whether trying again cannot help.
         released_pause: seconds before the attempt after one that was no failure.
     """
     if cancelled or outcome is Outcome.CANCELLED:
@@ -123,6 +125,8 @@ def decide_close(
         )
     if outcome.gradable:
         return CloseDecision(outcome, counted=True, state=RolloutState.CLOSED, reason=detail)
+    if permanent:
+        return CloseDecision(outcome, counted=False, state=RolloutState.FAILED, reason=detail)
     if released:
         return CloseDecision(
             outcome, counted=False, state=RolloutState.PLANNED, retry_after=released_pause, reason=detail
