@@ -1,6 +1,7 @@
 """The scheduler on a real Postgres."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,7 +22,7 @@ from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 
 
-def report_of(rollout: Rollout, number: int, outcome: Outcome, permanent: str = "") -> AttemptFinished:
+def report_of(rollout: Rollout, number: int, outcome: Outcome, permanent: Any = "") -> AttemptFinished:
     """An executor's, of an attempt that ran out of money, or that failed for good."""
     return AttemptFinished(
         submission_id=rollout.submission_id, campaign=rollout.campaign, rollout_id=rollout.rollout_id, attempt=number,

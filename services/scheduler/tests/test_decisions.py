@@ -65,7 +65,7 @@ def test_the_same_submission_is_the_same_plan():
         ({"route": ""}, "route"),
         ({"engine": "docker"}, "engine"),
         ({"scaffold": "nop", "route": "", "sampling": {"temperature": 0.0}}, "sampling"),
-        ({"seed": 2**63}, "seed"),
+        ({"seed": 2**53 - 1}, "seed"),
     ],
 )
 def test_what_cannot_be_is_refused_by_field(wanted: dict, field: str):

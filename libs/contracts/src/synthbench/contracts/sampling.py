@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from synthbench.contracts.loose import as_object
 from synthbench.contracts.model import Record
+from synthbench.contracts.numbers import LARGEST
 from synthbench.contracts.text import Argument
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -31,7 +32,7 @@ class Sampling(Record):
     max_tokens: int | None = Field(default=None, ge=1, le=10_000_000)
     """Of one answer."""
     reasoning_effort: ReasoningEffort | None = None
-    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    seed: int | None = Field(default=None, ge=-LARGEST, le=LARGEST)
     """Sample k of a submission is asked with `seed` + k."""
     extra_body: dict[Annotated[Argument, Field(min_length=1, max_length=100)], Argument] = {}
     """Further fields of the request's body, by name: each value is JSON as text, such as `{"top_k": "40"}`."""

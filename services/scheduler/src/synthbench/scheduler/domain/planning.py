@@ -6,6 +6,7 @@ from uuid import UUID
 
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import derived_id
+from synthbench.contracts.numbers import LARGEST
 from synthbench.contracts.records import FieldError, Rollout, RolloutLimits, TaskInfo
 from synthbench.contracts.sampling import Sampling
 from synthbench.contracts.scaffold_args import ArgumentError, read_native
@@ -14,7 +15,7 @@ from synthbench.contracts.scaffolds import MODEL_FREE, is_simulated
 SECONDS_BY_DIFFICULTY = {"easy": 300.0, "medium": 900.0, "hard": 1800.0, "expert": 3600.0}
 STEPS_BY_DIFFICULTY = {"easy": 30, "medium": 50, "hard": 75, "expert": 100}
 UNISOLATED_POOL = "process"
-_LARGEST_SEED = 2**62
+_LARGEST_SEED = LARGEST - 1000
 
 
 @dataclass(frozen=True)
