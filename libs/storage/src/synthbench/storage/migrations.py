@@ -54,6 +54,11 @@ def _migrate_schema(connection: psycopg.Connection, schema: str, migrations: lis
         )
         cursor.execute("select version, digest from schema_migrations")
         applied = dict(cursor.fetchall())
+        if (newest := max(applied, default=0)) > len(migrations):
+            raise MigrationError(
+                f"the database was used by a newer synth-bench: its schema {schema} has version {newest}, and this one "
+                f"knows {len(migrations)}; install that version again, or restore an older backup into an empty stack"
+            )
         done: list[str] = []
         for migration in migrations:
             label = f"{schema}/{migration.version:04}_{migration.name}"

@@ -17,10 +17,12 @@ from pydantic import SecretStr
 
 from synthbench.cli.contact import FORGET
 from synthbench.cli.embedded.datadir import DataDir, default_data_dir
+from synthbench.cli.embedded.room import require_room
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.output import Waiting
 from synthbench.cli.stack_options import StackOptions, mismatch
+from synthbench.contracts.loose import as_object
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 900.0
@@ -134,6 +136,7 @@ async def _start(data: DataDir, options: StackOptions, *, stay: bool) -> Endpoin
     """Start the supervisor in a session of its own, so that the terminal's Ctrl-C is ours alone."""
     failure = data.sub("run") / "failure"
     failure.unlink(missing_ok=True)
+    require_room(data)
     command = [sys.executable, "-m", "synthbench.cli.supervisor", "--data-dir", str(data.path)]
     command += ["--stay"] if stay else []
     command += options.arguments()
@@ -151,6 +154,8 @@ async def _start(data: DataDir, options: StackOptions, *, stay: bool) -> Endpoin
                 process.terminate()
                 await asyncio.to_thread(process.wait)
                 _check_fits(data, status, options)
+            if status.get("problems") and not stay:
+                raise CliError(f"the stack did not start whole: {first_problem(status)}")
             return found
         if process.poll() is not None:
             reason = failure.read_text() if failure.exists() else f"see {data.logs / 'supervisor.log'}"
@@ -160,6 +165,11 @@ async def _start(data: DataDir, options: StackOptions, *, stay: bool) -> Endpoin
             raise CliError(f"the stack did not start within {_START_SECONDS:g} s; see {data.logs}")
         waiting(_starting(status, process.pid, data))
         await asyncio.sleep(_POLL_SECONDS)
+
+
+def first_problem(status: dict[str, Any]) -> str:
+    """The first thing that is wrong with a stack, in one line; empty where nothing is."""
+    return next((f"{name} {problem}" for name, problem in as_object(status.get("problems")).items()), "")
 
 
 def _starting(status: dict[str, Any] | None, supervisor: int, data: DataDir) -> str:

@@ -23,11 +23,14 @@ from synthbench.chassis.logging import redact, setup_logging
 from synthbench.chassis.permissions import nats_accounts
 from synthbench.chassis.settings import Settings, load_settings
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.children import free_port, spawn, stop, tail
+from synthbench.cli.embedded.children import free_port, spawn, stop
 from synthbench.cli.embedded.datadir import DataDir
+from synthbench.cli.embedded.healing import BusHealing
 from synthbench.cli.embedded.layout import Instance, Layout, client_password, instances_of, log_of
+from synthbench.cli.embedded.mending import BAD_SETTINGS, Mending
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.cli.embedded.readiness import unready
 from synthbench.cli.embedded.work import WorkLeft
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
@@ -42,10 +45,9 @@ _TICK_SECONDS = 0.25
 _LOCK_SECONDS = 90.0
 _DRAIN_SECONDS = 25.0
 _ASK_SECONDS = 10.0
-_MAX_DEATHS = 5
-_DEATHS_SECONDS = 60.0
-_BAD_SETTINGS = 2
-_RESTART_PAUSE = 1.0
+_UP_SECONDS = 90.0
+_STEADY_SECONDS = 0.5
+"""So long all services have to be ready until the stack is said to be up."""
 _LOG_BYTES = 64 * 1024 * 1024
 _FIRST = (Service.SCHEDULER, Service.EXECUTOR, Service.LLM_GATEWAY, Service.COLLECTOR)
 
@@ -72,7 +74,10 @@ class Supervisor:
         self._nats = EmbeddedNats(data.sub("nats"), log_of(data, "nats"), nats_accounts(passwords, clients))
         self._postgres = EmbeddedPostgres(data.sub("postgres"), log_of(data, "postgres"), data.secret("postgres"))
         self._children: dict[Instance, asyncio.subprocess.Process] = {}
-        self._deaths: dict[str, list[float]] = {}
+        self._mending = Mending(self._log, lambda name: log_of(data, name))
+        self._state = "starting"
+        self._unready: Mapping[str, str] = {}
+        self._bus: BusHealing | None = None
         self._left = ""
         self._stopping = asyncio.Event()
         self._now = asyncio.Event()
@@ -121,6 +126,7 @@ class Supervisor:
         for instance in ports:
             if instance.service not in _FIRST:
                 await self._spawn(layout, instance)
+        await self._until_up(layout)
         Endpoints(
             nats_url=layout.nats_url,
             nats_user=self._clients[0],
@@ -133,6 +139,26 @@ class Supervisor:
         ).save(self._data.stack_file)
         self._status("up", layout)
         return layout
+
+    async def _until_up(self, layout: Layout) -> None:
+        """Wait until every service is ready, and still is a moment later; or one of them does not stay up.
+
+        Raises:
+            CliError: a service cannot work with its settings.
+        """
+        deadline, steady = time.monotonic() + _UP_SECONDS, 0.0
+        while not self._stopping.is_set() and time.monotonic() < deadline:
+            await self._mend(layout)
+            for name, deaths in self._mending.deaths.items():
+                if deaths.code == BAD_SETTINGS:
+                    raise CliError(f"{name} does not start: {deaths.words}")
+            self._unready = await unready(layout)
+            steady = 0.0 if self._unready else steady or time.monotonic()
+            if self._mending.problems() or (steady and time.monotonic() - steady >= _STEADY_SECONDS):
+                break
+            await asyncio.sleep(_TICK_SECONDS / 2)
+        if self._mending.problems():
+            self._unready = {}  # that names the cause
 
     async def _pools(self) -> list[str]:
         named = self._options.sandbox or os.environ.get("SYNTHBENCH_ENGINES")
@@ -173,8 +199,22 @@ class Supervisor:
                     await self._stopping.wait()
             if not self._stopping.is_set():
                 await self._mend(layout)
-            if not self._wanted() and not self._in_use() and not await self._work_left(layout) and self._alone():
+            if not self._wanted() and not self._in_use() and await self._may_end(layout) and self._alone():
                 return
+
+    async def _may_end(self, layout: Layout) -> bool:
+        """Whether nothing is left to do; or it cannot be done now, and goes on at the next start."""
+        return bool(self._problems()) or not await self._work_left(layout)
+
+    def _healing(self, layout: Layout) -> BusHealing:
+        if self._bus is None:
+            self._bus = BusHealing(self._nats, self._data.free_bytes, lambda: self._start_nats(layout), self._log)
+        return self._bus
+
+    def _problems(self) -> dict[str, str]:
+        """Why the stack is not whole, by process."""
+        bus = {"nats": self._bus.error} if self._bus and self._bus.error else {}
+        return {**self._unready, **bus, **self._mending.problems()}
 
     def _in_use(self) -> bool:
         """Whether a command uses the stack."""
@@ -213,31 +253,19 @@ class Supervisor:
         return True
 
     async def _mend(self, layout: Layout) -> None:
-        """Start again what died, servers first."""
-        nats, postgres = self._nats.process, self._postgres.process
-        if nats is not None and nats.returncode is not None:
-            await self._count_restart("nats", nats.returncode)
-            await self._start_nats(layout)
-            self._status("up", layout)
-        if postgres is not None and postgres.returncode is not None:
-            await self._count_restart("postgres", postgres.returncode)
-            await self._postgres.start()
-            self._status("up", layout)
-        for instance, process in list(self._children.items()):
-            if process.returncode is not None:
-                await self._count_restart(str(instance), process.returncode)
-                await self._spawn(layout, instance)
-                self._status("up", layout)
-
-    async def _count_restart(self, name: str, code: int) -> None:
-        """One that dies once is started again; one that does not stay up ends the stack, with its last words."""
-        now = time.monotonic()
-        recent = [moment for moment in self._deaths.get(name, []) if now - moment < _DEATHS_SECONDS]
-        self._deaths[name] = [*recent, now]
-        self._log.error("process ended", name=name, code=code, deaths=len(recent) + 1)
-        if code == _BAD_SETTINGS or len(recent) >= _MAX_DEATHS:
-            raise CliError(f"{name} does not stay up (code {code}): {tail(log_of(self._data, name), 1)}")
-        await asyncio.sleep(_RESTART_PAUSE)
+        """Start again what died, servers first; one that does not stay up leaves the others alone."""
+        revive = self._mending.revive
+        changed = [
+            await revive("nats", self._nats.process, lambda: self._start_nats(layout)),
+            await revive("postgres", self._postgres.process, self._postgres.start),
+            *[
+                await revive(str(instance), process, lambda one=instance: self._spawn(layout, one))
+                for instance, process in list(self._children.items())
+            ],
+            await self._healing(layout).look(),
+        ]
+        if any(changed):
+            self._status(self._state, layout)
 
     async def _finish_work(self, layout: Layout) -> None:
         """Wait until what was submitted is curated, every outbox is empty and every event is handled."""
@@ -259,13 +287,19 @@ class Supervisor:
         await self._nats.stop()
 
     def _status(self, state: str, layout: Layout) -> None:
-        """For `status`, `logs` and tests: who runs as which process."""
+        """For `status`, `logs` and tests: who runs as which process, and what is wrong.
+
+        What is up but not whole is "degraded".
+        """
+        self._state = state
+        problems = self._problems()
         pids = {str(instance): process.pid for instance, process in self._children.items()}
         for name, process in (("nats", self._nats.process), ("postgres", self._postgres.process)):
             if process is not None:
                 pids[name] = process.pid
         content = {
-            "state": state,
+            "state": "degraded" if problems and state == "up" else state,
+            "problems": problems,
             "supervisor": os.getpid(),
             "processes": pids,
             "urls": {str(one): layout.url(one.service, one.number) for one in layout.ports},
@@ -276,7 +310,10 @@ class Supervisor:
             "clients": list(self._clients),
             "stay": self._wanted(),
         }
-        self._data.write_json("status.json", content)
+        try:
+            self._data.write_json("status.json", content)
+        except OSError as error:  # a full disk: what was written before stays
+            self._log.warning("the state could not be written", error=str(error))
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from synthbench.cli import console
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.cli.embedded.room import needed_bytes, require_room
 from synthbench.cli.errors import CliError
 from synthbench.cli.stack import stack_status
 from synthbench.sandbox.engines import known_engines, load_engine
@@ -31,6 +32,8 @@ async def doctor() -> int:
     try:
         data = DataDir()
         findings.append(("data folder", True, str(data.path)))
+        if stack_status(data) is None:  # a running stack has its room
+            findings.append(await _try("room", lambda: _room(data)))
     except CliError as error:
         findings.append(("data folder", False, str(error)))
     findings.append(("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.platform()}"))
@@ -68,6 +71,11 @@ async def _try(name: str, work: Callable[[], Awaitable[str]]) -> tuple[str, bool
         return name, False, f"no answer within {_SECONDS:g} s"
     except (CliError, SandboxError, DatabaseUnavailable, MigrationError, OSError, httpx.HTTPError) as error:
         return name, False, str(error) or type(error).__name__
+
+
+async def _room(data: DataDir) -> str:
+    require_room(data)
+    return f"{data.free_bytes() >> 20} MiB free, {needed_bytes(data) >> 20} are needed"
 
 
 async def _nats(folder: Path) -> str:

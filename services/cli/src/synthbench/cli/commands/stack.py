@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,8 +35,8 @@ async def up(
     replicas: int | None = None,
     executors: int | None = None,
     concurrency: int | None = None,
-) -> None:
-    """Start the stack and leave it running.
+) -> int:
+    """Start the stack and leave it running; it is up when every service answers. Code 1 where one does not stay up.
 
     Args:
         sandbox: bubblewrap, docker or process; by default the best one that works here.
@@ -62,6 +63,15 @@ async def up(
         console.say(
             f'this shell names another stack (SYNTHBENCH_NATS_URL={named}): eval "$(synth-bench env)" names this one'
         )
+    return _tell_problems(stack_status(data) or {})
+
+
+def _tell_problems(status: Mapping[str, Any]) -> int:
+    """Say what is wrong with a stack; the exit code."""
+    problems = as_object(status.get("problems"))
+    for name, problem in problems.items():
+        console.fail(f"{name} {problem}; see `synth-bench logs {name}`")
+    return 1 if problems else 0
 
 
 async def down(*, now: Annotated[bool, Parameter(negative="")] = False) -> None:
@@ -93,11 +103,12 @@ async def status() -> int:
     rows = [[name, str(pid), found["urls"].get(name, "")] for name, pid in found["processes"].items()]
     rows.append(["supervisor", str(found["supervisor"]), found["state"]])
     console.table(["process", "pid", "address"], rows)
-    if found["state"] == "up":
+    code = _tell_problems(found)
+    if found["state"] in ("up", "degraded"):
         await _show_work(data)
     elif found["state"] == "draining":
         console.say(f"it stops when its work is done; left: {found.get('left') or 'its processes to end'}")
-    return 0
+    return code
 
 
 async def _show_work(data: DataDir | None) -> None:

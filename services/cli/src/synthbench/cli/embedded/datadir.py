@@ -1,19 +1,17 @@
 """The data folder: where embedded mode keeps everything, who may run on it, and the secrets of its stack."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
 
 from synthbench.cli.errors import CliError
-
-_NEEDED_BYTES = 200 * 1024 * 1024
 
 
 def default_data_dir() -> Path:
@@ -31,7 +29,8 @@ class DataDir:
     As root its parents must be passable for the unprivileged user that Postgres runs under.
 
     Raises:
-        CliError: it cannot be made or written, or there is no room.
+        CliError: it cannot be made, or we may not write in it. That there is no room left is said by `require_room`
+            alone: looking at a stack and stopping it need none.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -43,13 +42,27 @@ class DataDir:
                 self.path.chmod(0o711)
             for name in ("logs", "secrets", "run"):
                 self.sub(name).mkdir(exist_ok=True, mode=0o700)
-            with tempfile.TemporaryFile(dir=self.path) as probe:
-                probe.write(b"x" * 4096)
-            room = shutil.disk_usage(self.path).free
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise CliError(f"data folder {self.path}: {error.strerror}; {mend}") from error
-        if room < _NEEDED_BYTES:
-            raise CliError(f"data folder {self.path}: only {room >> 20} MiB free, 200 are needed; make room or {mend}")
+
+    def free_bytes(self) -> int:
+        """Bytes that can be written here."""
+        return shutil.disk_usage(self.path).free
+
+    def require_room(self, needed: int, reason: str) -> None:
+        """See that so many bytes are free.
+
+        Raises:
+            CliError: they are not; with the reason for which they are needed.
+        """
+        free = self.free_bytes()
+        if free < needed:
+            raise CliError(
+                f"data folder {self.path}: only {free >> 20} MiB free, {needed >> 20} are needed ({reason}); "
+                "make room or set SYNTHBENCH_DATA_DIR to a folder on a bigger disk"
+            )
 
     def sub(self, name: str) -> Path:
         """A path inside it."""

@@ -9,13 +9,21 @@ import signal
 import sys
 from pathlib import Path
 
+import httpx
+
 from synthbench.chassis.permissions import ACCOUNT
 from synthbench.cli.embedded.children import free_port, spawn, stop, tail
 from synthbench.cli.errors import CliError
+from synthbench.contracts.loose import as_object
+from synthbench.contracts.streams import STREAMS
 
 _READY_SECONDS = 15.0
 _GLOBAL_ACCOUNT = "$G"
 _POLL_SECONDS = 0.01
+_HEALTH_SECONDS = 2.0
+_STORE_ERRORS = ("write error", "no space left")
+RESERVED_BYTES = sum(spec.max_bytes for spec in STREAMS)
+"""Bytes of disk that the product's streams reserve."""
 
 
 def find_nats_server() -> str:
@@ -40,15 +48,25 @@ class EmbeddedNats:
         accounts: text of the `accounts {…}` block, from `chassis.permissions`; empty lets everybody in.
         port: fixed port; 0 picks one, and keeps it over restarts of this object.
         sync_interval: how often the server syncs to disk, `always` or a duration.
+        max_store_bytes: of all streams together, whatever is free; by default twice what the product's reserve.
     """
 
     def __init__(
-        self, folder: Path, log: Path, accounts: str = "", *, port: int = 0, sync_interval: str = "1s"
+        self,
+        folder: Path,
+        log: Path,
+        accounts: str = "",
+        *,
+        port: int = 0,
+        sync_interval: str = "1s",
+        max_store_bytes: int = 2 * RESERVED_BYTES,
     ) -> None:
         self._folder = folder
         self._log = log
         self._accounts = accounts
         self._sync_interval = sync_interval
+        self._max_store_bytes = max_store_bytes
+        self._health_port = free_port()
         self.port = port or free_port()
         self._name = f"synth-bench-{secrets.token_hex(6)}"
         self.process: asyncio.subprocess.Process | None = None
@@ -61,11 +79,13 @@ class EmbeddedNats:
     def _config(self) -> str:
         return f"""
 listen: "127.0.0.1:{self.port}"
+http: "127.0.0.1:{self._health_port}"
 server_name: "{self._name}"
 max_payload: 8MB
 jetstream {{
   store_dir: {json.dumps(str(self._folder / "jetstream"))}
   sync_interval: {self._sync_interval}
+  max_file_store: {self._max_store_bytes}
 }}
 {self._accounts}
 """
@@ -112,7 +132,24 @@ jetstream {{
         finally:
             writer.close()
 
+    async def write_error(self) -> str:
+        """Why it cannot store messages any more; empty where it can, or does not answer. Source: its /healthz."""
+        try:
+            async with httpx.AsyncClient(timeout=_HEALTH_SECONDS, trust_env=False) as http:
+                health = (await http.get(f"http://127.0.0.1:{self._health_port}/healthz")).text
+        except httpx.HTTPError:
+            return ""
+        return next((word for word in _STORE_ERRORS if word in health), "") and _error_of(health)
+
     async def stop(self) -> None:
         """Stop it; streams stay on disk."""
         if self.process:
             await stop(self.process, grace=10)
+
+
+def _error_of(health: str) -> str:
+    """The words of an answer of /healthz."""
+    try:
+        return str(as_object(json.loads(health)).get("error") or health)[:300]
+    except ValueError:
+        return health[:300]

@@ -109,6 +109,8 @@ class EmbeddedPostgres:
             CliError: it cannot; with its last words.
         """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if self.user:
+            check_passable(self._folder, self.user)
         binaries = await asyncio.to_thread(self._reachable_binaries)
         if not (self._data / "PG_VERSION").exists():
             await self._initdb(binaries)
@@ -201,6 +203,36 @@ class EmbeddedPostgres:
                 "set SYNTHBENCH_DATA_DIR to such a place"
             )
         return copied
+
+
+def check_passable(folder: Path, user: tuple[int, int]) -> None:
+    """See that a user can reach a folder of ours.
+
+    Args:
+        folder: which.
+        user: uid and gid.
+
+    Raises:
+        CliError: a folder above cannot be passed; which one, by whom, and the cure.
+    """
+    uid, gid = user
+    for above in reversed(folder.resolve().parents):
+        found = above.stat()
+        mode = found.st_mode
+        bit = 0o100 if found.st_uid == uid else 0o010 if found.st_gid == gid else 0o001
+        if not mode & bit:
+            raise CliError(
+                f"the user {_name_of(uid)}, under whom Postgres runs when we are root, cannot pass the folder {above} "
+                f"(mode {mode & 0o777:04o}); run `chmod o+x {above}`, "
+                "or set SYNTHBENCH_DATA_DIR to a folder that everybody can reach, like /var/lib/synth-bench"
+            )
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _passable(path: Path) -> bool:
