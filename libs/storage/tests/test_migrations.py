@@ -49,6 +49,15 @@ def test_a_file_that_was_changed_is_refused(
     assert ask(postgres_server, f"select n from {schema}.one") == [(1,)]
 
 
+def test_a_database_of_a_newer_version_is_refused_in_one_line(
+    postgres_server: EmbeddedPostgres, schema: str, make_package: "MakePackage"
+):
+    migrate(postgres_server.dsn, [(schema, make_package(**FIRST, **SECOND))])
+    with pytest.raises(MigrationError, match=f"used by a newer synth-bench: its schema {schema} has version 2, .* 1;"):
+        migrate(postgres_server.dsn, [(schema, make_package(**FIRST))])
+    assert ask(postgres_server, f"select n from {schema}.one") == [(2,)]
+
+
 def test_a_failure_leaves_nothing_half(postgres_server: EmbeddedPostgres, schema: str, make_package: "MakePackage"):
     broken = make_package(**FIRST, **{"0002_broken": "create table two (n int);\ncreate tabel three (n int)"})
     with pytest.raises(MigrationError, match=f'^{schema}/0002_broken: syntax error at or near "tabel"$'):

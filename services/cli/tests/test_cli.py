@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +15,9 @@ import pytest
 from synthbench.cli import console
 from synthbench.cli.commands.generate import load_campaign, use_upstream
 from synthbench.cli.embedded.datadir import DataDir, default_data_dir
+from synthbench.cli.embedded.nats import RESERVED_BYTES
+from synthbench.cli.embedded.postgres import check_passable
+from synthbench.cli.embedded.room import needed_bytes, require_room
 from synthbench.cli.errors import CliError
 from synthbench.cli.progress import Progress
 from synthbench.contracts.cloudevents import Envelope
@@ -213,8 +217,28 @@ class TestDataDir:
     def test_no_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         usage = shutil.disk_usage(tmp_path)
         monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=50 << 20))
-        with pytest.raises(CliError, match="only 50 MiB free, 200 are needed"):
-            DataDir(tmp_path / "d")
+        data = DataDir(tmp_path / "d")  # what looks at a stack, or stops it, needs no room
+        assert not data.is_locked("stack")
+        with pytest.raises(CliError, match=r"only 50 MiB free, \d{4} are needed \(.* that the bus reserves"):
+            require_room(data)
+
+    def test_room_that_the_bus_holds_already_is_not_asked_for_again(self, tmp_path: Path):
+        data = DataDir(tmp_path / "d")
+        before = needed_bytes(data)
+        (data.sub("nats") / "jetstream").mkdir(parents=True)
+        (data.sub("nats") / "jetstream" / "block").write_bytes(bytes(8 << 20))
+        assert before - needed_bytes(data) == 8 << 20
+        assert before > RESERVED_BYTES >= 2 << 30
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgres as somebody else")
+    def test_a_folder_that_postgres_user_cannot_pass_is_named_with_the_cure(self):
+        with tempfile.TemporaryDirectory() as name:  # which has mode 0700, as `mktemp -d` has
+            closed = Path(name)
+            (closed / "d").mkdir()
+            with pytest.raises(CliError, match=rf"the user nobody, .* cannot pass the folder {closed} \(mode 0700\)"):
+                check_passable(closed / "d", (65534, 65534))
+            closed.chmod(0o711)
+            check_passable(closed / "d", (65534, 65534))
 
     def test_where_it_is(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
