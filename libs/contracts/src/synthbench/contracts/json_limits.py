@@ -32,11 +32,14 @@ class JsonMeter:
 
     Args:
         limits: what it may hold.
+
+    Attributes:
+        marks: that came so far.
     """
 
     def __init__(self, limits: JsonLimits) -> None:
         self._limits = limits
-        self._marks = 0
+        self.marks = 0
         self._depth = 0
         self._in_string = False
         self._escape = False
@@ -48,8 +51,8 @@ class JsonMeter:
             TooMuchJson: with it there is too much.
         """
         structure = self._outside(bytes(piece)).translate(None, _NOT_STRUCTURE)
-        self._marks += len(structure)
-        if self._marks > self._limits.marks:
+        self.marks += len(structure)
+        if self.marks > self._limits.marks:
             raise TooMuchJson(f"more than {self._limits.marks} commas, colons and brackets")
         for bracket in structure.translate(None, _NOT_BRACKETS):
             self._depth += 1 if bracket in _OPENING else -1

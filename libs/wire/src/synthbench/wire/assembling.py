@@ -10,6 +10,9 @@ from typing import Any
 from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.wire.sse import DONE, Splitter
 
+_CALLS_MOST = 4096
+"""Tool calls of one answer: an index makes places for all before it."""
+
 
 def whole_of(wire: str, body: bytes) -> dict[str, Any]:
     """Put a recorded stream together.
@@ -37,7 +40,7 @@ def whole_answer(wire: str, raw: bytes, *, stream: bool) -> dict[str, Any]:
         return parse_object(raw)
     try:
         return whole_of(wire, raw)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
         return {}
 
 
@@ -54,27 +57,60 @@ def _completion(chunks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             if logprobs := as_object(said.get("logprobs")):
                 _grow(choice.setdefault("logprobs", {}), logprobs)
     for choice in choices.values():
+        _join(choice)
         choice.setdefault("finish_reason", None)
         choice.setdefault("logprobs", None)
     return {**answer, "object": "chat.completion", "choices": [choices[index] for index in sorted(choices)]}
 
 
 def _grow(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    """Texts and lists grow with each delta, tool calls one by one."""
+    """Texts and lists grow with each delta, tool calls one by one; `_join` ends it."""
     for name, value in delta.items():
         if name == "tool_calls":
             _grow_calls(message.setdefault(name, []), as_list(value))
         elif name != "role" and isinstance(value, str):
-            message[name] = (message.get(name) or "") + value
+            _append(message, name, value)
         elif isinstance(value, list):
-            message[name] = [*as_list(message.get(name)), *as_list(value)]  # pyright: ignore[reportUnknownArgumentType] - any JSON
+            grown = message.get(name)
+            if not isinstance(grown, _Grown):
+                message[name] = grown = _Grown(as_list(grown))
+            grown.extend(as_list(value))  # pyright: ignore[reportUnknownArgumentType] - any JSON
         elif value is not None:
             message[name] = value
+
+
+class _Pieces(list[str]):
+    """A text that grows: its pieces are joined once, for an answer may have a million of them."""
+
+
+class _Grown(list[Any]):
+    """A list that grows."""
+
+
+def _append(holder: dict[str, Any], name: str, piece: str) -> None:
+    pieces = holder.get(name)
+    if not isinstance(pieces, _Pieces):
+        holder[name] = pieces = _Pieces([str(pieces or "")])
+    pieces.append(piece)
+
+
+def _join(value: dict[str, Any]) -> None:
+    """Make texts of the pieces in an object and in what it holds."""
+    for name, inner in value.items():
+        if isinstance(inner, _Pieces):
+            value[name] = "".join(inner)
+        elif isinstance(inner, dict):
+            _join(as_object(inner))  # pyright: ignore[reportUnknownArgumentType] - any JSON
+        elif name == "tool_calls":
+            for call in as_list(inner):
+                _join(as_object(call))
 
 
 def _grow_calls(calls: list[dict[str, Any]], deltas: list[Any]) -> None:
     for delta in map(as_object, deltas):
         index = int(delta.get("index", len(calls)))
+        if index >= _CALLS_MOST:
+            raise ValueError(f"tool call {index} of one answer")
         while len(calls) <= index:
             calls.append({"type": "function", "function": {"name": "", "arguments": ""}})
         call, function = calls[index], as_object(delta.get("function"))
@@ -85,7 +121,7 @@ def _grow_calls(calls: list[dict[str, Any]], deltas: list[Any]) -> None:
 def _message(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     message: dict[str, Any] = {}
     blocks: dict[int, dict[str, Any]] = {}
-    inputs: dict[int, str] = {}
+    inputs: dict[int, _Pieces] = {}
     for event in events:
         index = int(event.get("index") or 0)
         match event.get("type"):
@@ -101,17 +137,19 @@ def _message(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
                 message["usage"] = {**as_object(message.get("usage")), **counted}
             case _:
                 pass
-    for index, text in inputs.items():
-        blocks[index]["input"] = json.loads(text or "{}")
+    for block in blocks.values():
+        _join(block)
+    for index, pieces in inputs.items():
+        blocks[index]["input"] = json.loads("".join(pieces) or "{}")
     return {**message, "content": [blocks[index] for index in sorted(blocks)]}
 
 
-def _grow_block(block: dict[str, Any], delta: Mapping[str, Any], inputs: dict[int, str], index: int) -> None:
+def _grow_block(block: dict[str, Any], delta: Mapping[str, Any], inputs: dict[int, _Pieces], index: int) -> None:
     if delta.get("type") == "input_json_delta":
-        inputs[index] = inputs.get(index, "") + str(delta.get("partial_json", ""))
+        inputs.setdefault(index, _Pieces()).append(str(delta.get("partial_json", "")))
     elif delta.get("type") == "citations_delta":
         block["citations"] = [*as_list(block.get("citations")), delta.get("citation")]
     else:
         for name in ("text", "thinking", "signature"):
             if name in delta:
-                block[name] = str(block.get(name) or "") + str(delta[name])
+                _append(block, name, str(delta[name]))

@@ -32,10 +32,17 @@ class Event:
         try:
             found: object = orjson.loads(self.data)
         except orjson.JSONDecodeError:
-            found = json.loads(self.data)  # half of a surrogate pair, which servers cut between two deltas
+            found = _parsed(self.data)  # half of a surrogate pair, which servers cut between two deltas
         if not isinstance(found, dict):
             raise ValueError("no JSON object")  # noqa: TRY004 - the same for the caller as broken JSON
         return as_object(found)  # pyright: ignore[reportUnknownArgumentType] - any JSON
+
+
+def _parsed(data: bytes) -> object:
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 class TooLong(ValueError):

@@ -33,8 +33,10 @@ def _tool_use(block: Mapping[str, Any]) -> ToolCall:
 def read_action(message: dict[str, Any]) -> Action:
     """Read an assistant message, however broken; every call gets an id of its own, so that its answer finds it."""
     calls: list[ToolCall] = []
+    taken: set[str] = set()
     for item in as_list(message.get("tool_calls")):
-        call = _tool_call(item, {call.id for call in calls}, len(calls))
+        call = _tool_call(item, taken, len(calls))
+        taken.add(call.id)
         calls.append(call)
     return Action(
         message=text_of(message.get("content")),
@@ -48,7 +50,7 @@ def _tool_call(item: Any, taken: set[str], number: int) -> ToolCall:
     function = as_object(content.get("function"))
     identity = str(content.get("id") or f"call_{number}")
     while identity in taken:
-        identity += "_"
+        identity += f"_{number}"
     arguments = function.get("arguments", "{}")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
     return ToolCall(id=identity, name=str(function.get("name") or ""), arguments=text, error=json_error(text))
@@ -58,7 +60,7 @@ def json_error(text: str) -> str | None:
     """Why a tool call's arguments are no JSON object; None if they are one."""
     try:
         parsed = json.loads(text or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return str(error)
     return None if isinstance(parsed, dict) else f"it is a {type(parsed).__name__}"
 
@@ -117,7 +119,7 @@ def _observation(call_id: str, content: str, error: str | None = None) -> Observ
         tool_call_id=call_id,
         content=content,
         exit_code=_exit_code(content),
-        total_bytes=len(content.encode()),
+        total_bytes=len(content.encode(errors="surrogatepass")),
         error=error,
     )
 
