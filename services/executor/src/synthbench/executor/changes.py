@@ -2,8 +2,11 @@
 
 from collections.abc import Collection, Sequence
 
-from synthbench.sandbox.errors import ArchiveRefused, PathRefused
+from synthbench.executor.domain.fault import is_agents
 from synthbench.sandbox.protocol import Sandbox
+
+_REASON = 300
+"""Characters that are told of why a change was left out."""
 
 
 async def applied(sandbox: Sandbox, changes: Sequence[bytes], protected: Collection[str] = ()) -> list[str]:
@@ -12,6 +15,8 @@ async def applied(sandbox: Sandbox, changes: Sequence[bytes], protected: Collect
     for change in changes:
         try:
             left_out |= dict.fromkeys(await sandbox.apply(change, protected=protected))
-        except (ArchiveRefused, PathRefused) as error:
-            left_out |= {f"(the whole change) {error}": None}
+        except Exception as error:
+            if not is_agents(error):
+                raise
+            left_out |= {f"(the whole change) {error}"[:_REASON]: None}
     return list(left_out)

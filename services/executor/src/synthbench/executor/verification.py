@@ -20,10 +20,12 @@ from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.result import RunResult
 from synthbench.sandbox.spec import Limits, SandboxSpec
 from synthbench.tasks import TaskPackage
-from synthbench.tasks.verify import DRIVER, CtrfReport, VerificationBroken, grade, serve_verification
+from synthbench.tasks.verify import DRIVER, CtrfReport, grade, serve_verification
 from synthbench.tasks.verify.server import MAX_LINE, RemoteRun
 
 _OPERATION_OUTPUT = 8 * 1024 * 1024
+_SHARES = 3
+"""Of the verifier's time the code under test may take one share, the comparing of what it answers another."""
 
 
 async def verify(
@@ -111,7 +113,7 @@ async def _run_tests(
             report = await serve_verification(reader, writer, side)
             if not reported.done():
                 reported.set_result(report)
-        except (VerificationBroken, SandboxError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is no report
             if not reported.done():
                 reported.set_exception(InfraFailure(one_line(error)))
         finally:
@@ -123,9 +125,11 @@ async def _run_tests(
     await tests.upload(package.tests_archive(), to="tests")
     folder = f"{tests.workdir}/tests"
     command = ["python3", "-I", "-S", f"{folder}/{DRIVER}", "--tests", folder, "--socket", tests.socket_path("channel")]
-    result = await tests.run(command, timeout=package.limits.verifier_timeout_sec)
-    # Tests that ran out of time while they waited for the code: it is the code that hangs.
-    side.timed_out = side.timed_out or (result.timed_out and side.busy)
+    seconds = package.limits.verifier_timeout_sec
+    share = seconds / _SHARES
+    result = await tests.run([*command, "--cpu-seconds", f"{share:g}"], timeout=seconds)
+    # Tests that ran out of time while they waited for the code, or mostly did: it is the code that hangs.
+    side.timed_out = side.timed_out or (result.timed_out and (side.busy or side.seconds >= share))
     await side.stop()
     with suppress(TimeoutError):
         await asyncio.wait_for(asyncio.wait([reported]), 1)
@@ -160,16 +164,19 @@ class _CodeSide:
         self._python = python
         self.timed_out = False
         self.busy = False
+        self.seconds = 0.0
+        """That the code's answers took so far."""
 
     async def run(self, argv: list[str], stdin: bytes, timeout: float, cwd: str) -> RemoteRun:  # noqa: ASYNC109 - the command's
         """Run a command; one that does not end in time is the code's fault."""
-        self.busy = True
+        self.busy, began = True, monotonic()
         try:
             result = await self._result(argv, stdin, timeout, cwd)
         except PathRefused as error:  # the agent's change took the folder away
             return RemoteRun(127, b"", str(error).encode(), timed_out=False)
         finally:
             self.busy = False
+            self.seconds += monotonic() - began
         self.timed_out = self.timed_out or result.timed_out
         return RemoteRun(result.exit_code, result.stdout, result.stderr, result.timed_out)
 

@@ -10,10 +10,14 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from synthbench.contracts.loose import parse_object
+from synthbench.contracts.text import Line, Text
 
 MAX_LINE = 32 * 1024 * 1024
 MAX_OPERATIONS = 10_000
+"""More are answered with an error, for what the code under test answers may lead tests round in circles."""
 MAX_SECONDS = 600.0
 
 
@@ -51,11 +55,11 @@ class CtrfTest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    name: str
+    name: Text
     status: Literal["passed", "failed", "skipped", "pending", "other"]
     duration: float = 0
     """Milliseconds."""
-    message: str = ""
+    message: Line = ""
 
 
 class CtrfReport(BaseModel):
@@ -66,22 +70,31 @@ class CtrfReport(BaseModel):
     tests: list[CtrfTest]
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no NUL can stand in it")
+    return text
+
+
+_Word = Annotated[str, AfterValidator(_without_nul)]
+
+
 class _Run(BaseModel):
     op: Literal["run"]
-    argv: list[str] = Field(min_length=1)
+    argv: list[_Word] = Field(min_length=1)
     stdin: str = ""
     timeout: float = Field(default=20.0, gt=0, le=MAX_SECONDS)
-    cwd: str = "."
+    cwd: _Word = "."
 
 
 class _Read(BaseModel):
     op: Literal["read"]
-    path: str
+    path: _Word
 
 
 class _Write(BaseModel):
     op: Literal["write"]
-    path: str
+    path: _Word
     data: str
 
 
@@ -94,6 +107,8 @@ class _Report(BaseModel):
     ctrf: _Results
 
 
+_OPERATIONS = ("run", "read", "write")
+_TOO_MANY: dict[str, Any] = {"error": "TooManyOperations", "message": f"there were {MAX_OPERATIONS} already"}
 _Request = TypeAdapter[_Run | _Read | _Write | _Report](
     Annotated[_Run | _Read | _Write | _Report, Field(discriminator="op")]
 )
@@ -105,22 +120,30 @@ async def serve_verification(reader: asyncio.StreamReader, writer: asyncio.Strea
     Raises:
         VerificationBroken: no report, or nonsense.
     """
-    for _ in range(MAX_OPERATIONS):
+    for number in range(2 * MAX_OPERATIONS):
         try:
             line = await reader.readuntil(b"\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError) as error:
             raise VerificationBroken(f"the tests ended without a report ({type(error).__name__})") from error
+        asked = parse_object(line)
         try:
-            request = _Request.validate_json(line)
-        except ValidationError as error:
-            raise VerificationBroken(
-                f"the tests asked for nonsense: {error.errors(include_url=False)[0]['msg']}"
-            ) from error
-        if isinstance(request, _Report):
-            await _answer(writer, {})
-            return request.ctrf.results
-        await _answer(writer, await _perform(request, code))
-    raise VerificationBroken(f"the tests asked for more than {MAX_OPERATIONS} operations")
+            request = _Request.validate_python(asked)
+            if isinstance(request, _Report):
+                await _answer(writer, {})
+                return request.ctrf.results
+            answer = _TOO_MANY if number >= MAX_OPERATIONS else await _perform(request, code)
+        except ValueError as error:
+            if asked.get("op") not in _OPERATIONS:
+                raise VerificationBroken(f"the tests asked for nonsense: {_problem(error)}") from error
+            answer = {"error": "BadRequest", "message": _problem(error)}  # a value of the code's was passed on
+        await _answer(writer, answer)
+    raise VerificationBroken(f"the tests asked for more than {2 * MAX_OPERATIONS} operations")
+
+
+def _problem(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        return str(error.errors(include_url=False, include_input=False, include_context=False)[0]["msg"])
+    return str(error)
 
 
 async def _answer(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:

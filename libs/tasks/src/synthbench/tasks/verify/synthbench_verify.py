@@ -12,12 +12,23 @@ import argparse
 import base64
 import json
 import os
+import re
+import resource
+import signal
 import socket
 import sys
 import time
 import unittest
 
 _CALL_SECONDS = 20.0
+_ANSWER_BYTES = 8 * 1024 * 1024
+_ANSWER_MARKS = 200_000  # commas, colons and brackets of one answer
+_ANSWER_DEPTH = 100
+_REQUEST_BYTES = 24 * 1024 * 1024
+_MESSAGE_CHARACTERS = 1000
+_MEMORY_BYTES = 448 * 1024 * 1024
+_TICK_SECONDS = 0.5
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 # Runs beside the code under test. The answer leaves by a private descriptor, so that prints do not disturb it.
 _RUNNER = r"""
@@ -54,6 +65,50 @@ class RemoteError(Exception):
         self.message = message
 
 
+class TooLong(Exception):
+    """The tests have used up their processor time: what they were answered is too much to be compared."""
+
+
+class _Budget:
+    """Processor time of the tests' own process; code under test runs elsewhere and has time limits of its own."""
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def start(self):
+        signal.signal(signal.SIGPROF, self._tick)
+        signal.setitimer(signal.ITIMER_PROF, self._seconds, _TICK_SECONDS)
+
+    def _tick(self, *_):
+        raise TooLong(f"the tests took more than {self._seconds:g} s of processor time")
+
+    def stop(self):
+        while True:
+            try:
+                signal.signal(signal.SIGPROF, signal.SIG_IGN)
+                return
+            except TooLong:
+                pass
+
+
+def _clean(text):
+    """Text that can stand in any record."""
+    return str(text).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def _answer_of(data):
+    """Parse what code under test answered, if it is of a size that tests can compare."""
+    structure = _STRING.sub(b"", data).translate(None, bytes(set(range(256)) - set(b",:[]{}")))
+    if len(data) > _ANSWER_BYTES or len(structure) > _ANSWER_MARKS:
+        raise RemoteError("AnswerTooLarge", f"more than {_ANSWER_MARKS} commas, colons and brackets")
+    depth = 0
+    for mark in structure:
+        depth += (mark in b"[{") - (mark in b"]}")
+        if depth > _ANSWER_DEPTH:
+            raise RemoteError("AnswerTooDeep", f"nested deeper than {_ANSWER_DEPTH}")
+    return json.loads(data)
+
+
 class RunResult:
     """How a command in the workspace ended."""
 
@@ -73,12 +128,22 @@ class _Socket:
         self._file = self._socket.makefile("rwb")
 
     def ask(self, operation, **fields):
-        self._file.write(json.dumps({"op": operation, **fields}).encode() + b"\n")
+        data = json.dumps({"op": operation, **fields}).encode() + b"\n"
+        if len(data) > _REQUEST_BYTES:
+            raise RemoteError("RequestTooLarge", f"{operation}: more than {_REQUEST_BYTES} bytes")
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPROF})  # half a line would spoil all that follow
+        try:
+            return json.loads(self._exchanged(data))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
+
+    def _exchanged(self, data):
+        self._file.write(data)
         self._file.flush()
         line = self._file.readline()
         if not line:
             sys.exit("synth-bench closed the channel")
-        return json.loads(line)
+        return line
 
 
 class _Local:
@@ -184,10 +249,10 @@ class Workspace:
     def _python(self, items, timeout=_CALL_SECONDS):
         done = self.run(["python3", "-I", "-S", "-c", _RUNNER], stdin=json.dumps(items).encode(), timeout=timeout)
         try:
-            answers = json.loads(done.stdout)
+            answers = _answer_of(done.stdout)
             assert len(answers) == len(items)
             assert all(isinstance(a, dict) and ("value" in a) != ("error" in a) for a in answers)
-        except (ValueError, TypeError, AssertionError):
+        except (ValueError, TypeError, AssertionError, RecursionError):
             reason = "timed out" if done.timed_out else f"exit code {done.exit_code}"
             words = done.stderr.decode(errors="replace").strip()[-500:]
             raise RemoteError("NoAnswer", f"{reason}: {words}") from None
@@ -208,6 +273,43 @@ class Workspace:
 workspace = Workspace()
 
 
+def _short(text):
+    return _clean(str(text)[-_MESSAGE_CHARACTERS:])
+
+
+def _told(err):
+    """What an exception says; an exception whose text cannot be made has failed all the same."""
+    try:
+        return f"{err[0].__name__}: {_short(err[1])}"
+    except Exception as error:
+        return f"{err[0].__name__} ({type(error).__name__} in its text)"
+
+
+def _compare_plainly():
+    """Let a failed comparison show the first characters of both values: a diff of hostile ones can take for ever."""
+    unittest.TestCase._getAssertEqualityFunc = lambda case, first, second: case._baseAssertEqual
+    kinds = {"MultiLine": str, "List": list, "Tuple": tuple, "Dict": dict, "Set": (set, frozenset)}
+    for name, kind in kinds.items():
+        setattr(unittest.TestCase, f"assert{name}Equal", _equal_of(kind))
+    unittest.TestCase.assertSequenceEqual = _sequences_equal
+
+
+def _equal_of(kind):
+    def equal(case, first, second, msg=None):
+        case.assertIsInstance(first, kind, msg)
+        case.assertIsInstance(second, kind, msg)
+        case._baseAssertEqual(first, second, msg)
+
+    return equal
+
+
+def _sequences_equal(case, first, second, msg=None, seq_type=None):
+    if seq_type is not None:
+        case.assertIsInstance(first, seq_type, msg)
+        case.assertIsInstance(second, seq_type, msg)
+    case._baseAssertEqual(list(first), list(second), msg)
+
+
 class _Report(unittest.TestResult):
     """Collects results for CTRF."""
 
@@ -220,7 +322,7 @@ class _Report(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
         self._began = time.monotonic()
-        self._current = {"name": test.id(), "status": "passed", "message": ""}
+        self._current = {"name": _clean(test.id()), "status": "passed", "message": ""}
 
     def stopTest(self, test):
         super().stopTest(test)
@@ -229,22 +331,22 @@ class _Report(unittest.TestResult):
 
     def _mark(self, status, message):
         if self._current is None:  # a class or module that could not be set up: its tests are missing
-            self.tests.append({"name": "setup", "status": "failed", "message": message, "duration": 0})
+            self.tests.append({"name": "setup", "status": "failed", "message": _short(message), "duration": 0})
         else:
-            self._current.update(status=status, message=message[-1000:])
+            self._current.update(status=status, message=_short(message))
 
     def addFailure(self, test, err):
-        self._mark("failed", f"{err[0].__name__}: {err[1]}")
+        self._mark("failed", _told(err))
 
     def addError(self, test, err):
-        self._mark("failed", f"{err[0].__name__}: {err[1]}")
+        self._mark("failed", _told(err))
 
     def addSkip(self, test, reason):
         self._mark("skipped", reason)
 
     def addSubTest(self, test, subtest, err):
         if err is not None:
-            self._mark("failed", f"{subtest}: {err[0].__name__}: {err[1]}")
+            self._mark("failed", f"{_short(subtest)}: {_told(err)}")
 
     def addUnexpectedSuccess(self, test):
         self._mark("failed", "unexpected success")
@@ -264,20 +366,35 @@ class _Report(unittest.TestResult):
         }
 
 
+def _run_within(budget, folder, report):
+    """Run the tests; those that could not begin are missing in the report, and so have failed."""
+    budget.start()
+    try:
+        unittest.TestLoader().discover(folder, pattern="test_*.py").run(report)
+        budget.stop()
+    except (TooLong, MemoryError, RecursionError) as error:  # between two tests
+        budget.stop()
+        report.tests.append({"name": "tests", "status": "failed", "message": _short(error), "duration": 0})
+
+
 def main():
     """Run all tests of a folder and report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--tests", required=True)
     parser.add_argument("--socket")
     parser.add_argument("--workspace", default="/workspace")
+    parser.add_argument("--cpu-seconds", type=float, default=300.0, help="processor time of the tests themselves")
     parser.add_argument("--reward", default="/logs/verifier/reward.txt")
     options = parser.parse_args()
     channel = _Socket(options.socket) if options.socket else _Local(options.workspace, options.reward)
     sys.modules["synthbench_verify"] = sys.modules[__name__]
     workspace.connect(channel)
     sys.path.insert(0, options.tests)
+    _compare_plainly()
+    if options.socket:
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     report = _Report()
-    unittest.TestLoader().discover(options.tests, pattern="test_*.py").run(report)
+    _run_within(_Budget(options.cpu_seconds), options.tests, report)
     channel.ask("report", ctrf=report.ctrf())
 
 
