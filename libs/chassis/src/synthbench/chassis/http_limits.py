@@ -37,8 +37,8 @@ class HttpLimits:
     """For which a caller may take nothing of an answer."""
     pipelined: int = 16
     """Requests of one connection that wait for the one before."""
-    json: JsonLimits = field(default_factory=JsonLimits)
-    """Of one body; all that we are sent is JSON."""
+    json: JsonLimits | None = field(default_factory=JsonLimits)
+    """Of one body, for all that we are sent is JSON; None where the app counts it."""
     json_from_bytes: int = 64 * 1024
     """Shorter bodies of a known length are not counted: they can hold no more than so many values."""
     bytes_a_second: float | None = None
@@ -170,7 +170,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._body_bytes = self._pieces = 0
         length = next((int(value) for name, value in self.headers if name == b"content-length" and value.isdigit()), -1)
         counted = not 0 <= length < self._limits.json_from_bytes
-        self._meter = JsonMeter(self._limits.json) if counted else None
+        self._meter = JsonMeter(self._limits.json) if self._limits.json and counted else None
         if self._pace is not None:
             self._pace.spend(self._limits.request_bytes)
         super().on_headers_complete()

@@ -14,10 +14,18 @@ from pydantic import SecretStr
 
 from synthbench.chassis import genai
 from synthbench.chassis.telemetry import current_trace, span
+from synthbench.contracts.json_limits import JsonLimits, JsonMeter, TooMuchJson
 from synthbench.contracts.loose import as_count, as_list, as_object, parse_object
 from synthbench.contracts.records import Outcome, Timing, Usage
 from synthbench.contracts.steps import ModelCall, Step
-from synthbench.executor.domain.endings import ContextFull, InfraFailure, LimitReached, OutOfMoney, PermanentFailure
+from synthbench.executor.domain.endings import (
+    AgentFailed,
+    ContextFull,
+    InfraFailure,
+    LimitReached,
+    OutOfMoney,
+    PermanentFailure,
+)
 from synthbench.executor.domain.requests import appended
 
 _PAUSE_SECONDS = 0.5
@@ -32,6 +40,9 @@ _CONNECT_SECONDS = 5.0
 _DEADLINE = "x-synthbench-deadline-seconds"
 _ASKED_BEFORE = "x-stainless-retry-count"
 """As the official SDKs say it: recordings tell a question that is asked again from a new one."""
+_ANSWER_JSON = JsonLimits(marks=1_000_000)
+_PIECE = 1024 * 1024
+"""Bytes of an answer that are counted before others may run."""
 COMPLETIONS = "/v1/chat/completions"
 _GRACE_SECONDS = 10.0
 _SAME = 0.01
@@ -86,6 +97,7 @@ class GatewayModel:
         Raises:
             ContextFull: the model cannot take so much.
             LimitReached: the attempt's own money or the time is used up.
+            AgentFailed: the answer is more JSON than can be read.
             OutOfMoney: a budget that it shares is used up.
             InfraFailure: the gateway, or the provider behind it, does not answer properly.
         """
@@ -95,7 +107,7 @@ class GatewayModel:
         ) as opened:
             request = json.dumps({**base, "messages": messages}, ensure_ascii=False, separators=(",", ":"))
             response, timing = await self.send(COMPLETIONS, request.encode(), timeout=timeout)
-            body = parse_object(response.text)
+            body = await _parsed(response.content)
             usage = usage_from(response.headers, body)
             opened.set_attribute(genai.INPUT_TOKENS, usage.input_tokens)
             opened.set_attribute(genai.OUTPUT_TOKENS, usage.output_tokens)
@@ -184,6 +196,22 @@ class GatewayModel:
                 raise failure
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+async def _parsed(data: bytes) -> dict[str, Any]:
+    """Parse an answer, which is counted first, a piece at a time.
+
+    Raises:
+        AgentFailed: it is more than is parsed.
+    """
+    meter = JsonMeter(_ANSWER_JSON)
+    try:
+        for start in range(0, len(data), _PIECE):
+            meter.feed(data[start : start + _PIECE])
+            await asyncio.sleep(0)
+    except TooMuchJson as error:
+        raise AgentFailed(f"the model's answer cannot be read: {error}") from error
+    return parse_object(data)
 
 
 def _may_pass(response: httpx.Response) -> InfraFailure:

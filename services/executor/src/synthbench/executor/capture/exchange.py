@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from synthbench.contracts.json_limits import TooMuchJson, check_json
 from synthbench.contracts.loose import as_object
 from synthbench.contracts.records import Timing, Usage
 from synthbench.contracts.steps import ModelCall, Observation
+from synthbench.executor.capture.streams import ANSWER_JSON
 from synthbench.executor.recorder import Turn
 from synthbench.wire.agent_request import AgentRequest
 from synthbench.wire.assembling import whole_answer
@@ -37,6 +39,8 @@ class Exchange:
     """The gateway did not take the request: it is the agent's doing."""
     broken: bool = False
     """The answer is not whole."""
+    readable: bool = True
+    """The answer is small enough to be parsed; else no more is known of it than its text."""
 
     @property
     def overflow(self) -> str:
@@ -70,6 +74,13 @@ class Exchange:
         )
 
     def _whole(self) -> dict[str, Any]:
+        if not self.readable:
+            return {}
+        if not self.asked.stream:
+            try:
+                check_json(self.raw, ANSWER_JSON)
+            except TooMuchJson:
+                return {}
         return whole_answer(self.asked.wire, self.raw, stream=self.asked.stream)
 
     def _problems(self) -> list[Observation]:

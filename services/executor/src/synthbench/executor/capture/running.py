@@ -10,6 +10,7 @@ from importlib import resources
 
 from synthbench.chassis.listener import Listener
 from synthbench.contracts.records import Outcome
+from synthbench.executor.capture.http import SANDBOX_LIMITS
 from synthbench.executor.capture.place import SOCKET
 from synthbench.executor.capture.server import Capture
 from synthbench.executor.domain.endings import AgentFailed, Ending, GaveUp, InfraFailure, LimitReached, Submitted
@@ -116,7 +117,7 @@ async def run_agent(world: World, command: AgentCommand, notes: Notes | None = N
 
     native = partial(notes, fetch) if notes else None
     capture = Capture(world, native, max_output=command.max_output_bytes)
-    listener = Listener(capture)
+    listener = Listener(capture, limits=SANDBOX_LIMITS)
     listener.serve_on(world.socket)
     try:
         result = await _to_its_end(world, command, capture)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -12,22 +11,20 @@ from starlette.types import Receive, Scope, Send
 
 from synthbench.chassis import genai
 from synthbench.chassis.telemetry import span
-from synthbench.contracts.loose import parse_object
+from synthbench.contracts.json_limits import JsonLimits
 from synthbench.executor.adapters.model import cost_of
+from synthbench.executor.capture.asking import AskedOfModel, read_asked
 from synthbench.executor.capture.exchange import Exchange
+from synthbench.executor.capture.http import AgentHttp
 from synthbench.executor.capture.streams import Passing
 from synthbench.executor.domain.endings import AgentFailed, LimitReached
 from synthbench.executor.scaffold import World
-from synthbench.wire.agent_request import PATHS, AgentRequest, WireName
+from synthbench.wire.agent_request import PATHS, AgentRequest
 from synthbench.wire.refusal import Refusal
-from synthbench.wire.wires import WIRES
 
-_BODY_MOST = 64 * 1024 * 1024
 _FILE_MOST = 64 * 1024 * 1024
-_BODY_SECONDS = 60.0
-_COUNT_MOST = 20
-_PASSED_IN = ("anthropic-version", "anthropic-beta", "openai-beta")
-_JSON = "application/json"
+_FILE_JSON = JsonLimits(marks=2_000_000)
+_COUNT_MOST, _NO_JSON = 1000, JsonLimits(0, 0)
 _STEP = "synthbench.step.index"
 
 Native = Callable[[], Awaitable[str]]
@@ -72,8 +69,14 @@ class Capture:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        exchange = _Http(receive, send)
+        exchange = AgentHttp(receive, send)
         path: str = scope["path"]
+        try:
+            await self._served(scope, path, exchange)
+        except Refusal as refusal:
+            await exchange.refuse(PATHS.get(path, "openai"), refusal)
+
+    async def _served(self, scope: Scope, path: str, exchange: AgentHttp) -> None:
         if path in PATHS and scope["method"] == "POST":
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
             await self._call(path, headers, exchange)
@@ -81,16 +84,15 @@ class Capture:
             model = {"id": self._world.model.route, "object": "model", "type": "model", "created": 0}
             await exchange.answer(200, json.dumps({"object": "list", "data": [model], "has_more": False}).encode())
         elif path == "/agent/printed":
-            said = await exchange.body(_COUNT_MOST)
+            said = await exchange.body(_COUNT_MOST, _NO_JSON)
             self._heard(int(said) if said.isdigit() else 0)
             await exchange.answer(204, b"")
         elif (name := path.removeprefix("/agent/files/")) in self.wanted:
             self.wanted.discard(name)
-            self.files[name] = await exchange.body(_FILE_MOST)
+            self.files[name] = await exchange.body(_FILE_MOST, _FILE_JSON)
             await exchange.answer(204, b"")
         else:
-            said = "there are /v1/chat/completions, /v1/messages and /v1/models"
-            await exchange.refuse("openai", Refusal(404, "not_found", said))
+            raise Refusal(404, "not_found", "there are /v1/chat/completions, /v1/messages and /v1/models")
 
     def start(self) -> None:
         """The agent's own time begins."""
@@ -136,61 +138,65 @@ class Capture:
             self._own += monotonic() - self._since
             self._since = None
 
-    async def _call(self, path: str, headers: Mapping[str, str], http: "_Http") -> None:
-        wire: WireName = PATHS[path]
+    async def _call(self, path: str, headers: Mapping[str, str], http: AgentHttp) -> None:
         async with self._turn:
-            request = parse_object(await http.body(_BODY_MOST))
-            if not request:
-                await http.refuse(wire, Refusal(400, "invalid_request", "the body is no JSON object"))
-                return
-            asked = AgentRequest(wire, path, request)
+            asked = await read_asked(http, path, headers, self._world.model.route)
             self._pause()
             try:
-                await self._answered(asked, headers, http)
+                await self._answered(asked, http)
             except Exception as error:  # noqa: BLE001 - it ends the attempt, whatever it is
                 self.stop(error)
             finally:
                 self.active = self._since = monotonic()
             if not http.started:
                 code = str(self.stopped.outcome) if isinstance(self.stopped, LimitReached) else "attempt_over"
-                await http.refuse(wire, Refusal(403, code, str(self.stopped or "the attempt is over")))
+                raise Refusal(403, code, str(self.stopped or "the attempt is over"))
 
-    async def _answered(self, asked: AgentRequest, headers: Mapping[str, str], http: "_Http") -> None:
+    async def _answered(self, asked: AskedOfModel, http: AgentHttp) -> None:
         if self.stopped is not None or self._gone:
             return
-        await self._record(asked)
+        await self._record(asked.request)
         world = self._world
         world.clock.check()
         route = world.model.route
         attributes = {genai.OPERATION: genai.CHAT, genai.REQUEST_MODEL: route, _STEP: world.clock.steps}
         with span(f"chat {route}", attributes=attributes):
-            made = await self._exchanged(asked, headers, http)
-        self._pending, self._asked = made, asked
+            exchange = await self._exchanged(asked, http)
+        self._pending, self._asked = exchange, asked.request
 
-    async def _exchanged(self, asked: AgentRequest, headers: Mapping[str, str], http: "_Http") -> Exchange:
+    async def _exchanged(self, asked: AskedOfModel, http: AgentHttp) -> Exchange:
         """Ask the gateway, and give the agent what it says."""
-        world = self._world
+        world, request = self._world, asked.request
         started, timeout = datetime.now(UTC), max(0.1, world.clock.limits.max_seconds - self.spent)
         self.calls += 1
         response, timing = await world.model.send(
-            asked.path,
-            asked.outgoing(world.model.route),
+            request.path,
+            asked.body,
             timeout=timeout,
-            headers={name: headers[name] for name in _PASSED_IN if name in headers},
-            stream=asked.stream,
+            headers=asked.headers,
+            stream=request.stream,
             refusals=True,
         )
         refused = not response.is_success
-        if asked.stream and not refused:
+        if request.stream and not refused:
             began = monotonic()
-            passing = await _passed_on(asked, response, http, timeout)
+            passing = await _passed_on(request, response, http, timeout)
             timing = timing.model_copy(update={"model_seconds": timing.model_seconds + monotonic() - began})
-            raw, cost, whole = bytes(passing.raw), passing.cost, passing.whole
+            raw, cost, whole, readable = bytes(passing.raw), passing.cost, passing.whole, passing.readable
         else:
-            raw, cost, whole = response.content, cost_of(response.headers), True
-            await http.answer(response.status_code, raw, response.headers.get("content-type", _JSON))
+            raw, cost, whole, readable = response.content, cost_of(response.headers), True, True
+            await http.answer(response.status_code, raw, response.headers.get("content-type", "application/json"))
         return Exchange(
-            asked, self._asked, started, raw, response.headers, timing, cost, refused=refused, broken=not whole
+            request,
+            self._asked,
+            started,
+            raw,
+            response.headers,
+            timing,
+            cost,
+            refused=refused,
+            broken=not whole,
+            readable=readable,
         )
 
     async def _record(self, following: AgentRequest | None) -> None:
@@ -201,10 +207,12 @@ class Capture:
         self._pending, self._own = None, 0.0
         self.overflow = pending.overflow
         native = await self._native() if self._native else ""
-        await self._world.recorder.record(pending.turn(following, own, self._world.sandbox.workdir, native))
+        # What an agent and its model say can be large: it is compared and put together beside the loop.
+        turn = await asyncio.to_thread(pending.turn, following, own, self._world.sandbox.workdir, native)
+        await self._world.recorder.record(turn)
 
 
-async def _passed_on(asked: AgentRequest, response: httpx.Response, http: "_Http", seconds: float) -> Passing:
+async def _passed_on(asked: AgentRequest, response: httpx.Response, http: AgentHttp, seconds: float) -> Passing:
     """Pass a stream on to its end, or to where it breaks off."""
     passing = Passing(asked)
     await http.start(response.headers.get("content-type", "text/event-stream"))
@@ -218,47 +226,3 @@ async def _passed_on(asked: AgentRequest, response: httpx.Response, http: "_Http
         await response.aclose()
     await http.end()
     return passing
-
-
-class _Http:
-    """Reads one request, and answers it."""
-
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive = receive
-        self._send = send
-        self.started = False
-
-    async def body(self, most: int) -> bytes:
-        """Read it; what is longer than `most` bytes, or does not come in time, is cut, and then no JSON."""
-        body = bytearray()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_BODY_SECONDS):
-                while len(body) <= most:
-                    message = await self._receive()
-                    body += message.get("body", b"")
-                    if not message.get("more_body"):
-                        break
-        return bytes(body[:most])
-
-    async def start(self, content_type: str, status: int = 200) -> None:
-        """Begin an answer."""
-        self.started = True
-        head = [(b"content-type", content_type.encode("latin-1"))]
-        await self._send({"type": "http.response.start", "status": status, "headers": head})
-
-    async def write(self, data: bytes) -> None:
-        """Send a piece."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self) -> None:
-        """End it."""
-        await self._send({"type": "http.response.body", "body": b""})
-
-    async def answer(self, status: int, body: bytes, content_type: str = _JSON) -> None:
-        """Send a whole answer."""
-        await self.start(content_type, status)
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def refuse(self, wire: WireName, refusal: Refusal) -> None:
-        """Send an error, as the wire has it."""
-        await self.answer(refusal.status, json.dumps(WIRES[wire].refusal(refusal), ensure_ascii=False).encode())

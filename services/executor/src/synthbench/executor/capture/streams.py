@@ -2,11 +2,14 @@
 
 import re
 
+from synthbench.contracts.json_limits import JsonLimits, JsonMeter, TooMuchJson
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.wire.agent_request import AgentRequest
 from synthbench.wire.sse import DONE, Event, Splitter
 
-_EVENT_MOST = 64 * 1024 * 1024
+_ANSWER_MOST = _EVENT_MOST = 64 * 1024 * 1024
+ANSWER_JSON = JsonLimits(marks=2_000_000)
+"""Of one answer, its events together."""
 _COST = re.compile(rb"^: cost-microusd=(\d+) cost-known=(true|false)\r?$", re.MULTILINE)
 """As the gateway says it in a comment, just before the end mark."""
 
@@ -22,11 +25,20 @@ class Passing:
         self._asked = asked
         self._splitter = Splitter(_EVENT_MOST)
         self.raw = bytearray()
+        self._marks_left = ANSWER_JSON.marks
         self.whole = False
         """Whether its end mark came."""
+        self.readable = True
+        """Whether what came is small enough to be parsed."""
 
     def feed(self, piece: bytes) -> bytes:
-        """Take a piece; return what the agent gets of it: whole events, without a usage that it did not ask for."""
+        """Take a piece; return what the agent gets of it: whole events, without a usage that it did not ask for.
+
+        Raises:
+            ValueError: the answer is larger than it may be; what was taken before stays.
+        """
+        if len(self.raw) + len(piece) > _ANSWER_MOST:
+            raise ValueError(f"the answer is larger than {_ANSWER_MOST} bytes")
         self.raw += piece
         events = self._splitter.feed(piece)
         return b"".join(event.raw for event in events if self._passes(event))
@@ -35,6 +47,13 @@ class Passing:
         if event.data == DONE:
             self.whole = True
             return True
+        meter = JsonMeter(JsonLimits(self._marks_left))
+        try:
+            meter.feed(event.data)
+        except TooMuchJson:
+            self.readable = False
+            raise
+        self._marks_left -= meter.marks
         try:
             content = as_object(event.object())
         except ValueError:

@@ -1,0 +1,53 @@
+"""What an agent asks of its model, read from its request: what cannot be passed on is refused, and the agent told."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from synthbench.contracts.json_limits import JsonLimits
+from synthbench.contracts.loose import parse_object
+from synthbench.executor.capture.http import AgentHttp
+from synthbench.wire.agent_request import PATHS, AgentRequest
+from synthbench.wire.refusal import Refusal
+
+_BODY_MOST = 32 * 1024 * 1024
+_REQUEST_JSON = JsonLimits(marks=200_000)
+_PASSED_IN = ("anthropic-version", "anthropic-beta", "openai-beta")
+_HEADER = re.compile(r"[ -~]{0,1000}")
+
+
+@dataclass(frozen=True)
+class AskedOfModel:
+    """A request that can be passed on."""
+
+    request: AgentRequest
+    body: bytes
+    """As the gateway gets it."""
+    headers: Mapping[str, str]
+
+
+async def read_asked(http: AgentHttp, path: str, headers: Mapping[str, str], route: str) -> AskedOfModel:
+    """Read what an agent asks.
+
+    Args:
+        http: the exchange, of which only the head was read.
+        path: one of `PATHS`.
+        headers: by name in lower case.
+        route: what the gateway is asked for.
+
+    Raises:
+        Refusal: 400 or 413, it cannot be passed on; the message says why.
+    """
+    passed = {name: headers[name] for name in _PASSED_IN if name in headers}
+    for name, value in passed.items():
+        if not _HEADER.fullmatch(value):
+            raise Refusal(400, "invalid_request", f"the header {name} is not up to 1,000 visible ASCII characters")
+    content = parse_object(await http.body(_BODY_MOST, _REQUEST_JSON))
+    if not content:
+        raise Refusal(400, "invalid_request", "the body is no JSON object")
+    request = AgentRequest(PATHS[path], path, content)
+    try:
+        return AskedOfModel(request, request.outgoing(route), passed)
+    except ValueError as error:
+        said = "half of a surrogate pair is no text" if isinstance(error, UnicodeError) else "a number is too long"
+        raise Refusal(400, "invalid_request", f"the body cannot be sent on: {said}") from error

@@ -1,0 +1,80 @@
+"""One HTTP exchange with an agent, within what one sandbox may take of this process."""
+
+import asyncio
+import json
+from contextlib import suppress
+
+from starlette.types import Receive, Send
+
+from synthbench.chassis.http_limits import HttpLimits
+from synthbench.contracts.json_limits import JsonLimits, JsonMeter, TooMuchJson
+from synthbench.wire.agent_request import WireName
+from synthbench.wire.refusal import Refusal
+from synthbench.wire.wires import WIRES
+
+SANDBOX_LIMITS = HttpLimits(
+    connections=64, body_seconds=60.0, answer_seconds=60.0, json=None, bytes_a_second=8 * 1024 * 1024.0
+)
+"""Of one sandbox's socket. JSON is counted here, by what the body is."""
+_BODY_SECONDS = 60.0
+_JSON = "application/json"
+
+
+class AgentHttp:
+    """Reads one request, and answers it.
+
+    Args:
+        receive: of ASGI.
+        send: of ASGI.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.started = False
+
+    async def body(self, most: int, limits: JsonLimits) -> bytes:
+        """Read the body; of one that does not come in time or breaks off, what came.
+
+        Raises:
+            Refusal: 413, it has more than `most` bytes, or its JSON is more than `limits`.
+        """
+        body, meter = bytearray(), JsonMeter(limits)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BODY_SECONDS):
+                while True:
+                    message = await self._receive()
+                    piece: bytes = message.get("body", b"")
+                    body += piece
+                    if len(body) > most:
+                        raise Refusal(413, "request_too_large", f"the body is larger than {most} bytes")
+                    try:
+                        meter.feed(piece)
+                    except TooMuchJson as error:
+                        raise Refusal(413, "request_too_large", f"the body's JSON: {error}") from error
+                    if not message.get("more_body"):
+                        break
+        return bytes(body)
+
+    async def start(self, content_type: str, status: int = 200) -> None:
+        """Begin an answer."""
+        self.started = True
+        head = [(b"content-type", content_type.encode("latin-1"))]
+        await self._send({"type": "http.response.start", "status": status, "headers": head})
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self) -> None:
+        """End it."""
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def answer(self, status: int, body: bytes, content_type: str = _JSON) -> None:
+        """Send a whole answer."""
+        await self.start(content_type, status)
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def refuse(self, wire: WireName, refusal: Refusal) -> None:
+        """Send an error, as the wire has it."""
+        await self.answer(refusal.status, json.dumps(WIRES[wire].refusal(refusal)).encode())
