@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,6 +25,7 @@ from synthbench.executor.domain.resuming import Start
 from synthbench.executor.recorder import Recorder, Scope
 from synthbench.executor.scaffold import World
 from synthbench.executor.settings import ExecutorSettings
+from synthbench.sandbox.diff import Snapshot
 from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.protocol import Sandbox
 from synthbench.sandbox.spec import SandboxSpec
@@ -109,32 +111,38 @@ def artifacts(tmp_path: Path) -> FilesStore:
 MakeWorld = Callable[..., World]
 
 
+def make_world_of(
+    sandbox: Sandbox, baseline: Snapshot, client: httpx.AsyncClient, artifacts: FilesStore,
+    *, settings: dict[str, Any] | None = None, ground: Ground | None = None, attempt: int = 1,
+    rollout_id: UUID | None = None, args: dict[str, str] | None = None, **limits: Any,
+) -> World:  # fmt: skip
+    ground = ground or Ground(sandbox, Start(), baseline, baseline)
+    package = load_library_task("simple-task-001")
+    task = TaskInfo(name=package.id, digest="sha256:" + "0" * 64)
+    rollout = Rollout(
+        rollout_id=rollout_id or uuid4(), submission_id=uuid4(), campaign="c", task=task, scaffold="native",
+        route="m", pool="process", limits=RolloutLimits(**limits), scaffold_args=args or {},
+    )  # fmt: skip
+    clock = Clock(rollout.limits)
+    heard = Heard(Scope(rollout.submission_id, "c", rollout.rollout_id, attempt), artifacts)
+    model = GatewayModel(client, "http://gateway", SecretStr("key"), "m", patience=0)
+    return World(
+        rollout, package, ground.sandbox, model,
+        Recorder(heard, ground.sandbox, ground.now, clock, checkpoints=True), clock,
+        ExecutorSettings(**(settings or {})), structlog.stdlib.get_logger(), ground.start,
+    )  # fmt: skip
+
+
+async def world_of(sandbox: Sandbox, client: httpx.AsyncClient, artifacts: Path, **limits: Any) -> World:
+    """A world without fixtures."""
+    return make_world_of(sandbox, await sandbox.snapshot(), client, FilesStore(artifacts), **limits)
+
+
 @pytest.fixture
 async def make_world(sandbox: Sandbox, script: Script, artifacts: FilesStore) -> AsyncGenerator[MakeWorld]:
     baseline = await sandbox.snapshot()
     async with httpx.AsyncClient(transport=httpx.MockTransport(script)) as client:
-
-        def make(
-            *, settings: dict[str, Any] | None = None, ground: Ground | None = None, attempt: int = 1,
-            rollout_id: UUID | None = None, args: dict[str, str] | None = None, **limits: Any,
-        ) -> World:  # fmt: skip
-            ground = ground or Ground(sandbox, Start(), baseline, baseline)
-            package = load_library_task("simple-task-001")
-            task = TaskInfo(name=package.id, digest="sha256:" + "0" * 64)
-            rollout = Rollout(
-                rollout_id=rollout_id or uuid4(), submission_id=uuid4(), campaign="c", task=task, scaffold="native",
-                route="m", pool="process", limits=RolloutLimits(**limits), scaffold_args=args or {},
-            )  # fmt: skip
-            clock = Clock(rollout.limits)
-            heard = Heard(Scope(rollout.submission_id, "c", rollout.rollout_id, attempt), artifacts)
-            model = GatewayModel(client, "http://gateway", SecretStr("key"), "m", patience=0)
-            return World(
-                rollout, package, ground.sandbox, model,
-                Recorder(heard, ground.sandbox, ground.now, clock, checkpoints=True), clock,
-                ExecutorSettings(**(settings or {})), structlog.stdlib.get_logger(), ground.start,
-            )  # fmt: skip
-
-        yield make
+        yield partial(make_world_of, sandbox, baseline, client, artifacts)
 
 
 def steps_of(world: World) -> list[Step]:

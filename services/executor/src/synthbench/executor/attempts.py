@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 import httpx
+from prometheus_client import Counter
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis import genai
@@ -37,6 +38,7 @@ from synthbench.executor.domain.endings import (
     Stopped,
     final_outcome,
 )
+from synthbench.executor.domain.fault import as_ending, is_agents
 from synthbench.executor.environment import sandbox_info, spec_of
 from synthbench.executor.harbor import verify_in_place
 from synthbench.executor.keeping import keep
@@ -54,6 +56,9 @@ from synthbench.tasks import TaskPackage
 
 VERSION = "0.1.0"
 _BEATS_A_LEASE = 3
+AGENTS_EXCEPTIONS = Counter(
+    "synthbench_agents_exceptions_total", "Exceptions that nobody foresaw, in code that handles what agents produce"
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ class Attempt:
         self._places = ExitStack()
         self._weights = parse_weights(services.settings.reward_weights)
         self._started = datetime.now(UTC)
+        self._agent_began = False
 
     async def run(self) -> None:
         """Work and report. A lost lease is not reported: the scheduler has closed the attempt already."""
@@ -148,13 +154,8 @@ class Attempt:
             return _Result(Outcome.INFRA_ERROR, str(error))
         except Transient as error:
             return _Result(Outcome.INFRA_ERROR, one_line(error))
-        except (InfraFailure, SandboxError) as error:
-            permanent = self._scope_of(error) if isinstance(error, PermanentFailure) else ""
-            no_money = isinstance(error, OutOfMoney)
-            return _Result(Outcome.INFRA_ERROR, str(error), permanent=permanent, out_of_money=no_money)
-        except Exception as error:
-            self._services.log.exception("attempt failed")
-            return _Result(Outcome.INFRA_ERROR, one_line(error))
+        except Exception as error:  # noqa: BLE001 - told apart, logged and reported
+            return self._failure(error)
         finally:
             await cancel_all(work, lease)
             self._places.close()
@@ -162,6 +163,23 @@ class Attempt:
     def _scope_of(self, error: PermanentFailure) -> Literal["rollout", "submission"]:
         """A request that is refused before anything was done is refused to every sample; later it is this one's own."""
         return "rollout" if error.scope == "rollout" and self._clock.steps else "submission"
+
+    def _failure(self, error: Exception) -> _Result:
+        """What an attempt came to that ended with an exception: the agent's failure, or ours."""
+        if self._agent_began and is_agents(error):
+            return self._agents_failure(as_ending(error), error)
+        if isinstance(error, InfraFailure | SandboxError):
+            permanent = self._scope_of(error) if isinstance(error, PermanentFailure) else ""
+            no_money = isinstance(error, OutOfMoney)
+            return _Result(Outcome.INFRA_ERROR, str(error), permanent=permanent, out_of_money=no_money)
+        self._services.log.error("attempt failed", exc_info=error)
+        return _Result(Outcome.INFRA_ERROR, one_line(error))
+
+    def _agents_failure(self, ending: Ending, error: Exception) -> _Result:
+        if ending is not error:
+            AGENTS_EXCEPTIONS.inc()
+            self._services.log.warning("what the agent produced cannot be handled", exc_info=error)
+        return _Result(ending.outcome, ending.detail)
 
     async def _release(self) -> None:
         """Give the rollout back, so that its next attempt begins at once and this one is no failure."""
@@ -227,8 +245,7 @@ class Attempt:
                 socket,
             )  # fmt: skip
             await self._announce_start(scaffold, world)
-            ending = await self._play(scaffold, world)
-            result = _Result(ending.outcome, ending.detail)
+            ending, result = await self._play(scaffold, world)
             diff = await self._taken(ground, package)
             if package.verified_in_place:
                 result.verification = await verify_in_place(sandbox, package)
@@ -288,13 +305,15 @@ class Attempt:
         except ArtifactConflict as error:
             raise Stopped(f"somebody began this attempt before, under our name: {error}", cancelled=False) from error
 
-    async def _play(self, scaffold: Scaffold, world: World) -> Ending:
+    async def _play(self, scaffold: Scaffold, world: World) -> tuple[Ending, _Result]:
         try:
             for step in world.start.steps:
                 await world.recorder.take_over(step)
+            self._agent_began = True
             await scaffold.run(world)
-        except Ending as ending:
-            return ending
+        except Exception as error:  # noqa: BLE001 - those that are not the agent's are raised again
+            ending = as_ending(error)
+            return ending, self._agents_failure(ending, error)
         raise InfraFailure(f"scaffold {self._rollout.scaffold} returned without an ending")
 
     async def _taken(self, ground: Ground, package: TaskPackage) -> Diff:

@@ -82,7 +82,7 @@ async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
                 condenser.refused(error)
                 continue
             action = dialect.read_action(answer.message)
-            found = [await tools.execute(call) for call in action.tool_calls]
+            found = await tools.execute_all(action.tool_calls)
             observations = talk.answered(action, found)
             timing = answer.timing.model_copy(update={"tool_seconds": sum(o.seconds for o in found)})
             await world.recorder.record(

@@ -1,9 +1,19 @@
 """The arguments of each tool, from which the schemas follow that the model is given."""
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no NUL can stand in it")
+    return text
+
+
+Word = Annotated[str, AfterValidator(_without_nul)]
+"""Text that a command or a path can be made of."""
 
 
 class Arguments(BaseModel):
@@ -15,7 +25,7 @@ class Arguments(BaseModel):
 class Bash(Arguments):
     """Run a shell command in the workspace. The working folder is kept between calls; background processes are not."""
 
-    command: str = Field(description="A bash command line or script.")
+    command: Word = Field(description="A bash command line or script.")
     timeout: float | None = Field(default=None, gt=0, description="Seconds until it is killed.")
 
 
@@ -26,7 +36,7 @@ class PersistentBash(Bash):
 class ReadFile(Arguments):
     """Read a text file, with line numbers."""
 
-    path: str = Field(description="Relative to the workspace.")
+    path: Word = Field(description="Relative to the workspace.")
     start_line: int = Field(default=1, ge=1)
     end_line: int | None = Field(default=None, ge=1, description="Inclusive; to the end if left out.")
 
@@ -34,14 +44,14 @@ class ReadFile(Arguments):
 class WriteFile(Arguments):
     """Create or replace a file."""
 
-    path: str = Field(description="Relative to the workspace.")
+    path: Word = Field(description="Relative to the workspace.")
     content: str
 
 
 class EditFile(Arguments):
     """Replace a piece of a file. `old_text` must be there exactly once."""
 
-    path: str = Field(description="Relative to the workspace.")
+    path: Word = Field(description="Relative to the workspace.")
     old_text: str = Field(min_length=1)
     new_text: str
 
@@ -49,15 +59,15 @@ class EditFile(Arguments):
 class UndoEdit(Arguments):
     """Take back the last edit_file of a file; again for the one before."""
 
-    path: str = Field(description="Relative to the workspace.")
+    path: Word = Field(description="Relative to the workspace.")
 
 
 class Search(Arguments):
     """Search files for a regular expression; answers path:line:text. Hidden, ignored and binary files are left out."""
 
-    pattern: str = Field(min_length=1)
-    path: str = Field(default=".", description="File or folder to search in.")
-    glob: str = Field(default="", description="Only files that match, like *.py or src/**; !*.md for all but those.")
+    pattern: Word = Field(min_length=1)
+    path: Word = Field(default=".", description="File or folder to search in.")
+    glob: Word = Field(default="", description="Only files that match, like *.py or src/**; !*.md for all but those.")
     ignore_case: bool = False
     context: int = Field(default=0, ge=0, le=20, description="Lines to show before and after each match.")
 

@@ -4,9 +4,12 @@ Hidden files, binary files and what .gitignore and .ignore name are left out; li
 named is always searched.
 """
 
+import asyncio
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
+from time import monotonic
 
 from pathspec import GitIgnoreSpec
 
@@ -25,6 +28,9 @@ _NOTHING, _CLOSED_PIPE = 1, 141
 _RULES = (".gitignore", ".ignore")
 """The later wins, as in ripgrep."""
 _RULES_BYTES = 256 * 1024
+_RULES_MOST = 2000
+_COSTLY = re.compile(r"(\*+[^*/]+){4}|(\*\*/[^*]*){5}|.{500}")
+"""More wildcards in one name or path than anybody writes."""
 _BOM = re.compile("(?<=[:-]1[:-])\ufeff")
 """Before the first line of a file, which grep takes it for a part of."""
 _ANCHORS = re.compile(r"\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]])*\]|\$", re.DOTALL)
@@ -77,8 +83,9 @@ class Searcher:
         if found == [path]:
             return found
         rules = await self._rules(path, found)
-        chosen = GitIgnoreSpec.from_lines([wanted.glob.removeprefix("!")]) if wanted.glob else None
-        return [name for name in found if _wanted(name, path, rules, chosen, inverted=wanted.glob.startswith("!"))]
+        chosen = _spec([wanted.glob.removeprefix("!")]) if wanted.glob else None
+        choose = partial(_chosen, found, path, rules, chosen, inverted=wanted.glob.startswith("!"))
+        return await asyncio.to_thread(choose)
 
     async def _rules(self, path: str, found: Sequence[str]) -> dict[str, GitIgnoreSpec]:
         """The ignore files of the folders above and below, by folder."""
@@ -89,7 +96,9 @@ class Searcher:
         for folder in sorted(folders):
             lines = [line for name in _RULES for line in await self._lines(posixpath.join(folder, name))]
             if lines:
-                rules[folder] = GitIgnoreSpec.from_lines(lines)
+                rules[folder] = _spec(lines)
+            if sum(map(len, rules.values())) > _RULES_MOST:
+                raise ToolFailed(f"there are more than {_RULES_MOST} ignore rules; search a smaller folder")
         return rules
 
     async def _lines(self, path: str) -> list[str]:
@@ -125,6 +134,34 @@ def _above(path: str) -> list[str]:
     """A path and the folders above it, up to the workspace."""
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _spec(lines: Sequence[str]) -> GitIgnoreSpec:
+    """Rules, without those whose wildcards could take for ever to be matched: backtracking grows with each."""
+    return GitIgnoreSpec.from_lines(line for line in lines if not _COSTLY.search(line))
+
+
+def _chosen(
+    found: Sequence[str],
+    root: str,
+    rules: Mapping[str, GitIgnoreSpec],
+    chosen: GitIgnoreSpec | None,
+    *,
+    inverted: bool,
+) -> list[str]:
+    """The files that are searched. Runs beside the loop.
+
+    Raises:
+        ToolFailed: it takes too long.
+    """
+    end = monotonic() + _SECONDS
+    names: list[str] = []
+    for name in found:
+        if monotonic() > end:
+            raise ToolFailed("the search took too long; search a smaller folder", "timeout")
+        if _wanted(name, root, rules, chosen, inverted=inverted):
+            names.append(name)
+    return names
 
 
 def _wanted(

@@ -1,17 +1,20 @@
 """The tools of one attempt under one roof: whatever the agent asks for becomes an observation."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Any
 
 from pydantic import ValidationError
 
 from synthbench.chassis import genai
+from synthbench.chassis.errors import one_line
 from synthbench.chassis.failpoints import failpoint_soon
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.scaffold_args import ShellKind
 from synthbench.contracts.steps import Observation, Step, ToolCall
+from synthbench.contracts.text import valid_text
 from synthbench.executor.domain.clock import Clock
+from synthbench.executor.domain.fault import is_agents
 from synthbench.executor.domain.observing import shown
 from synthbench.executor.scaffolds.native.answers import Answer, ToolFailed
 from synthbench.executor.scaffolds.native.arguments import TOOLS, Submit
@@ -20,6 +23,11 @@ from synthbench.executor.scaffolds.native.files import FileTools
 from synthbench.executor.scaffolds.native.searching import Searcher
 from synthbench.sandbox.errors import PathRefused
 from synthbench.sandbox.protocol import Sandbox
+
+_CALLS_A_TURN = 128
+"""More calls of one turn are not run, and the model is told."""
+_PROBLEM = 500
+"""Characters that are told of an exception; its message may hold all of what was wrong."""
 
 
 class Toolbox:
@@ -32,6 +40,9 @@ class Toolbox:
         self._commands = Commands(sandbox, clock, timeout=timeout, kind=shell)
         self._files = FileTools(sandbox)
         self._searcher = Searcher(sandbox, clock)
+        self._clock = clock
+        self._turn_calls = 0
+        self._turn_seconds = 0.0
         self.submitted: str | None = None
 
     @property
@@ -62,6 +73,16 @@ class Toolbox:
             "submit": self._submit,
         }
 
+    async def execute_all(self, calls: Sequence[ToolCall]) -> list[Observation]:
+        """Run the calls of one turn, one after the other, as far as the attempt's time goes."""
+        self._turn_calls, self._turn_seconds = 0, 0.0
+        observations: list[Observation] = []
+        for call in calls:
+            observations.append(await self.execute(call))
+            self._turn_calls += 1
+            self._turn_seconds += observations[-1].seconds
+        return observations
+
     async def execute(self, call: ToolCall) -> Observation:
         """Run one tool call. Whatever the agent did wrong becomes an observation, never an exception."""
         began = monotonic()
@@ -75,12 +96,13 @@ class Toolbox:
                 opened.set_attribute("synthbench.tool.exit_code", answer.exit_code)
             if answer.error:
                 opened.set_attribute("error.type", answer.error)
+        content = valid_text(answer.content)
         seen = Observation(
             tool_call_id=call.id,
-            content=answer.content,
-            shown=shown(answer.content, self._shown_bytes),
+            content=content,
+            shown=shown(content, self._shown_bytes),
             exit_code=answer.exit_code,
-            total_bytes=len(answer.content.encode()) if answer.total_bytes is None else answer.total_bytes,
+            total_bytes=len(content.encode()) if answer.total_bytes is None else answer.total_bytes,
             error=answer.error,
             seconds=monotonic() - began,
         )
@@ -100,10 +122,18 @@ class Toolbox:
             return Answer(str(error), error=error.kind)
         except PathRefused as error:
             return Answer(str(error), error="path_refused")
+        except Exception as error:
+            if not is_agents(error):
+                raise
+            return Answer(f"the tool cannot do this: {one_line(error)}"[:_PROBLEM], error="failed")
 
     def _check(self, call: ToolCall) -> None:
         if self.submitted is not None:
             raise ToolFailed("not run: the work was handed in already", "after_submit")
+        if self._turn_calls >= _CALLS_A_TURN:
+            raise ToolFailed(f"not run: more than {_CALLS_A_TURN} calls in one turn", "too_many_calls")
+        if self._turn_seconds >= self._clock.remaining:
+            raise ToolFailed("not run: the time of the attempt is used up", "timeout")
         if call.error and not call.name:
             raise ToolFailed(f"the action cannot be read: {call.error}", "bad_arguments")
         if call.name not in TOOLS:
