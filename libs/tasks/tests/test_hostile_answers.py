@@ -36,9 +36,9 @@ RAISED = {
 WRITTEN = {
     "nested beyond any parser": "b'[' * 200_000 + b']' * 200_000",
     "a number of many digits": "b'[{\"value\":' + b'9' * 6000 + b'}]'",
-    "an error that is an object": "b'[{\"error\":{\"a\":1},\"message\":[1,2]}]'",
+    "an error that is an object": 'b\'[{"error":{"a":1},"message":[1,2]}]\'',
     "empty lists": "b'[' + b'[],' * 300_000 + b'[]]'",
-    "no UTF-8": "b'[{\"value\":\"\\xff\\xfe\"}]'",
+    "no UTF-8": 'b\'[{"value":"\\xff\\xfe"}]\'',
     "UTF-16": "'[{\"value\":1}]'.encode('utf-16')",
 }
 CASES = [
