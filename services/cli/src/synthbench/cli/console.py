@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from synthbench.cli import tally
 from synthbench.cli.errors import CliError
 from synthbench.cli.output import err, fail, out, reader_is_gone, say, write
-from synthbench.contracts.cloudevents import Envelope
-from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskRejected, TrajectoryCurated
+from synthbench.contracts.events import AttemptStarted, StepRecorded
 from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.records import Rollout
 from synthbench.contracts.rewards import totals
@@ -25,6 +26,10 @@ __all__ = ["err", "fail", "out", "reader_is_gone", "say", "write"]
 
 _WIDTH = 76
 _SHORT = 8
+_GAP = 2
+"""Between columns of a table."""
+_FOLDED = 16
+"""Narrower than this the widest column is not folded."""
 _VERDICT_STYLE = {"accept": "green", "review": "yellow", "reject": "red"}
 _OUTCOME_STYLE = {"solved": "green", "infra_error": "red", "cancelled": "yellow"}
 
@@ -135,7 +140,7 @@ def _clip(text: str) -> str:
 
 def money(microusd: int, *, known: bool = True) -> str:
     """Micro-dollars for people."""
-    return f"${microusd / 1e6:.4f}" if known else "unknown"
+    return tally.cost_text(microusd, known=known)
 
 
 def size(count: int) -> str:
@@ -181,27 +186,46 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
 
 def results(rows: list[dict[str, Any]]) -> None:
     """One row for each trajectory."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name, justify in (("task", "left"), ("difficulty", "left"), ("model", "left"), ("outcome", "left"),
-                          ("steps", "right"), ("reward", "right"), ("verdict", "left"), ("curation", "left"),
-                          ("seconds", "right")):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=True)  # pyright: ignore[reportArgumentType] - one of rich's literals
-    for row in rows:
-        table.add_row(
-            escape(row["task"]), row["difficulty"], escape(row["model"]), outcome(row["outcome"]), str(row["steps"]),
-            f"{row['reward']:g}", verdict(row["verdict"]), row["curation"], f"{row['seconds']:.1f}",
-        )  # fmt: skip
-    out.print(table)
+    columns = ["task", "difficulty", "model", "outcome", "steps", "reward", "verdict", "curation", "seconds"]
+    table(columns, [[_cell(row[name]) for name in columns] for row in rows])
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def campaign_totals(entries: list[dict[str, Any]]) -> None:
+    """What came of many trajectories: by model, by task, and why those that are not solved ended."""
+    for by in ("model", "task"):
+        found = tally.totals(entries, by)
+        table(found.columns, found.rows)
+        out.print()
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
-    """A plain table."""
+    """A plain table; where the terminal is too narrow for it, a block of lines for each row. Nothing is cut."""
+    widths = [max(map(cell_len, (name, *cells))) for name, *cells in zip(columns, *rows, strict=True)]
+    folded = widths.index(max(widths)) if widths else 0
+    spare = out.width - sum(widths) - _GAP * (len(widths) - 1)
+    if out.is_terminal and spare < 0 and widths[folded] + spare < _FOLDED:
+        _blocks(columns, rows)
+        return
     drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        drawn.add_column(column)
+    for number, column in enumerate(columns):
+        drawn.add_column(column, overflow="fold", no_wrap=not (number == folded and out.is_terminal))
     for row in rows:
         drawn.add_row(*(escape(cell) for cell in row))
     out.print(drawn)
+
+
+def _blocks(columns: list[str], rows: list[list[str]]) -> None:
+    label = max(map(cell_len, columns))
+    for number, row in enumerate(rows):
+        if number:
+            out.print()
+        for name, cell in zip(columns, row, strict=True):
+            if cell:
+                out.print(f"[bold]{escape(name):<{label}}[/bold]  {escape(cell)}", soft_wrap=True)
 
 
 def headline(text: str) -> None:
@@ -217,18 +241,3 @@ def bar(what: str, total: int) -> Generator[Callable[[int], None]]:
     ) as shown:
         task = shown.add_task(what, total=total)
         yield lambda done: shown.update(task, completed=done)
-
-
-@contextmanager
-def progress(what: str, total: int) -> Generator[Callable[[Envelope], None]]:
-    """A bar over rollouts; yields what has to see the events."""
-    done = 0
-    with bar(what, total) as tell:
-
-        def advance(envelope: Envelope) -> None:
-            nonlocal done
-            if isinstance(envelope.body, TrajectoryCurated | TaskRejected):
-                done += 1
-                tell(done)
-
-        yield advance

@@ -1,20 +1,27 @@
 """Submitting work and gathering what came of it; the Python API and the commands stand on it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from synthbench.cli.client import Listener, StackClient
+from synthbench.cli.client import Listener, StackClient, quoted
 from synthbench.cli.errors import CliError
-from synthbench.cli.progress import Progress
+from synthbench.cli.progress import Progress, RolloutProgress
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.artifacts import FilesStore
 from synthbench.tasks import TaskError, load_package, pack
+
+_READS = 8
+_NAMED = 3
+_POLL_SECONDS = 0.2
+_SETTLE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -72,28 +79,80 @@ async def task_reference(client: StackClient, task: str) -> str:
 
 
 async def carry_out(
-    client: StackClient, submissions: Sequence[TaskSubmitted], listener: Listener | None = None
+    client: StackClient,
+    submissions: Sequence[TaskSubmitted],
+    listener: Listener | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> tuple[list[Made], list[Failed]]:
-    """Submit, follow to the end, and read the trajectories back."""
-    made: list[Made] = []
+    """Submit, follow to the end, and read the trajectories back.
+
+    Args:
+        client: of the stack.
+        submissions: what to submit.
+        listener: sees each event.
+        names: what a person calls the tasks that submissions name by their digests.
+    """
+    ended = await client.submit(submissions, listener)
+    curated = [rollout.curated for one in ended for rollout in one.rollouts.values() if rollout.curated]
+    permits = asyncio.Semaphore(_READS)
+
+    async def read(trajectory_id: UUID) -> Made:
+        async with permits:
+            return await read_made(client, trajectory_id)
+
+    made = await asyncio.gather(*(read(one.trajectory_id) for one in curated))
+    return made, failures(submissions, ended, names or {})
+
+
+def failures(submissions: Sequence[TaskSubmitted], ended: Sequence[Progress], names: Mapping[str, str]) -> list[Failed]:
+    """What made no trajectory: a rejected submission as a whole, else one for each rollout."""
     failed: list[Failed] = []
-    for wanted, progress in zip(submissions, await client.submit(submissions, listener), strict=True):
+    for wanted, progress in zip(submissions, ended, strict=True):
+        task = names.get(wanted.task, wanted.task)
+        if progress.accepted is not None:
+            task = progress.accepted.task.name.rpartition("/")[2]
         if progress.rejected:
             reasons = "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in progress.rejected)
-            failed.append(Failed(wanted.task, f"rejected: {reasons}"))
+            failed.append(Failed(task, f"rejected: {reasons}"))
             continue
-        for rollout in progress.rollouts.values():
-            if rollout.curated:
-                made.append(await read_made(client, rollout.curated.trajectory_id))
-            else:
-                failed.append(Failed(wanted.task, _why(progress)))
+        lost = [rollout for rollout in progress.rollouts.values() if not rollout.curated]
+        failed += [Failed(task, _why(progress, rollout)) for rollout in lost]
         if not progress.rollouts:
-            failed.append(Failed(wanted.task, _why(progress)))
-    return made, failed
+            failed.append(Failed(task, _why(progress)))
+    return failed
 
 
-def _why(progress: Progress) -> str:
-    return f"{progress.state or 'unfinished'}: {progress.detail or 'no attempt succeeded'}"
+def failure_lines(failed: Sequence[Failed]) -> list[str]:
+    """One line for each reason, headed by the tasks that it holds for, with how often it came."""
+    tasks: dict[str, Counter[str]] = {}
+    for one in failed:
+        tasks.setdefault(one.reason, Counter())[one.task] += 1
+    lines: list[str] = []
+    for reason, named in tasks.items():
+        shown = ", ".join(list(named)[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
+        times = f" ({named.total()} times)" if named.total() > 1 else ""
+        lines.append(f"{shown}{times}: {reason}")
+    return lines
+
+
+def _why(progress: Progress, rollout: RolloutProgress | None = None) -> str:
+    reason = rollout.closed.reason if rollout and rollout.closed else ""
+    return f"{progress.state or 'unfinished'}: {reason or progress.detail or 'no attempt succeeded'}"
+
+
+async def entries_of(client: StackClient, campaign: str, submissions: Collection[UUID]) -> list[dict[str, Any]]:
+    """Return the catalogue's entries of submissions that just ended, once it knows all of their curations."""
+    first = min(submissions, default=None)
+    if first is None:
+        return []
+    begun = datetime.fromtimestamp((first.int >> 80) / 1000, UTC) - timedelta(minutes=1)  # a UUIDv7 has its time
+    wanted = f'campaign:{quoted(campaign)} counted:true stored>="{begun.isoformat()}"'
+    deadline = asyncio.get_running_loop().time() + _SETTLE_SECONDS
+    while True:
+        found = [one async for one in client.trajectories(wanted) if UUID(str(one["submission_id"])) in submissions]
+        if all(one["curation"] for one in found) or asyncio.get_running_loop().time() > deadline:
+            return [{**one, "model": one["route"] or one["scaffold"]} for one in found]
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def read_made(client: StackClient, trajectory_id: UUID | str) -> Made:

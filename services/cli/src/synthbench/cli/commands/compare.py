@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synthbench.cli import comparison, console
-from synthbench.cli.commands.generate import arguments_of, report_failures, submission_of, use_upstream
+from synthbench.cli.commands.generate import (
+    arguments_of,
+    place_of_records,
+    report_failures,
+    submission_of,
+    tally_of,
+    use_upstream,
+)
 from synthbench.cli.errors import CliError
+from synthbench.cli.following import following, telling_what_is_finished
 from synthbench.cli.session import session
 from synthbench.cli.work import Failed, carry_out, task_reference
+from synthbench.contracts.ids import uuid7
 from synthbench.contracts.scaffolds import MODEL_FREE
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.datasets.statistics import CONFIDENCE
@@ -60,6 +69,7 @@ async def compare(
         submissions = [
             submission_of(
                 task=references[task],
+                submission_id=uuid7(),
                 scaffold=scaffold,
                 scaffold_args=arguments[scaffold],
                 route="" if scaffold in MODEL_FREE else model,
@@ -73,12 +83,14 @@ async def compare(
             for task in named
             for scaffold in wanted
         ]
-        total = len(submissions) * samples
-        with console.progress(f"{len(wanted)} scaffolds, {len(named)} tasks: {total} rollouts", total) as advance:
-            made, failed = await carry_out(client, submissions, advance)
+        names = {reference: task for task, reference in references.items()}
+        tally = tally_of(submissions)
+        with telling_what_is_finished(tally, "campaign:compare", place_of_records(client)):
+            async with following(f"{len(wanted)} scaffolds, {len(named)} tasks", tally) as listener:
+                made, failed = await carry_out(client, submissions, listener, names)
     if made:
         await _tell(_report([one.trajectory for one in made], failed, wanted, model, samples), format, output)
-    return report_failures(list(dict.fromkeys(failed)))
+    return report_failures(failed)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ async def cost(
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    return [console.money(row[column]) if column == "cost_microusd" else str(row[column]) for column in _COLUMNS]
+    cost = console.money(row["cost_microusd"], known=not row["unknown"])
+    return [cost if column == "cost_microusd" else str(row[column]) for column in _COLUMNS]
 
 
 async def _write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,13 +10,18 @@ from cyclopts import Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from synthbench.cli import console
+from synthbench.cli.client import StackClient
 from synthbench.cli.errors import CliError
+from synthbench.cli.following import following, telling_what_is_finished
 from synthbench.cli.sampling import DEFAULT, Sampled
 from synthbench.cli.session import session
 from synthbench.cli.stack_options import API_KEY, BASE_URL, StackOptions
-from synthbench.cli.work import Failed, Made, carry_out, task_reference
+from synthbench.cli.tally import Tally
+from synthbench.cli.work import Failed, Made, carry_out, entries_of, failure_lines, failures, task_reference
 from synthbench.contracts.cloudevents import Envelope, field_errors
 from synthbench.contracts.events import AttemptClosed, AttemptStarted, StepRecorded, TaskSubmitted
+from synthbench.contracts.ids import uuid7
+from synthbench.contracts.loose import as_object
 from synthbench.contracts.records import Label
 from synthbench.contracts.sampling import Sampling, written_by_hand
 from synthbench.contracts.scaffolds import MODEL_FREE
@@ -59,8 +65,10 @@ async def generate_trajectory(
     """
     asked = sampling.read(seed)
     async with session(options=use_upstream(base_url, api_key_env, sandbox)) as client:
+        reference = await task_reference(client, task)
         submission = submission_of(
-            task=await task_reference(client, task),
+            task=reference,
+            submission_id=uuid7(),
             scaffold=scaffold,
             scaffold_args=arguments_of(scaffold_arg or []),
             route="" if scaffold in MODEL_FREE else model,
@@ -71,8 +79,30 @@ async def generate_trajectory(
             max_cost_microusd=round(max_cost * _MICRO),
             allow_unknown_price=allow_unknown_price,
         )
-        made, failed = await carry_out(client, [submission], None if json else show_progress)
+        made, failed = await generate(client, submission, {reference: task}, quiet=json)
     return show_made(made, failed, json=json)
+
+
+async def generate(
+    client: StackClient, submission: TaskSubmitted, names: Mapping[str, str], *, quiet: bool
+) -> tuple[list[Made], list[Failed]]:
+    """Carry one submission out, with its steps shown unless `quiet`; `names` as in `carry_out`."""
+    tally = Tally(submission.samples)
+    shown = AttemptLog()
+
+    def listener(envelope: Envelope) -> None:
+        tally.apply(envelope)
+        if not quiet:
+            shown.show(envelope)
+
+    found_by = f"submission:{submission.submission_id}"
+    with telling_what_is_finished(tally, found_by, place_of_records(client)):
+        return await carry_out(client, [submission], listener, names)
+
+
+def place_of_records(client: StackClient) -> str:
+    """Where trajectories are stored, for people."""
+    return client.endpoints.artifacts_url.removeprefix("file://")
 
 
 def show_made(made: list[Made], failed: list[Failed], *, json: bool) -> int:
@@ -131,24 +161,32 @@ def submission_of(**fields: Any) -> TaskSubmitted:
         raise CliError(problems, exit_code=2) from error
 
 
-def show_progress(envelope: Envelope) -> None:
-    """Print steps as they are recorded."""
-    match envelope.body:
-        case AttemptStarted():
-            console.started(envelope.body)
-        case StepRecorded() if envelope.body.step.copied_from is None:
-            console.recorded(envelope.body)
-        case AttemptClosed() if not envelope.body.outcome.gradable:
-            reason = envelope.body.reason
-            console.say(f"attempt {envelope.body.attempt} ended: {envelope.body.outcome}: {reason}")
-        case _:
-            pass
+class AttemptLog:
+    """Prints steps as they are recorded; a failure that comes again and again is said once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def show(self, envelope: Envelope) -> None:
+        """Print what an event says."""
+        match envelope.body:
+            case AttemptStarted() as started:
+                console.started(started)
+            case StepRecorded() as recorded if recorded.step.copied_from is None:
+                console.recorded(recorded)
+            case AttemptClosed() as closed if not closed.outcome.gradable:
+                text = f"{closed.outcome}: {closed.reason}"
+                if text not in self._said:
+                    self._said.add(text)
+                    console.say(f"attempt {closed.attempt} ended: {text}")
+            case _:
+                pass
 
 
 def report_failures(failed: list[Failed]) -> int:
     """Print what made no trajectory; return the exit code."""
-    for one in failed:
-        console.fail(f"{one.task}: {one.reason}")
+    for line in failure_lines(failed):
+        console.fail(line)
     return 1 if failed else 0
 
 
@@ -214,34 +252,55 @@ async def run(
         json: Print the result as JSON.
     """
     campaign = load_campaign(file)
-    made, failed = await run_campaign(campaign, use_upstream(base_url, api_key_env, campaign.sandbox))
-    rows = [one.row() for one in made]
-    console.show_json(rows) if json else console.results(rows)
-    return report_failures(failed)
+    async with session(options=use_upstream(base_url, api_key_env, campaign.sandbox)) as client:
+        submissions, names = await submissions_of(client, campaign)
+        with telling_what_is_finished(
+            tally := tally_of(submissions), f"campaign:{campaign.name}", place_of_records(client)
+        ):
+            async with following(campaign.name, tally) as listener:
+                ended = await client.submit(submissions, listener)
+        entries = await entries_of(client, campaign.name, {one.submission_id for one in ended})
+        place = place_of_records(client)
+    if json:
+        console.show_json([_row(one) for one in entries])
+    else:
+        console.campaign_totals(entries)
+        console.say(f"stored in {place}; one by one: synth-bench trajectories list 'campaign:{campaign.name}'")
+    return report_failures(failures(submissions, ended, names))
 
 
-async def run_campaign(campaign: Campaign, options: StackOptions | None = None) -> tuple[list[Made], list[Failed]]:
-    """Submit everything at once, and say how far it is."""
+def tally_of(submissions: Sequence[TaskSubmitted]) -> Tally:
+    """Counts for submissions that have their ids."""
+    samples = {one.submission_id: one.samples for one in submissions if one.submission_id}
+    return Tally(sum(samples.values()), samples)
+
+
+def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: entry[name] for name in ("task", "difficulty", "model", "outcome", "steps", "reward", "verdict")}
+    row |= {name: entry[name] for name in ("curation", "seconds", "cost_microusd", "cost_known")}
+    return {**row, "trajectory": str(entry["trajectory_id"]), "location": as_object(entry["artifact"]).get("uri")}
+
+
+async def submissions_of(client: StackClient, campaign: Campaign) -> tuple[list[TaskSubmitted], dict[str, str]]:
+    """What a campaign submits, and what a person calls its tasks."""
     tasks = [name for task in campaign.tasks for name in (library_tasks() if task == "*" else [task])]
-    async with session(options=options) as client:
-        references = {task: await task_reference(client, task) for task in tasks}
-        submissions = [
-            submission_of(
-                task=references[task],
-                campaign=campaign.name,
-                scaffold=campaign.scaffold,
-                route=model,
-                engine=campaign.sandbox,
-                samples=campaign.samples,
-                seed=campaign.seed or 0,
-                sampling=campaign.sampling.over(Sampling(seed=campaign.seed)),
-                max_cost_microusd=round(campaign.max_cost_usd * _MICRO),
-                allow_unknown_price=campaign.allow_unknown_price,
-                campaign_cost_microusd=None if campaign.budget_usd is None else round(campaign.budget_usd * _MICRO),
-            )
-            for task in tasks
-            for model in campaign.models
-        ]
-        total = len(submissions) * campaign.samples
-        with console.progress(f"{campaign.name}: {total} rollouts", total) as advance:
-            return await carry_out(client, submissions, advance)
+    references = {task: await task_reference(client, task) for task in tasks}
+    submissions = [
+        submission_of(
+            task=references[task],
+            submission_id=uuid7(),
+            campaign=campaign.name,
+            scaffold=campaign.scaffold,
+            route=model,
+            engine=campaign.sandbox,
+            samples=campaign.samples,
+            seed=campaign.seed or 0,
+            sampling=campaign.sampling.over(Sampling(seed=campaign.seed)),
+            max_cost_microusd=round(campaign.max_cost_usd * _MICRO),
+            allow_unknown_price=campaign.allow_unknown_price,
+            campaign_cost_microusd=None if campaign.budget_usd is None else round(campaign.budget_usd * _MICRO),
+        )
+        for task in tasks
+        for model in campaign.models
+    ]
+    return submissions, {reference: task for task, reference in references.items()}

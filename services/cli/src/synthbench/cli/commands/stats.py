@@ -112,7 +112,7 @@ def _percent(value: Any) -> str:
 def _money(row: dict[str, Any]) -> str:
     if row["usd_an_accepted"] is None:
         return "-"
-    return f"{'' if row['cost_known'] else 'at least '}{row['usd_an_accepted']:.4f}"
+    return console.money(round(row["usd_an_accepted"] * 1e6), known=row["cost_known"]).replace("$", "")
 
 
 def _funnel(rows: list[dict[str, Any]]) -> None:

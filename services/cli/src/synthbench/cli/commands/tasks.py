@@ -6,12 +6,14 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
-from synthbench.cli.commands.generate import report_failures
+from synthbench.cli.commands.generate import report_failures, tally_of
 from synthbench.cli.errors import CliError
+from synthbench.cli.following import following
 from synthbench.cli.session import session
 from synthbench.cli.stack_options import StackOptions
 from synthbench.cli.work import Failed, Made, carry_out, task_reference
 from synthbench.contracts.events import TaskSubmitted
+from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.tasks import (
     TaskError,
@@ -106,11 +108,18 @@ async def check(task: str, /, *, sandbox: str | None = None) -> int:
     async with session(options=StackOptions(sandbox=sandbox)) as client:
         reference = await task_reference(client, task)
         submissions = [
-            TaskSubmitted(task=reference, scaffold=scaffold, scaffold_args=args, engine=sandbox, campaign="tasks-check")
+            TaskSubmitted(
+                task=reference,
+                submission_id=uuid7(),
+                scaffold=scaffold,
+                scaffold_args=args,
+                engine=sandbox,
+                campaign="tasks-check",
+            )
             for scaffold, args in wanted
         ]
-        with console.progress(f"checking {package.id}", len(submissions)) as advance:
-            made, failed = await carry_out(client, submissions, advance)
+        async with following(f"checking {package.id}", tally_of(submissions)) as listener:
+            made, failed = await carry_out(client, submissions, listener, {reference: task})
     problems = [*failed, *(problem for one in made if (problem := _problem(one)))]
     rows = [[_label(one), _expected(one), f"{one.trajectory.verified_reward:g}", _seconds(one)] for one in made]
     console.table(["played", "expected", "reward", "seconds"], rows)

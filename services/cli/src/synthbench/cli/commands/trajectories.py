@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
-from synthbench.cli.commands.generate import show_made, show_progress, submission_of
+from synthbench.cli.commands.generate import generate, show_made, submission_of
 from synthbench.cli.commands.importing import add_to
 from synthbench.cli.commands.rescore import rescore
 from synthbench.cli.session import session
-from synthbench.cli.work import carry_out
+from synthbench.contracts.ids import uuid7
 from synthbench.contracts.scaffolds import MODEL_FREE
 from synthbench.datasets.formats.atif_mapping import to_atif
 from synthbench.datasets.formats.messages import to_messages
@@ -90,6 +90,7 @@ async def fork(
         entry, parent = await client.trajectory(trajectory)
         wanted = submission_of(
             task=parent.rollout.task.digest,
+            submission_id=uuid7(),
             scaffold=scaffold,
             route="" if scaffold in MODEL_FREE else model or parent.rollout.route,
             campaign=parent.rollout.campaign,
@@ -99,7 +100,7 @@ async def fork(
             allow_unknown_price=allow_unknown_price,
             fork={"trajectory_id": trajectory, "artifact": entry["artifact"]["digest"], "step": step},
         )
-        made, failed = await carry_out(client, [wanted], None if json else show_progress)
+        made, failed = await generate(client, wanted, {wanted.task: parent.rollout.task.name}, quiet=json)
     return show_made(made, failed, json=json)
 
 

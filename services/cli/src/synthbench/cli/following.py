@@ -1,0 +1,74 @@
+"""Showing how far many rollouts are: a bar on a terminal, elsewhere a line every few seconds."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+from synthbench.cli.output import err, say
+from synthbench.cli.tally import Tally
+from synthbench.contracts.cloudevents import Envelope
+
+_LINE_SECONDS = 5.0
+_BAR_SECONDS = 0.5
+_BAR_WIDTH = 12
+
+
+@asynccontextmanager
+async def following(what: str, tally: Tally) -> AsyncGenerator[Callable[[Envelope], None]]:
+    """Show how far `what` is while the block runs; yields what has to see the events."""
+    began = time.monotonic()
+
+    def text() -> str:
+        return f"{what}: {tally.line(time.monotonic() - began)}"
+
+    say(f"{what}: {tally.total} rollouts")
+    show = _bar(text, tally) if err.is_terminal else _lines(text)
+    showing = asyncio.create_task(show)
+    try:
+        yield tally.apply
+    finally:
+        showing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await showing
+        say(text())
+
+
+async def _lines(text: Callable[[], str]) -> None:
+    while True:
+        await asyncio.sleep(_LINE_SECONDS)
+        say(text())
+
+
+async def _bar(text: Callable[[], str], tally: Tally) -> None:
+    wrapped = Column(no_wrap=False, overflow="fold")  # narrow terminals see all of it, on several lines
+    columns = (BarColumn(bar_width=_BAR_WIDTH), TextColumn("{task.description}", markup=False, table_column=wrapped))
+    with Progress(*columns, console=err, transient=True) as shown:
+        task = shown.add_task("", total=tally.total)
+        while True:
+            shown.update(task, completed=tally.done, total=tally.total, description=text())
+            await asyncio.sleep(_BAR_SECONDS)
+
+
+@contextmanager
+def telling_what_is_finished(tally: Tally, found_by: str, place: str) -> Generator[None]:
+    """After Ctrl-C say what is finished, and where it is.
+
+    Args:
+        tally: of the work in the block.
+        found_by: a filter that finds its trajectories.
+        place: where they are stored.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        rest = tally.total - tally.done
+        say(
+            f"interrupted: {tally.curated} of {tally.total} rollouts are finished and stored in {place} "
+            f"(synth-bench trajectories list '{found_by}'); {rest} are cancelled"
+        )
+        raise
