@@ -51,7 +51,7 @@ def test_terms_are_read():
         ("counted:maybe", "counted is true or false, not 'maybe'"),
         ("stored>yesterday", "stored is a day or a time, not 'yesterday'"),
         ("stored:0000-00-00", "a day or a time"),
-        ("rollout:7", "rollout is an id, not '7'"),
+        ("rollout:7x", "rollout is an id or the beginning of one, not '7x'"),
         ("task>a", "task has no order; write task:value"),
         ("steps>1,2", "steps> takes one value"),
         ('task:"open', "character 1: 'task:\"open' is no term"),

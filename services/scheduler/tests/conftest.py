@@ -102,7 +102,12 @@ async def desk(make_chassis, migrated, tmp_path):
         store = SchedulerStore(database, Outbox(chassis, database))
         policy = Policy(("bubblewrap",), ("native",))
         handlers = Handlers(
-            chassis.settings, store, TaskCatalogue(FilesStore(tmp_path)), Parents(FilesStore(tmp_path)), policy
+            chassis.settings,
+            store,
+            TaskCatalogue(FilesStore(tmp_path)),
+            Parents(FilesStore(tmp_path)),
+            policy,
+            chassis.log,
         )
         yield Desk(store, handlers)
     await database.close()

@@ -58,7 +58,7 @@ async def test_what_is_paused_waits_until_somebody_resumes_it(desk, campaigns):
     await let_pass(desk)
     assert await ready(desk) == 0
     (paused,) = [row["reason"] for row in await campaigns.listed() if row["paused_at"]]
-    assert paused.startswith("budget of campaign c used up")
+    assert paused.startswith("budget of campaign c too small for the next call: 0.0000 of")
     assert await campaigns.resume("c", 100)
     await say(campaigns, "campaign/c", epoch=0)  # of an earlier setting: nothing
     assert await ready(desk) == 1

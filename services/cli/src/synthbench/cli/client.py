@@ -1,6 +1,7 @@
 """A client of a stack: submits over the bus, follows events, reads the services' HTTP APIs."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import CancelRequested, TaskSubmitted
 from synthbench.contracts.ids import uuid7
+from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.registry import Service
@@ -33,6 +35,8 @@ Listener = Callable[[Envelope], None]
 
 _POLL_SECONDS = 1.0
 _PAGE = 500
+_AMBIGUOUS = 4
+"""So many of those that begin so are named."""
 _SILENCE_SECONDS = 30.0
 _CONNECT_SECONDS = 3.0
 TERMINAL = ("done", "failed", "cancelled", "rejected")
@@ -158,13 +162,28 @@ class StackClient(ServicesApi):
     async def trajectory(self, trajectory_id: UUID | str) -> tuple[dict[str, Any], Trajectory]:
         """Return the catalogue's entry of a trajectory, and the trajectory itself.
 
+        Args:
+            trajectory_id: an id, or a beginning of one that no other has.
+
         Raises:
-            CliError: there is no such trajectory.
+            CliError: there is no such trajectory, or there are several.
         """
-        entry = await self.find(f"/v1/trajectories/{trajectory_id}")
-        if entry is None:
-            raise CliError(f"no trajectory {trajectory_id}; `synth-bench trajectories list` shows what there is")
+        entry = await self.entry(trajectory_id)
         return entry, await self.stored(entry)
+
+    async def entry(self, trajectory_id: UUID | str) -> dict[str, Any]:
+        """Return the catalogue's entry of a trajectory; arguments and errors as of `trajectory`."""
+        beginning = str(trajectory_id)
+        if not re.fullmatch(r"[0-9a-fA-F-]{1,36}", beginning):
+            raise CliError(f"{beginning!r} is no id; `synth-bench trajectories list` shows what there is", exit_code=2)
+        params = {"filter": f"id:{beginning}", "limit": _AMBIGUOUS}
+        found = as_list(as_object(await self.find("/v1/trajectories", params=params)).get("trajectories"))
+        if not found:
+            raise CliError(f"no trajectory {beginning}; `synth-bench trajectories list` shows what there is")
+        if len(found) > 1:
+            named = ", ".join(str(one["trajectory_id"]) for one in found)
+            raise CliError(f"several trajectories begin with {beginning}: {named}; write more of it")
+        return found[0]
 
     async def stored(self, entry: Mapping[str, Any]) -> Trajectory:
         """Read the trajectory of a catalogue's entry."""

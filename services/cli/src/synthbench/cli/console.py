@@ -55,10 +55,10 @@ def show_json(value: Any) -> None:
     write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def short_id(identity: object) -> str:
-    """An id for people: its first eight digits on a terminal, which commands take; in a pipe the whole of it."""
+def short_id(identity: object, *, wide: bool = False) -> str:
+    """An id for people: on a terminal its first digits, which commands take; in a pipe, or if `wide`, all of it."""
     text = str(identity)
-    return text[:_SHORT] if out.is_terminal else text
+    return text[:_SHORT] if out.is_terminal and not wide else text
 
 
 def outcome(name: str) -> str:
@@ -94,7 +94,7 @@ def begun_after(context: AttemptContext, rollout: Rollout) -> str:
     whose = (
         f"attempt {context.resumed_attempt}" if context.resumed_attempt else f"trajectory {fork and fork.trajectory_id}"
     )
-    return f", goes on after step {context.resumed_from + 1} of {whose}"
+    return f", goes on after step {context.resumed_from} of {whose}"
 
 
 def recorded(event: StepRecorded) -> None:
@@ -103,18 +103,16 @@ def recorded(event: StepRecorded) -> None:
 
 
 def step_line(step: Step) -> str:
-    """One step on one line: number, what was called, how it ended, seconds."""
+    """One step on one line: number (from 0, as in the record), what was called, how it ended, seconds."""
     seconds = (step.finished_at - step.started_at).total_seconds()
     if step.kind == "condensation":
         said = escape(_clip(step.action.message.strip()))
-        return (
-            f"  {step.index + 1:>3}  [magenta]condensed[/magenta] {said}\n       [dim]old turns · {seconds:.2f} s[/dim]"
-        )
+        return f"  {step.index:>3}  [magenta]condensed[/magenta] {said}\n       [dim]old turns · {seconds:.2f} s[/dim]"
     calls = [_call(call) for call in step.action.tool_calls]
     action = "; ".join(calls) or _clip(step.action.message.strip() or "(no action)")
     answers = ", ".join(_answer(o) for o in step.observations)
     changed = f" · changed {len(step.state.changed)}" if step.state.changed else ""
-    return f"  {step.index + 1:>3}  {action}\n       [dim]{answers or 'ok'}{changed} · {seconds:.2f} s[/dim]"
+    return f"  {step.index:>3}  {action}\n       [dim]{answers or 'ok'}{changed} · {seconds:.2f} s[/dim]"
 
 
 def _call(call: ToolCall) -> str:

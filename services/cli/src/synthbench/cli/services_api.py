@@ -103,7 +103,10 @@ class ServicesApi:
             return None
         if response.is_error:
             raise CliError(f"the {service} refused {path}: {problem_of(response, response.text)}")
-        return response.json()
+        answer = response.json()
+        for warning in as_list(as_object(answer).get("warnings")):
+            say(f"warning: {warning}")
+        return answer
 
     async def _answer(
         self,
@@ -157,7 +160,3 @@ class ServicesApi:
                     yield parse_object(line)
         except httpx.HTTPError as error:
             raise CliError(f"the {service} broke off: {str(error) or type(error).__name__}") from error
-
-    def _warn(self, answer: Any) -> None:
-        for warning in as_list(as_object(answer).get("warnings")):
-            say(f"warning: {warning}")

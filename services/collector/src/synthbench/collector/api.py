@@ -13,8 +13,9 @@ from psycopg import sql
 from pydantic import Field
 from starlette.routing import Match, Route
 
-from synthbench.collector.adapters.listing import ATTEMPTS, COLUMNS, NEWEST, listing, sums
+from synthbench.collector.adapters.listing import ATTEMPTS, COLUMNS, NEWEST, count, listing, sums, values_of
 from synthbench.collector.archive import Archive
+from synthbench.collector.domain.facets import NAMED, text_values, warnings
 from synthbench.collector.domain.filtering import Filter, FilterError, parse
 from synthbench.collector.domain.statistics import GROUPS, summarised
 from synthbench.collector.handlers import SQL
@@ -76,6 +77,21 @@ class Catalogue:
         where = {"submission_id": submission_id, "rollout_id": rollout_id}
         return await ATTEMPTS.page(self._database, where, cursor, limit, *of_state)
 
+    async def total(self, wanted: Filter) -> int:
+        """How many fit."""
+        query, values = count(wanted)
+        async with self._database.connection() as connection:
+            return (await (await connection.execute(query, values)).fetchall())[0]["total"]
+
+    async def warnings(self, wanted: Filter, *, empty: bool) -> list[str]:
+        """What a filter asks for that there is not; all values are looked through only where nothing was found."""
+        known = dict(NAMED)
+        for field in set(text_values(wanted)) - set(NAMED) if empty else ():
+            async with self._database.connection() as connection:
+                rows = await (await connection.execute(values_of(field))).fetchall()
+            known[field] = {row["value"] for row in rows}
+        return warnings(wanted, known)
+
     async def sums(self, wanted: Filter, by: Sequence[str]) -> list[Row]:
         """What `domain.statistics` makes its rows of."""
         query, values = sums(wanted, by)
@@ -126,15 +142,21 @@ def _lists(catalogue: Catalogue) -> APIRouter:
         columns: Annotated[list[str], Depends(_columns)],
         cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        total: Annotated[bool, Query(description="Count all that fit, too.")] = False,
     ) -> dict[str, Any]:
-        """Trajectories, newest first; `next_cursor` asks for the following page."""
+        """Trajectories, newest first; `next_cursor` asks for the following page, `warnings` names unknown values."""
         behind = None if cursor is None else NEWEST.place(cursor)
         found = await catalogue.page(wanted, columns, behind, limit)
         last = found[-1] if len(found) == limit else None
-        return {
+        answer: dict[str, Any] = {
             "trajectories": [_part(row, columns) for row in found],
             "next_cursor": NEWEST.cursor(last) if last else None,
         }
+        if behind is None:
+            answer["warnings"] = await catalogue.warnings(wanted, empty=not found)
+        if total:
+            answer["total"] = await catalogue.total(wanted)
+        return answer
 
     @router.get(
         "/trajectories.ndjson",
@@ -295,7 +317,8 @@ def _stats(catalogue: Catalogue) -> APIRouter:
         unknown = [name for name in names if name not in GROUPS]
         if unknown or not names:
             raise HTTPException(400, f"by: there is no {(unknown or [''])[0][:60]!r}; there are {', '.join(GROUPS)}")
-        return {"groups": summarised(await catalogue.sums(wanted, names), names, k or [1])}
+        groups = summarised(await catalogue.sums(wanted, names), names, k or [1])
+        return {"groups": groups, "warnings": await catalogue.warnings(wanted, empty=not groups)}
 
     @router.get("/stats/funnel")
     async def funnel(campaign: _Campaign = None) -> dict[str, Any]:

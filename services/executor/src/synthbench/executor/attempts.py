@@ -344,3 +344,18 @@ class Attempt:
             }
         )
         await self._announcer.announce(finished)
+        self._tell(finished)
+
+    def _tell(self, finished: AttemptFinished) -> None:
+        """One line for each attempt; our own failures as warnings."""
+        log = self._services.log
+        (log.warning if finished.outcome is Outcome.INFRA_ERROR else log.info)(
+            "attempt finished",
+            task=self._rollout.task.name,
+            rollout_id=str(self._rollout.rollout_id),
+            attempt=self._grant.attempt,
+            outcome=str(finished.outcome),
+            detail=finished.detail,
+            steps=len(finished.step_digests),
+            seconds=round((finished.finished_at - finished.started_at).total_seconds(), 3),
+        )

@@ -41,7 +41,7 @@ async def bootstrap(chassis: Chassis) -> None:
     policy = Policy(names(settings.pools), names(settings.scaffolds), allow_process=settings.allow_process_engine)
     routes = Routes(settings.gateway_url, settings.attempt_key_secret)
     chassis.on_drain(routes.aclose)
-    handlers = Handlers(settings, state, TaskCatalogue(store), Parents(store), policy, routes)
+    handlers = Handlers(settings, state, TaskCatalogue(store), Parents(store), policy, chassis.log, routes)
     claims = Claims(settings, state, handlers, settings.attempt_key_secret)
 
     campaigns = Campaigns(state)

@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from structlog.stdlib import BoundLogger
+
 from synthbench.chassis.consumer import Delivery
 from synthbench.chassis.delivery import Malformed
 from synthbench.chassis.errors import Drop
@@ -42,6 +44,7 @@ class Handlers:
         catalogue: TaskCatalogue,
         parents: Parents,
         policy: Policy,
+        log: BoundLogger,
         routes: Routes | None = None,
     ) -> None:
         self._settings = settings
@@ -50,6 +53,7 @@ class Handlers:
         self._policy = policy
         self._parents = parents
         self._routes = routes or Routes(None, None)
+        self._log = log
 
     async def on_submitted(self, delivery: Delivery) -> None:
         """Accept or reject a submission."""
@@ -195,6 +199,7 @@ class Handlers:
             await self._maybe_quarantine(transaction, rollout, decision.reason)
         if permanent == "submission":
             await self._stop_submission(transaction, rollout.submission_id)
+        self._tell(rollout, attempt, decision)
         closed = AttemptClosed(
             submission_id=rollout.submission_id,
             campaign=rollout.campaign,
@@ -213,6 +218,20 @@ class Handlers:
         """What waits of it would fail as its first attempt did; what runs already ends by itself."""
         await transaction.execute("fail_waiting_of_submission", submission_id=submission_id)
         await transaction.finish_submission(submission_id)
+
+    def _tell(self, rollout: Rollout, attempt: int, decision: CloseDecision) -> None:
+        """One line for each attempt; our own failures as warnings, those that end their rollout as errors."""
+        failed = decision.outcome is Outcome.INFRA_ERROR
+        level = "error" if failed and decision.last else "warning" if failed else "info"
+        getattr(self._log, level)(
+            "attempt closed",
+            task=rollout.task.name,
+            rollout_id=str(rollout.rollout_id),
+            attempt=attempt,
+            outcome=str(decision.outcome),
+            reason=decision.reason,
+            retry_after=decision.retry_after,
+        )
 
     async def _maybe_quarantine(self, transaction: SchedulerTransaction, rollout: Rollout, reason: str) -> None:
         """Set a task aside that only ever fails, before it takes every executor's time."""

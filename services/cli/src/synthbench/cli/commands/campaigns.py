@@ -6,6 +6,7 @@ from cyclopts import App, Parameter
 
 from synthbench.cli import console
 from synthbench.cli.client import StackClient, quoted
+from synthbench.cli.commands.generate import microusd
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.contracts.loose import as_list, as_object
@@ -13,7 +14,6 @@ from synthbench.datasets.campaign_digest import campaign_digest, rollout_digest
 
 app = App(name="campaigns", help="Campaigns: their budgets, and what they made.")
 
-_MICRO = 1_000_000
 _EVERYTHING = "*"
 
 
@@ -45,7 +45,7 @@ async def resume(name: str, /, *, max_cost_usd: float | None = None) -> None:
         name: Of the campaign; `*` for a day's or a month's budget, whose limit is a setting of the llm-gateway.
         max_cost_usd: The campaign's new budget, over everything that it spent before and will spend.
     """
-    cap = None if max_cost_usd is None else round(max_cost_usd * _MICRO)
+    cap = None if max_cost_usd is None else microusd("--max-cost-usd", max_cost_usd)
     async with session() as client:
         path = f"/v1/campaigns/{name}/resume"
         found = await client.find(path, service="scheduler", params={"max_cost_microusd": cap}, method="POST")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from synthbench.cli import comparison, console
 from synthbench.cli.commands.generate import (
     arguments_of,
+    microusd,
     place_of_records,
     report_failures,
     submission_of,
@@ -24,8 +25,6 @@ from synthbench.contracts.scaffolds import MODEL_FREE
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.datasets.statistics import CONFIDENCE
 from synthbench.tasks import library_tasks
-
-_MICRO = 1_000_000
 
 
 async def compare(
@@ -64,6 +63,7 @@ async def compare(
     wanted = _names("--scaffolds", scaffolds)
     named = [one for task in _names("--tasks", tasks) for one in (library_tasks() if task == "*" else [task])]
     arguments = _arguments(scaffold_arg or [], wanted)
+    cap = microusd("--max-cost", max_cost)
     async with session(options=use_upstream(base_url, api_key_env, sandbox)) as client:
         references = {task: await task_reference(client, task) for task in named}
         submissions = [
@@ -77,7 +77,7 @@ async def compare(
                 engine=sandbox,
                 samples=samples,
                 seed=seed,
-                max_cost_microusd=round(max_cost * _MICRO),
+                max_cost_microusd=cap,
                 allow_unknown_price=allow_unknown_price,
             )
             for task in named

@@ -1,5 +1,6 @@
 """`generate-trajectory` and `run`: from tasks to trajectories."""
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,15 @@ from synthbench.contracts.scaffolds import MODEL_FREE
 from synthbench.tasks import library_tasks
 
 _MICRO = 1_000_000
+_OPTIONS = {
+    "route": "--model",
+    "scaffold_args": "--scaffold-arg",
+    "engine": "--sandbox",
+    "max_cost_microusd": "--max-cost",
+    "fork.step": "--step",
+    **{name: f"--{name.replace('_', '-')}" for name in ("task", "scaffold", "samples", "seed", "campaign")},
+}
+"""What a field of a submission is called on the command line."""
 
 
 async def generate_trajectory(
@@ -63,7 +73,7 @@ async def generate_trajectory(
         allow_unknown_price: Go on where the model's price is unknown, so that no cap can hold.
         json: Print the result as JSON.
     """
-    asked = sampling.read(seed)
+    asked, cap = sampling.read(seed), microusd("--max-cost", max_cost)
     async with session(options=use_upstream(base_url, api_key_env, sandbox)) as client:
         reference = await task_reference(client, task)
         submission = submission_of(
@@ -76,7 +86,7 @@ async def generate_trajectory(
             samples=samples,
             seed=seed or 0,
             sampling=asked,
-            max_cost_microusd=round(max_cost * _MICRO),
+            max_cost_microusd=cap,
             allow_unknown_price=allow_unknown_price,
         )
         made, failed = await generate(client, submission, {reference: task}, quiet=json)
@@ -136,6 +146,17 @@ def use_upstream(base_url: str | None, api_key_env: str | None, sandbox: str | N
     return StackOptions(sandbox=sandbox, base_url=base_url, api_key_env=api_key_env)
 
 
+def microusd(option: str, usd: float) -> int:
+    """US dollars as typed, in millionths.
+
+    Raises:
+        CliError: it is no amount, or a negative one; names the option.
+    """
+    if not math.isfinite(usd) or usd < 0:
+        raise CliError(f"{option}: an amount in US dollars that is not negative, not {usd:g}", exit_code=2)
+    return round(usd * _MICRO)
+
+
 def arguments_of(pairs: list[str]) -> dict[str, str]:
     """Read NAME=VALUE pairs.
 
@@ -157,7 +178,7 @@ def submission_of(**fields: Any) -> TaskSubmitted:
     try:
         return TaskSubmitted(**fields)
     except ValidationError as error:
-        problems = "; ".join(f"{e.field}: {e.message}" for e in field_errors(error))
+        problems = "; ".join(f"{_OPTIONS.get(e.field, e.field)}: {e.message}" for e in field_errors(error))
         raise CliError(problems, exit_code=2) from error
 
 

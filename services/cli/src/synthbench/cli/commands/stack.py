@@ -90,10 +90,14 @@ async def down(*, now: Annotated[bool, Parameter(negative="")] = False) -> None:
         console.say(f"this shell still names it; forget it: {FORGET}")
 
 
-async def status() -> int:
-    """Show the stack's processes, its submissions and campaigns, and what is left to do."""
+async def status(*, wide: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Show the stack's processes, its submissions and campaigns, and what is left to do.
+
+    Args:
+        wide: Whole ids on a terminal, too.
+    """
     if remote_endpoints() is not None:
-        await _show_work(None)
+        await _show_work(None, wide=wide)
         return 0
     data = DataDir()
     found = stack_status(data)
@@ -105,13 +109,13 @@ async def status() -> int:
     console.table(["process", "pid", "address"], rows)
     code = _tell_problems(found)
     if found["state"] in ("up", "degraded"):
-        await _show_work(data)
+        await _show_work(data, wide=wide)
     elif found["state"] == "draining":
         console.say(f"it stops when its work is done; left: {found.get('left') or 'its processes to end'}")
     return code
 
 
-async def _show_work(data: DataDir | None) -> None:
+async def _show_work(data: DataDir | None, *, wide: bool) -> None:
     async with session(data) as client:
         listed = as_object(await client.find("/v1/submissions", service="scheduler", params={"limit": _SUBMISSIONS}))
         work = as_object(await client.find("/v1/work", service="scheduler"))
@@ -120,7 +124,7 @@ async def _show_work(data: DataDir | None) -> None:
             console.say(f"the stack of SYNTHBENCH_NATS_URL={client.endpoints.nats_url}")
     submissions = [as_object(one) for one in as_list(listed.get("submissions"))]
     columns = ["submission_id", "campaign", "state", "task", "finished", "created_at"]
-    console.table(columns, [_submission(one) for one in submissions])
+    console.table(columns, [_submission(one, wide=wide) for one in submissions])
     total = int(work["submissions"])
     if total > len(submissions):
         console.say(f"{len(submissions)} of {total} submissions, the newest")
@@ -132,11 +136,18 @@ async def _show_work(data: DataDir | None) -> None:
         console.say(f"paused: {campaign['reason']}")
 
 
-def _submission(one: dict[str, Any]) -> list[str]:
+def _submission(one: dict[str, Any], *, wide: bool) -> list[str]:
     task = str(as_object(one.get("task")).get("name") or "").rpartition("/")[2]
     done = f"{one['finished']} of {one['rollouts']}"
     moment = str(one["created_at"]).partition(".")[0].replace("T", " ")
-    return [console.short_id(one["submission_id"]), str(one["campaign"]), str(one["state"]), task, done, moment]
+    return [
+        console.short_id(one["submission_id"], wide=wide),
+        str(one["campaign"]),
+        str(one["state"]),
+        task,
+        done,
+        moment,
+    ]
 
 
 def env(*, unset: Annotated[bool, Parameter(negative="")] = False) -> None:

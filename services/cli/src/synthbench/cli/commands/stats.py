@@ -61,7 +61,10 @@ async def stats(
     elif not rows:
         console.say("nothing that counts")
     elif view == "groups":
-        _groups(rows, [name.strip() for name in by.split(",") if name.strip()])
+        names = [name.strip() for name in by.split(",") if name.strip()]
+        _groups(rows, names)
+        if any(name in ("model", "route") and not row[name] for name in names for row in rows):
+            console.say("-: no model was asked (oracle, nop, and attempts that ended before their first call)")
     elif view == "funnel":
         _funnel(rows)
     else:

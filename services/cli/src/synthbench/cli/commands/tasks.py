@@ -143,13 +143,20 @@ async def quarantined(*, json: Annotated[bool, Parameter(negative="")] = False) 
 
 
 @app.command
-async def release(digest: str, /) -> None:
+async def release(task: str, /) -> None:
     """Let a task out of quarantine; its earlier failures do not count any more.
 
     Args:
-        digest: As `tasks quarantined` shows it.
+        task: Its name or its digest, as `tasks quarantined` shows them, or a beginning of the digest.
     """
     async with session() as client:
+        listed = as_list(as_object(await client.find("/v1/quarantine", service="scheduler")).get("tasks"))
+        digests = {str(one["task_digest"]): str(one["task_name"]) for one in map(as_object, listed)}
+        beginning = f"sha256:{task.removeprefix('sha256:')}"
+        found = [digest for digest, name in digests.items() if name == task or digest.startswith(beginning)]
+        if len(found) > 1:
+            raise CliError(f"several tasks in quarantine are {task}: {', '.join(found)}; write the whole digest")
+        digest = found[0] if found else task
         if await client.find(f"/v1/quarantine/{digest}", service="scheduler", method="DELETE") is None:
             raise CliError(f"no task {digest} is in quarantine")
     console.say(f"released {digest}")

@@ -4,10 +4,10 @@ import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from synthbench.cli import console
-from synthbench.cli.commands.generate import generate, show_made, submission_of
+from synthbench.cli.commands.generate import generate, microusd, show_made, submission_of
 from synthbench.cli.commands.importing import add_to
 from synthbench.cli.commands.rescore import rescore
 from synthbench.cli.session import session
@@ -26,7 +26,8 @@ async def list_trajectories(
     wanted: str = "",
     /,
     *,
-    limit: int = 50,
+    limit: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=1000))] = 50,
+    wide: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """List stored trajectories, newest first.
@@ -34,28 +35,35 @@ async def list_trajectories(
     Args:
         wanted: A filter, which may hold words to search for: 'outcome:solved steps<20 rounding'; see docs/catalogue.md.
         limit: At most so many.
+        wide: Whole ids on a terminal, too; every command takes the beginning of an id that no other has.
         json: Print them as JSON.
     """
-    params = {"filter": wanted, "limit": limit}
+    params = {"filter": wanted, "limit": limit, "total": True}
     async with session() as client:
         found: dict[str, Any] = await client.find("/v1/trajectories", params=params) or {}
     entries: list[dict[str, Any]] = found.get("trajectories", [])
     if json:
         console.show_json(entries)
         return
-    columns = ["trajectory_id", "task", "scaffold", "route", "outcome", "reward", "steps", "verdict", "curation"]
-    rows = [[*(_shown(entry.get(column)) for column in columns), _parent(entry)] for entry in entries]
-    console.table([*columns, "from"], rows)
+    columns = ["task", "scaffold", "route", "outcome", "reward", "steps", "verdict", "curation"]
+    rows = [
+        [console.short_id(entry["trajectory_id"], wide=wide), *(_shown(entry.get(column)) for column in columns),
+         _parent(entry, wide=wide)] for entry in entries
+    ]  # fmt: skip
+    console.table(["trajectory_id", *columns, "from"], rows)
+    total = int(found.get("total") or 0)
+    if total > len(entries):
+        console.say(f"{len(entries)} of {total}, the newest; --limit shows more, a filter fewer")
 
 
 def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str("" if value is None else value)
 
 
-def _parent(entry: dict[str, Any]) -> str:
+def _parent(entry: dict[str, Any], *, wide: bool) -> str:
     """Whose steps it begins with: `ID@K` of a fork, the last step that a resumed attempt took over."""
     if entry.get("forked_from"):
-        return f"{entry['forked_from']}@{entry['forked_step']}"
+        return f"{console.short_id(entry['forked_from'], wide=wide)}@{entry['forked_step']}"
     return "" if entry.get("resumed_from") is None else f"resumed@{entry['resumed_from']}"
 
 
@@ -76,8 +84,8 @@ async def fork(
     """Branch a trajectory for preference pairs: keep its first steps and their files, and go on from there anew.
 
     Args:
-        trajectory: Its id.
-        step: Index of the last step that is kept, from 0, as in the record.
+        trajectory: Its id, or the beginning of it.
+        step: The last step that is kept, by the number that `trajectories show` and the record give it (from 0).
         model: As in generate-trajectory; by default the trajectory's own.
         scaffold: Only native can go on from recorded steps.
         samples: How many branches.
@@ -86,6 +94,7 @@ async def fork(
         allow_unknown_price: Go on where the model's price is unknown, so that no cap can hold.
         json: Print the result as JSON.
     """
+    cap = microusd("--max-cost", max_cost)
     async with session() as client:
         entry, parent = await client.trajectory(trajectory)
         wanted = submission_of(
@@ -96,9 +105,9 @@ async def fork(
             campaign=parent.rollout.campaign,
             samples=samples,
             seed=seed,
-            max_cost_microusd=round(max_cost * 1_000_000),
+            max_cost_microusd=cap,
             allow_unknown_price=allow_unknown_price,
-            fork={"trajectory_id": trajectory, "artifact": entry["artifact"]["digest"], "step": step},
+            fork={"trajectory_id": entry["trajectory_id"], "artifact": entry["artifact"]["digest"], "step": step},
         )
         made, failed = await generate(client, wanted, {wanted.task: parent.rollout.task.name}, quiet=json)
     return show_made(made, failed, json=json)
@@ -109,7 +118,7 @@ async def show(trajectory: str, /) -> None:
     """Show one trajectory, step by step.
 
     Args:
-        trajectory: Its id.
+        trajectory: Its id, or the beginning of it.
     """
     async with session() as client:
         entry, found = await client.trajectory(trajectory)
@@ -130,7 +139,7 @@ async def export(
     """Write one trajectory: the whole record, or what others read; see docs/exports.md.
 
     Args:
-        trajectory: Its id.
+        trajectory: Its id, or the beginning of it.
         format: json (the record), atif (Harbor's ATIF v1.8) or messages (OpenAI messages with tools).
         output: A file; standard output by default.
     """

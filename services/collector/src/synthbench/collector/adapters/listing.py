@@ -45,6 +45,20 @@ def listing(
     return query, [*values, limit]
 
 
+def count(wanted: Filter) -> tuple[sql.Composed, list[Any]]:
+    """The query of how many fit, and its parameters."""
+    where, values = conditions(wanted)
+    return sql.SQL("select count(*) as total from trajectories {}").format(clause(where)), values
+
+
+def values_of(field: str) -> sql.Composed:
+    """The query of all values of a text field of filters."""
+    column = sql.Identifier(FIELDS[field][1])
+    return sql.SQL("select distinct {} as value from trajectories where {} is not null limit 1000").format(
+        column, column
+    )
+
+
 def _newest(words: str, behind: Sequence[Any] | None, limit: int) -> tuple[list[sql.Composable], list[Any]]:
     """Words alone: their own table knows which of many are the newest, without a look at the trajectories."""
     where: list[sql.Composable] = [sql.SQL("words @@ websearch_to_tsquery('simple', %s)")]
@@ -69,8 +83,14 @@ def sums(wanted: Filter, by: Sequence[str]) -> tuple[sql.Composed, list[Any]]:
         "sum(steps)::float8 as steps, sum(seconds) as seconds, sum(input_tokens + output_tokens)::float8 as tokens, "
         "sum(cost_microusd)::float8 as cost_microusd, count(*) filter (where not cost_known) as cost_unknown "
         "from trajectories {where} group by {names}, task"
-    ).format(names=names, where=clause([sql.SQL("counted"), *where]))
+    ).format(names=names, where=clause([*_independent(wanted), *where]))
     return query, values
+
+
+def _independent(wanted: Filter) -> list[sql.Composable]:
+    """What counts as a sample of its task: no fork, which begins with the steps of another, unless it is asked for."""
+    forks = any(term.field == "forked_from" for term in wanted.terms)
+    return [sql.SQL("counted")] if forks else [sql.SQL("counted"), sql.SQL("forked_from is null")]
 
 
 def clause(where: Sequence[sql.Composable]) -> sql.Composable:

@@ -7,6 +7,7 @@ searched for. See docs/catalogue.md.
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from string import hexdigits
 from typing import Literal
 from uuid import UUID
 
@@ -35,6 +36,7 @@ _TERM = re.compile(
     rf'(?P<minus>-)?(?:(?P<field>[a-z_]+)(?P<op>>=|<=|>|<|:|=)(?P<values>{_VALUE}(?:,{_VALUE})*)|(?P<words>"(?:[^"\\]|\\.)*"|[^\s":<>=]+))(?=\s|$)'
 )
 _LONGEST, _MOST_TERMS = 2000, 50
+_ID_DIGITS = 32
 
 
 class FilterError(ValueError):
@@ -156,11 +158,14 @@ def _flag(text: str) -> bool:
     return text == "true"
 
 
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise ValueError(f"an id, not {text[:40]!r}") from None
+def _id(text: str) -> UUID | Range:
+    """An id, or all that begin so."""
+    digits = text.replace("-", "").lower()
+    if not digits or len(digits) > _ID_DIGITS or not set(digits) <= set(hexdigits):
+        raise ValueError(f"an id or the beginning of one, not {text[:40]!r}")
+    if len(digits) == _ID_DIGITS:
+        return UUID(digits)
+    return Range(UUID(digits.ljust(_ID_DIGITS, "0")), UUID(digits.ljust(_ID_DIGITS, "f")))
 
 
 def _day(text: str) -> Range:

@@ -1,0 +1,49 @@
+"""Values of a filter that hold of nothing: said with the nearest that there is. Pure."""
+
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+
+from synthbench.collector.domain.filtering import FIELDS, Filter, like
+from synthbench.contracts.events import CurationStatus, Verdict
+from synthbench.contracts.records import Outcome
+
+NAMED: Mapping[str, Collection[str]] = {
+    "outcome": tuple(map(str, Outcome)),
+    "verdict": tuple(map(str, Verdict)),
+    "curation": tuple(map(str, CurationStatus)),
+}
+"""Fields whose values we name ourselves."""
+_SHOWN = 8
+
+
+def text_values(wanted: Filter) -> dict[str, list[str]]:
+    """By field: the texts without `*` that a filter asks for."""
+    found: dict[str, list[str]] = {}
+    for term in wanted.terms:
+        if FIELDS[term.field][0] == "text":
+            texts = [value for value in term.values if isinstance(value, str) and like(value) is None]
+            found.setdefault(term.field, []).extend(texts)
+    return {field: texts for field, texts in found.items() if texts}
+
+
+def warnings(wanted: Filter, known: Mapping[str, Collection[str]]) -> list[str]:
+    """Say of each value that is none of its field's, and what may have been meant.
+
+    Args:
+        wanted: a filter.
+        known: by field, all values that there are; fields that are missing are not looked at.
+    """
+    lines: list[str] = []
+    for field, texts in text_values(wanted).items():
+        if (values := known.get(field)) is not None:
+            lines += [_warning(field, text, values) for text in texts if text not in values]
+    return lines
+
+
+def _warning(field: str, text: str, values: Collection[str]) -> str:
+    nearest = get_close_matches(text, values, n=1, cutoff=0.5)
+    if nearest:
+        return f"nothing has {field}:{text[:60]}; did you mean {field}:{nearest[0]}?"
+    shown = sorted(values)[:_SHOWN]
+    more = ", …" if len(values) > _SHOWN else ""
+    return f"nothing has {field}:{text[:60]}; " + (f"there are {', '.join(shown)}{more}" if shown else "there are none")
