@@ -4,6 +4,7 @@ import asyncio
 import functools
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -19,8 +20,10 @@ from synthbench.chassis.process import Chassis
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.events import CancelRequested, TaskReady
 from synthbench.contracts.ids import uuid7
+from synthbench.contracts.loose import as_object
 from synthbench.contracts.records import Priority, Rollout, TaskInfo
 from synthbench.contracts.registry import Service, Stream, durable
+from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:
     from conftest import OpenService, Watch
@@ -45,6 +48,63 @@ async def test_event_subscribers_tell_the_sender_of_a_broken_event(chassis: Chas
     await chassis.bus.js.publish("task.submitted", json.dumps(content).encode(), headers=headers)
     await watch.letters(chassis.bus)
     assert told == [(sent, "operator", content, ["smaples"])] * 2
+
+
+_ID = "0196f000-0000-7000-8000-00000000000a"
+_GONE = {"uri": "artifact://sha256/" + "0" * 64, "digest": "sha256:" + "0" * 64, "size": 3}
+
+
+@pytest.mark.parametrize(
+    ("payload", "dataref", "field", "named"),
+    [
+        (f'{{"submission_id": "{_ID}", "task": {"[" * 5000}{"]" * 5000}}}', False, "", _ID),
+        (f'{{"submission_id": "{_ID}", "task": "a\\u0000b"}}', False, "task", _ID),
+        (f'{{"submission_id": "{_ID}", "task": "\\ud800"}}', False, "", _ID),
+        (f'{{"submission_id": "{_ID}", "task": "t", "max_cost_microusd": {10**30}}}', False, "max_cost_microusd", _ID),
+        (f'{{"submission_id": "{_ID}", "task": "t", "seed": {"9" * 5000}}}', False, "", _ID),
+        ('{"task": ', False, "", None),
+        ('{"uri": 3}', True, "uri", None),
+        (json.dumps(_GONE), True, "", None),
+    ],
+    ids=["deep", "NUL", "surrogate", "cost", "digits", "no JSON", "no reference", "body gone"],
+)
+async def test_whatever_is_wrong_with_a_submission_its_sender_is_told(
+    chassis: Chassis, watch: "Watch", tmp_path: Path, payload: str, dataref: bool, field: str, named: str | None
+):
+    told: list[Malformed] = []
+
+    async def on_malformed(malformed: Malformed) -> None:
+        told.append(malformed)
+
+    chassis.bus.use_payload_store(FilesStore(tmp_path))
+    subscribers = EventSubscribers(chassis)
+    subscribers.on("task.submitted", Recorder(), on_malformed=on_malformed)
+    await subscribers.start()
+    headers = {"ce-type": "synthbench.task.submitted.v1"} | ({"ce-dataref": "artifact://x"} if dataref else {})
+    await chassis.bus.js.publish("task.submitted", payload.encode(), headers=headers)
+    await watch.until(lambda: told, 30)
+    (malformed,) = told
+    assert field in [error.field for error in malformed.error.errors]
+    assert all(error.message for error in malformed.error.errors)
+    assert as_object(malformed.content).get("submission_id") == named
+
+
+async def test_a_sender_is_told_of_what_a_handler_gave_up(chassis: Chassis, watch: "Watch"):
+    told: list[Malformed] = []
+
+    async def on_malformed(malformed: Malformed) -> None:
+        told.append(malformed)
+
+    async def fails(_delivery: Delivery) -> None:
+        raise Poison("it cannot be kept")
+
+    subscribers = EventSubscribers(chassis)
+    subscribers.on("task.submitted", fails, on_malformed=on_malformed)
+    await subscribers.start()
+    content = {"task": "t", "submission_id": _ID}
+    await chassis.bus.js.publish("task.submitted", json.dumps(content).encode())
+    await watch.until(lambda: told)
+    assert (told[0].content, str(told[0].error)) == (content, "not handled: Poison: it cannot be kept")
 
 
 async def test_event_subscribers_serve_several_events_side_by_side(chassis: Chassis, watch: "Watch"):

@@ -39,20 +39,20 @@ class Desk:
         self.store = store
         self.handlers = handlers
 
-    async def rollout(self, digest: str, state: str = "running") -> Rollout:
+    async def rollout(self, digest: str, state: str = "running", *, campaign: str = "c", route: str = "m") -> Rollout:
         submission = uuid4()
         rollout = Rollout(
-            rollout_id=uuid4(), submission_id=submission, campaign="c", task=TaskInfo(name=digest[7:9], digest=digest),
-            scaffold="native", route="m", pool="bubblewrap",
+            rollout_id=uuid4(), submission_id=submission, campaign=campaign, scaffold="native",
+            task=TaskInfo(name=digest[7:9], digest=digest), route=route, pool="bubblewrap",
         )  # fmt: skip
         async with self.store._database.connection() as connection:
             await connection.execute(
                 "insert into submissions (submission_id, campaign, body, state, max_cost_microusd) "
-                "values (%s, 'c', '{}', 'open', 0)", [submission])  # fmt: skip
+                "values (%s, %s, '{}', 'open', 0)", [submission, campaign])  # fmt: skip
             await connection.execute(
                 "insert into rollouts (rollout_id, submission_id, campaign, body, pool, priority, state) "
-                "values (%s, %s, 'c', %s, 'bubblewrap', 1, %s)",
-                [rollout.rollout_id, submission, Jsonb(rollout.to_dict()), state])  # fmt: skip
+                "values (%s, %s, %s, %s, 'bubblewrap', 1, %s)",
+                [rollout.rollout_id, submission, campaign, Jsonb(rollout.to_dict()), state])  # fmt: skip
         return rollout
 
     async def attempt(
@@ -66,13 +66,14 @@ class Desk:
         released=False,
         out_of_money: bool = False,
         permanent: str = "",
+        begun: bool = False,
     ) -> None:
         when = datetime.now(UTC) + timedelta(minutes=minutes)
         async with self.store._database.connection() as connection:
             await connection.execute(
-                "insert into attempts (rollout_id, attempt, executor, lease_expires, deadline, released) "
-                "values (%s, %s, %s, now() + interval '1 minute', now(), %s)",
-                [rollout.rollout_id, number, executor, released])  # fmt: skip
+                "insert into attempts (rollout_id, attempt, executor, lease_expires, deadline, released, started_at) "
+                "values (%s, %s, %s, now() + interval '1 minute', now(), %s, case when %s then now() end)",
+                [rollout.rollout_id, number, executor, released, begun])  # fmt: skip
         async with self.store.transaction() as transaction:
             locked = await transaction.lock_rollout(rollout.rollout_id)
             assert locked is not None

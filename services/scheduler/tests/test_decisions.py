@@ -50,6 +50,15 @@ def test_every_sample_is_asked_with_the_submissions_parameters():
     assert rollouts[1].sampling.extra == {"top_k": 4}
 
 
+@pytest.mark.parametrize(
+    ("size", "samples", "field"),
+    [(1000, 1000, None), (1000, 1, None), (200_000, 1, ""), (100_000, 83, None), (100_000, 200, "samples")],
+)
+def test_size_and_samples_of_a_submission_are_bounded_together(size: int, samples: int, field: str | None):
+    errors = planned(scaffold="nop", route="", scaffold_args={"x": "y" * size}, samples=samples).errors
+    assert [error.field for error in errors] == ([] if field is None else [field])
+
+
 def test_the_same_submission_is_the_same_plan():
     identity, wanted = uuid4(), TaskSubmitted(task="t", route="gpt", samples=2)
     first, second = (plan(identity, wanted, FACTS, POLICY) for _ in range(2))

@@ -6,17 +6,23 @@ from uuid import uuid4
 import pytest
 from psycopg.types.json import Jsonb
 
-from synthbench.contracts.records import Outcome, Rollout
-from synthbench.scheduler.domain.planning import Plan
+from synthbench.contracts.events import TaskSubmitted
+from synthbench.contracts.records import Outcome, Rollout, TaskInfo
+from synthbench.scheduler.domain.planning import Plan, Policy, TaskFacts, plan
 
 BAD, GOOD = "sha256:" + "b" * 64, "sha256:" + "a" * 64
 
 
-async def fail(desk, digest: str, executors: list[str], **options) -> None:
-    """Two rollouts that fail in turn."""
-    two = [await desk.rollout(digest), await desk.rollout(digest)]
+async def fail(desk, digest: str, executors: list[str], campaigns: str = "cd", routes: str = "m", **options) -> None:
+    """Rollouts that fail one after the other, with the campaigns and routes in turn."""
     for number, executor in enumerate(executors):
-        await desk.attempt(two[number % 2], number // 2 + 1, Outcome.INFRA_ERROR, executor, **options)
+        campaign, route = campaigns[number % len(campaigns)], routes[number % len(routes)]
+        rollout = await desk.rollout(digest, campaign=campaign, route=route)
+        await desk.attempt(rollout, 1, Outcome.INFRA_ERROR, executor, **options)
+
+
+async def other_tasks_work(desk) -> None:
+    await desk.attempt(await desk.rollout(GOOD), 1, Outcome.UNSOLVED, "one", minutes=1)
 
 
 async def test_a_task_that_only_fails_while_others_fare_better(desk):
@@ -34,6 +40,53 @@ async def test_a_task_that_only_fails_while_others_fare_better(desk):
     assert await desk.store.rows("release_quarantine", digest=BAD)
     await desk.attempt(await desk.rollout(BAD), 1, Outcome.INFRA_ERROR, "four")
     assert await desk.quarantined() == []
+
+
+async def test_one_campaign_alone_sets_no_task_aside_for_everybody(desk):
+    await other_tasks_work(desk)
+    await fail(desk, BAD, ["one", "two", "three", "four"], campaigns="c")
+    assert await desk.quarantined() == []
+    await fail(desk, BAD, ["five"], campaigns="d")
+    assert await desk.quarantined() == [BAD]
+
+
+async def test_where_one_executor_serves_all_one_campaign_is_enough_over_different_rollouts(desk):
+    await other_tasks_work(desk)
+    one = await desk.rollout(BAD)
+    for number in range(1, 5):
+        await desk.attempt(one, number, Outcome.INFRA_ERROR, "one", minutes=-number)
+    assert await desk.quarantined() == []
+    for number in range(2):
+        await desk.attempt(await desk.rollout(BAD), 1, Outcome.INFRA_ERROR, "one", minutes=-10 - number)
+    assert await desk.quarantined() == [BAD]
+
+
+async def test_what_one_model_alone_made_fail_does_not_count(desk):
+    await other_tasks_work(desk)
+    await fail(desk, BAD, ["one", "two", "three", "four"], begun=True)
+    assert await desk.quarantined() == []
+    await fail(desk, BAD, ["five"], begun=True, routes="n")
+    assert await desk.quarantined() == [BAD]
+
+
+async def test_the_arguments_that_rollouts_share_are_kept_once(desk):
+    wanted = TaskSubmitted(task="t", route="m", samples=50, scaffold_args={"prompt": "concise"})
+    facts = TaskFacts(TaskInfo(name="t", digest=GOOD), ("bubblewrap",), from_library=False)
+    submission_id = uuid4()
+    planned = plan(submission_id, wanted, facts, Policy(("bubblewrap",), ("native",)))
+    async with desk.store.transaction() as transaction:
+        await transaction.add_submission(submission_id, "client", wanted, facts.info, planned)
+    async with desk.store._database.connection() as connection:
+        kept = await (await connection.execute("select body from rollouts")).fetchall()
+    assert not any("scaffold_args" in row["body"] for row in kept)
+    async with desk.store.transaction() as transaction:
+        locked = await transaction.lock_rollout(planned.rollouts[7].rollout_id)
+        taken = await transaction.execute("take_planned", pool="bubblewrap", limit=50)
+    assert locked.rollout == planned.rollouts[7]
+    assert {Rollout.model_validate(row["body"]).rollout_id for row in taken} == {r.rollout_id for r in planned.rollouts}
+    assert all(row["body"]["scaffold_args"] == {"prompt": "concise"} for row in taken)
+    (found,) = await desk.store.rows("find_rollout", rollout_id=planned.rollouts[0].rollout_id)
+    assert found["body"]["scaffold_args"] == {"prompt": "concise"}
 
 
 async def test_a_machine_that_fails_is_not_the_tasks_fault(desk):

@@ -31,13 +31,13 @@ _REMEMBERED_FAILURES = 10_000
 
 @dataclass(frozen=True)
 class Malformed:
-    """A message that is no event of ours."""
+    """A message that is given up: no event of ours, or one that could not be handled."""
 
     event_id: UUID
     sender: str
     """As in `Delivery.sender`."""
     content: object
-    """The JSON as it came; None if it is none."""
+    """What can be read of it, see `cloudevents.loads`."""
     error: MalformedEvent
 
 
@@ -94,30 +94,32 @@ class Desk:
         """Decode a message; None if it could not be, and was settled already."""
         headers = cloudevents.lowered(message.headers)
         sequence = partial(_sequence, message)
+        payload = message.data
         try:
             payload = await self._bus.read_payload(headers, message.data)
             envelope = cloudevents.decode(
                 message.subject, headers, payload, sequence=sequence, stream=self.durable.stream
             )
-        except MalformedEvent as error:
-            await self._malformed(message, headers, error)
-            return None
-        except Exception as error:  # noqa: BLE001 - a store that fails, or a body that is gone: settled like a handler
-            await self.settle(message, error)
+        except Exception as error:  # noqa: BLE001 - malformed, or a store that fails: settled like a handler's failure
+            await self.settle(message, error, payload)
             return None
         return Delivery(envelope, self.durable, message, payload)
 
-    async def _malformed(self, message: Msg, headers: dict[str, str], error: MalformedEvent) -> None:
-        failure: BaseException = error
-        if self._on_malformed is not None:
-            event_id = cloudevents.event_id(headers.get("ce-id"), self.durable.stream, partial(_sequence, message))
-            try:
-                content = cloudevents.loads(message.data)
-                await self._on_malformed(Malformed(event_id, sender_of(message.subject), content, error))
-            except Exception as raised:  # noqa: BLE001 - telling the sender is retried while it is an outage
-                failure = raised if isinstance(raised, Transient) else error
-                self._log.warning("could not tell the sender", error=one_line(raised))
-        await self.settle(message, failure)
+    async def _tell_sender(self, message: Msg, error: BaseException, payload: bytes) -> BaseException:
+        """Tell the sender of what is given up; return why it is settled as it will be: an outage means another try."""
+        if self._on_malformed is None:
+            return error
+        headers = cloudevents.lowered(message.headers)
+        event_id = cloudevents.event_id(headers.get("ce-id"), self.durable.stream, partial(_sequence, message))
+        problem = error if isinstance(error, MalformedEvent) else MalformedEvent(f"not handled: {one_line(error)}")
+        try:
+            await self._on_malformed(
+                Malformed(event_id, sender_of(message.subject), cloudevents.loads(payload), problem)
+            )
+        except Exception as raised:  # noqa: BLE001 - telling the sender is retried while it is an outage
+            self._log.warning("could not tell the sender", error=one_line(raised))
+            return raised if isinstance(raised, Transient) else error
+        return error
 
     async def handle(self, delivery: Delivery, handler: Callable[[Delivery], Awaitable[None]]) -> None:
         """Run the handler with heartbeats, in a span of the event's trace, and settle."""
@@ -141,16 +143,25 @@ class Desk:
             except Exception as failure:  # noqa: BLE001 - settle() decides what becomes of it
                 error = failure
             metrics.HANDLER_SECONDS.labels(self.durable.name).observe(asyncio.get_running_loop().time() - began)
-            await self.settle(delivery.message, error)
+            await self.settle(delivery.message, error, delivery.payload)
         if isinstance(error, asyncio.CancelledError):
             raise error
 
-    async def settle(self, message: Msg, error: BaseException | None) -> Settlement:
-        """Tell the server how it went. If that fails, the message comes again, which handlers must bear anyway."""
+    async def settle(self, message: Msg, error: BaseException | None, payload: bytes | None = None) -> Settlement:
+        """Tell the server how it went. If that fails, the message comes again, which handlers must bear anyway.
+
+        Args:
+            message: as it was delivered.
+            error: why it failed; None if it did not.
+            payload: its body, wherever it lay; the message's own by default.
+        """
         meta = message.metadata
         sequence = meta.sequence.stream
         failures = self._count(sequence, error)
         decision = settle(error, meta.num_delivered, failures, self._max_deliveries)
+        if decision.action is Action.DEAD and error is not None:
+            error = await self._tell_sender(message, error, message.data if payload is None else payload)
+            decision = settle(error, meta.num_delivered, failures, self._max_deliveries)
         result = "dropped" if decision.action is Action.ACK and decision.reason else str(decision.action)
         if decision.reason:
             self._log.log(

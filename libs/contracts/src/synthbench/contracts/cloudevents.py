@@ -5,6 +5,7 @@ accepted, too: its type follows from the subject, its id from the stream's seque
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ from synthbench.contracts.registry import (
 CLAIM_CHECK_BYTES = 256 * 1024
 """A payload above this goes to the artifact store, and the event carries a reference (`ce-dataref`)."""
 
+_ERRORS_MOST = 100
+_SUBMISSION_ID = re.compile(rb'"submission_id"\s*:\s*"([0-9a-fA-F-]{32,36})"')
 _SCOPE = ("submission_id", "campaign", "rollout_id", "attempt")
 
 
@@ -152,10 +155,10 @@ def decode(
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:
-    """Translate pydantic's errors."""
+    """Translate pydantic's errors, the first hundred of them."""
     return [
         FieldError(field=".".join(str(part) for part in item["loc"]), message=item["msg"].removeprefix("Value error, "))
-        for item in error.errors(include_url=False, include_input=False)
+        for item in error.errors(include_url=False, include_input=False)[:_ERRORS_MOST]
     ]
 
 
@@ -177,8 +180,12 @@ def _event_time(text: str | None) -> datetime:
 
 
 def loads(payload: bytes) -> Any:
-    """Parse JSON for a look at a message that did not decode; None if it is no JSON."""
+    """Parse JSON for a look at a message that did not decode.
+
+    Of what is no JSON, or nested too deep, the `submission_id` is returned alone where one can be read; else None.
+    """
     try:
         return json.loads(payload)
-    except ValueError:
-        return None
+    except (ValueError, RecursionError):
+        found = _SUBMISSION_ID.search(payload)
+        return {"submission_id": found[1].decode()} if found else None

@@ -28,10 +28,8 @@ from synthbench.scheduler.adapters.routes import Routes
 from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, SchedulerTransaction, accepted
 from synthbench.scheduler.domain.attempts import CloseDecision, RolloutState, decide_close
 from synthbench.scheduler.domain.planning import Plan, Policy, plan
+from synthbench.scheduler.domain.quarantine import TaskFailures, set_aside
 from synthbench.scheduler.settings import SchedulerSettings
-
-_QUARANTINE_ROLLOUTS = 2
-"""One rollout may be unlucky."""
 
 
 class Handlers:
@@ -237,10 +235,8 @@ class Handlers:
         """Set a task aside that only ever fails, before it takes every executor's time."""
         digest = rollout.task.digest
         found = (await transaction.execute("failures_of_task", digest=digest))[0]
-        if found["failures"] < self._settings.quarantine_failures or found["rollouts"] < _QUARANTINE_ROLLOUTS:
+        if not set_aside(TaskFailures(**found), self._settings.quarantine_failures):
             return
-        if not found["others_fare_better"]:
-            return  # then it is not the task
         why = f"{found['failures']} failures in a row over {found['rollouts']} rollouts, the last: {reason}"
         if await transaction.execute("quarantine", digest=digest, name=rollout.task.name, reason=why):
             rows = await transaction.execute("fail_waiting_of_task", digest=digest)

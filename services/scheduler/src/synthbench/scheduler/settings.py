@@ -21,7 +21,7 @@ class SchedulerSettings(Settings):
     """An attempt whose executor is silent for so long is closed as infra_error."""
     max_attempts: int = Field(default=3, ge=1)
     quarantine_failures: int = Field(default=6, ge=1)
-    """So many failures of ours in a row with one task, over at least two rollouts, and the task is set aside."""
+    """So many rollouts of different submitters (or campaigns of one) that failed by our doing set their task aside."""
     ready_overdue_seconds: float = Field(default=900.0, gt=0)
     """A rollout that waits on the bus for so long is announced again: its message may be lost."""
     closed_overdue_seconds: float = Field(default=900.0, gt=0)

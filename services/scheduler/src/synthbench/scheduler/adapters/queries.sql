@@ -19,7 +19,9 @@ insert into rollouts (rollout_id, submission_id, campaign, body, pool, priority,
 values (%(rollout_id)s, %(submission_id)s, %(campaign)s, %(body)s, %(pool)s, %(priority)s, 'planned');
 
 -- name: lock_rollout
-select r.rollout_id, r.submission_id, r.campaign, r.body, r.state, r.attempts, s.max_cost_microusd,
+-- What the rollouts of a submission share and may be large is kept once, in the submission.
+select r.rollout_id, r.submission_id, r.campaign, r.state, r.attempts, s.max_cost_microusd,
+       jsonb_build_object('scaffold_args', coalesce(s.body->'scaffold_args', '{}')) || r.body as body,
        c.cost_cap_microusd, coalesce(c.epoch, 0) as campaign_epoch,
        paused(r.campaign, (r.body->>'simulated')::boolean) as paused
 from rollouts r join submissions s using (submission_id) left join campaigns c on c.campaign = r.campaign
@@ -115,15 +117,16 @@ select distinct pool from rollouts
 where state = 'planned' and not_before <= now() and paused(campaign, (body->>'simulated')::boolean) is null;
 
 -- name: take_planned
-update rollouts set state = 'ready', ready_count = ready_count + 1, changed_at = now()
-where rollout_id in (
+update rollouts r set state = 'ready', ready_count = ready_count + 1, changed_at = now()
+from submissions s
+where s.submission_id = r.submission_id and r.rollout_id in (
     select rollout_id from rollouts
     where state = 'planned' and pool = %(pool)s and not_before <= now()
       and paused(campaign, (body->>'simulated')::boolean) is null
     order by priority, created_at, rollout_id
     limit %(limit)s
     for update skip locked)
-returning rollout_id, body, ready_count;
+returning r.rollout_id, jsonb_build_object('scaffold_args', coalesce(s.body->'scaffold_args', '{}')) || r.body as body, r.ready_count;
 
 -- name: feeder_lock
 select pg_try_advisory_xact_lock(hashtext('scheduler.feeder')) as mine;
@@ -161,22 +164,30 @@ select count(*)::int as failures from attempts
 where rollout_id = %(rollout_id)s and closed_at is not null and outcome = 'infra_error' and not released;
 
 -- name: failures_of_task
--- Failures since the last attempt of this task that ended by the agent's own doing, over how many rollouts, and whether
--- other tasks fared better meanwhile. An executor that dies takes all its attempts along: that is one failure a minute.
+-- Failures since the last attempt of this task that ended by the agent's own doing, over how many rollouts, submitters
+-- (campaigns, where all is one submitter's) and executors, and whether other tasks fared better meanwhile. An executor that dies takes all its attempts along: that is
+-- one failure a minute. What failed after the agent had begun may be its model's doing: it counts where two routes failed.
 with failed as (
-    select a.rollout_id, a.executor, a.closed_at
-    from attempts a join rollouts r using (rollout_id)
+    select a.rollout_id, a.executor, a.closed_at, r.campaign, s.submitter, a.started_at is not null as begun,
+           coalesce(r.body->>'route', '') as route
+    from attempts a join rollouts r using (rollout_id) join submissions s using (submission_id)
     where r.body->'task'->>'digest' = %(digest)s and a.outcome = 'infra_error' and not a.released
       and a.closed_at > coalesce((
           select max(b.closed_at) from attempts b join rollouts q using (rollout_id)
           where q.body->'task'->>'digest' = %(digest)s and b.outcome not in ('infra_error', 'cancelled')), '-infinity')
-      and a.closed_at > coalesce((select since from quarantine_released where task_digest = %(digest)s), '-infinity'))
+      and a.closed_at > coalesce((select since from quarantine_released where task_digest = %(digest)s), '-infinity')),
+own as (
+    select * from failed
+    where not begun or route = '' or (select count(distinct route) from failed where begun) > 1)
 select count(distinct (executor, date_trunc('minute', closed_at)))::int as failures,
        count(distinct rollout_id)::int as rollouts,
+       (case when exists (select 1 from submissions x where x.submitter <> (select min(submitter) from own))
+             then count(distinct submitter) else count(distinct campaign) end)::int as sources,
+       (select count(distinct executor)::int from attempts where claimed_at > now() - interval '1 hour') as executors,
        exists (select 1 from attempts b join rollouts q using (rollout_id)
                where q.body->'task'->>'digest' <> %(digest)s and b.outcome not in ('infra_error', 'cancelled')
-                 and b.closed_at > (select min(closed_at) from failed)) as others_fare_better
-from failed;
+                 and b.closed_at > (select min(closed_at) from own)) as others_fare_better
+from own;
 
 -- name: quarantine
 insert into quarantine (task_digest, task_name, reason) values (%(digest)s, %(name)s, %(reason)s)
@@ -272,8 +283,9 @@ select state, count(*) as rollouts from rollouts where state in ('planned', 'rea
 group by state order by state;
 
 -- name: find_rollout
-select rollout_id, submission_id, campaign, state, pool, priority, body, created_at, changed_at from rollouts
-where rollout_id = %(rollout_id)s;
+select r.rollout_id, r.submission_id, r.campaign, r.state, r.pool, r.priority, r.created_at, r.changed_at,
+       jsonb_build_object('scaffold_args', coalesce(s.body->'scaffold_args', '{}')) || r.body as body
+from rollouts r join submissions s using (submission_id) where r.rollout_id = %(rollout_id)s;
 
 -- name: attempts_of_rollout
 select attempt, executor, claimed_at, started_at, closed_at, steps, outcome, counted, reason from attempts

@@ -154,7 +154,7 @@ class SchedulerTransaction:
                         "rollout_id": rollout.rollout_id,
                         "submission_id": submission_id,
                         "campaign": rollout.campaign,
-                        "body": Jsonb(rollout.to_dict()),
+                        "body": Jsonb(rollout.model_dump(mode="json", exclude={"scaffold_args"})),
                         "pool": rollout.pool,
                         "priority": _PRIORITY[rollout.priority],
                     }

@@ -14,6 +14,10 @@ from synthbench.contracts.scaffolds import MODEL_FREE, is_simulated
 
 SECONDS_BY_DIFFICULTY = {"easy": 300.0, "medium": 900.0, "hard": 1800.0, "expert": 3600.0}
 STEPS_BY_DIFFICULTY = {"easy": 30, "medium": 50, "hard": 75, "expert": 100}
+SUBMISSION_BYTES = 128 * 1024
+"""Of a submission's JSON; a program takes no longer argument anyway."""
+SAMPLES_BYTES = 8 * 1024 * 1024
+"""Of a submission times its samples: each rollout's events and attempts carry what they run."""
 UNISOLATED_POOL = "process"
 _LARGEST_SEED = LARGEST - 1000
 
@@ -54,7 +58,7 @@ class Plan:
 
 def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: Policy) -> Plan:
     """Plan a submission; the same submission always becomes the same rollouts."""
-    errors = [*_scaffold_errors(wanted, policy)]
+    errors = [*_size_errors(wanted), *_scaffold_errors(wanted, policy)]
     if max(abs(wanted.seed), abs(wanted.sampling.seed or 0)) > _LARGEST_SEED:
         errors.append(FieldError(field="seed", message=f"a seed is a number of at most {_LARGEST_SEED}"))
     pool, pool_error = _choose_pool(wanted, task, policy)
@@ -90,6 +94,17 @@ def _sampling(wanted: TaskSubmitted, sample: int) -> Sampling:
     """Of one sample: each is asked with a seed of its own, if any seed is named."""
     seed = wanted.sampling.seed if wanted.sampling.seed is not None else wanted.seed or None
     return wanted.sampling.model_copy(update={"seed": None if seed is None else seed + sample})
+
+
+def _size_errors(wanted: TaskSubmitted) -> list[FieldError]:
+    size = len(wanted.to_json())
+    if size > SUBMISSION_BYTES:
+        return [FieldError(field="", message=f"the submission has {size} bytes; at most {SUBMISSION_BYTES}")]
+    if size * wanted.samples > SAMPLES_BYTES:
+        most = SAMPLES_BYTES // size
+        said = f"{wanted.samples} samples of a submission of {size} bytes are too much; at most {most} of this size"
+        return [FieldError(field="samples", message=said)]
+    return []
 
 
 def _scaffold_errors(wanted: TaskSubmitted, policy: Policy) -> list[FieldError]:
