@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 from synthbench.sandbox.docker.api import DockerApi
 from synthbench.sandbox.errors import EngineUnavailable
+from synthbench.sandbox.tree.removal import remove_tree
 
 from .hostile_agents import ATTACKS, script
 from .report import QUICK, Report
@@ -32,13 +33,15 @@ _LONGEST = 600.0
 
 def main() -> None:
     report = Report("hostile")
-    with tempfile.TemporaryDirectory(prefix="synthbench-hostile-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o711)
+    folder = Path(tempfile.mkdtemp(prefix="synthbench-hostile-"))
+    folder.chmod(0o711)
+    try:
         with upstream(folder, "model", turns()) as url:
             for engine in _engines(report):
                 with running(folder / engine, engine, AT_ONCE + len(KINDS), url) as stack:
                     asyncio.run(_measure(report, stack, engine))
+    finally:
+        remove_tree(folder)  # shutil's own recurses into what an attack left
     report.finish(["synth-bench-executor", "synth-bench-sandbox", "synth-bench-scheduler"])
 
 
