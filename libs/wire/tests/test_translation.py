@@ -14,6 +14,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from pydantic import TypeAdapter
 
 from model_upstream import Answer, anthropic_body, anthropic_events, openai_body, openai_events
+from synthbench.wire.assembling import whole_of
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.sse import Splitter
 from synthbench.wire.translate import (
@@ -167,15 +168,17 @@ def test_streams_cross_both_ways():
     assert events[-1] == {"type": "message_stop"}
 
 
-def test_interleaved_calls_are_not_mixed_up():
-    def piece(index: int, **more: Any) -> dict:
-        return {"choices": [{"delta": {"tool_calls": [{"index": index, "function": {"arguments": "1"}, **more}]}}]}
+def test_interleaved_calls_come_one_after_the_other():
+    def piece(index: int, text: str, **more: Any) -> dict:
+        return {"choices": [{"delta": {"tool_calls": [{"index": index, "function": {"arguments": text}, **more}]}}]}
 
     translator = OpenAIToAnthropic()
-    translator.feed(piece(0, id="a"))
-    translator.feed(piece(1, id="b"))
-    with pytest.raises(ValueError, match="interleaved"):
-        translator.feed(piece(0))
+    pieces = [piece(0, '{"p":', id="a"), piece(1, '{"q":', id="b"), piece(0, "1}"), piece(1, "2}")]
+    stream = b"".join(map(translator.feed, pieces)) + translator.end()
+    content = whole_of("anthropic", stream)["content"]
+    assert [(block["id"], block["input"]) for block in content] == [("a", {"p": 1}), ("b", {"q": 2})]
+    order = [event.object().get("index") for event in Splitter(9999).feed(stream)]
+    assert order == [None, 0, 0, 0, 0, 1, 1, 1, 1, None, None]
 
 
 # The tables. For each row: what to put into an otherwise plain request or answer.
@@ -273,7 +276,7 @@ ANSWERS_OPENAI: dict[str, dict] = {
     "reasoning_content": choice(content="Hi", reasoning_content="Hm"),
     "reasoning_details": choice(content="Hi", reasoning_details=[{"type": "reasoning.text", "text": "Hm"}]),
     "tool_calls.extra_content": choice(
-        tool_calls=[{"id": "c", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"google": {}}}]
+        tool_calls=[{"id": "c", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"google": {"x": 1}}}]
     ),
     "finish_reason": choice(content="Hi"), "usage": choice(content="Hi"),
     "logprobs": {**choice(), "choices": [{"message": {"content": "Hi"}, "logprobs": {"content": []}}]},

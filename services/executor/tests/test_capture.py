@@ -108,9 +108,11 @@ def test_a_stream_that_breaks_off_is_not_whole(events):
     assert passing.cost == (0, False)
 
 
-def test_broken_json_in_a_stream_is_no_answer():
+def test_a_call_that_broke_off_is_recorded_as_far_as_it_came():
     cut = {**EVENTS[4], "delta": {"type": "input_json_delta", "partial_json": '{"to'}}
-    assert action_of("anthropic", whole_answer("anthropic", stream([*EVENTS[:4], cut]), stream=True)).message == ""
+    action = action_of("anthropic", whole_answer("anthropic", stream([*EVENTS[:4], cut]), stream=True))
+    assert (action.message, action.tool_calls[0].arguments) == ("So.", '{"to')
+    assert action.tool_calls[0].error
 
 
 def test_errors_are_said_as_each_wire_says_them():

@@ -135,7 +135,8 @@ async def test_on_its_own_wire_a_conversation_passes_untouched(gateway, upstream
         seen = upstream.seen[-1].body
         assert {**seen, "model": ""} == {**turn["request"], "model": ""}, name
         events, _ = await ask_streamed(gateway, wire, route, turn["request"])
-        assert events == events_of(turn), name
+        # Where a server gives two calls one index, each gets its own: `passed_on`.
+        assert events == turn.get("passed_on", events_of(turn)), name
         assert await dropped_last(gateway) == set(), name
 
 

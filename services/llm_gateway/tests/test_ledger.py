@@ -277,6 +277,32 @@ def test_cached_written_and_reasoning_tokens_have_prices_of_their_own():
     assert prices(m=Model(prices=full)).cost("m", usage) == 500 * 10 + 400 * 1 + 100 * 20 + 100 * 100 + 200 * 50
 
 
+SONNET = Price(input=Decimal(3), output=Decimal(15), cached=Decimal("0.3"), cache_write=Decimal("3.75"))
+
+
+@pytest.mark.parametrize(
+    ("price", "counted", "microusd"),
+    [
+        (SONNET, {"input_tokens": 3, "cache_creation_input_tokens": 12304, "output_tokens": 550}, 54399),
+        (SONNET, {"input_tokens": 9, "cache_read_input_tokens": 1, "output_tokens": 0}, 28),
+        # 1.6 times the price of five minutes, where nothing else is named.
+        (SONNET, {"input_tokens": 0, "output_tokens": 0, "cache_creation": {"ephemeral_1h_input_tokens": 1000}}, 6000),
+        (SONNET.model_copy(update={"cache_write_1h": Decimal(7)}),
+         {"input_tokens": 0, "output_tokens": 0, "cache_creation_input_tokens": 300,
+          "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200}}, 1775),
+    ],
+)  # fmt: skip
+def test_what_is_cached_for_minutes_and_for_an_hour_has_prices_of_its_own(price: Price, counted: dict, microusd: int):
+    usage = usage_of("anthropic", {"usage": counted})
+    assert usage is not None
+    assert prices(m=Model(prices=price)).cost("m", usage) == microusd
+
+
+def test_listed_prices_tell_five_minutes_from_an_hour():
+    usage = Usage(input_tokens=3000, cache_write_tokens=3000, cache_write_1h_tokens=1000, output_tokens=0)
+    assert prices().cost("anthropic/claude-sonnet-4-5", usage) == 2000 * 3.75 + 1000 * 6
+
+
 def test_usage_that_cannot_be_believed_is_none():
     assert usage_of("openai", {"usage": {"prompt_tokens": -5, "completion_tokens": 1}}) is None
     assert usage_of("openai", {"usage": {"prompt_tokens": True, "completion_tokens": 1}}) is None

@@ -90,6 +90,9 @@ class Usage(Record):
     input_tokens: Count = 0
     cached_tokens: Count = 0
     cache_write_tokens: Count = 0
+    """Inside `input_tokens`: written to the provider's cache, for however long."""
+    cache_write_1h_tokens: Count = 0
+    """Those of them that are kept for an hour and have a price of their own."""
     output_tokens: Count = 0
     reasoning_tokens: Count = 0
     cost_microusd: Count = 0

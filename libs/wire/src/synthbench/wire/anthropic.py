@@ -5,11 +5,13 @@ from typing import Any
 
 from synthbench.contracts.loose import as_count, as_list, as_object
 from synthbench.contracts.records import Usage
-from synthbench.wire.protocols import ProviderError, Tracker
+from synthbench.wire.assembling import MessageAssembler
+from synthbench.wire.protocols import ProviderError, Seen, Tracker
 from synthbench.wire.reading import characters_of, check_tool, invalid, list_of, parsed
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
 from synthbench.wire.sse import Event, event
+from synthbench.wire.tool_calls import CallIds
 from synthbench.wire.usage import estimate_tokens, usage_of
 
 _IMAGE_TOKENS = 1600
@@ -62,9 +64,18 @@ class AnthropicWire:
         """See `Wire`."""
         return answer.get("type") == "message" and isinstance(answer.get("content"), list)
 
-    def tracker(self) -> Tracker:
+    def tracker(self, ids: CallIds) -> Tracker:
         """See `Wire`."""
-        return AnthropicTracker()
+        return AnthropicTracker(ids)
+
+    def settled(self, answer: Mapping[str, Any], ids: CallIds) -> Mapping[str, Any]:
+        """See `Wire`."""
+        given = [as_object(block) for block in as_list(answer.get("content"))]
+        content = [
+            {**block, "id": ids.assign(str(block.get("id") or ""))} if block.get("type") == "tool_use" else block
+            for block in given
+        ]
+        return answer if content == given else {**answer, "content": content}
 
     def stream_of(self, answer: Mapping[str, Any]) -> list[bytes]:
         """See `Wire`."""
@@ -121,46 +132,52 @@ def _json(value: object) -> str:
 
 
 class AnthropicTracker:
-    """Follows events."""
+    """Follows events.
 
-    def __init__(self) -> None:
+    Args:
+        ids: gives tool calls their ids.
+    """
+
+    def __init__(self, ids: CallIds) -> None:
         self.complete = False
         self.model = ""
         self.characters = 0
         self._stopped = False
-        self._counts: dict[str, Any] = {}
         self._counted = False
+        self._assembler = MessageAssembler(ids)
 
     @property
     def usage(self) -> Usage | None:
         """What `message_start` and `message_delta` say together; None before the latter."""
-        return usage_of("anthropic", {"usage": self._counts}) if self._counted else None
+        return self._assembler.usage if self._counted else None
 
-    def see(self, event: Event) -> Mapping[str, Any]:
+    @property
+    def answer(self) -> Mapping[str, Any]:
         """See `Tracker`."""
-        data = event.object()
-        match data.get("type"):
+        return self._assembler.answer()
+
+    def see(self, event: Event) -> Seen:
+        """See `Tracker`."""
+        given = event.object()
+        if given.get("type") == "error":
+            raise ProviderError(given)
+        if not isinstance(given.get("type"), str):
+            raise ValueError("no event of a message")  # noqa: TRY004 - as in the protocol
+        data = self._assembler.feed(given)
+        match data["type"]:
             case "message_start":
-                message = as_object(data.get("message"))
-                self.model = str(message.get("model") or "")
-                self._counts = dict(as_object(message.get("usage")))
+                self.model = str(as_object(data.get("message")).get("model") or "")
             case "content_block_delta":
                 delta = as_object(data.get("delta"))
                 self.characters += sum(len(str(delta.get(name) or "")) for name in ("text", "thinking", "partial_json"))
             case "message_delta":
-                said = as_object(data.get("usage"))
-                self._counts |= {name: value for name, value in said.items() if value is not None}
                 self._counted = True
-                self._stopped = bool(as_object(data.get("delta")).get("stop_reason"))
+                self._stopped = self._stopped or bool(as_object(data.get("delta")).get("stop_reason"))
             case "message_stop":
                 self.complete = self._stopped
-            case "error":
-                raise ProviderError(data)
-            case str():
-                pass
             case _:
-                raise ValueError("no event of a message")
-        return data
+                pass
+        return Seen(event if data is given else event.anew(data, str(data["type"])), data)
 
 
 def _check_messages(messages: list[Any]) -> int:

@@ -1,17 +1,46 @@
-"""A whole answer out of the events of its stream: the other way round than `Wire.stream_of`. Pure.
+"""A whole answer out of the events of its stream, on both wires: the other way round than `Wire.stream_of`. Pure.
+
+One assembler serves the record, the recordings and the gateway's own look at an answer. It also writes an event anew
+where a server says something that readers would take differently: see `tool_calls`.
 
 Sources: OpenAI's API reference, "The chat completion chunk object"; Anthropic's API reference, "Streaming Messages".
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from synthbench.contracts.loose import as_list, as_object, parse_object
+from synthbench.contracts.records import Usage
+from synthbench.wire.growing import grow, grow_beside, settled
 from synthbench.wire.sse import DONE, Splitter
+from synthbench.wire.tool_calls import CallIds, ToolCallPieces, index_of
+from synthbench.wire.usage import grow_anthropic_usage, usage_of
 
-_CALLS_MOST = 4096
-"""Tool calls of one answer: an index makes places for all before it."""
+
+class Assembler(Protocol):
+    """Follows the events of one stream."""
+
+    def feed(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Take one event; return it as every reader shall get it: the same object, or one written anew.
+
+        Raises:
+            ValueError: it cannot be one of this stream.
+        """
+        ...
+
+    def answer(self) -> dict[str, Any]:
+        """The whole answer, as far as it has come."""
+        ...
+
+
+def assembler(wire: str, ids: CallIds | None = None) -> Assembler:
+    """Make the assembler of one stream.
+
+    Args:
+        wire: `openai` or `anthropic`.
+        ids: gives tool calls their ids; None leaves them as the server says them.
+    """
+    return CompletionAssembler(ids) if wire == "openai" else MessageAssembler(ids)
 
 
 def whole_of(wire: str, body: bytes) -> dict[str, Any]:
@@ -24,8 +53,11 @@ def whole_of(wire: str, body: bytes) -> dict[str, Any]:
     Raises:
         ValueError: they are none of this wire.
     """
-    events = [event.object() for event in Splitter(len(body) + 1).feed(body) if event.data != DONE]
-    return _completion(events) if wire == "openai" else _message(events)
+    made = assembler(wire)
+    for event in Splitter(len(body) + 1).feed(body):
+        if event.data != DONE:
+            made.feed(event.object())
+    return made.answer()
 
 
 def whole_answer(wire: str, raw: bytes, *, stream: bool) -> dict[str, Any]:
@@ -40,116 +72,158 @@ def whole_answer(wire: str, raw: bytes, *, stream: bool) -> dict[str, Any]:
         return parse_object(raw)
     try:
         return whole_of(wire, raw)
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, RecursionError):
         return {}
 
 
-def _completion(chunks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    answer: dict[str, Any] = {}
-    choices: dict[int, dict[str, Any]] = {}
-    for chunk in chunks:
-        answer |= {name: value for name, value in chunk.items() if value is not None and name != "choices"}
-        for said in map(as_object, as_list(chunk.get("choices"))):
-            index = int(said.get("index") or 0)
-            choice = choices.setdefault(index, {"index": index, "message": {"role": "assistant", "content": None}})
-            _grow(choice["message"], as_object(said.get("delta")))
-            choice |= {name: said[name] for name in said if name not in ("index", "delta", "logprobs") and said[name]}
-            if logprobs := as_object(said.get("logprobs")):
-                _grow(choice.setdefault("logprobs", {}), logprobs)
-    for choice in choices.values():
-        _join(choice)
-        choice.setdefault("finish_reason", None)
-        choice.setdefault("logprobs", None)
-    return {**answer, "object": "chat.completion", "choices": [choices[index] for index in sorted(choices)]}
+class CompletionAssembler:
+    """OpenAI's chunks. See `Assembler`."""
+
+    def __init__(self, ids: CallIds | None = None) -> None:
+        self._ids = ids
+        self._beside: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+        self._messages: dict[int, dict[str, Any]] = {}
+        self._pieces: dict[int, ToolCallPieces] = {}
+        self._calls: dict[int, list[dict[str, Any]]] = {}
+
+    def feed(self, data: dict[str, Any]) -> dict[str, Any]:
+        """See `Assembler`."""
+        grow_beside(self._beside, {name: value for name, value in data.items() if name not in ("choices", "object")})
+        choices = [self._choice(choice) for choice in map(as_object, as_list(data.get("choices")))]
+        if all(made is given for made, given in zip(choices, as_list(data.get("choices")), strict=True)):
+            return data
+        return {**data, "choices": choices}
+
+    def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
+        index = index_of(choice.get("index")) or 0
+        message = self._messages.setdefault(index, {})
+        known = self._choices.setdefault(index, {})
+        # Some servers end a stream with the whole message in place of a piece.
+        field = "message" if "delta" not in choice and "message" in choice else "delta"
+        delta = as_object(choice.get(field))
+        made = self._rewritten(index, delta)
+        grow(message, {name: value for name, value in delta.items() if name not in ("tool_calls", "role")})
+        grow(known, {name: value for name, value in choice.items() if name not in ("index", field)})
+        return choice if made is delta else {**choice, field: made}
+
+    def _rewritten(self, index: int, delta: dict[str, Any]) -> dict[str, Any]:
+        given = as_list(delta.get("tool_calls"))
+        if not given:
+            return delta
+        pieces = self._pieces.setdefault(index, ToolCallPieces(self._ids))
+        calls = self._calls.setdefault(index, [])
+        made = [pieces.rewritten(as_object(piece)) for piece in given]
+        for piece in made:
+            if piece["index"] == len(calls):
+                calls.append({})
+            grow(calls[int(piece["index"])], {name: value for name, value in piece.items() if name != "index"})
+        return delta if made == given else {**delta, "tool_calls": made}
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was counted so far."""
+        return usage_of("openai", self._beside)
+
+    def answer(self) -> dict[str, Any]:
+        """See `Assembler`."""
+        choices: list[dict[str, Any]] = []
+        for index in sorted(self._choices):
+            message = {"role": "assistant", "content": None, **self._messages[index]}
+            if index in self._calls:
+                message["tool_calls"] = self._calls[index]
+            ends = {"finish_reason": None, "logprobs": None, **self._choices[index]}
+            choices.append({"index": index, "message": message, **ends})
+        whole: dict[str, Any] = settled({**self._beside, "object": "chat.completion", "choices": choices})
+        return whole
 
 
-def _grow(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    """Texts and lists grow with each delta, tool calls one by one; `_join` ends it."""
-    for name, value in delta.items():
-        if name == "tool_calls":
-            _grow_calls(message.setdefault(name, []), as_list(value))
-        elif name != "role" and isinstance(value, str):
-            _append(message, name, value)
-        elif isinstance(value, list):
-            grown = message.get(name)
-            if not isinstance(grown, _Grown):
-                message[name] = grown = _Grown(as_list(grown))
-            grown.extend(as_list(value))  # pyright: ignore[reportUnknownArgumentType] - any JSON
-        elif value is not None:
-            message[name] = value
+class MessageAssembler:
+    """Anthropic's events. See `Assembler`."""
 
+    def __init__(self, ids: CallIds | None = None) -> None:
+        self._ids = ids
+        self._message: dict[str, Any] = {}
+        self._blocks: list[dict[str, Any]] = []
+        self._inputs: dict[int, list[str]] = {}
+        self._at: dict[object, int] = {}
+        """Position of the newest block that a server's index means."""
 
-class _Pieces(list[str]):
-    """A text that grows: its pieces are joined once, for an answer may have a million of them."""
-
-
-class _Grown(list[Any]):
-    """A list that grows."""
-
-
-def _append(holder: dict[str, Any], name: str, piece: str) -> None:
-    pieces = holder.get(name)
-    if not isinstance(pieces, _Pieces):
-        holder[name] = pieces = _Pieces([str(pieces or "")])
-    pieces.append(piece)
-
-
-def _join(value: dict[str, Any]) -> None:
-    """Make texts of the pieces in an object and in what it holds."""
-    for name, inner in value.items():
-        if isinstance(inner, _Pieces):
-            value[name] = "".join(inner)
-        elif isinstance(inner, dict):
-            _join(as_object(inner))  # pyright: ignore[reportUnknownArgumentType] - any JSON
-        elif name == "tool_calls":
-            for call in as_list(inner):
-                _join(as_object(call))
-
-
-def _grow_calls(calls: list[dict[str, Any]], deltas: list[Any]) -> None:
-    for delta in map(as_object, deltas):
-        index = int(delta.get("index", len(calls)))
-        if index >= _CALLS_MOST:
-            raise ValueError(f"tool call {index} of one answer")
-        while len(calls) <= index:
-            calls.append({"type": "function", "function": {"name": "", "arguments": ""}})
-        call, function = calls[index], as_object(delta.get("function"))
-        call |= {name: value for name, value in delta.items() if name not in ("index", "function") and value}
-        _grow(call["function"], function)
-
-
-def _message(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    message: dict[str, Any] = {}
-    blocks: dict[int, dict[str, Any]] = {}
-    inputs: dict[int, _Pieces] = {}
-    for event in events:
-        index = int(event.get("index") or 0)
-        match event.get("type"):
+    def feed(self, data: dict[str, Any]) -> dict[str, Any]:
+        """See `Assembler`."""
+        match data.get("type"):
             case "message_start":
-                message = dict(as_object(event.get("message")))
+                grow(self._message, {name: v for name, v in as_object(data.get("message")).items() if name != "usage"})
+                self._use(as_object(data.get("message")).get("usage"))
             case "content_block_start":
-                blocks[index] = dict(as_object(event.get("content_block")))
+                return self._begin(data)
             case "content_block_delta":
-                _grow_block(blocks[index], as_object(event.get("delta")), inputs, index)
+                return self._piece(data)
+            case "content_block_stop":
+                return self._placed(data)
             case "message_delta":
-                message |= as_object(event.get("delta"))
-                counted = {name: value for name, value in as_object(event.get("usage")).items() if value is not None}
-                message["usage"] = {**as_object(message.get("usage")), **counted}
+                grow(self._message, as_object(data.get("delta")))
+                beside = {name: value for name, value in data.items() if name not in ("type", "delta", "usage")}
+                grow(self._message, beside)
+                self._use(data.get("usage"))
             case _:
                 pass
-    for block in blocks.values():
-        _join(block)
-    for index, pieces in inputs.items():
-        blocks[index]["input"] = json.loads("".join(pieces) or "{}")
-    return {**message, "content": [blocks[index] for index in sorted(blocks)]}
+        return data
+
+    def _use(self, usage: object) -> None:
+        if usage:
+            self._message["usage"] = grow_anthropic_usage(as_object(self._message.get("usage")), as_object(usage))
+
+    def _begin(self, data: dict[str, Any]) -> dict[str, Any]:
+        position = len(self._blocks)
+        self._at[_key(data.get("index"))] = position
+        block = dict(as_object(data.get("content_block")))
+        if block.get("type") == "tool_use" and self._ids is not None:
+            block["id"] = self._ids.assign(str(block.get("id") or ""))
+        grown: dict[str, Any] = {}
+        grow(grown, block)
+        self._blocks.append(grown)
+        made = {**data, "index": position, "content_block": block}
+        return data if made == data else made
+
+    def _placed(self, data: dict[str, Any]) -> dict[str, Any]:
+        position = self._at.get(_key(data.get("index")))
+        if position is None:
+            raise ValueError("a piece of a block that never began")
+        return data if data.get("index") == position else {**data, "index": position}
+
+    def _piece(self, data: dict[str, Any]) -> dict[str, Any]:
+        made = self._placed(data)
+        position, delta = int(made["index"]), as_object(data.get("delta"))
+        match delta.get("type"):
+            case "input_json_delta":
+                self._inputs.setdefault(position, []).append(str(delta.get("partial_json", "")))
+            case "citations_delta":
+                grow(self._blocks[position], {"citations": [delta.get("citation")]})
+            case _:
+                grow(self._blocks[position], {name: value for name, value in delta.items() if name != "type"})
+        return made
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was counted so far."""
+        return usage_of("anthropic", self._message)
+
+    def answer(self) -> dict[str, Any]:
+        """See `Assembler`. The input of a call that broke off is the text that came of it."""
+        blocks = [settled(block) for block in self._blocks]
+        for position, pieces in self._inputs.items():
+            blocks[position]["input"] = _input("".join(pieces))
+        ends = {"stop_reason": None, "stop_sequence": None} if self._message else {}
+        return {**ends, **settled(self._message), "content": blocks}
 
 
-def _grow_block(block: dict[str, Any], delta: Mapping[str, Any], inputs: dict[int, _Pieces], index: int) -> None:
-    if delta.get("type") == "input_json_delta":
-        inputs.setdefault(index, _Pieces()).append(str(delta.get("partial_json", "")))
-    elif delta.get("type") == "citations_delta":
-        block["citations"] = [*as_list(block.get("citations")), delta.get("citation")]
-    else:
-        for name in ("text", "thinking", "signature"):
-            if name in delta:
-                _append(block, name, str(delta[name]))
+def _key(index: object) -> object:
+    return index if isinstance(index, int | str) else None
+
+
+def _input(text: str) -> Any:
+    try:
+        return json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return text

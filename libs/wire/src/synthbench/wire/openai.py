@@ -5,11 +5,13 @@ from typing import Any
 
 from synthbench.contracts.loose import as_count, as_list, as_object
 from synthbench.contracts.records import Usage
-from synthbench.wire.protocols import ProviderError, Tracker
+from synthbench.wire.assembling import CompletionAssembler
+from synthbench.wire.protocols import ProviderError, Seen, Tracker
 from synthbench.wire.reading import characters_of, check_tool, invalid, list_of, parsed
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
 from synthbench.wire.sse import DONE, Event, event
+from synthbench.wire.tool_calls import CallIds, settled_calls
 from synthbench.wire.usage import estimate_tokens, usage_of
 
 _IMAGE_TOKENS = 1500
@@ -53,11 +55,18 @@ class OpenAIWire:
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
         """See `Wire`."""
-        return isinstance(answer.get("choices"), list)
+        choices = [as_object(choice) for choice in as_list(answer.get("choices"))]
+        return bool(choices) and all(isinstance(choice.get("message"), dict) for choice in choices)
 
-    def tracker(self) -> Tracker:
+    def tracker(self, ids: CallIds) -> Tracker:
         """See `Wire`."""
-        return OpenAITracker()
+        return OpenAITracker(ids)
+
+    def settled(self, answer: Mapping[str, Any], ids: CallIds) -> Mapping[str, Any]:
+        """See `Wire`."""
+        given = [as_object(choice) for choice in as_list(answer.get("choices"))]
+        choices = [_settled(choice, ids) for choice in given]
+        return answer if choices == given else {**answer, "choices": choices}
 
     def stream_of(self, answer: Mapping[str, Any]) -> list[bytes]:
         """See `Wire`."""
@@ -97,34 +106,52 @@ class OpenAIWire:
 
 
 class OpenAITracker:
-    """Follows chunks."""
+    """Follows chunks.
 
-    def __init__(self) -> None:
+    Args:
+        ids: gives tool calls their ids.
+    """
+
+    def __init__(self, ids: CallIds) -> None:
         self.complete = False
         self.model = ""
         self.usage: Usage | None = None
         self.characters = 0
         self._finished = False
+        self._assembler = CompletionAssembler(ids)
 
-    def see(self, event: Event) -> Mapping[str, Any]:
+    @property
+    def answer(self) -> Mapping[str, Any]:
+        """See `Tracker`."""
+        return self._assembler.answer()
+
+    def see(self, event: Event) -> Seen:
         """See `Tracker`."""
         if event.data == DONE:
             self.complete = self._finished
-            return {}
-        chunk = event.object()
-        if chunk.get("error"):
-            raise ProviderError(chunk)
-        if not isinstance(chunk.get("choices"), list):
+            return Seen(event, {})
+        given = event.object()
+        if given.get("error"):
+            raise ProviderError(given)
+        if not isinstance(given.get("choices"), list):
             raise ValueError("no chunk of a chat completion")  # noqa: TRY004 - as in the protocol
+        chunk = self._assembler.feed(given)
         if chunk.get("usage"):
-            self.usage = usage_of("openai", chunk)
+            self.usage = self._assembler.usage
         self.model = self.model or str(chunk.get("model") or "")
         for choice in map(as_object, as_list(chunk["choices"])):
             delta = as_object(choice.get("delta"))
             self.characters += len(event.data) // 4 if delta.get("tool_calls") else 0
             self.characters += len(str(delta.get("content") or "")) + len(str(delta.get("reasoning_content") or ""))
             self._finished = self._finished or bool(choice.get("finish_reason"))
-        return chunk
+        return Seen(event if chunk is given else event.anew(chunk), chunk)
+
+
+def _settled(choice: dict[str, Any], ids: CallIds) -> dict[str, Any]:
+    message = as_object(choice.get("message"))
+    if not as_list(message.get("tool_calls")):
+        return choice
+    return {**choice, "message": {**message, "tool_calls": settled_calls(message["tool_calls"], ids)}}
 
 
 def _check_tool(where: str, tool: object) -> None:

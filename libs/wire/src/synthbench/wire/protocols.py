@@ -1,12 +1,14 @@
 """The wires that callers and providers speak: one module each, the same protocol."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from synthbench.contracts.records import Usage
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
 from synthbench.wire.sse import Event
+from synthbench.wire.tool_calls import CallIds
 
 
 class ProviderError(Exception):
@@ -19,6 +21,16 @@ class ProviderError(Exception):
     def __init__(self, answer: Mapping[str, Any]) -> None:
         super().__init__("the provider says inside of its answer that it failed")
         self.answer = answer
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One event of a stream, as every reader shall get it."""
+
+    event: Event
+    """As it came, or written anew."""
+    data: Mapping[str, Any]
+    """The same, parsed; empty for an end mark without an object."""
 
 
 class Tracker(Protocol):
@@ -44,8 +56,13 @@ class Tracker(Protocol):
         """Of answer so far, for an estimate where no usage comes."""
         ...
 
-    def see(self, event: Event) -> Mapping[str, Any]:
-        """Follow one event, and return it parsed; empty for an end mark without an object.
+    @property
+    def answer(self) -> Mapping[str, Any]:
+        """The whole answer, as far as it has come."""
+        ...
+
+    def see(self, event: Event) -> Seen:
+        """Follow one event.
 
         Raises:
             ValueError: it is none of this wire.
@@ -77,8 +94,12 @@ class Wire(Protocol):
         """Whether it looks like a whole answer."""
         ...
 
-    def tracker(self) -> Tracker:
-        """Follow a new stream."""
+    def tracker(self, ids: CallIds) -> Tracker:
+        """Follow a new stream, whose tool calls get their ids from `ids`."""
+        ...
+
+    def settled(self, answer: Mapping[str, Any], ids: CallIds) -> Mapping[str, Any]:
+        """A whole answer in which every tool call has an id of its own; the same object where nothing changes."""
         ...
 
     def stream_of(self, answer: Mapping[str, Any]) -> list[bytes]:

@@ -5,7 +5,9 @@ Only what model APIs use: `event`, `data` and comments; a carriage return before
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -22,6 +24,11 @@ class Event:
     raw: bytes
     """With the empty line that ends it."""
     data: bytes
+
+    def anew(self, data: Mapping[str, Any], name: str = "") -> "Event":
+        """The event with other data."""
+        raw = event(data, name)
+        return Event(raw, raw[raw.index(b"data: ") + 6 : -2])
 
     def object(self) -> dict[str, object]:
         """The data as a JSON object.
@@ -99,4 +106,13 @@ def _data(raw: bytes) -> bytes:
 def event(body: object, name: str = "") -> bytes:
     """Write one event."""
     head = f"event: {name}\n".encode() if name else b""
-    return head + b"data: " + (body if isinstance(body, bytes) else orjson.dumps(body)) + b"\n\n"
+    return head + b"data: " + (body if isinstance(body, bytes) else dumped(body)) + b"\n\n"
+
+
+def dumped(value: object) -> bytes:
+    """Write JSON, whatever strings and numbers a model put into it: orjson refuses halves of surrogate pairs, and
+    numbers beyond 64 bits."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode()

@@ -4,17 +4,23 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.steps import Action, Observation, ToolCall
+from synthbench.wire.tool_calls import arguments_text
 
 _CODE_MOST = 255
+FINISH = {
+    "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",
+    "refusal": "content_filter", "model_context_window_exceeded": "length",
+}  # fmt: skip
+"""OpenAI's words for Anthropic's reasons to stop."""
 
 
 def action_of(wire: str, answer: Mapping[str, Any]) -> Action:
     """The agent's turn, as the model wrote it."""
     if wire == "openai":
-        choices = as_list(answer.get("choices"))
-        return read_action(as_object(as_object(choices[0]).get("message")) if choices else {})
+        return read_action(as_object(first_choice(answer).get("message")))
     blocks = [as_object(block) for block in as_list(answer.get("content"))]
     return Action(
         message="".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text"),
@@ -24,10 +30,26 @@ def action_of(wire: str, answer: Mapping[str, Any]) -> Action:
 
 
 def _tool_use(block: Mapping[str, Any]) -> ToolCall:
-    text = json.dumps(block.get("input", {}), ensure_ascii=False)
+    given = block.get("input", {})
+    # A call that broke off has the text that came of its input.
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
     return ToolCall(
         id=str(block.get("id") or ""), name=str(block.get("name") or ""), arguments=text, error=json_error(text)
     )
+
+
+def first_choice(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The first choice of a chat completion; empty where there is none."""
+    choices = as_list(answer.get("choices"))
+    return as_object(choices[0]) if choices else {}
+
+
+def finish_reason(wire: str, answer: Mapping[str, Any]) -> str:
+    """Why the model stopped, in OpenAI's words (`stop`, `length`, `tool_calls`, …); empty where it does not say."""
+    if wire == "openai":
+        return str(first_choice(answer).get("finish_reason") or "")
+    stopped = str(answer.get("stop_reason") or "")
+    return FINISH.get(stopped, stopped)
 
 
 def read_action(message: dict[str, Any]) -> Action:
@@ -35,7 +57,7 @@ def read_action(message: dict[str, Any]) -> Action:
     calls: list[ToolCall] = []
     taken: set[str] = set()
     for item in as_list(message.get("tool_calls")):
-        call = _tool_call(item, taken, len(calls))
+        call = _tool_call(item, taken)
         taken.add(call.id)
         calls.append(call)
     return Action(
@@ -45,14 +67,13 @@ def read_action(message: dict[str, Any]) -> Action:
     )
 
 
-def _tool_call(item: Any, taken: set[str], number: int) -> ToolCall:
+def _tool_call(item: Any, taken: set[str]) -> ToolCall:
     content = as_object(item)
     function = as_object(content.get("function"))
-    identity = str(content.get("id") or f"call_{number}")
-    while identity in taken:
-        identity += f"_{number}"
-    arguments = function.get("arguments", "{}")
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    identity = str(content.get("id") or "")
+    if not identity or identity in taken:
+        identity = f"call_{uuid7().hex}"
+    text = arguments_text(function.get("arguments", "{}"))
     return ToolCall(id=identity, name=str(function.get("name") or ""), arguments=text, error=json_error(text))
 
 

@@ -313,6 +313,9 @@ class Attempt:
             await scaffold.run(world)
         except Exception as error:  # noqa: BLE001 - those that are not the agent's are raised again
             ending = as_ending(error)
+            if world.recorder.finish_reason == "length":
+                cut = "the model's last answer was cut off at its token limit (finish_reason: length)"
+                ending.detail = f"{ending.detail}; {cut}" if ending.detail else cut
             return ending, self._agents_failure(ending, error)
         raise InfraFailure(f"scaffold {self._rollout.scaffold} returned without an ending")
 

@@ -146,6 +146,8 @@ class Turn:
     model_call: ModelCall | None = None
     native: str = ""
     kind: Literal["turn", "condensation"] = "turn"
+    finish_reason: str = ""
+    """Why the model stopped, in OpenAI's words."""
 
 
 class Recorder:
@@ -170,6 +172,8 @@ class Recorder:
         self.digests: list[str] = []
         self.changes: list[Change] = []
         self.kept: list[KeptFile] = []
+        self.finish_reason = ""
+        """Why the model stopped at the newest turn."""
 
     async def keep(self, path: str, data: bytes, media_type: str) -> None:
         """Keep something beside the steps: what an agent printed, or wrote down itself."""
@@ -183,6 +187,7 @@ class Recorder:
     async def record(self, turn: Turn) -> Step:
         """Seal, journal and publish one step; return it when it is safe."""
         began = monotonic()
+        self.finish_reason = turn.finish_reason
         diff, self._last = await self._sandbox.step(self._last)
         keeps = self._checkpoints and bool(diff.changes)
         codes = [observation.exit_code for observation in turn.observations if observation.exit_code is not None]

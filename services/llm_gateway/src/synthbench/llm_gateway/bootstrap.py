@@ -18,6 +18,7 @@ from synthbench.llm_gateway.adapters.limits import TICK_SECONDS, Limits
 from synthbench.llm_gateway.adapters.models import PROBE_SECONDS, WATCH_SECONDS, Models
 from synthbench.llm_gateway.adapters.numbers import Numbers
 from synthbench.llm_gateway.adapters.recordings import Recordings
+from synthbench.llm_gateway.adapters.returned import ReturnedFields
 from synthbench.llm_gateway.api import Gateway
 from synthbench.llm_gateway.calls import Calls
 from synthbench.llm_gateway.domain.accounts import Caps
@@ -60,6 +61,8 @@ async def bootstrap(chassis: Chassis) -> None:
     recordings = store if settings.recordings_url is None else open_store(settings.recordings_url)
     numbers = Numbers(database)
     recorder = Recorder(Mode(settings.recording), Recordings(recordings, chassis.log), numbers)
+    returned = ReturnedFields(database)
+    await returned.forget_old()
     megabyte = 1024 * 1024
     tries = Tries(
         ledger,
@@ -67,6 +70,7 @@ async def bootstrap(chassis: Chassis) -> None:
         prices,
         recorder,
         limits,
+        returned,
         idle_seconds=settings.upstream_idle_seconds,
         max_event=settings.max_answer_mb * megabyte,
     )

@@ -1,8 +1,10 @@
 """A call, and one try of it, while they are under way."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from synthbench.contracts.attempt_key import AttemptClaims
@@ -58,6 +60,8 @@ class Try:
     began: float = field(default_factory=monotonic)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     answered_by: str = ""
+    answer: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The provider's whole answer, every tool call with an id of its own."""
     counted: Usage | None = None
     """What the provider says it used."""
     characters: int = 0

@@ -40,6 +40,8 @@ class Tape:
 
     recorded = False
     """The answer comes from a recording, and costs nothing."""
+    number: int | None = None
+    """Which answer of the attempt to the same request this one is; None where nobody counts."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
@@ -145,6 +147,7 @@ class RunningTape(Tape):
         """
         number = await self._recorder.numbers.take(self._claims, self._key.request, again=self._again)
         self._key = RecordingKey(self._key.model, self._key.request, self._key.sample, number)
+        self.number = number
         try:
             await self._look()
         except BaseException:

@@ -1,10 +1,11 @@
 """One try of a call: money set aside, the provider asked, its answer passed on, everything written down."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from time import monotonic
 
 from opentelemetry.trace import Span, SpanKind
@@ -14,11 +15,13 @@ from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
-from synthbench.contracts.loose import parse_object
+from synthbench.contracts.loose import as_list, parse_object
 from synthbench.contracts.records import Usage
+from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.adapters.limits import Limits
 from synthbench.llm_gateway.adapters.models import Models
+from synthbench.llm_gateway.adapters.returned import ReturnedFields
 from synthbench.llm_gateway.call import Call, Try
 from synthbench.llm_gateway.domain.failures import (
     TryFailed,
@@ -33,13 +36,17 @@ from synthbench.llm_gateway.domain.failures import (
 )
 from synthbench.llm_gateway.domain.limits import FREE
 from synthbench.llm_gateway.domain.money import Ledger, Reservation
-from synthbench.llm_gateway.domain.outgoing import answer_for, prepare, relay_for
+from synthbench.llm_gateway.domain.outgoing import Prepared, answer_for, prepare, relay_for
 from synthbench.llm_gateway.domain.pricing import Prices
+from synthbench.llm_gateway.domain.recorded import request_digest
+from synthbench.llm_gateway.headers import cost_headers, headers_of, sampling_json
 from synthbench.llm_gateway.providers import Incoming, Outgoing, Provider
 from synthbench.llm_gateway.recording import Recorder
 from synthbench.wire.protocols import ProviderError
 from synthbench.wire.refusal import Refusal
-from synthbench.wire.sse import Splitter
+from synthbench.wire.returned import put_back, returned_of
+from synthbench.wire.sse import Splitter, dumped
+from synthbench.wire.tool_calls import CallIds, call_ids
 from synthbench.wire.usage import estimate_tokens
 from synthbench.wire.wires import WIRES
 
@@ -58,6 +65,7 @@ class Tries:
         prices: Prices,
         recorder: Recorder,
         limits: Limits,
+        returned: ReturnedFields,
         *,
         idle_seconds: float,
         max_event: int,
@@ -67,6 +75,7 @@ class Tries:
         self._prices = prices
         self._recorder = recorder
         self._limits = limits
+        self._returned = returned
         self._idle = idle_seconds
         self._max_event = max_event
 
@@ -79,6 +88,8 @@ class Tries:
         """
         provider, name = self._models.find(model)
         prepared = prepare(call.asked, provider.wire, name, self._models.known(model), call.claims.sampling)
+        if not provider.free:
+            prepared = await self._with_returned(call, model, provider.wire, prepared)
         async with self._recorder.tape(
             call.claims, call.caller.headers, model, provider, prepared, call.deadline
         ) as tape:
@@ -90,6 +101,13 @@ class Tries:
                 this = Try(call, call.tries, uuid7(), tape.provider, wire, name, model, why, prepared, tape)
                 this.dropped += prepared.dropped
                 await self._admitted(this, 0 if tape.recorded else estimate or 0)
+
+    async def _with_returned(self, call: Call, model: str, wire: str, prepared: Prepared) -> Prepared:
+        """Give the model back what it said beside its calls, where the caller left it out."""
+        calls = call_ids(wire, as_list(prepared.request.get("messages")))
+        own, others = await self._returned.of_calls(call.claims, model.removeprefix(REPLAY_PREFIX), calls)
+        request = put_back(wire, prepared.request, own, others)
+        return prepared if request is prepared.request else replace(prepared, request=request, body=dumped(request))
 
     @asynccontextmanager
     async def _let_in(self, call: Call, model: str, provider: Provider, *, recorded: bool) -> AsyncGenerator[None]:
@@ -139,6 +157,9 @@ class Tries:
             await self._settle(this, reservation, "gateway_error", 500, usage)
             raise
         await this.tape.keep()
+        if not this.provider.free or this.tape.recorded:
+            said = returned_of(this.wire.name, this.answer)
+            await self._returned.keep(this.call.claims, this.model.removeprefix(REPLAY_PREFIX), said)
         usage = self._usage(this, known=True, answered=True)
         this.call.used = usage.input_tokens + usage.output_tokens
         opened.set_attribute(genai.RESPONSE_MODEL, this.answered_by)
@@ -155,7 +176,7 @@ class Tries:
             await caller.write(cost.encode() + closing)
             await caller.end()
         else:
-            await caller.answer(200, closing, {**_headers(this), **_cost_headers(usage)})
+            await caller.answer(200, closing, {**headers_of(this), **cost_headers(usage)})
 
     async def _ask(self, this: Try) -> bytes:
         """Send the request; return the whole answer, or, after all else of a stream is out, what closes it."""
@@ -198,9 +219,22 @@ class Tries:
         this.answered_by = str(answer.get("model") or this.name)
         this.counted = this.wire.usage(answer)
         this.characters = len(incoming.body)
-        body, dropped = answer_for(this.call.asked, this.wire.name, answer, incoming.body)
+        this.answer = this.wire.settled(answer, self._call_ids(this))
+        whole = incoming.body if this.answer is answer else dumped(this.answer)
+        body, dropped = answer_for(this.call.asked, this.wire.name, this.answer, whole)
         this.dropped += dropped
         return body
+
+    def _call_ids(self, this: Try) -> CallIds:
+        """Ids for the calls of the answer: a replayed one gets the same as the recorded one had."""
+
+        def seed() -> str:
+            request = this.prepared.request
+            digest = request_digest(this.wire.name, this.model.removeprefix(REPLAY_PREFIX), request)
+            number = this.tape.number
+            return f"{digest}/{self._returned.answers(this.call.claims, digest) if number is None else number}"
+
+        return CallIds(call_ids(this.wire.name, as_list(this.prepared.request.get("messages"))), cache(seed))
 
     async def _as_stream(self, this: Try, incoming: Incoming) -> AsyncIterator[bytes]:
         """A provider that answers whole where a stream was asked for: a local one, or one that knows no streams."""
@@ -213,13 +247,14 @@ class Tries:
 
     async def _stream(self, this: Try, pieces: AsyncIterator[bytes]) -> bytes:
         caller = this.call.caller
-        splitter, tracker = Splitter(self._max_event), this.wire.tracker()
+        splitter, tracker = Splitter(self._max_event), this.wire.tracker(self._call_ids(this))
         relay = relay_for(this.call.asked, this.wire.name)
         try:
             async for piece in pieces:
                 out = bytearray()
                 for event in splitter.feed(piece):
-                    out += relay.feed(event, tracker.see(event))
+                    seen = tracker.see(event)
+                    out += relay.feed(seen.event, seen.data)
                     if tracker.complete:
                         break
                 if this.first_token is None and tracker.characters:
@@ -227,13 +262,14 @@ class Tries:
                 if out:
                     await self._out(this, tracker.model, bytes(out))
                 if tracker.complete:
+                    this.answer = tracker.answer
                     return relay.end()
                 if caller.gone:
                     raise TryFailed(caller_gone())
             raise TryFailed(broken_stream("it ended without its end mark"))
         except ProviderError as error:
             raise TryFailed(said_within(error.answer, datetime.now(UTC))) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TryFailed(unusable(f"the provider's stream is none on the {this.wire.name} wire: {error}")) from error
         finally:
             this.answered_by = tracker.model or this.name
@@ -244,7 +280,7 @@ class Tries:
         caller = this.call.caller
         if not caller.started:
             this.answered_by = model or this.name
-            await caller.start(_headers(this))
+            await caller.start(headers_of(this))
         await caller.write(data)
 
     def _usage(self, this: Try, *, known: bool, answered: bool) -> Usage:
@@ -287,7 +323,7 @@ class Tries:
             choice=this.why,
             dropped=list(dict.fromkeys(this.dropped)),
             category=claims.category,
-            sampling=_sampling(this),
+            sampling=sampling_json(this),
             recorded=this.tape.recorded,
         )
         await self._ledger.settle(reservation, called)
@@ -299,32 +335,3 @@ def _passed_on(this: Try) -> dict[str, str]:
         return {}
     headers = this.call.caller.headers
     return {name: headers[name] for name in _PASSED_ON if name in headers}
-
-
-def _sampling(this: Try) -> str:
-    """JSON in ASCII, so that it fits into a header; empty where the provider got no parameter."""
-    return json.dumps(dict(this.prepared.sampling)) if this.prepared.sampling else ""
-
-
-def _headers(this: Try) -> dict[str, str]:
-    made = {
-        "x-synthbench-call-id": str(this.call_id),
-        "x-synthbench-provider": this.provider.name,
-        "x-synthbench-model": this.answered_by,
-        "x-synthbench-choice": this.why,
-        "x-synthbench-waited-seconds": f"{this.call.waited:.3f}",
-    }
-    if sampling := _sampling(this):
-        made["x-synthbench-sampling"] = sampling
-    if this.tape.recorded:
-        made["x-synthbench-recorded"] = "true"
-    if this.dropped:
-        made["x-synthbench-dropped"] = ", ".join(dict.fromkeys(this.dropped))
-    return {name: value.replace("\n", " ").replace("\r", " ") for name, value in made.items()}
-
-
-def _cost_headers(usage: Usage) -> dict[str, str]:
-    return {
-        "x-synthbench-cost-microusd": str(usage.cost_microusd),
-        "x-synthbench-cost-known": "true" if usage.cost_known else "false",
-    }

@@ -8,12 +8,12 @@ import orjson
 
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_count, as_list, as_object
+from synthbench.wire.returned import extra_of
+from synthbench.wire.tool_calls import arguments_text
 from synthbench.wire.translate.from_openai import arguments_of
+from synthbench.wire.turns import FINISH, text_of
+from synthbench.wire.usage import cache_writes
 
-FINISH = {
-    "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",
-    "refusal": "content_filter", "model_context_window_exceeded": "length",
-}  # fmt: skip
 STOP = {
     "stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use",
     "content_filter": "refusal",
@@ -34,7 +34,7 @@ def openai_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
                     dropped.append("response.content.text.citations")
             case "tool_use":
                 function = {"name": block.get("name"), "arguments": orjson.dumps(block.get("input") or {}).decode()}
-                calls.append({"id": block.get("id"), "type": "function", "function": function})
+                calls.append({"id": block.get("id"), "type": "function", "function": function} | extra_of(block))
             case "thinking":
                 thoughts.append(str(block.get("thinking", "")))
                 dropped.append("response.content.thinking.signature")
@@ -65,7 +65,7 @@ def finish_reason(stopped: Mapping[str, Any]) -> str:
 
 def openai_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Anthropic's usage in OpenAI's words: cached tokens are inside the prompt."""
-    read, written = as_count(usage.get("cache_read_input_tokens")), as_count(usage.get("cache_creation_input_tokens"))
+    read, (written, long_written) = as_count(usage.get("cache_read_input_tokens")), cache_writes(usage)
     given, answered = as_count(usage.get("input_tokens")) + read + written, as_count(usage.get("output_tokens"))
     made: dict[str, Any] = {
         "prompt_tokens": given,
@@ -74,6 +74,8 @@ def openai_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     }
     if read or written:
         made["prompt_tokens_details"] = {"cached_tokens": read, "cache_write_tokens": written}
+    if long_written:
+        made["prompt_tokens_details"]["cache_write_1h_tokens"] = long_written
     if thought := as_count(as_object(usage.get("output_tokens_details")).get("thinking_tokens")):
         made["completion_tokens_details"] = {"reasoning_tokens": thought}
     return made
@@ -90,15 +92,14 @@ def anthropic_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
     dropped += lost_beside(choice, message)
     content: list[dict[str, Any]] = []
     if thought := message.get("reasoning_content") or message.get("reasoning"):
-        content.append({"type": "thinking", "thinking": str(thought), "signature": ""})
+        content.append({"type": "thinking", "thinking": text_of(thought), "signature": ""})
     if text := message.get("content") or message.get("refusal"):
-        content.append({"type": "text", "text": str(text)})
+        content.append({"type": "text", "text": text_of(text)})
     for call in map(as_object, as_list(message.get("tool_calls"))):
         function = as_object(call.get("function"))
-        given = arguments_of(str(function.get("arguments") or "{}"), dropped)
-        if call.get("extra_content"):
-            dropped.append("response.tool_calls.extra_content")
-        content.append({"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": given})
+        given = arguments_of(arguments_text(function.get("arguments")) or "{}", dropped)
+        block = {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": given}
+        content.append(block | extra_of(call))
     made = {
         "id": f"msg_{answer.get('id') or uuid7().hex}",
         "type": "message",
@@ -126,13 +127,17 @@ def stop_reason(choice: Mapping[str, Any]) -> str:
 def anthropic_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
     """OpenAI's usage in Anthropic's words: cached tokens are outside the input."""
     details = as_object(usage.get("prompt_tokens_details"))
-    read, written = as_count(details.get("cached_tokens")), as_count(details.get("cache_write_tokens"))
+    given = as_count(usage.get("prompt_tokens"))
+    read, written = min(as_count(details.get("cached_tokens")), given), as_count(details.get("cache_write_tokens"))
     made: dict[str, Any] = {
-        "input_tokens": max(0, as_count(usage.get("prompt_tokens")) - read - written),
+        "input_tokens": max(0, given - read - written),
         "output_tokens": as_count(usage.get("completion_tokens")),
         "cache_read_input_tokens": read,
         "cache_creation_input_tokens": written,
     }
+    if long_written := min(as_count(details.get("cache_write_1h_tokens")), written):
+        parts = {"ephemeral_5m_input_tokens": written - long_written, "ephemeral_1h_input_tokens": long_written}
+        made["cache_creation"] = parts
     if thought := as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens")):
         made["output_tokens_details"] = {"thinking_tokens": thought}
     return made

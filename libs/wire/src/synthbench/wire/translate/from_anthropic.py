@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from synthbench.contracts.loose import as_list, as_object
+from synthbench.wire.returned import extra_of
 
 _CARRIED = {
     "model", "messages", "system", "max_tokens", "temperature", "top_p", "stop_sequences", "stream", "tools",
@@ -103,7 +104,8 @@ def _assistant(blocks: list[dict[str, Any]], dropped: list[str]) -> dict[str, An
             case "tool_use":
                 arguments = orjson.dumps(block.get("input") or {}).decode()
                 function = {"name": block.get("name", ""), "arguments": arguments}
-                calls.append({"id": block.get("id", ""), "type": "function", "function": function})
+                call = {"id": block.get("id", ""), "type": "function", "function": function}
+                calls.append(call | extra_of(block))
             case kind:
                 dropped.append(f"messages.content.{kind}")
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None}

@@ -8,6 +8,7 @@ import orjson
 
 from synthbench.contracts.loose import as_count, as_list, as_object
 from synthbench.wire.refusal import Refusal
+from synthbench.wire.returned import extra_of
 
 DEFAULT_ANSWER_TOKENS = 4096
 _DATA_URL = re.compile(r"^data:([\w.+-]+/[\w.+-]+);base64,(.*)$", re.DOTALL)
@@ -151,6 +152,7 @@ def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _use(call: Mapping[str, Any], dropped: list[str]) -> dict[str, Any]:
     function = as_object(call.get("function"))
+    dropped += [f"messages.tool_calls.{name}" for name in extra_of(call)]
     return {
         "type": "tool_use",
         "id": call.get("id", ""),

@@ -6,7 +6,9 @@ from typing import Any
 
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object
+from synthbench.wire.returned import extra_of
 from synthbench.wire.sse import DONE, event
+from synthbench.wire.tool_calls import JsonEnd
 from synthbench.wire.translate.answers import (
     anthropic_usage_of,
     finish_reason,
@@ -14,6 +16,7 @@ from synthbench.wire.translate.answers import (
     openai_usage_of,
     stop_reason,
 )
+from synthbench.wire.turns import text_of
 
 
 class AnthropicToOpenAI:
@@ -80,7 +83,7 @@ class AnthropicToOpenAI:
                 self._silent.add(index)
                 function = {"name": block.get("name"), "arguments": ""}
                 call = {"index": self._calls, "id": block.get("id"), "type": "function", "function": function}
-                return self._chunk({"tool_calls": [call]})
+                return self._chunk({"tool_calls": [call | extra_of(block)]})
             case "text" if block.get("text"):
                 return self._chunk({"content": block["text"]})
             case "text" | "thinking":
@@ -118,29 +121,31 @@ class AnthropicToOpenAI:
 
 
 class OpenAIToAnthropic:
-    """Chunks become Anthropic's events. A block ends when another one begins."""
+    """Chunks become Anthropic's events. A block ends when another one begins.
+
+    The chunks are as `ToolCallPieces` writes them: a call's pieces have its position as index.
+    """
 
     def __init__(self) -> None:
         self.dropped: list[str] = []
         self._started = False
         self._index = -1
         self._open: object = None
-        self._call: tuple[object, object] = (None, None)
+        self._arguments = JsonEnd()
+        """Of the open call."""
+        self._held: dict[object, list[Any]] = {}
+        """What comes while a call is not over: this wire has one block after the other."""
         self._refused = False
         self._stop = "end_turn"
         self._usage: dict[str, Any] = {}
 
     def feed(self, data: Mapping[str, Any]) -> bytes:
-        """Translate one chunk.
-
-        Raises:
-            ValueError: pieces of several calls are interleaved, which this wire cannot say.
-        """
+        """Translate one chunk."""
         made = b"" if self._started else self._start(data)
         if data.get("system_fingerprint"):
             self.dropped.append("response.system_fingerprint")
         if usage := as_object(data.get("usage")):
-            self._usage = usage
+            self._usage |= usage
         for choice in map(as_object, as_list(data.get("choices"))[:1]):
             delta = as_object(choice.get("delta"))
             self.dropped += lost_beside(choice, delta)
@@ -155,8 +160,10 @@ class OpenAIToAnthropic:
         """What closes the stream."""
         usage = anthropic_usage_of(self._usage)
         delta = {"stop_reason": self._stop, "stop_sequence": None}
+        held = b"".join(self._say(key, piece) for key, pieces in self._held.items() for piece in pieces)
         return (
-            self._close()
+            held
+            + self._close()
             + event({"type": "message_delta", "delta": delta, "usage": usage}, "message_delta")
             + event({"type": "message_stop"}, "message_stop")
         )
@@ -178,32 +185,43 @@ class OpenAIToAnthropic:
     def _delta(self, delta: Mapping[str, Any]) -> bytes:
         made = b""
         if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-            made += self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-            made += self._piece({"type": "thinking_delta", "thinking": thought})
+            made += self._take("thinking", text_of(thought))
         if text := delta.get("content") or delta.get("refusal"):
-            made += self._enter("text", {"type": "text", "text": ""})
-            made += self._piece({"type": "text_delta", "text": text})
+            made += self._take("text", text_of(text))
         for call in map(as_object, as_list(delta.get("tool_calls"))):
-            made += self._called(call)
+            made += self._take(("call", call.get("index")), call)
         return made
 
-    def _called(self, call: Mapping[str, Any]) -> bytes:
-        """A piece of a call. Gemini gives all calls the index 0, and some servers say the id with every piece: a new
-        call is one with an index or an id of its own."""
-        function = as_object(call.get("function"))
-        index, name = call.get("index", 0), call.get("id")
-        made = b""
-        if self._open != ("call", *self._call) or index != self._call[0] or name not in (None, "", self._call[1]):
-            if not name:
-                raise ValueError("pieces of several calls are interleaved")
-            self._call = (index, name)
-            block: dict[str, Any] = {"type": "tool_use", "id": name, "name": function.get("name"), "input": {}}
-            made = self._enter(("call", index, name), block)
-        if call.get("extra_content"):
-            self.dropped.append("response.tool_calls.extra_content")
-        if function.get("arguments"):
-            made += self._piece({"type": "input_json_delta", "partial_json": function["arguments"]})
-        return made
+    def _take(self, key: object, piece: Any) -> bytes:
+        if key == self._open or not (self._held or self._call_is_open()):
+            return self._say(key, piece)
+        self._held.setdefault(key, []).append(piece)
+        return b""
+
+    def _call_is_open(self) -> bool:
+        return isinstance(self._open, tuple) and not self._arguments.complete
+
+    def _say(self, key: object, piece: Any) -> bytes:
+        if key == "thinking":
+            made = self._enter(key, {"type": "thinking", "thinking": "", "signature": ""})
+            return made + self._piece({"type": "thinking_delta", "thinking": piece})
+        if key == "text":
+            return self._enter(key, {"type": "text", "text": ""}) + self._piece({"type": "text_delta", "text": piece})
+        call, function, made = piece, as_object(piece.get("function")), b""
+        if key != self._open:
+            block: dict[str, Any] = {
+                "type": "tool_use",
+                "id": call.get("id"),
+                "name": function.get("name"),
+                "input": {},
+            }
+            made = self._enter(key, block | extra_of(call))
+            self._arguments = JsonEnd()
+        elif extra := extra_of(call):
+            self.dropped += [f"response.tool_calls.{name} after the first piece" for name in extra]
+        text = str(function.get("arguments") or "")
+        self._arguments.feed(text)
+        return made + (self._piece({"type": "input_json_delta", "partial_json": text}) if text else b"")
 
     def _enter(self, key: object, block: Mapping[str, Any]) -> bytes:
         if self._open == key:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from synthbench.chassis import genai
 from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts.json_limits import JsonLimits, JsonMeter, TooMuchJson
-from synthbench.contracts.loose import as_count, as_list, as_object, parse_object
+from synthbench.contracts.loose import as_object, parse_object
 from synthbench.contracts.records import Outcome, Timing, Usage
 from synthbench.contracts.steps import ModelCall, Step
 from synthbench.executor.domain.endings import (
@@ -27,6 +27,8 @@ from synthbench.executor.domain.endings import (
     PermanentFailure,
 )
 from synthbench.executor.domain.requests import appended
+from synthbench.wire.turns import finish_reason, first_choice
+from synthbench.wire.usage import usage_of
 
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
@@ -62,6 +64,8 @@ class Completion:
     usage: Usage
     timing: Timing
     call: ModelCall
+    finish_reason: str = ""
+    """Why the model stopped, as OpenAI says it; empty where it does not say."""
 
 
 class GatewayModel:
@@ -112,9 +116,8 @@ class GatewayModel:
             opened.set_attribute(genai.INPUT_TOKENS, usage.input_tokens)
             opened.set_attribute(genai.OUTPUT_TOKENS, usage.output_tokens)
         call = self._call(base, messages, response, str(body.get("model", "")))
-        choices = as_list(body.get("choices"))
-        message = as_object(as_object(choices[0]).get("message")) if choices else {}
-        return Completion(message, usage, timing, call)
+        message = as_object(first_choice(body).get("message"))
+        return Completion(message, usage, timing, call, finish_reason("openai", body))
 
     def _call(
         self, base: dict[str, Any], messages: list[dict[str, Any]], response: httpx.Response, model: str
@@ -257,14 +260,6 @@ def cost_of(headers: Mapping[str, str]) -> tuple[int, bool]:
 
 def usage_from(headers: Mapping[str, str], body: Mapping[str, Any]) -> Usage:
     """Read the usage of a model call: tokens from the body, cost from the gateway's headers."""
-    usage = as_object(body.get("usage"))
     cost, known = cost_of(headers)
-    return Usage(
-        calls=1,
-        input_tokens=as_count(usage.get("prompt_tokens")),
-        cached_tokens=as_count(as_object(usage.get("prompt_tokens_details")).get("cached_tokens")),
-        output_tokens=as_count(usage.get("completion_tokens")),
-        reasoning_tokens=as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens")),
-        cost_microusd=cost,
-        cost_known=known,
-    )
+    usage = usage_of("openai", body) or Usage(calls=1)
+    return usage.model_copy(update={"cost_microusd": cost, "cost_known": known})

@@ -15,7 +15,7 @@ from synthbench.executor.capture.streams import ANSWER_JSON
 from synthbench.executor.recorder import Turn
 from synthbench.wire.agent_request import AgentRequest
 from synthbench.wire.assembling import whole_answer
-from synthbench.wire.turns import action_of, observed
+from synthbench.wire.turns import action_of, finish_reason, observed
 from synthbench.wire.usage import usage_of
 
 _CONTEXT = "context_length_exceeded"
@@ -71,6 +71,7 @@ class Exchange:
             timing=self.timing.model_copy(update={"tool_seconds": own_seconds}),
             model_call=self._call(str(answer.get("model") or "")),
             native=native,
+            finish_reason=finish_reason(self.asked.wire, answer),
         )
 
     def _whole(self) -> dict[str, Any]:

@@ -52,6 +52,9 @@ class Price(Entry):
     cached: Dollars | None = None
     """Input read from the provider's cache; the input's price where it is not named."""
     cache_write: Dollars | None = None
+    """Input written to the provider's cache; the input's price where it is not named."""
+    cache_write_1h: Dollars | None = None
+    """Input written there for an hour; 1.6 times `cache_write` where it is not named, as Anthropic's prices are."""
     reasoning: Dollars | None = None
     """The output's price where it is not named."""
 

@@ -17,6 +17,8 @@ Known = Callable[[str], Model]
 
 _MILLION = 1_000_000
 _DAY = 86_400
+_HOUR_FACTOR = Decimal("1.6")
+"""Anthropic asks 1.25 times the input's price for what is cached for five minutes, and twice for an hour."""
 
 
 class Prices:
@@ -41,13 +43,16 @@ class Prices:
 
 
 def own_price(price: Price, usage: Usage) -> Decimal:
-    """US dollars by a price that names cached, written and reasoning tokens apart, where it does."""
+    """US dollars by a price that may name cached tokens, those written to a cache, and reasoning apart."""
     plain = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
     answer = max(0, usage.output_tokens - usage.reasoning_tokens)
     cached = price.input if price.cached is None else price.cached
     written = price.input if price.cache_write is None else price.cache_write
+    hour = written * _HOUR_FACTOR if price.cache_write_1h is None else price.cache_write_1h
+    short_written = usage.cache_write_tokens - usage.cache_write_1h_tokens
     thought = price.output if price.reasoning is None else price.reasoning
-    read = price.input * plain + cached * usage.cached_tokens + written * usage.cache_write_tokens
+    read = price.input * plain + cached * usage.cached_tokens
+    read += written * short_written + hour * usage.cache_write_1h_tokens
     return (read + price.output * answer + thought * usage.reasoning_tokens) / _MILLION
 
 
@@ -75,12 +80,14 @@ def _listed(model: str, name: str, day: int) -> "Price | ModelPrice | None":  # 
 
 def _plain(price: "ModelPrice") -> Price | None:
     read, said = price.input_mtok, price.output_mtok
-    cached, written = price.cache_read_mtok, price.cache_write_mtok
+    cached, written, hour = price.cache_read_mtok, price.cache_write_mtok, price.cache_write_1h_mtok
     if not isinstance(read, Decimal) or not isinstance(said, Decimal):
         return None
     if not isinstance(cached, Decimal | None) or not isinstance(written, Decimal | None):
         return None
-    return Price(input=read, output=said, cached=cached, cache_write=written)
+    if not isinstance(hour, Decimal | None):
+        return None
+    return Price(input=read, output=said, cached=cached, cache_write=written, cache_write_1h=hour)
 
 
 def _tiered_price(price: "ModelPrice", usage: Usage) -> Decimal:
@@ -90,6 +97,7 @@ def _tiered_price(price: "ModelPrice", usage: Usage) -> Decimal:
         input_tokens=usage.input_tokens,
         cache_read_tokens=usage.cached_tokens or None,
         cache_write_tokens=usage.cache_write_tokens or None,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens or None,
         output_tokens=usage.output_tokens,
     )
     return price.calc_price(tokens)["total_price"]

@@ -31,7 +31,7 @@ class RecordedAnswer:
             return Incoming(200, pieces=self._events())
         try:
             return Incoming(200, orjson.dumps(whole_of(self.wire, self._body)))
-        except (ValueError, KeyError) as error:
+        except (ValueError, RecursionError) as error:
             raise TryFailed(unusable(f"the recording is no stream of the {self.wire} wire: {error}")) from error
 
     async def _events(self) -> AsyncIterator[bytes]:

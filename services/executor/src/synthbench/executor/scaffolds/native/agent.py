@@ -86,7 +86,16 @@ async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
             observations = talk.answered(action, found)
             timing = answer.timing.model_copy(update={"tool_seconds": sum(o.seconds for o in found)})
             await world.recorder.record(
-                Turn(action, observations, started, tools.cwd, answer.usage, timing, answer.call)
+                Turn(
+                    action,
+                    observations,
+                    started,
+                    tools.cwd,
+                    answer.usage,
+                    timing,
+                    answer.call,
+                    finish_reason=answer.finish_reason,
+                )
             )
         talk.window.told(answer.usage.input_tokens, talk.messages)
         talk.take(action, observations)
