@@ -15,6 +15,7 @@ from synthbench.scheduler.campaigns import Campaigns
 from synthbench.scheduler.claims import Claims
 from synthbench.scheduler.domain.planning import Policy
 from synthbench.scheduler.handlers import Handlers
+from synthbench.scheduler.measures import Measures
 from synthbench.scheduler.settings import SchedulerSettings, names
 from synthbench.storage.api_calls import ApiCalls
 from synthbench.storage.artifacts import open_store
@@ -23,6 +24,7 @@ from synthbench.storage.database import Database
 SCHEMA = "scheduler"
 _TICK_SECONDS = 0.5
 _RECONCILE_SECONDS = 10.0
+_MEASURE_SECONDS = 10.0
 
 
 async def bootstrap(chassis: Chassis) -> None:
@@ -71,4 +73,5 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.health.mount_lazily("/", api)
     chassis.background("feeder", handlers.feed, every=_TICK_SECONDS)
     chassis.background("reconciler", handlers.reconcile, every=_RECONCILE_SECONDS)
+    chassis.background("measures", Measures(state).sample, every=_MEASURE_SECONDS)
     chassis.background("reaper", claims.reap, every=_TICK_SECONDS)

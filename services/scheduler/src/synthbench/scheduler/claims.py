@@ -12,6 +12,7 @@ from synthbench.contracts.rpc import ClaimReply, ClaimRequest, Heartbeat, Heartb
 from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, SchedulerTransaction
 from synthbench.scheduler.domain.attempts import RolloutState, decide_claim
 from synthbench.scheduler.handlers import Handlers
+from synthbench.scheduler.measures import QUEUE_SECONDS
 from synthbench.scheduler.settings import SchedulerSettings
 
 _GRACE_SECONDS = 900.0
@@ -71,7 +72,8 @@ class Claims:
                 lease=lease,
                 seconds=rollout.limits.max_seconds + _GRACE_SECONDS,
             )
-            await transaction.execute("rollout_running", rollout_id=rollout.rollout_id, attempt=attempt)
+            (begun,) = await transaction.execute("rollout_running", rollout_id=rollout.rollout_id, attempt=attempt)
+            QUEUE_SECONDS.labels(begun["pool"]).observe(max(0.0, begun["waited"]))
         deadline: datetime = rows[0]["deadline"]
         given_back = await transaction.execute("given_back", rollout_id=rollout.rollout_id)
         return ClaimReply(

@@ -29,6 +29,7 @@ from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, S
 from synthbench.scheduler.domain.attempts import CloseDecision, RolloutState, decide_close
 from synthbench.scheduler.domain.planning import Plan, Policy, plan
 from synthbench.scheduler.domain.quarantine import TaskFailures, set_aside
+from synthbench.scheduler.measures import ATTEMPTS, CURATED
 from synthbench.scheduler.settings import SchedulerSettings
 
 
@@ -161,6 +162,7 @@ class Handlers:
         assert isinstance(body, TrajectoryCurated)
         async with self._store.transaction() as transaction:
             for row in await transaction.execute("curated", rollout_id=body.rollout_id):
+                CURATED.labels(body.verdict, body.status).inc()
                 await transaction.finish_submission(row["submission_id"])
 
     async def close(
@@ -211,6 +213,7 @@ class Handlers:
             last=decision.last,
         )
         await transaction.announce(closed, id=derived_id("attempt.closed", rollout.rollout_id, attempt))
+        ATTEMPTS.labels(decision.outcome).inc()
 
     async def _stop_submission(self, transaction: SchedulerTransaction, submission_id: UUID) -> None:
         """What waits of it would fail as its first attempt did; what runs already ends by itself."""

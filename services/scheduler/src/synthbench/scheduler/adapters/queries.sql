@@ -45,7 +45,8 @@ where rollout_id = %(rollout_id)s and attempt = %(attempt)s
 returning deadline;
 
 -- name: rollout_running
-update rollouts set state = 'running', attempts = %(attempt)s, changed_at = now() where rollout_id = %(rollout_id)s;
+update rollouts set state = 'running', attempts = %(attempt)s, changed_at = now() where rollout_id = %(rollout_id)s
+returning pool, extract(epoch from now() - greatest(created_at, not_before))::float8 as waited;
 
 -- name: heartbeat
 update attempts a set lease_expires = now() + %(lease)s * interval '1 second', steps = greatest(a.steps, %(steps)s)
@@ -277,6 +278,13 @@ order by 1;
 
 -- name: count_submissions
 select count(*) as submissions, count(*) filter (where state = 'open') as open from submissions;
+
+-- name: ungraded_shares
+select coalesce(r.body->>'route', '') as route, coalesce(r.body->'task'->>'name', '') as task, count(*)::int as ended,
+       (count(*) filter (where a.outcome = 'infra_error'))::int as ungraded
+from attempts a join rollouts r using (rollout_id)
+where a.closed_at > now() - interval '1 hour' and a.outcome <> 'cancelled' and not a.released
+group by 1, 2 order by ungraded desc, ended desc limit 50;
 
 -- name: unfinished_rollouts
 select state, count(*) as rollouts from rollouts where state in ('planned', 'ready', 'running', 'closed')
