@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 from synthbench.cli import console
 from synthbench.cli.audit import checks
 from synthbench.cli.audit.machine import machine
+from synthbench.cli.audit.waiting import waiting
 from synthbench.cli.operator import Operator, as_operator, connected
 
 _SETTLE_POLL = 0.5
@@ -61,6 +62,7 @@ async def _findings(
         checks.trajectories(connection, operator.store),
         checks.journals(connection, operator.store),
         checks.bus(operator.bus.js, operator.clients, settled=settled),
+        waiting(connection, operator.bus, operator.store, operator.clients),
         machine(connection, operator.sandboxes),
     ]
     for part in parts:
