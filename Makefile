@@ -6,6 +6,7 @@ PYTEST := $(BIN)/pytest
 NAME ?=
 ENGINE ?=
 ARGS ?=
+PARTS ?=
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +36,14 @@ docs: setup-dev ## write docs/asyncapi.json and deploy/compose/nats.conf from th
 	@$(BIN)/python scripts/asyncapi.py
 	@$(BIN)/python scripts/compose_files.py
 
+test-full: setup-dev ## the full forms of all tests: hours (PARTS="chaos kills" for some, FULL_MINUTES=1 for short ones)
+	@ENGINE=$(ENGINE) SWE_AGENT=$(SWE_AGENT) scripts/test_full.sh $(PARTS)
+
 test-kills: setup-dev ## kill everything at every point, one by one (half an hour; ENGINE=docker for containers)
-	@FULL=1 SYNTHBENCH_TEST_ENGINE=$(ENGINE) $(BIN)/pytest -v tests/e2e/test_kills.py tests/e2e/test_outages.py tests/e2e/test_resume.py
+	@ENGINE=$(ENGINE) scripts/test_full.sh kills
 
 test-agents: setup-dev ## the real agents, all their ends (SWE_AGENT=checkout for SWE-agent, which is on no index)
-	@SYNTHBENCH_TEST_SWE_AGENT=$(SWE_AGENT) $(BIN)/pytest -v tests/e2e/test_agents.py services/executor/tests/test_mini.py
+	@SWE_AGENT=$(SWE_AGENT) scripts/test_full.sh agents
 
 test-compose: setup-dev ## docker-compose.yml, up to a curated trajectory and down again
 	@scripts/test_compose.sh
@@ -69,4 +73,4 @@ clean: ## remove what was built and installed here (the data folder stays)
 	@rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: images test-agents test-kills test-compose compose-env help setup setup-dev demo test check fmt bench docs lock proto-baseline up down clean
+.PHONY: images test-full test-agents test-kills test-compose compose-env help setup setup-dev demo test check fmt bench docs lock proto-baseline up down clean

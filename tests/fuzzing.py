@@ -1,4 +1,4 @@
-"""How long property tests run: seconds, or ten minutes each with FULL=1 (`make test-full`)."""
+"""How long property tests run: seconds, or ten minutes each with FULL=1 (`make test-full`, or FULL_MINUTES)."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 FULL = os.environ.get("FULL") == "1"
-_FULL_SECONDS = 600.0
+_FULL_SECONDS = 60.0 * float(os.environ.get("FULL_MINUTES", "10"))
 
 SURROGATES = st.characters(categories=["Cs"])
 _ODD = st.characters() | SURROGATES | st.sampled_from("\0\x01\x1b\x7f\x85\u2028\ufffe\\\"'%{}/")
@@ -35,7 +35,7 @@ HOSTILE_JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 def fuzz(examples: int, **strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a test with values of these strategies: so many of them, or as many as ten minutes allow with FULL=1."""
+    """Run a test with values of these strategies: so many of them, or as many as FULL_MINUTES allow with FULL=1."""
     chosen = settings(
         max_examples=examples,
         deadline=None,
@@ -53,6 +53,6 @@ def fuzz(examples: int, **strategies: st.SearchStrategy[Any]) -> Callable[[Calla
             while time.monotonic() < end:
                 one_round(*arguments, **named)
 
-        return pytest.mark.timeout(2 * _FULL_SECONDS)(rounds)
+        return pytest.mark.timeout(2 * _FULL_SECONDS + 120)(rounds)
 
     return applied
