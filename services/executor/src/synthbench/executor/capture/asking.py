@@ -38,11 +38,11 @@ async def read_asked(http: AgentHttp, path: str, headers: Mapping[str, str], rou
     Raises:
         Refusal: 400 or 413, it cannot be passed on; the message says why.
     """
+    content = parse_object(await http.body(_BODY_MOST, _REQUEST_JSON))
     passed = {name: headers[name] for name in _PASSED_IN if name in headers}
     for name, value in passed.items():
         if not _HEADER.fullmatch(value):
             raise Refusal(400, "invalid_request", f"the header {name} is not up to 1,000 visible ASCII characters")
-    content = parse_object(await http.body(_BODY_MOST, _REQUEST_JSON))
     if not content:
         raise Refusal(400, "invalid_request", "the body is no JSON object")
     request = AgentRequest(PATHS[path], path, content)

@@ -18,6 +18,17 @@ SANDBOX_LIMITS = HttpLimits(
 """Of one sandbox's socket. JSON is counted here, by what the body is."""
 _BODY_SECONDS = 60.0
 _JSON = "application/json"
+_DROPPED_MOST = 64 * 1024 * 1024
+
+
+def _refusal_of(size: int, piece: bytes, most: int, meter: JsonMeter) -> Refusal | None:
+    if size > most:
+        return Refusal(413, "request_too_large", f"the body is larger than {most} bytes")
+    try:
+        meter.feed(piece)
+    except TooMuchJson as error:
+        return Refusal(413, "request_too_large", f"the body's JSON: {error}")
+    return None
 
 
 class AgentHttp:
@@ -39,21 +50,21 @@ class AgentHttp:
         Raises:
             Refusal: 413, it has more than `most` bytes, or its JSON is more than `limits`.
         """
-        body, meter = bytearray(), JsonMeter(limits)
+        body, meter, refusal, left = bytearray(), JsonMeter(limits), None, _DROPPED_MOST
         with suppress(TimeoutError):
             async with asyncio.timeout(_BODY_SECONDS):
-                while True:
+                while left > 0:
                     message = await self._receive()
                     piece: bytes = message.get("body", b"")
-                    body += piece
-                    if len(body) > most:
-                        raise Refusal(413, "request_too_large", f"the body is larger than {most} bytes")
-                    try:
-                        meter.feed(piece)
-                    except TooMuchJson as error:
-                        raise Refusal(413, "request_too_large", f"the body's JSON: {error}") from error
+                    if refusal is None:
+                        body += piece
+                        refusal = _refusal_of(len(body), piece, most, meter)
+                    else:  # read to its end and dropped: who is still sending does not hear a refusal
+                        left -= len(piece)
                     if not message.get("more_body"):
                         break
+        if refusal is not None:
+            raise refusal
         return bytes(body)
 
     async def start(self, content_type: str, status: int = 200) -> None:
