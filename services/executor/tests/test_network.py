@@ -76,7 +76,6 @@ def test_the_record_says_what_was_refused_up_to_a_bound(asked: int):
     assert info.refused_hosts == [f"host-{number}.test:443" for number in range(min(asked, 100))]
 
 
-@pytest.mark.parametrize("hosts", [["x"] * (REFUSED_HOSTS_MOST + 1), ["x" * 260]])
-def test_a_report_with_more_is_no_report(hosts: list[str]):
+def test_a_report_with_more_is_no_report():
     with pytest.raises(ValidationError):
-        SandboxInfo(refused_hosts=hosts)
+        SandboxInfo(refused_hosts=["x"] * (REFUSED_HOSTS_MOST + 1))

@@ -5,7 +5,7 @@ from uuid import UUID
 from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import Count, Integer, SmallCount
 from synthbench.contracts.sampling import Sampling
-from synthbench.contracts.text import Name
+from synthbench.contracts.text import Line, Name
 
 AUDIENCE = "llm-gateway"
 ALGORITHM = "HS256"
@@ -20,14 +20,14 @@ PROBE_PATH = "/v1/routes/probe"
 class ProbeClaims(Record):
     """What the scheduler wants to know of the llm-gateway before it accepts a submission."""
 
-    route: str
+    route: Name
     allow_unknown_price: bool = False
 
 
 class ProbeReply(Record):
     """Whether a route can be used now."""
 
-    problem: str = ""
+    problem: Line = ""
     """One line: why not, and what mends it; empty where it can."""
 
 

@@ -87,7 +87,7 @@ class ModelCall(Record):
     """JSON list as text: messages added to the request since the step before."""
     response: JsonText = ""
     """The raw response body as text."""
-    sampling: str = ""
+    sampling: JsonText = ""
     """JSON object as text: the sampling parameters that the provider got, whoever named them (the agent, the
     submission, models.toml), in the provider's words; empty where it got none."""
     whole: bool = False

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import Count, Moment, Real, SmallCount
@@ -26,9 +26,7 @@ class SandboxInfo(Record):
     unenforced: list[Line] = []
     """Limits that this host could not enforce, each with the reason."""
     image_digest: Name | None = None
-    refused_hosts: Annotated[
-        list[Annotated[str, StringConstraints(max_length=259)]], Field(max_length=REFUSED_HOSTS_MOST)
-    ] = []
+    refused_hosts: Annotated[list[Line], Field(max_length=REFUSED_HOSTS_MOST)] = []
     """Where it asked to go by its network and might not, as "name:port", each once, the first hundred."""
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from synthbench.contracts.events.scope import AttemptEvent, SubmissionEvent
 from synthbench.contracts.numbers import Count, Moment, Real, SmallCount
 from synthbench.contracts.records import Usage
-from synthbench.contracts.text import Line, Name
+from synthbench.contracts.text import JsonText, Line, Name
 
 
 class LlmCalled(AttemptEvent):
@@ -40,7 +40,7 @@ class LlmCalled(AttemptEvent):
     """The caller's request, which every try for it names."""
     category: Name = ""
     """Of the task that the attempt works on."""
-    sampling: str = ""
+    sampling: JsonText = ""
     """JSON object as text: the sampling parameters that the provider got; empty where it got none."""
     recorded: bool = False
     """Answered from a recording: no provider was asked, and it cost nothing."""
