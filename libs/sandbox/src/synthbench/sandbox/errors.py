@@ -27,6 +27,10 @@ class SandboxClosed(SandboxError):
     """The sandbox was closed before, or while, it was asked."""
 
 
+class SandboxKilled(SandboxError):
+    """Somebody outside ended the sandbox (its container, its PID 1); what it held in memory is gone with it."""
+
+
 class PathRefused(SandboxError):
     """A path is missing, of the wrong kind, or leads out of the workspace."""
 

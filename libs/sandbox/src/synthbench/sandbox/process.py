@@ -234,7 +234,7 @@ class _Launched:
             self.running.kill_direct()
         await kill_all(lambda: (process for process in marked(self.mark, None) if process != pid))
 
-    def exit_code(self, ended: Ended) -> int | None:
+    async def exit_code(self, ended: Ended) -> int | None:
         """As a shell sees it."""
         code = ended.returncode
         return None if ended.killed or code is None else code if code >= 0 else 128 - code

@@ -12,9 +12,10 @@ from synthbench.sandbox.channel.launcher import CHANNEL, FIRST, SOCKETS
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Counts
 from synthbench.sandbox.host.child import Child, ChildRunning, start
+from synthbench.sandbox.host.pid1 import ended_by_sigkill, kills_for_memory
 from synthbench.sandbox.host.places import Places
 from synthbench.sandbox.host.seccomp import filter_program
-from synthbench.sandbox.host.system import SANDBOX_PATH, BubblewrapProgram, SystemView
+from synthbench.sandbox.host.system import PID1_SHELL, SANDBOX_PATH, BubblewrapProgram, SystemView
 from synthbench.sandbox.host.uids import UidLease
 from synthbench.sandbox.spec import SandboxSpec
 
@@ -43,6 +44,8 @@ class Bwrap:
     lease: UidLease | None
     cgroup: Cgroup | None
     _first: "_First | None" = None
+    _out_of_memory: int = 0
+    """Kills for want of memory, when the last command began."""
 
     async def start(self, number: int, folder: Path) -> None:  # noqa: ARG002 - as in the protocol
         """See `House`."""
@@ -50,7 +53,7 @@ class Bwrap:
         uid = self.lease.uid if self.lease else None
         try:
             child = Child(
-                argv=[*self._arguments(folder, first), "--", *FIRST],
+                argv=[*self._arguments(folder, first), "--", PID1_SHELL, *FIRST[1:]],
                 env=self.program.env,
                 output_bytes=_WORDS,
                 cwd=Path("/"),
@@ -94,6 +97,22 @@ class Bwrap:
         if self._first is not None:
             await self._first.stop()
 
+    def command_begins(self) -> None:
+        """See `House`."""
+        self._out_of_memory = self._memory_kills()
+
+    async def killed_from_outside(self) -> bool:
+        """See `House`."""
+        if self._first is None or not await self._first.was_killed():
+            return False
+        return self._memory_kills() == self._out_of_memory
+
+    def _memory_kills(self) -> int:
+        """Of this sandbox where its group counts them, else of the machine."""
+        if self.cgroup is not None and "memory" in self.cgroup.folders:
+            return self.cgroup.counts().oom_kills
+        return kills_for_memory()
+
     async def left(self) -> None:
         """See `House`."""
         first, self._first = self._first, None
@@ -120,6 +139,7 @@ class _First:
     _child: int = -1
     """A pidfd of PID 1."""
     _pid: int = 0
+    _stopped: bool = False
     _status: bytes = b""
 
     def __post_init__(self) -> None:
@@ -197,8 +217,13 @@ class _First:
             self._child = os.pidfd_open(self._pid)
         return bool(chunk)
 
+    async def was_killed(self) -> bool:
+        """Whether PID 1 was ended by SIGKILL, and not by us."""
+        return not self._stopped and self._child >= 0 and await ended_by_sigkill(self._child)
+
     async def stop(self) -> None:
         """Kill PID 1: the kernel ends it only after everything inside has ended, and bwrap after it."""
+        self._stopped = True
         if self._child >= 0:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._child, signal.SIGKILL)

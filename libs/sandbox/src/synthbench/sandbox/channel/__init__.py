@@ -114,6 +114,11 @@ class Channel:
         """Whether PID 1 is there, as far as we know."""
         return self._ready.is_set() and not self._gone.is_set()
 
+    @property
+    def lost_pid1(self) -> bool:
+        """Whether PID 1 ended, and not because we hung up."""
+        return self._ready.is_set() and self._gone.is_set() and self._ask >= 0
+
     def _read(self) -> None:
         try:
             chunk = os.read(self._told, 65536)

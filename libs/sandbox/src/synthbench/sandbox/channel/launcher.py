@@ -10,7 +10,7 @@ from typing import Protocol
 from synthbench.sandbox.channel import INIT, Channel
 from synthbench.sandbox.channel.command import ChannelRunning
 from synthbench.sandbox.channel.shell import ChannelShell
-from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.errors import SandboxError, SandboxKilled
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.local import Command
@@ -45,6 +45,14 @@ class House(Protocol):
         """See that nothing stays of what was started last; PID 1 is gone, or going."""
         ...
 
+    def command_begins(self) -> None:
+        """Note what `killed_from_outside` compares with."""
+        ...
+
+    async def killed_from_outside(self) -> bool:
+        """Whether it is proven that somebody outside, who was not we, ended PID 1; to be asked when it is gone."""
+        ...
+
     def counts(self) -> Counts | None:
         """What the kernel refused so far; None where PID 1 can tell, and nobody else."""
         ...
@@ -56,7 +64,8 @@ class House(Protocol):
 
 @dataclass
 class ChannelLauncher:
-    """See `Launcher`. Whatever ends PID 1, the next command starts it anew over the same folders.
+    """See `Launcher`. Where somebody inside ended PID 1, or we did, the next command starts it anew over the same
+    folders; where somebody outside did, there is no next command.
 
     Args:
         house: of the engine.
@@ -81,6 +90,8 @@ class ChannelLauncher:
     """As told by those that are gone."""
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _brought: set[str] = field(default_factory=set[str])
+    _killed: bool = False
+    """Somebody outside ended PID 1."""
 
     async def start(self) -> Channel:
         """Start PID 1 where it does not run.
@@ -93,6 +104,7 @@ class ChannelLauncher:
         async with self._starting:
             if self._channel is not None and self._channel.alive:
                 return self._channel
+            await self.refuse_if_killed()
             await self._leave()
             self._starts += 1
             folder = self.places.top / f"channel-{self._starts}"
@@ -113,6 +125,7 @@ class ChannelLauncher:
     async def launch(self, command: Command) -> "_Launched":
         """Start a command through the channel."""
         channel = await self._reached()
+        self.house.command_begins()
         argv, lines = self._prepared(command.argv, {**command.env, "PWD": command.cwd}, command.cwd)
         running = await channel.run(
             argv,
@@ -122,13 +135,25 @@ class ChannelLauncher:
             track_cwd=command.track_cwd,
             background=self.background,
         )
-        return _Launched(running)
+        return _Launched(running, self)
 
     async def begin_shell(self, command: Command, cwd: str) -> tuple[Channel, ChannelRunning]:
         """Start a shell that stays."""
         channel = await self._reached()
+        self.house.command_begins()
         _, lines = self._prepared([], {**command.env, "PWD": cwd}, cwd)
         return channel, channel.shell(lines, self.output_bytes)
+
+    async def refuse_if_killed(self) -> None:
+        """To be asked where PID 1 is gone, before anything is made of that.
+
+        Raises:
+            SandboxKilled: somebody outside ended it.
+        """
+        if not self._killed and self._channel is not None and self._channel.lost_pid1:
+            self._killed = await self.house.killed_from_outside()
+        if self._killed:
+            raise SandboxKilled("the sandbox was killed from outside", "look for who ends containers or processes here")
 
     def shell(self, command: Command, disk: DiskWatch) -> Shell:
         """See `Launcher`."""
@@ -201,11 +226,14 @@ class _Launched:
     """One running command."""
 
     running: ChannelRunning
+    launcher: ChannelLauncher
 
-    def exit_code(self, ended: Ended) -> int | None:
+    async def exit_code(self, ended: Ended) -> int | None:
         """As PID 1's shell saw it; where who would tell was killed from inside, it is a kill."""
         if self.running.lost and not ended.killed:
             raise SandboxError(self.running.lost, "look for what stopped this process, or kept it busy")
+        if ended.returncode is None and not ended.killed:
+            await self.launcher.refuse_if_killed()
         return None if ended.killed else _KILLED if ended.returncode is None else ended.returncode
 
     def cwd(self) -> str | None:

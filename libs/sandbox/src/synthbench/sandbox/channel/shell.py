@@ -71,6 +71,8 @@ class ChannelShell:
                 await self._end()
             else:
                 self._jobs, self._cwd = said.jobs, said.cwd or self._cwd
+            if said is None and not timed_out and not full and code is None:
+                await self.launcher.refuse_if_killed()
             if running.lost:
                 raise SandboxError(running.lost, "look for what stopped this process, or kept it busy")
             hit = hits(counted, self.launcher.counts(), timed_out=timed_out, full=full)

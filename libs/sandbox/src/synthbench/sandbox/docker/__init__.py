@@ -151,9 +151,9 @@ class DockerEngine:
         )
 
     def _connect(self) -> None:
-        make_root(self._root)
-        self._api = DockerApi()
+        self._api = DockerApi()  # first: where no engine answers no folder shall say that one was used
         self._host = self._api.host()
+        make_root(self._root)
         self._folder = open_engine_folder(self._root)
         self._containers = Containers(self._api, self._folder.path.name)
 

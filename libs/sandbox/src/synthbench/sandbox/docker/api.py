@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -217,6 +218,14 @@ class DockerApi:
             except self._errors as error:
                 if getattr(getattr(error, "response", None), "status_code", 0) != 409:  # its removal is under way
                     raise
+
+    def was_killed(self, container: str, since: float) -> bool:
+        """Whether the engine was told to end a container since a moment (seconds since the epoch)."""
+        with self._telling("the engine's events cannot be read"):
+            filters = {"type": "container", "container": container, "event": ["kill", "stop"]}
+            told = self._api.events(since=int(since) - 1, until=int(time.time()) + 1, filters=filters, decode=True)
+            with contextlib.closing(told):
+                return any(True for _ in told)
 
     def containers(self, label: str, value: str) -> Sequence[Found]:
         """Find those with a label, running or not."""

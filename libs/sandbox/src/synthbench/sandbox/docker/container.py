@@ -1,6 +1,7 @@
 """One container around PID 1 of a sandbox."""
 
 import os
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,11 +29,16 @@ class Container:
     """Where what is written to its root lies, if that can be written and we can see it."""
     name: str = ""
     """Of the last one."""
+    _started: float = 0.0
+    """When the last one was started, by our clock (seconds since the epoch)."""
+    _killed: bool = False
+    """Whether we ended the last one."""
 
     async def start(self, number: int, folder: Path) -> None:
         """See `House`."""
         if self.plan.writable and number > 1:
             raise SandboxError("the container ended, and with it what was changed in its root")
+        self._started, self._killed = time.time(), False
         self.name = name = f"{self.plan.name}-{number}"
         binds = [*self.plan.binds, (str(folder), CHANNEL, "ro")]
         await self.containers.start(replace(self.plan, name=name, argv=FIRST, binds=binds))
@@ -52,7 +58,16 @@ class Container:
 
     async def kill(self) -> None:
         """See `House`."""
+        self._killed = True
         await self.containers.kill(self.name)
+
+    def command_begins(self) -> None:
+        """See `House`; the engine's own events tell, whenever it began."""
+
+    async def killed_from_outside(self) -> bool:
+        """See `House`: somebody told the engine to kill or stop it, which nobody inside can."""
+        name, since = self.name, self._started
+        return not self._killed and await self.containers.call(lambda: self.containers.api.was_killed(name, since))
 
     async def left(self) -> None:
         """The engine takes the container away."""

@@ -9,6 +9,8 @@ import json
 from functools import cache
 from typing import Any
 
+from synthbench.sandbox.host.seccomp import FAMILIES
+
 _ALLOWED = [
     "accept", "accept4", "access", "alarm", "arch_prctl", "bind", "brk", "cachestat", "capget", "capset",
     "chdir", "chmod", "chown", "clock_getres", "clock_gettime", "clock_nanosleep", "close", "close_range",
@@ -41,14 +43,12 @@ _ALLOWED = [
     "set_thread_area", "set_tid_address", "setfsgid", "setfsuid", "setgid", "setgroups", "setitimer", "setpgid",
     "setpriority", "setregid", "setresgid", "setresuid", "setreuid", "setrlimit", "setsid", "setsockopt",
     "setuid", "setxattr", "shmat", "shmctl", "shmdt", "shmget", "shutdown", "sigaltstack", "signalfd",
-    "signalfd4", "socketpair", "splice", "stat", "statfs", "statx", "symlink", "symlinkat", "sync",
+    "signalfd4", "splice", "stat", "statfs", "statx", "symlink", "symlinkat", "sync",
     "sync_file_range", "syncfs", "sysinfo", "tee", "tgkill", "time", "timer_create", "timer_delete",
     "timer_getoverrun", "timer_gettime", "timer_settime", "timerfd_create", "timerfd_gettime",
     "timerfd_settime", "times", "tkill", "truncate", "umask", "uname", "unlink", "unlinkat", "utime",
     "utimensat", "utimes", "vfork", "vmsplice", "wait4", "waitid", "write", "writev",
 ]  # fmt: skip
-_FAMILIES = (1, 2, 10, 16)
-"""AF_UNIX, AF_INET, AF_INET6, AF_NETLINK."""
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 """Linux, and asking which."""
 _NAMESPACES = 0x7E020000
@@ -61,7 +61,7 @@ _ENOSYS = 38
 def profile() -> str:
     """The profile as JSON, as the engine's API takes it."""
     rules: list[dict[str, Any]] = [{"names": _ALLOWED, "action": "SCMP_ACT_ALLOW"}]
-    rules += [_where("socket", family) for family in _FAMILIES]
+    rules += [_where(name, family) for name in ("socket", "socketpair") for family in FAMILIES]
     rules += [_where("personality", value) for value in _PERSONALITIES]
     rules.append(_where("clone", _NAMESPACES, "SCMP_CMP_MASKED_EQ"))
     rules.append({"names": _ABSENT, "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})

@@ -52,8 +52,13 @@ class Launched(Protocol):
         """To wait for, or to end."""
         ...
 
-    def exit_code(self, ended: Ended) -> int | None:
-        """The code as a shell sees it, None where it was killed; SandboxError where it never began."""
+    async def exit_code(self, ended: Ended) -> int | None:
+        """The code as a shell sees it, None where it was killed.
+
+        Raises:
+            SandboxError: it never began.
+            SandboxKilled: somebody outside ended the sandbox.
+        """
         ...
 
     def cwd(self) -> str | None:
@@ -179,7 +184,7 @@ class LocalSandbox:
             ended = await launched.running.finish(timeout=timeout)
             full = self._disk.forget(launched.running)
             hit = hits(before, self.launcher.counts(), timed_out=ended.timed_out, full=full)
-            result = ended.result(exit_code=launched.exit_code(ended), hit=hit, cwd=launched.cwd())
+            result = ended.result(exit_code=await launched.exit_code(ended), hit=hit, cwd=launched.cwd())
             count_command(self.isolation.engine, result)
             return result
         finally:

@@ -18,6 +18,7 @@ _BUSY_TRIES = 100
 _BUSY_PAUSE = 0.02
 _BIN = "/run/synthbench/bin"
 SANDBOX_PATH = f"{_BIN}:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+PID1_SHELL = "/run/synthbench/sh"
 _SYSTEM = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC_FILES = ("ld.so.cache", "ssl/certs/ca-certificates.crt", "mime.types", "localtime")
 _ETC = {
@@ -94,6 +95,8 @@ class SystemView:
 
     etc: Path
     bin: Path
+    shell: Path
+    """What PID 1 runs: a copy that can be run and not read, which keeps ptrace(2) and /proc/1/mem from it."""
     prefix: Path | None
     """Of the Python to bind at its own path; None where it lies in /usr."""
 
@@ -108,6 +111,7 @@ class SystemView:
                 words += ["--ro-bind", str(path), str(path)]
         words += ["--proc", "/proc", "--dev", "/dev", "--ro-bind", str(self.etc), "/etc", "--dir", "/var"]
         words += ["--dir", "/run/synthbench", "--ro-bind", str(self.bin), _BIN, "--symlink", "/tmp", "/var/tmp"]  # noqa: S108 - inside
+        words += ["--ro-bind", str(self.shell), PID1_SHELL]
         if self.prefix is not None:
             words += ["--ro-bind", str(self.prefix), str(self.prefix)]
         return words
@@ -138,7 +142,10 @@ def find_system(folder: Path) -> SystemView:
     for name in ("python3", "python"):
         (programs / name).symlink_to(interpreter)
     inside_usr = str(interpreter).startswith("/usr/")
-    return SystemView(etc, programs, None if inside_usr else interpreter.parent.parent)
+    shell = folder / "sh"
+    shutil.copyfile("/bin/sh", shell)
+    shell.chmod(0o111)
+    return SystemView(etc, programs, shell, None if inside_usr else interpreter.parent.parent)
 
 
 def find_python() -> Path:

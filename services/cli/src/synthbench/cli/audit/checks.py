@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ import psycopg
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from synthbench.contracts.registry import Stream, durables
+from synthbench.contracts.registry import Service, Stream, durable, durables
 from synthbench.contracts.steps import step_digest
 from synthbench.contracts.streams import streams
 from synthbench.contracts.trajectory import Trajectory
@@ -37,6 +37,31 @@ class Finding:
     def held(self) -> bool:
         """Whether nobody does."""
         return not self.culprits
+
+
+_HEALED_BY_CALLS = "ledger and catalogue know the same model calls"
+
+
+async def calls_on_their_way(connection: psycopg.AsyncConnection[Any], js: JetStreamContext) -> int:
+    """How many model calls the ledger announced, or will, that the catalogue has not taken in yet."""
+    row = await (
+        await connection.execute(
+            "select count(*) as waiting from ledger.outbox where published_at is null and subject = 'llm.called'"
+        )
+    ).fetchone()
+    heard = durable(Service.COLLECTOR, "llm.called")
+    try:
+        info = await js.consumer_info(str(heard.stream), heard.name)
+    except NotFoundError:
+        return row["waiting"] if row else 0
+    return (row["waiting"] if row else 0) + (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+
+def unless_settling(finding: Finding, on_their_way: int) -> Finding:
+    """The finding without culprits where what is on its way heals it: that is no broken promise yet."""
+    if finding.held or finding.invariant != _HEALED_BY_CALLS or not on_their_way:
+        return finding
+    return replace(finding, culprits=(), note=f"not settled yet: {on_their_way} calls are on their way")
 
 
 async def database(connection: psycopg.AsyncConnection[Any], queries: Queries) -> AsyncGenerator[Finding]:
@@ -124,14 +149,14 @@ async def bus(js: JetStreamContext, clients: Sequence[str], *, settled: bool) ->
             await js.stream_info(stream)
         except NotFoundError:
             missing.append(f"stream {stream}")
-    for durable in durables(clients):
+    for one in durables(clients):
         try:
-            found = await js.consumer_info(str(durable.stream), durable.name)
+            found = await js.consumer_info(str(one.stream), one.name)
         except NotFoundError:
-            missing.append(f"consumer {durable.name}")
+            missing.append(f"consumer {one.name}")
             continue
         if found.num_pending or found.num_ack_pending:
-            waiting.append(f"{durable.name}: {found.num_pending} wait, {found.num_ack_pending} in hand")
+            waiting.append(f"{one.name}: {found.num_pending} wait, {found.num_ack_pending} in hand")
     yield Finding("the bus has every stream and consumer", missing)
     if settled:
         yield Finding("no event waits on the bus", waiting)

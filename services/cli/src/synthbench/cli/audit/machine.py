@@ -61,7 +61,7 @@ def _groups() -> list[Path]:
 
 def _folders(root: Path) -> dict[str, str]:
     folders: dict[str, str] = {}
-    for folder in root.glob("*/*"):
+    for folder in root.glob("*/[!.]*"):
         try:
             folders[folder.name] = (folder / "owner").read_text()
         except OSError:
@@ -89,8 +89,9 @@ def _containers(root: Path) -> Sequence[str]:
         return []
     try:
         api = DockerApi()
-    except SandboxError as error:
-        return [str(error)]
+    except SandboxError as error:  # without an engine no container runs; one that was there left folders of sandboxes
+        left = [path.name for path in root.iterdir() if not path.name.startswith(".")]
+        return [f"{name}: {error}" for name in left]
     try:
         left = _without_folder(api, root)
         if left:
