@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import StringConstraints
 
 from synthbench.contracts.model import Record
+from synthbench.contracts.sampling import Sampling
 
 _DIGESTS = st.sampled_from(["sha256:" + "0" * 64, "sha256:" + "ab" * 32])
 _TEXTS = st.text(max_size=12) | st.sampled_from(["ü\n\"'\\", "c1", "c1#2"])
@@ -24,9 +25,22 @@ _PLAIN: Mapping[Any, st.SearchStrategy[Any]] = {
     type(None): st.none(),
 }
 
+_SAMPLING = st.builds(
+    Sampling,
+    temperature=st.none() | st.floats(0, 2),
+    top_p=st.none() | st.floats(0.001, 1),
+    max_tokens=st.none() | st.integers(1, 900),
+    reasoning_effort=st.sampled_from([None, "low", "high"]),
+    seed=st.none() | st.integers(-900, 900),
+    extra_body=st.dictionaries(st.sampled_from(["top_k", "min_p"]), st.sampled_from(["1", '"a"', "[null]"])),
+)
+"""Parameters that `Sampling` takes: it refuses most numbers."""
+
 
 def values(annotation: Any, special: Mapping[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
     """Values of a type as records use it; `special` says by a field's name what it shall be instead."""
+    if annotation is Sampling:
+        return _SAMPLING
     if annotation in _PLAIN:
         return _PLAIN[annotation]
     arguments = get_args(annotation)

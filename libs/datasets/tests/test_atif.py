@@ -34,7 +34,7 @@ TRAJECTORIES = records(Trajectory, SPECIAL)
 
 def table() -> dict[str, str]:
     """The fate of each field, by the row that names it most closely: itself, or what it is in, as `usage.*`."""
-    rows: dict[str, str] = dict(ROW.findall(DOCS.read_text("utf-8")))
+    rows: dict[str, str] = dict(ROW.findall(DOCS.read_text("utf-8").partition("## Imported again")[0]))
     found: dict[str, str] = {}
     used: set[str] = set()
     for leaf in leaves(Trajectory):

@@ -25,6 +25,8 @@ from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.migrations import migrate_all
 from synthbench.storage.trajectories import encode
 
+OTHER = sha256_digest(b"another document")
+
 
 @pytest.fixture
 def imports(database: Database, store: FilesStore) -> Imports:
@@ -103,7 +105,7 @@ async def test_what_was_made_here_or_changed_is_not_taken(imports: Imports, stor
         (own.model_copy(update={"imported": None}), "no imported trajectory"),
         (own.model_copy(update={"verification": VerificationResult(reward=1.0)}), "no imported trajectory"),
         (own.model_copy(update={"reward": 1.0}), "no imported trajectory"),
-        (own.model_copy(update={"imported": own.imported.model_copy(update={"number": 3})}), "rollout is not"),
+        (own.model_copy(update={"imported": own.imported.model_copy(update={"digest": OTHER})}), "rollout is not"),
         (own.model_copy(update={"trajectory_id": own.rollout.rollout_id}), "its id is not"),
         (own.model_copy(update={"steps": [step]}), "not what its digest says"),
     ):

@@ -37,7 +37,7 @@ class Observation(Record):
     content: Text = ""
     """Untruncated up to the sandbox's output cap; `total_bytes` says how much there was."""
     shown: Text | None = None
-    """What the model was shown, where that is shorter than `content`."""
+    """What the model was shown, where that is not `content`: mostly less, or the same in an agent's own frame."""
     exit_code: Integer | None = None
     total_bytes: Count = 0
     error: Line | None = None

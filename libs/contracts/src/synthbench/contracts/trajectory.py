@@ -54,13 +54,13 @@ class Imported(Record):
     """Where a trajectory was made, if not here. Outcome and label are others' words: nothing was verified."""
 
     format: Name
-    """`mini-swe-agent`, `swe-agent`, `atif`, `messages`."""
+    """`mini-swe-agent`, `swe-agent`, `atif`, `messages`, `json` (a record of ours)."""
     file: Text = ""
     """Its name, without folders."""
     number: SmallCount = 0
     """Which one in its file, from 0."""
     digest: Digest
-    """Of the document as it came."""
+    """Of the document's canonical JSON: the same however its file is laid out."""
     original: ArtifactRef | None = None
     """The document as it came."""
     resolved: bool | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.steps import Action, Observation, ToolCall
+from synthbench.wire.reasoning import reasoning_of
 from synthbench.wire.tool_calls import arguments_text
 
 _CODE_MOST = 255
@@ -24,7 +25,7 @@ def action_of(wire: str, answer: Mapping[str, Any]) -> Action:
     blocks = [as_object(block) for block in as_list(answer.get("content"))]
     return Action(
         message="".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text"),
-        reasoning="".join(str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"),
+        reasoning=reasoning_of(answer),
         tool_calls=[_tool_use(block) for block in blocks if block.get("type") == "tool_use"],
     )
 
@@ -62,7 +63,7 @@ def read_action(message: dict[str, Any]) -> Action:
         calls.append(call)
     return Action(
         message=text_of(message.get("content")),
-        reasoning=text_of(message.get("reasoning_content") or message.get("reasoning")),
+        reasoning=reasoning_of(message),
         tool_calls=calls,
     )
 

@@ -10,6 +10,7 @@ from synthbench.contracts.ids import derived_id
 from synthbench.contracts.naming import artifacts_of
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.foreign import imported_rollout_id
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
 from synthbench.storage.trajectories import read_trajectory
@@ -56,7 +57,7 @@ def _problem(trajectory: Trajectory) -> str:
     imported, rollout = trajectory.imported, trajectory.rollout
     if imported is None or trajectory.verification is not None or trajectory.reward:
         return "it is no imported trajectory"
-    if rollout.rollout_id != derived_id("imported", imported.digest, imported.number):
+    if rollout.rollout_id != imported_rollout_id(imported.digest):
         return "its rollout is not the one of its document"
     if trajectory.trajectory_id != derived_id("trajectory", rollout.rollout_id, trajectory.attempt):
         return "its id is not the one of its rollout"

@@ -150,6 +150,14 @@ def _url(source: Mapping[str, Any]) -> str:
     return str(source.get("url", ""))
 
 
+def openai_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool of Anthropic's as a function of OpenAI's."""
+    function = {"name": tool.get("name"), "parameters": tool.get("input_schema") or {"type": "object"}}
+    if tool.get("description"):
+        function["description"] = tool["description"]
+    return {"type": "function", "function": function}
+
+
 def _tools(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str]) -> None:
     tools: list[dict[str, Any]] = []
     for tool in map(as_object, as_list(request.get("tools"))):
@@ -158,11 +166,8 @@ def _tools(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str])
         if tool.get("type") not in (None, "custom"):
             dropped.append(f"tools.{tool['type']}")
             continue
-        function = {"name": tool.get("name"), "parameters": tool.get("input_schema") or {"type": "object"}}
-        if tool.get("description"):
-            function["description"] = tool["description"]
         dropped += [f"tools.{name}" for name, value in tool.items() if name not in _OF_TOOL and value]
-        tools.append({"type": "function", "function": function})
+        tools.append(openai_tool(tool))
     if not tools:
         return
     made["tools"] = tools

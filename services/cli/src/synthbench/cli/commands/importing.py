@@ -3,8 +3,9 @@
 import asyncio
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,9 +15,9 @@ from synthbench.cli import console
 from synthbench.cli.client import StackClient
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
-from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.trajectory import Trajectory
-from synthbench.datasets.formats.foreign import ForeignError, Source, load_json, read
+from synthbench.datasets.formats.foreign import ForeignError, Source, digest_of, load_json, read
+from synthbench.datasets.formats.provenance import instance_of
 from synthbench.storage.trajectories import MEDIA_TYPE, encode
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".traj")
@@ -24,7 +25,20 @@ _LINES = (".jsonl", ".ndjson")
 _MOST_BYTES = 1 << 30
 """Of one document."""
 _TOLD = 20
-Format = Literal["mini-swe-agent", "swe-agent", "atif", "messages"]
+_NAMED = 5
+_LABELS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+"""What a column `resolved` may say; an empty one says nothing."""
+Format = Literal["mini-swe-agent", "swe-agent", "atif", "messages", "json"]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A document that was not taken over."""
+
+    file: str
+    reason: str
+    line: int | None = None
+    """From 1; None of a file that is one document."""
 
 
 @dataclass
@@ -33,7 +47,11 @@ class Tally:
 
     stored: int = 0
     there: int = 0
-    refused: list[str] = field(default_factory=list[str])
+    refused: list[Refused] = field(default_factory=list["Refused"])
+    labelled: set[str] = field(default_factory=set[str])
+    """Instance ids of the labels that fitted a document."""
+    unlabelled: int = 0
+    """Documents that no label fits."""
     formats: Counter[str] = field(default_factory=Counter[str])
     left_out: Counter[str] = field(default_factory=Counter[str])
 
@@ -52,7 +70,7 @@ async def import_trajectories(
     campaign: str = "imported",
     dry_run: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Take over trajectories of mini-swe-agent, SWE-agent, ATIF, or OpenAI messages; see docs/import.md.
+    """Take over trajectories of mini-swe-agent, SWE-agent, ATIF, OpenAI messages, or our own; see docs/import.md.
 
     What was imported already is left alone. One that cannot be read is told in a line, and the others go on.
 
@@ -82,7 +100,7 @@ async def import_trajectories(
                     for source, data in _documents(file, tally):
                         await _take(client, source, data, plain, known, format, tally)
                     tell(number)
-    return _report(tally, len(files), dry_run=dry_run)
+    return _report(tally, len(files), known, dry_run=dry_run)
 
 
 def _files(path: Path) -> list[Path]:
@@ -100,52 +118,62 @@ def _labels(path: Path | None) -> Mapping[str, bool]:
     if path is None:
         return {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CliError(f"{path} cannot be read: {error}", exit_code=2) from error
     if not rows or not {"instance_id", "resolved"} <= rows[0].keys():
         raise CliError(f"{path} needs the columns instance_id and resolved", exit_code=2)
-    return {row["instance_id"]: row["resolved"].strip().lower() in ("true", "1", "yes") for row in rows}
+    found: dict[str, bool] = {}
+    for number, row in enumerate(rows, 2):
+        name, word = (row["instance_id"] or "").strip(), (row["resolved"] or "").strip().lower()
+        if not word:
+            continue
+        if word not in _LABELS:
+            raise CliError(f"{path} line {number}: resolved is true or false, not {word[:40]!r}", exit_code=2)
+        if found.setdefault(name, _LABELS[word]) is not _LABELS[word]:
+            raise CliError(f"{path} line {number}: {name} is both resolved and not", exit_code=2)
+    return found
 
 
 def _documents(file: Path, tally: Tally) -> Iterator[tuple[Source, bytes]]:
-    """Each document of a file, its bytes as they are; of lines one at a time."""
+    """Each document of a file, its bytes as they are; of lines one at a time. The source has no digest yet."""
     try:
         if file.suffix in _LINES:
             with file.open("rb") as lines:
                 number = 0
                 while line := lines.readline(_MOST_BYTES + 1):
                     if len(line) > _MOST_BYTES:
-                        tally.refused.append(f"{file} line {number + 1}: more than {_MOST_BYTES >> 30} GiB")
+                        tally.refused.append(Refused(file.name, f"more than {_MOST_BYTES >> 30} GiB", number + 1))
                         return
                     if line.strip():
-                        yield Source(file.name, sha256_digest(line), number), line
+                        yield Source(file.name, "", number), line
                     number += 1
         elif file.stat().st_size > _MOST_BYTES:
-            tally.refused.append(f"{file}: more than {_MOST_BYTES >> 30} GiB")
+            tally.refused.append(Refused(file.name, f"more than {_MOST_BYTES >> 30} GiB"))
         else:
-            data = file.read_bytes()
-            yield Source(file.name, sha256_digest(data)), data
+            yield Source(file.name, ""), file.read_bytes()
     except OSError as error:
-        tally.refused.append(f"{file}: {error.strerror}")
+        tally.refused.append(Refused(file.name, error.strerror or str(error)))
 
 
 def _read(
     source: Source, data: bytes, plain: Source, labels: Mapping[str, bool], form: Format | None, tally: Tally
 ) -> Trajectory | None:
     """Read one; None where it is refused."""
-    where = f"{source.file} line {source.number + 1}" if source.file.endswith(_LINES) else source.file
     try:
         document = load_json(data)
-        source = replace(plain, file=source.file, digest=source.digest, number=source.number, original=plain.original)
+        source = replace(plain, file=source.file, digest=digest_of(document), number=source.number)
         made, name = read(document, source, form)
-        label = labels.get(made.rollout.task.name.removeprefix("imported/"))
-        if label is not None:
-            made, name = read(document, replace(source, resolved=label), form)
+        instance = next((one for one in (instance_of(made), source.stem) if one in labels), None)
+        if instance is not None:
+            made, name = read(document, replace(source, resolved=labels[instance]), form)
+            tally.labelled.add(instance)
     except ForeignError as error:
-        tally.refused.append(f"{where}: {error}")
+        line = source.number + 1 if source.file.endswith(_LINES) else None
+        tally.refused.append(Refused(source.file, str(error), line))
         return None
+    tally.unlabelled += instance is None
     tally.formats[name] += 1
     assert made.imported is not None
     tally.left_out += Counter(made.imported.left_out)
@@ -175,16 +203,39 @@ async def _take(
         tally.stored += 1
 
 
-def _report(tally: Tally, files: int, *, dry_run: bool) -> int:
+def _report(tally: Tally, files: int, labels: Mapping[str, bool], *, dry_run: bool) -> int:
     read_ = sum(tally.formats.values())
     formats = ", ".join(f"{count} {name}" for name, count in tally.formats.most_common())
     console.say(f"{files} files, {read_} trajectories read{f' ({formats})' if formats else ''}")
     if not dry_run:
         console.say(f"{tally.stored} stored, {tally.there} were there already")
+    if labels:
+        _report_labels(tally, labels)
     for name, count in tally.left_out.most_common(_TOLD):
         console.say(f"left out {count} times: {name}; the originals are kept as they were")
-    for line in tally.refused[:_TOLD]:
+    lines = _refusals(tally.refused)
+    for line in lines[:_TOLD]:
         console.say(f"refused: {line}")
-    if len(tally.refused) > _TOLD:
-        console.say(f"refused: {len(tally.refused) - _TOLD} more")
+    if len(lines) > _TOLD:
+        console.say(f"refused: {len(lines) - _TOLD} more")
     return 1 if tally.refused else 0
+
+
+def _report_labels(tally: Tally, labels: Mapping[str, bool]) -> None:
+    without = sorted(labels.keys() - tally.labelled)
+    if without:
+        names = ", ".join(without[:_NAMED]) + (", …" if len(without) > _NAMED else "")
+        console.say(f"{len(without)} of {len(labels)} labels fit no document: {names}")
+    if tally.unlabelled:
+        console.say(f"{tally.unlabelled} documents have no label")
+
+
+def _refusals(refused: Sequence[Refused]) -> list[str]:
+    """A line for each reason of a file; lines one after the other that are refused for the same one share it."""
+    found: list[str] = []
+    for (file, reason), group in groupby(refused, key=lambda one: (one.file, one.reason)):
+        numbers = [one.line for one in group if one.line is not None]
+        first, last = (numbers[0], numbers[-1]) if numbers else (0, 0)
+        where = "" if not numbers else f" line {first}" if first == last else f" lines {first} to {last}"
+        found.append(f"{file}{where}: {reason}")
+    return found

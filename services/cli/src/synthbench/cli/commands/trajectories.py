@@ -1,6 +1,5 @@
 """`trajectories list|show|export|fork|rescore|import`."""
 
-import json as jsonlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,11 +9,12 @@ from synthbench.cli import console
 from synthbench.cli.commands.generate import generate, microusd, show_made, submission_of
 from synthbench.cli.commands.importing import add_to
 from synthbench.cli.commands.rescore import rescore
+from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.scaffolds import MODEL_FREE
-from synthbench.datasets.formats.atif_mapping import to_atif
-from synthbench.datasets.formats.messages import to_messages
+from synthbench.contracts.trajectory import Trajectory
+from synthbench.datasets.formats.export import export_text, file_name
 
 app = App(name="trajectories", help="What was recorded.")
 app.command(rescore)
@@ -135,24 +135,28 @@ async def export(
     *,
     format: Literal["json", "atif", "messages"] = "json",  # noqa: A002 - the option's name
     output: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write one trajectory: the whole record, or what others read; see docs/exports.md.
 
     Args:
         trajectory: Its id, or the beginning of it.
         format: json (the record), atif (Harbor's ATIF v1.8) or messages (OpenAI messages with tools).
-        output: A file; standard output by default.
+        output: A file, or a folder for a file of its own name; standard output by default.
+        overwrite: Replace a file that is there.
     """
     async with session() as client:
         _, found = await client.trajectory(trajectory)
-    match format:
-        case "json":
-            value = found.to_dict()
-        case "atif":
-            value = to_atif(found).to_dict()
-        case "messages":
-            value = to_messages(found)
-    text = jsonlib.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    target = _target(output, found, format, overwrite=overwrite)
+    text = export_text(found, format, indent=2)
     if found.rollout.simulated:
         console.say("simulated: no work of a real model")
-    await console.hand_over(text, output)
+    await console.hand_over(text, target)
+
+
+def _target(output: Path | None, found: Trajectory, form: str, *, overwrite: bool) -> Path | None:
+    """Where to write; a file that is there stays unless it was said that it may go."""
+    target = output / file_name(found, form) if output is not None and output.is_dir() else output
+    if target is not None and target.is_file() and not overwrite:
+        raise CliError(f"{target} is there already; name another file, a folder, or add --overwrite")
+    return target

@@ -136,20 +136,23 @@ class Completeness:
     """Did it end by itself, change something, and run something after its last change?"""
 
     name = "completeness"
-    version = "2"
+    version = "3"
 
     def run(self, evidence: Evidence) -> Score:
-        """The mean of four yes-or-no questions."""
+        """The mean of four yes-or-no questions, or of three where nothing tells which steps changed files."""
         trajectory = evidence.trajectory
-        last_edit = max((step.index for step in trajectory.steps if step.state.changed), default=-1)
+        changed_something = trajectory.diff is not None or bool(trajectory.patch.strip())
         answers = {
             "it did not finish by itself": trajectory.outcome in (Outcome.SOLVED, Outcome.UNSOLVED),
-            "the patch is empty": trajectory.diff is not None,
-            f"nothing was run after the last edit in step {last_edit}": any(
-                step.index >= last_edit and _ran_something(step) for step in trajectory.steps
-            ),
+            "the patch is empty": changed_something,
             "it is cut short": trajectory.incomplete is None,
         }
+        edits = [step.index for step in trajectory.steps if step.state.changed]
+        if edits or not (trajectory.imported and changed_something):  # imports do not say which step changed what
+            last_edit = max(edits, default=-1)
+            answers[f"nothing was run after the last edit in step {last_edit}"] = any(
+                step.index >= last_edit and _ran_something(step) for step in trajectory.steps
+            )
         missing = [what for what, yes in answers.items() if not yes]
         return Score(
             check=self.name, version=self.version, score=1 - len(missing) / len(answers), finding="; ".join(missing)

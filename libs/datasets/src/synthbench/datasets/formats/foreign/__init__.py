@@ -1,32 +1,54 @@
 """Trajectories of others, as our record. Source: what each format's own writers make; see docs/import.md."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from synthbench.contracts.ids import canonical_json, sha256_digest
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.contracts.trajectory import Trajectory
+from synthbench.contracts.trajectory import SCHEMA, Trajectory
+from synthbench.datasets.formats.cleaning import finite
 from synthbench.datasets.formats.foreign.atif import read_atif
-from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source
+from synthbench.datasets.formats.foreign.building import (
+    Foreign,
+    ForeignDocument,
+    ForeignError,
+    Source,
+    imported_rollout_id,
+)
 from synthbench.datasets.formats.foreign.messages import read_messages
 from synthbench.datasets.formats.foreign.mini import read_mini
+from synthbench.datasets.formats.foreign.own import read_record
 from synthbench.datasets.formats.foreign.swe_agent import read_swe_agent
 
-__all__ = ["FORMATS", "Foreign", "ForeignError", "Source", "detect", "load_json", "read"]
+__all__ = [
+    "FORMATS",
+    "Foreign",
+    "ForeignError",
+    "Source",
+    "detect",
+    "digest_of",
+    "imported_rollout_id",
+    "load_json",
+    "read",
+]
 
-FORMATS: Mapping[str, Callable[[Any, Source], Foreign]] = {
+FORMATS: Mapping[str, Callable[[Any, Source], ForeignDocument]] = {
     "mini-swe-agent": read_mini,
     "swe-agent": read_swe_agent,
     "atif": read_atif,
     "messages": read_messages,
+    "json": read_record,
 }
+_SESSION_KEYS = {"sessionId", "parentUuid", "message"}
 
 
 def load_json(text: str | bytes) -> Any:
     """Parse a document.
 
     Raises:
-        ForeignError: it is no JSON, in one line: cut off, binary, nested too deeply.
+        ForeignError: it is no JSON, in one line: cut off, binary, nested too deeply, with an endless number.
     """
     try:
         return json.loads(text)
@@ -36,6 +58,20 @@ def load_json(text: str | bytes) -> Any:
         if error.pos >= len(error.doc.rstrip()) - 1 or error.msg.startswith("Unterminated string"):
             raise ForeignError(f"it is cut off after {len(error.doc):,} characters: {error.msg}") from error
         raise ForeignError(f"it is no JSON: {error.msg} in line {error.lineno}") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ForeignError(f"it is no JSON that can be read: {str(error).partition(';')[0]}") from error
+    except RecursionError as error:
+        raise ForeignError("it is nested too deeply") from error
+
+
+def digest_of(document: Any) -> str:
+    """Digest of a parsed document, the same however its file is laid out.
+
+    Raises:
+        ForeignError: it is nested too deeply.
+    """
+    try:
+        return sha256_digest(canonical_json(document))
     except RecursionError as error:
         raise ForeignError("it is nested too deeply") from error
 
@@ -47,8 +83,11 @@ def detect(document: Any) -> str:
         ForeignError: it is none of them.
     """
     found, first = as_object(document), as_object(next(iter(as_list(document)), None))
-    if str(found.get("schema_version", "")).startswith("ATIF-"):
+    version = str(found.get("schema_version", ""))
+    if version.startswith("ATIF-"):
         return "atif"
+    if version == SCHEMA:
+        return "json"
     if isinstance(found.get("trajectory"), list) and "info" in found:
         return "swe-agent"
     if isinstance(found.get("messages"), list) and (
@@ -57,6 +96,8 @@ def detect(document: Any) -> str:
         return "mini-swe-agent"
     if "messages" in found or "role" in first:
         return "messages"
+    if found.keys() >= _SESSION_KEYS:
+        raise ForeignError("it is a line of a session of Claude Code, which is not read")
     keys = ", ".join(list(found)[:6]) or type(document).__name__
     raise ForeignError(f"no format that is known ({', '.join(FORMATS)}): it has {keys}")
 
@@ -69,6 +110,9 @@ def read(document: Any, source: Source, form: str | None = None) -> tuple[Trajec
     """
     name = form or detect(document)
     try:
-        return FORMATS[name](document, source).trajectory(source, name), name
+        cleaned, replaced = finite(document)
+        found = FORMATS[name](cleaned, source)
+        found.left_out += Counter(replaced)
+        return found.trajectory(source, name), name
     except RecursionError as error:
         raise ForeignError("it is nested too deeply") from error

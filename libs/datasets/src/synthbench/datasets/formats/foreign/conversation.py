@@ -8,11 +8,27 @@ from typing import Any
 
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Usage
-from synthbench.contracts.steps import Action, ModelCall, Observation, Step, ToolCall
-from synthbench.datasets.formats.foreign.building import NEVER, ForeignError, as_text, moment, parts_left_out
+from synthbench.contracts.steps import Action, ModelCall, Observation, State, Step, ToolCall
+from synthbench.contracts.text import valid_text
+from synthbench.datasets.formats.conversation import opening_texts
+from synthbench.datasets.formats.foreign.building import ForeignError
+from synthbench.datasets.formats.foreign.fields import (
+    NEVER,
+    as_text,
+    moment,
+    parts_left_out,
+    unknown_fields,
+)
+from synthbench.wire.reasoning import reasoning_of
+from synthbench.wire.turns import json_error
 
 Message = Mapping[str, Any]
-_KNOWN = {"role", "content", "tool_calls", "tool_call_id", "reasoning_content", "reasoning", "name", "extra", "thought"}
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_SENT = ("role", "content", "tool_calls", "tool_call_id", "name")
+_KNOWN = {
+    "role", "content", "tool_calls", "tool_call_id", "name", "extra", "thought",
+    "reasoning_content", "reasoning", "reasoning_details", "thinking_blocks",
+}  # fmt: skip
 
 
 @dataclass
@@ -26,113 +42,132 @@ class Conversation:
 
 
 @dataclass(frozen=True)
-class Told:
+class TurnDetails:
     """What a format says of an assistant's message beside the message itself."""
 
     response: str = ""
+    """The raw response as text; where there is none, one is made of the message."""
+    answered: Message = field(default_factory=dict[str, Any])
+    """The message in the raw response: it may hold reasoning that the conversation does not go on with."""
     model: str = ""
     usage: Usage = Usage()
     at: object = None
+    """When the model had answered: seconds since 1970, or ISO 8601."""
     native: str = ""
+    asked: bool = True
+    """Whether a model was asked for it."""
 
 
-def cut(
-    messages: Sequence[Any], told: Callable[[Message], Told], exit_code: Callable[[str], int | None]
+def plain_answer(message: Message) -> Observation:
+    """An answer that says nothing beside its text."""
+    content = as_text(message.get("content"))
+    return Observation(
+        tool_call_id=str(message.get("tool_call_id") or ""),
+        content=content,
+        total_bytes=len(valid_text(content).encode()),
+    )
+
+
+def cut_into_steps(
+    messages: Sequence[Any],
+    details: Callable[[Message], TurnDetails],
+    answer: Callable[[Message], Observation] = plain_answer,
 ) -> Conversation:
     """Cut messages into steps.
 
     Args:
         messages: as they were sent and answered.
-        told: what is said of an assistant's message.
-        exit_code: what an answer says of how a command ended.
+        details: what is told of an assistant's message.
+        answer: reads what is no message of the assistant's.
 
     Raises:
         ForeignError: a message is none.
     """
     found = Conversation()
-    turn: Message | None = None
-    new: list[Message] = []
-    """Of the request of the turn at hand: since the one before."""
-    answers: list[Message] = []
-    for number, one in enumerate(messages):
-        message = as_object(one)
-        role = message.get("role")
-        if role not in ("system", "developer", "user", "assistant", "tool", "function"):
-            raise ForeignError(f"messages[{number}] has no role that is known: {str(role)[:40]!r}")
-        found.left_out += Counter(f"messages[].{name}" for name in message if name not in _KNOWN)
-        found.left_out += parts_left_out(message.get("content"))
-        if role == "assistant":
-            if turn is not None:
-                found.steps.append(_step(turn, new, answers, told(turn), exit_code))
-                new = [_sent(turn), *map(_sent, answers)]
-            else:
-                new = list(map(_sent, answers))
-            turn, answers = message, []
-        else:
-            if turn is None and role in ("system", "developer"):
-                found.system_prompt += as_text(message.get("content"))
-            elif turn is None and role == "user":
-                found.instruction += ("\n\n" if found.instruction else "") + as_text(message.get("content"))
-            answers.append(message)
-    if turn is not None:
-        found.steps.append(_step(turn, new, answers, told(turn), exit_code))
+    groups = _groups(messages, found)
+    before = groups[0]
+    found.system_prompt, found.instruction = opening_texts(before)
+    new = [sent(message) for message in before]
+    for number, group in enumerate(groups[1:]):
+        turn, answers = group[0], group[1:]
+        found.steps.append(_step(turn, number, new, [answer(one) for one in answers], details(turn), answers))
+        new = [sent(message) for message in group]
     return found
 
 
-def _sent(message: Message) -> Message:
-    """As it stood in the request."""
-    kept = ("role", "content", "tool_calls", "tool_call_id", "name")
-    return {name: message[name] for name in kept if message.get(name) is not None or name == "content"}
+def sent(message: Message) -> dict[str, Any]:
+    """A message as it stood in a request."""
+    return {
+        name: value for name, value in message.items() if name in _SENT and (value is not None or name == "content")
+    }
+
+
+def _groups(messages: Sequence[Any], found: Conversation) -> list[list[Message]]:
+    """What comes before the first turn, then each turn with its answers."""
+    groups: list[list[Message]] = [[]]
+    for number, one in enumerate(messages):
+        message = as_object(one)
+        role = message.get("role")
+        if role not in _ROLES:
+            raise ForeignError(f"messages[{number}] has no role that is known: {str(role)[:40]!r}")
+        found.left_out += unknown_fields("messages[].", message, _KNOWN)
+        found.left_out += parts_left_out(message.get("content"))
+        if role == "assistant":
+            groups.append([])
+        groups[-1].append(message)
+    return groups
 
 
 def _step(
     turn: Message,
+    number: int,
     new: Sequence[Message],
+    observations: list[Observation],
+    details: TurnDetails,
     answers: Sequence[Message],
-    told: Told,
-    exit_code: Callable[[str], int | None],
 ) -> Step:
-    at = moment(told.at) or NEVER
-    observations = [_observation(answer, exit_code) for answer in answers]
+    calls = [
+        call_of(as_object(call), f"call_{number}_{position}")
+        for position, call in enumerate(as_list(turn.get("tool_calls")))
+    ]
+    observations = paired(calls, observations, answers)
     codes = [seen.exit_code for seen in observations if seen.exit_code is not None]
-    calls = [_call(as_object(call), number) for number, call in enumerate(as_list(turn.get("tool_calls")))]
-    response = told.response or json.dumps({"choices": [{"message": _sent(turn)}]}, ensure_ascii=False)
-    step = Step(
-        started_at=at,
-        finished_at=at,
-        action=Action(
-            message=as_text(turn.get("content")),
-            reasoning=as_text(turn.get("reasoning_content") or turn.get("reasoning")),
-            tool_calls=calls,
-        ),
+    reasoning = reasoning_of(turn) or reasoning_of(details.answered)
+    message = {**sent(turn), **({"reasoning_content": reasoning} if reasoning else {})}
+    response = details.response or json.dumps({"choices": [{"message": message}]}, ensure_ascii=False)
+    started = moment(details.at) or NEVER
+    times = [at for one in answers if (at := moment(as_object(one.get("extra")).get("timestamp"))) is not None]
+    return Step(
+        started_at=started,
+        finished_at=started if started == NEVER else max([started, *times]),
+        action=Action(message=as_text(turn.get("content")), reasoning=reasoning, tool_calls=calls),
         observations=observations,
-        usage=told.usage,
-        model_call=ModelCall(model=told.model, messages=json.dumps(list(new), ensure_ascii=False), response=response),
-        native=told.native,
-    )
-    return step.model_copy(update={"state": step.state.model_copy(update={"exit_code": codes[-1] if codes else None})})
-
-
-def _observation(answer: Message, exit_code: Callable[[str], int | None]) -> Observation:
-    content = as_text(answer.get("content"))
-    return Observation(
-        tool_call_id=str(answer.get("tool_call_id") or ""),
-        content=content,
-        exit_code=exit_code(content),
-        total_bytes=len(content.encode("utf-8", "replace")),
+        state=State(exit_code=codes[-1] if codes else None),
+        usage=details.usage,
+        model_call=ModelCall(model=details.model, messages=json.dumps(list(new), ensure_ascii=False), response=response)
+        if details.asked
+        else None,
+        native=details.native,
     )
 
 
-def _call(call: Mapping[str, Any], number: int) -> ToolCall:
+def paired(calls: Sequence[ToolCall], observations: list[Observation], answers: Sequence[Message]) -> list[Observation]:
+    """The observations; a tool's answer that names no call gets the first one that has no answer yet."""
+    answered = {seen.tool_call_id for seen in observations}
+    free = iter([call.id for call in calls if call.id not in answered])
+    return [
+        seen.model_copy(update={"tool_call_id": next(free, "")})
+        if not seen.tool_call_id and one.get("role") in ("tool", "function")
+        else seen
+        for seen, one in zip(observations, answers, strict=True)
+    ]
+
+
+def call_of(call: Mapping[str, Any], spare_id: str) -> ToolCall:
+    """A tool call of a message; `spare_id` where it has no id of its own."""
     function = as_object(call.get("function"))
     arguments = function.get("arguments", "{}")
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    error = None
-    try:
-        if not isinstance(json.loads(text), dict):
-            error = "it is no object"
-    except ValueError as problem:
-        error = str(problem)
     return ToolCall(
-        id=str(call.get("id") or f"call_{number}"), name=str(function.get("name") or ""), arguments=text, error=error
+        id=str(call.get("id") or spare_id), name=str(function.get("name") or ""), arguments=text, error=json_error(text)
     )

@@ -3,12 +3,17 @@
 import json
 from typing import Any
 
-from synthbench.contracts.loose import as_list, as_object
-from synthbench.contracts.records import Outcome, Usage
-from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source, unknown_fields
-from synthbench.datasets.formats.foreign.conversation import Message, Told, cut
+from pydantic import ValidationError
 
-_KNOWN = {"messages", "tools", "instance_id", "model", "resolved", "patch"}
+from synthbench.contracts.loose import as_list, as_object
+from synthbench.contracts.records import Outcome, TaskInfo, Usage
+from synthbench.datasets.formats.cleaning import finite
+from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source, first_problem
+from synthbench.datasets.formats.foreign.conversation import Message, TurnDetails, cut_into_steps
+from synthbench.datasets.formats.foreign.fields import as_text, unknown_fields
+from synthbench.datasets.formats.provenance import OURS
+
+_KNOWN = {"messages", "tools", "instance_id", "model", "resolved", "patch", OURS}
 
 
 def read_messages(document: Any, source: Source) -> Foreign:
@@ -18,29 +23,60 @@ def read_messages(document: Any, source: Source) -> Foreign:
         ForeignError: there are no messages in it.
     """
     found: dict[str, Any] = as_object(document) or {"messages": document}
-    messages, tools = _parsed(found.get("messages")), _parsed(found.get("tools"))
+    messages, replaced = finite(_parsed(found.get("messages")))
+    tools, replaced_too = finite(_parsed(found.get("tools")))
     if not as_list(messages):
         raise ForeignError("it has no messages")
-    talk = cut(as_list(messages), _told, lambda _: None)
+    model = str(found.get("model") or "")
+    talk = cut_into_steps(as_list(messages), lambda message: _details(message, model))
+    facts = as_object(found.get(OURS))
     resolved = found.get("resolved")
+    left_out = talk.left_out + replaced + replaced_too + unknown_fields("", found, _KNOWN)
+    if tools is not None and not isinstance(tools, list):
+        left_out["tools: no list"] += 1
+    if tools in (None, []) and any(step.action.tool_calls for step in talk.steps):
+        left_out["tools: called, and their schemas are not told"] += 1
     return Foreign(
-        scaffold="unknown",
-        model=str(found.get("model") or ""),
+        scaffold=str(facts.get("scaffold") or "unknown"),
+        version=str(facts.get("scaffold_version") or ""),
+        model=model,
         task=str(found.get("instance_id") or "") or f"{source.file}#{source.number}",
-        instruction=talk.instruction,
-        system_prompt=talk.system_prompt,
+        own_task=_own_task(facts),
+        instruction=_text(facts, "instruction", talk.instruction),
+        system_prompt=_text(facts, "system_prompt", talk.system_prompt),
         tools=json.dumps(tools, ensure_ascii=False) if isinstance(tools, list) else "[]",
         steps=talk.steps,
-        outcome=Outcome.UNSOLVED,
-        detail="a conversation; nobody says how it ended",
+        outcome=_outcome(facts),
+        detail=str(facts.get("detail") or "a conversation; nobody says how it ended"),
         resolved=resolved if isinstance(resolved, bool) else None,
+        simulated=facts.get("simulated") is True,
         patch=str(found.get("patch") or ""),
-        left_out=talk.left_out + unknown_fields("", found, _KNOWN),
+        left_out=left_out,
     )
 
 
-def _told(message: Message) -> Told:  # noqa: ARG001 - as the other readers
-    return Told(usage=Usage(calls=1, cost_known=False))
+def _own_task(facts: dict[str, Any]) -> TaskInfo | None:
+    if facts.get("task") is None:
+        return None
+    try:
+        return TaskInfo.model_validate({"name": facts["task"], "digest": facts.get("task_digest")})
+    except ValidationError as error:
+        raise ForeignError(f"{OURS}.task: {first_problem(error)}") from error
+
+
+def _text(facts: dict[str, Any], name: str, said: str) -> str:
+    return said if facts.get(name) is None else as_text(facts[name])
+
+
+def _outcome(facts: dict[str, Any]) -> Outcome:
+    name = facts.get("outcome", Outcome.UNSOLVED)
+    if name not in list(Outcome):
+        raise ForeignError(f"{OURS}.outcome: {str(name)[:40]!r} is none")
+    return Outcome(name)
+
+
+def _details(message: Message, model: str) -> TurnDetails:  # noqa: ARG001 - a row says one thing of all its messages
+    return TurnDetails(model=model, usage=Usage(calls=1, cost_known=False))
 
 
 def _parsed(value: object) -> object:

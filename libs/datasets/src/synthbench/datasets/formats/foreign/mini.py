@@ -2,19 +2,24 @@
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.contracts.records import Outcome
-from synthbench.datasets.formats.foreign.building import (
-    Foreign,
-    ForeignError,
-    Source,
+from synthbench.contracts.records import Outcome, Usage
+from synthbench.contracts.steps import Observation, Step
+from synthbench.contracts.text import valid_text
+from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source
+from synthbench.datasets.formats.foreign.conversation import Message, TurnDetails, cut_into_steps
+from synthbench.datasets.formats.foreign.fields import (
+    as_text,
+    exit_code_of,
     moment,
     unknown_fields,
     usage_of,
+    usage_of_the_whole,
 )
-from synthbench.datasets.formats.foreign.conversation import Message, Told, cut
 
 _OUTCOMES = {
     "Submitted": Outcome.UNSOLVED,
@@ -24,7 +29,25 @@ _OUTCOMES = {
     "ContextWindowExceededError": Outcome.TOKEN_LIMIT,
 }
 _VERSIONS = ("mini-swe-agent-1", "mini-swe-agent-1.", "mini-swe-agent-2")
-_CODE = re.compile(r"<returncode>(-?\d+)</returncode>")
+_CODE = re.compile(r"<returncode>(-?\d{1,10})</returncode>")
+_NOT_ENDED = -1
+"""The return code that 2.x writes down where a command did not end by itself."""
+_ANSWER_EXTRA = {"returncode", "timestamp", "raw_output", "exception_info"}
+_BASH = [
+    {
+        "type": "function",
+        "function": {
+            "name": "bash",
+            "description": "Execute a bash command",
+            "parameters": {
+                "type": "object",
+                "properties": {"command": {"type": "string", "description": "The bash command to execute"}},
+                "required": ["command"],
+            },
+        },
+    }
+]
+"""The one tool that 2.x offers; its files do not repeat it. Source: its `models/utils/actions_toolcall.py`."""
 
 
 def read_mini(document: Any, source: Source) -> Foreign:  # noqa: ARG001 - as the other readers
@@ -37,13 +60,16 @@ def read_mini(document: Any, source: Source) -> Foreign:  # noqa: ARG001 - as th
     version = str(found.get("trajectory_format") or "mini-swe-agent-1")
     if not version.startswith(_VERSIONS):
         raise ForeignError(f"trajectory_format {version[:60]!r}: known are 1 and 2 of mini-swe-agent")
-    messages, info = as_list(found.get("messages")), as_object(found.get("info"))
+    messages, info = [as_object(one) for one in as_list(found.get("messages"))], as_object(found.get("info"))
     if not messages:
         raise ForeignError("it has no messages")
-    status = str(info.get("exit_status") or "")
-    ends = [one for one in messages if as_object(one).get("role") == "exit"]
-    talk = cut([one for one in messages if as_object(one).get("role") != "exit"], _told, _exit_code)
-    config = as_object(info.get("config"))
+    ends = [one for one in messages if one.get("role") == "exit"]
+    end = ends[-1] if ends else {}
+    said_at_end = as_object(end.get("extra"))
+    status = str(info.get("exit_status") or said_at_end.get("exit_status") or "")
+    submission = as_text(info.get("submission") or said_at_end.get("submission"))
+    talk = cut_into_steps([one for one in messages if one.get("role") != "exit"], _details, _answer)
+    config, stats = as_object(info.get("config")), as_object(info.get("model_stats"))
     model = str(as_object(config.get("model")).get("model_name") or "")
     return Foreign(
         scaffold="mini-swe-agent",
@@ -52,45 +78,111 @@ def read_mini(document: Any, source: Source) -> Foreign:  # noqa: ARG001 - as th
         task=str(found.get("instance_id") or ""),
         instruction=talk.instruction,
         system_prompt=talk.system_prompt,
+        tools=_tools(talk.steps),
         steps=talk.steps,
+        usage=usage_of_the_whole(
+            sum((step.usage for step in talk.steps), Usage()),
+            calls=stats.get("api_calls"),
+            cost_usd=stats.get("instance_cost"),
+        ),
         outcome=_OUTCOMES.get(status, Outcome.AGENT_ERROR),
         detail=f"exit_status {status or 'is not told'}",
-        patch=str(info.get("submission") or ""),
+        patch=submission,
         started_at=_time(messages, first=True),
         finished_at=_time(messages, first=False),
         left_out=talk.left_out
         + unknown_fields("", found, {"info", "messages", "trajectory_format", "instance_id"})
-        + unknown_fields("info.", info, {"exit_status", "submission", "mini_version"})
-        + unknown_fields("messages[exit].", as_object(ends[-1]) if ends else {}, {"role"}),
+        + unknown_fields("info.", info, {"exit_status", "submission", "mini_version", "model_stats"})
+        + unknown_fields("info.model_stats.", stats, {"instance_cost", "api_calls"})
+        + _left_out_of_answers(messages)
+        + _left_out_of_end(end, {status, submission}),
     )
 
 
-def _told(message: Message) -> Told:
+def _tools(steps: Sequence[Step]) -> str:
+    names = {call.name for step in steps for call in step.action.tool_calls}
+    return json.dumps(_BASH) if names == {"bash"} else "[]"
+
+
+def _details(message: Message) -> TurnDetails:
     extra = as_object(message.get("extra"))
     response = as_object(extra.get("response"))
-    usage = as_object(response.get("usage"))
-    return Told(
+    choices = as_list(response.get("choices"))
+    return TurnDetails(
         response=json.dumps(response, ensure_ascii=False) if response else "",
+        answered=as_object(as_object(choices[0]).get("message")) if choices else {},
         model=str(response.get("model") or ""),
-        usage=usage_of(usage, cost_usd=extra.get("cost")),
+        usage=usage_of(response, cost_usd=extra.get("cost")),
         at=extra.get("timestamp", response.get("created")),
         native=json.dumps(message, ensure_ascii=False),
     )
 
 
+def _answer(message: Message) -> Observation:
+    """An answer of the environment: 2.x says in `extra` how the command ended, 1.x in the text."""
+    extra, shown = as_object(message.get("extra")), as_text(message.get("content"))
+    code = exit_code_of(extra.get("returncode"))
+    whole = _whole_output(extra, shown)
+    return Observation(
+        tool_call_id=str(message.get("tool_call_id") or ""),
+        content=shown if whole is None else whole,
+        shown=None if whole is None else shown,
+        exit_code=_exit_code(shown) if code is None else code,
+        error=_error(extra) if code == _NOT_ENDED else None,
+        total_bytes=len(valid_text(shown if whole is None else whole).encode()),
+    )
+
+
+def _whole_output(extra: Message, shown: str) -> str | None:
+    """The command's output, where the model was not shown all of it."""
+    raw = extra.get("raw_output")
+    return raw if isinstance(raw, str) and raw.strip() not in shown else None
+
+
+def _error(extra: Message) -> str:
+    """Why the command did not end by itself: a timeout, where nothing else is told."""
+    reason = " ".join(str(extra.get(name) or "") for name in ("exception_type", "exception_info")).strip().lower()
+    if "not executed" in reason:
+        return "not_executed"
+    return "timeout" if not reason or "timeout" in reason or "timed out" in reason else "exception"
+
+
 def _exit_code(content: str) -> int | None:
     code = _CODE.search(content[:100])
     if code:
-        return int(code[1])
+        return exit_code_of(int(code[1]))
     try:
-        told = as_object(json.loads(content)).get("returncode") if content.startswith("{") else None
+        return exit_code_of(as_object(json.loads(content)).get("returncode")) if content.startswith("{") else None
     except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, int) else None
 
 
-def _time(messages: list[Any], *, first: bool) -> Any:
-    extras = [as_object(as_object(one).get("extra")) for one in messages]
+def _left_out_of_answers(messages: Sequence[Message]) -> Counter[str]:
+    """What is told beside the answers and is not in the record; beside a turn all of it is, in `native`."""
+    found: Counter[str] = Counter()
+    for message in messages:
+        if message.get("role") in ("assistant", "exit"):
+            continue
+        extra, shown = as_object(message.get("extra")), as_text(message.get("content"))
+        found += unknown_fields("messages[].extra.", extra, _ANSWER_EXTRA)
+        reason = as_text(extra.get("exception_info"))
+        found["messages[].extra.exception_info"] += reason.strip() not in shown
+    return +found
+
+
+def _left_out_of_end(end: Message, told: set[str]) -> Counter[str]:
+    """What the last message says beyond status and submission, which stand in `info`, too."""
+    found = unknown_fields("messages[exit].", end, {"role", "content", "extra"})
+    found += unknown_fields(
+        "messages[exit].extra.", as_object(end.get("extra")), {"exit_status", "submission", "timestamp"}
+    )
+    if as_text(end.get("content")).strip() not in {"", *(one.strip() for one in told)}:
+        found["messages[exit].content"] += 1
+    return found
+
+
+def _time(messages: Sequence[Message], *, first: bool) -> Any:
+    extras = [as_object(one.get("extra")) for one in messages]
     times = [extra.get("timestamp", as_object(extra.get("response")).get("created")) for extra in extras]
     known = [one for one in map(moment, times) if one is not None and one.timestamp() > 0]
     return (known[0] if first else known[-1]) if known else None
