@@ -8,18 +8,22 @@ import sys
 from cyclopts import App
 
 from synthbench.cli import console
-from synthbench.cli.embedded.layout import SERVICES
+from synthbench.cli.embedded.datadir import default_data_dir
+from synthbench.cli.embedded.layout import SERVICES, artifacts_of, executor_folders
 from synthbench.cli.errors import CliError
+from synthbench.cli.stack import remote_endpoints
 from synthbench.contracts.registry import Service
 
 app = App(name="config", help="Settings.")
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 
 
 @app.command
 async def show(service: str | None = None, /) -> None:
     """Show settings as services read them from here: environment, *_FILE variables, synth-bench.toml, defaults.
+
+    Folders are shown as the embedded stack sets them, unless the environment names another stack.
 
     Args:
         service: Only of this one.
@@ -33,11 +37,18 @@ async def show(service: str | None = None, /) -> None:
 
 
 async def _settings(service: Service) -> list[list[str]]:
+    data = default_data_dir()
+    folders = {} if remote_endpoints() else executor_folders(data) | {"SYNTHBENCH_ARTIFACTS_URL": artifacts_of(data)}
+    ours = {name: value for name, value in folders.items() if name not in os.environ or name.endswith("_URL")}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", f"synthbench.{service}", "--settings",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=os.environ,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **ours},
     )  # fmt: skip
     out, err = await asyncio.wait_for(process.communicate(), _SECONDS)
     if process.returncode != 0:
         raise CliError(f"{service}: {err.decode(errors='replace').strip()}")
-    return [[str(service), row["name"], row["value"], row["source"]] for row in json.loads(out)]
+    rows = [[str(service), row["name"], row["value"], row["source"]] for row in json.loads(out)]
+    for row in rows:
+        if f"SYNTHBENCH_{row[1].upper()}" in ours:
+            row[3] = f"embedded stack in {data}"
+    return rows

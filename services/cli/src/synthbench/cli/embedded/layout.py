@@ -80,7 +80,7 @@ class Layout:
     @property
     def artifacts_url(self) -> str:
         """The files store."""
-        return f"file://{self.data.sub('artifacts')}"
+        return artifacts_of(self.data.path)
 
     def password(self, service: Service) -> SecretStr:
         """Of a service's NATS user."""
@@ -122,14 +122,23 @@ class Layout:
         if service is Service.EXECUTOR:
             env["SYNTHBENCH_ENGINES"] = ",".join(self.pools)
             env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
-            env.setdefault("SYNTHBENCH_SANDBOX_ROOT", str(self.data.sub("sandboxes")))
-            env.setdefault("SYNTHBENCH_AGENTS_ROOT", str(self.data.sub("agents")))
+            env = executor_folders(self.data.path) | env
         return env
 
 
 def client_password(data: DataDir, name: str) -> str:
     """Of a client's NATS user."""
     return data.secret("nats-client" if (name,) == DEFAULT_CLIENTS else f"nats-client-{name}")
+
+
+def executor_folders(data: Path) -> dict[str, str]:
+    """Where an executor of the stack in a data folder keeps its files, unless the user set another place."""
+    return {"SYNTHBENCH_SANDBOX_ROOT": str(data / "sandboxes"), "SYNTHBENCH_AGENTS_ROOT": str(data / "agents")}
+
+
+def artifacts_of(data: Path) -> str:
+    """URL of the artifact store of the stack in a data folder."""
+    return f"file://{data / 'artifacts'}"
 
 
 def log_of(data: DataDir, name: str) -> Path:
