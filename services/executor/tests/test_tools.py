@@ -60,6 +60,14 @@ async def test_mistakes_are_told_to_the_agent(tools: Toolbox, name: str, argumen
     assert "Traceback" not in seen.content
 
 
+async def test_lone_surrogates_in_arguments_are_no_mistake(tools: Toolbox, sandbox: Sandbox):
+    call = ToolCall(id="c", name="write_file", arguments='{"path": "half", "content": "\\uD83D and \\ud83d\\ude00"}')
+    assert (await tools.execute(call)).error is None
+    assert (await sandbox.read("half")).decode() == "\U0010d83d and \U0001f600"
+    seen = await tools.execute(ToolCall(id="c", name="submit", arguments='{"summary": "a\\ud800b"}'))
+    assert (seen.error, tools.submitted) == (None, "a\U0010d800b")
+
+
 async def test_edit_file_changes_one_place(tools: Toolbox, sandbox: Sandbox):
     seen = await use(tools, "edit_file", path="src/a.py", old_text="y = 2\nx", new_text="y = 3\nx")
     assert seen.content == "replaced 1 piece in src/a.py, at line 2, column 1"

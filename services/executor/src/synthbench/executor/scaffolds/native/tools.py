@@ -1,5 +1,6 @@
 """The tools of one attempt under one roof: whatever the agent asks for becomes an observation."""
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Any
@@ -112,7 +113,7 @@ class Toolbox:
     async def _answer(self, call: ToolCall) -> Answer:
         try:
             self._check(call)
-            return await self._run[call.name](TOOLS[call.name].model_validate_json(call.arguments or "{}"))
+            return await self._run[call.name](TOOLS[call.name].model_validate_json(_readable(call.arguments or "{}")))
         except ValidationError as error:
             problems = "; ".join(
                 f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)
@@ -144,3 +145,13 @@ class Toolbox:
     async def _submit(self, wanted: Submit) -> Answer:
         self.submitted = wanted.summary
         return Answer("handed in")
+
+
+def _readable(arguments: str) -> str:
+    """Arguments with stand-ins for the lone surrogates in them, which pydantic's reader of JSON refuses."""
+    if "\\ud" not in arguments.lower():
+        return arguments
+    try:
+        return valid_text(json.dumps(json.loads(arguments), ensure_ascii=False))
+    except (ValueError, RecursionError):
+        return arguments
