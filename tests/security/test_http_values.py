@@ -19,7 +19,10 @@ from synthbench.chassis.outbox import Outbox
 from synthbench.collector.api import build_api as collector_api
 from synthbench.collector.archive import Archive
 from synthbench.collector.settings import CollectorSettings
+from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.admin import admin_app
+from synthbench.llm_gateway.domain.pricing import Prices
+from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.api import build_api as scheduler_api
 from synthbench.scheduler.campaigns import Campaigns
@@ -79,8 +82,9 @@ def _scheduler(database: Callable[[str], Database], _tmp: Any) -> FastAPI:
     return scheduler_api(store, Campaigns(store), ApiCalls(database("scheduler")))
 
 
-def _gateway(database: Callable[[str], Database], _tmp: Any) -> FastAPI:
-    return admin_app(database("ledger"))
+def _gateway(database: Callable[[str], Database], tmp: Any) -> FastAPI:
+    models = Models(GatewaySettings(), FilesStore(tmp), structlog.get_logger())
+    return admin_app(database("ledger"), models, Prices(models.known))
 
 
 @pytest.fixture(scope="module", params=[_collector, _scheduler, _gateway], ids=["collector", "scheduler", "gateway"])

@@ -36,6 +36,7 @@ _COMMANDS = {
     "env": ("stack:env", "Print the running stack's addresses as shell variables."),
     "logs": ("stack:logs", "Show log lines of the stack."),
     "tasks": ("tasks:app", "The task library, and packages of your own."),
+    "models": ("models:app", "Models: list, add, test, remove; without a restart."),
     "campaigns": ("campaigns:app", "Campaigns: their budgets, and what they made."),
     "compare": ("compare:compare", "Run several scaffolds on the same tasks, and say how they did."),
     "stats": ("stats:stats", "How models, scaffolds and tasks did, and what an accepted trajectory costs."),

@@ -90,15 +90,24 @@ class ServicesApi:
         params: Mapping[str, Any] | None = None,
         method: str = "GET",
         body: Mapping[str, Any] | None = None,
+        seconds: float = REQUEST_SECONDS,
     ) -> Any:
         """GET a JSON document, or what another method answers; None where there is none.
+
+        Args:
+            path: below the service's address.
+            service: which one.
+            params: of the query; those that are None are left out.
+            method: of HTTP.
+            body: sent as JSON.
+            seconds: that one answer may take.
 
         Raises:
             CliError: the service does not answer, or refuses.
         """
         place = self._place(service)
         await self._meet(place)
-        response = await self._answer(place, path, params, method, body)
+        response = await self._answer(place, path, params, method, body, seconds)
         if response.status_code == _NOT_FOUND:
             return None
         if response.is_error:
@@ -115,6 +124,7 @@ class ServicesApi:
         params: Mapping[str, Any] | None,
         method: str,
         body: Mapping[str, Any] | None,
+        seconds: float,
     ) -> httpx.Response:
         """Ask until the service is ready, within bounds."""
         given = {name: value for name, value in (params or {}).items() if value is not None}
@@ -122,7 +132,7 @@ class ServicesApi:
         waiting = Waiting()
         while True:
             try:
-                response = await self._http.request(method, place.url + path, params=given, json=body)
+                response = await self._http.request(method, place.url + path, params=given, json=body, timeout=seconds)
                 problem = "it is not ready"
             except httpx.ConnectError as error:
                 response, problem = None, str(error)

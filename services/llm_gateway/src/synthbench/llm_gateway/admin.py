@@ -1,4 +1,7 @@
-"""What operators ask the ledger: costs and budgets. On a port of its own, away from the models' callers."""
+"""What operators ask the gateway: costs and budgets of the ledger; which models there are, and how one does.
+
+On a port of its own, away from the models' callers.
+"""
 
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
@@ -6,7 +9,10 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query
 from pydantic import BeforeValidator
 
+from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.adapters.sql import SQL
+from synthbench.llm_gateway.domain.pricing import Prices
+from synthbench.llm_gateway.trying_out import try_out
 from synthbench.storage.api import answer_refusals
 from synthbench.storage.database import Database
 
@@ -21,7 +27,7 @@ _Moment = Annotated[datetime | date | None, BeforeValidator(_written_out)]
 _Name = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
 
 
-def admin_app(database: Database) -> FastAPI:
+def admin_app(database: Database, models: Models, prices: Prices) -> FastAPI:
     """Make the app; whoever serves it guards it."""
     app = FastAPI(title="synth-bench ledger", version="1", docs_url=None, redoc_url=None)
     answer_refusals(app)
@@ -46,5 +52,21 @@ def admin_app(database: Database) -> FastAPI:
         """Every budget that attempts share."""
         return {"budgets": await rows("budgets")}
 
-    _ = (costs, budgets)
+    @app.get("/v1/models", tags=["models"])
+    async def list_models() -> dict[str, Any]:
+        """Routes and models that can be named, as models.toml is now; `problem` says why its newest state is not."""
+        return {"models": models.names(), "file": str(models.file or ""), "problem": models.problem}
+
+    @app.post("/v1/models/reload", tags=["models"])
+    async def reload_models() -> dict[str, Any]:
+        """Read models.toml now; `problem` says why it was not taken over."""
+        await models.reload()
+        return {"problem": models.problem}
+
+    @app.post("/v1/models/test", tags=["models"])
+    async def test_model(model: Annotated[str, Query(min_length=1, max_length=200)]) -> dict[str, str]:
+        """Ask a model four short questions, and say what was found; they cost what they cost, in no ledger."""
+        return await try_out(models, prices, model)
+
+    _ = (costs, budgets, list_models, reload_models, test_model)
     return app

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
@@ -100,7 +101,7 @@ async def bootstrap(chassis: Chassis) -> None:
         chassis.background("models.toml", models.watch, every=WATCH_SECONDS)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: chassis.task("models.toml again", models.reload()))
-    await serve_admin(chassis, settings, database)
+    await serve_admin(chassis, settings, lambda: made(database, models, prices))
     chassis.health.check("postgres", database.ping)
     chassis.health.mount("/", gateway, guarded=False)  # it has keys of its own: the attempts'
 
@@ -111,17 +112,17 @@ def caps(settings: GatewaySettings) -> Caps:
     return Caps(None if day is None else round(day * _MICRO), None if month is None else round(month * _MICRO))
 
 
-def made(database: Database) -> ASGIApp:
+def made(database: Database, models: Models, prices: Prices) -> ASGIApp:
     """The admin app; FastAPI is imported when somebody asks."""
     from synthbench.llm_gateway.admin import admin_app  # noqa: PLC0415 - a start does not wait for it
 
-    return admin_app(database)
+    return admin_app(database, models, prices)
 
 
-async def serve_admin(chassis: Chassis, settings: GatewaySettings, database: Database) -> None:
+async def serve_admin(chassis: Chassis, settings: GatewaySettings, app: Callable[[], ASGIApp]) -> None:
     """Costs and budgets, on a port that models' callers need not reach."""
     assert chassis.health.access is not None
-    listener = Listener(chassis.health.access.guard(Lazy(lambda: made(database))), setting="admin_port")
+    listener = Listener(chassis.health.access.guard(Lazy(app)), setting="admin_port")
     port = await listener.serve(settings.http_host, settings.admin_port)
     chassis.log.info("admin listening", host=settings.http_host, port=port)
     chassis.on_drain(listener.close)

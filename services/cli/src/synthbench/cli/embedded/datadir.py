@@ -42,6 +42,7 @@ class DataDir:
                 self.path.chmod(0o711)
             for name in ("logs", "secrets", "run"):
                 self.sub(name).mkdir(exist_ok=True, mode=0o700)
+            self.models_file.touch()  # a running gateway reads it again when it changes
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
@@ -77,6 +78,15 @@ class DataDir:
     def stack_file(self) -> Path:
         """Says where the running stack is reached."""
         return self.sub("run") / "stack.json"
+
+    @property
+    def models_file(self) -> Path:
+        """models.toml of a stack that is told of no other."""
+        return self.sub("models.toml")
+
+    def secret_file(self, name: str) -> Path:
+        """Where a secret lies that somebody else made up."""
+        return self.sub("secrets") / name
 
     def secret(self, name: str) -> str:
         """Return a secret of this stack, made up at its first use; only its owner can read it."""

@@ -95,7 +95,7 @@ class Layout:
         service = instance.service
         env = {name: value for name, value in os.environ.items() if name not in _DROPPED}
         if service is not Service.LLM_GATEWAY:
-            named = provider_keys(env.get("SYNTHBENCH_MODELS_FILE"))
+            named = provider_keys(env.get("SYNTHBENCH_MODELS_FILE") or str(self.data.models_file))
             env = {name: value for name, value in env.items() if not _PROVIDER_KEY.match(name) and name not in named}
         env |= {
             "SYNTHBENCH_NATS_URL": self.nats_url,
@@ -118,6 +118,7 @@ class Layout:
             env["SYNTHBENCH_POOLS"] = ",".join(self.pools)
             env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
         if service is Service.LLM_GATEWAY:
+            env.setdefault("SYNTHBENCH_MODELS_FILE", str(self.data.models_file))
             env["SYNTHBENCH_ADMIN_PORT"] = str(self.admin_port if instance.number == 1 else 0)
         if service is Service.EXECUTOR:
             env["SYNTHBENCH_ENGINES"] = ",".join(self.pools)

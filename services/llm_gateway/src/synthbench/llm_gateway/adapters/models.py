@@ -42,6 +42,13 @@ class Models:
         self.catalogue = Catalogue()
         self.providers: dict[str, Provider] = {}
         self._specs: dict[str, tuple[ProviderSpec, str]] = {}
+        self.problem = ""
+        """Why the file as it is now was not taken over; empty where it was."""
+
+    @property
+    def file(self) -> Path | None:
+        """models.toml."""
+        return self._settings.models_file
 
     async def load(self) -> None:
         """Read the file, and make the providers that changed.
@@ -66,7 +73,7 @@ class Models:
             if (model.provider or name.partition("/")[0]) not in made and UPSTREAM not in made:
                 raise SettingsError(f"SYNTHBENCH_MODELS_FILE {path}: models.{name}: there is no such provider")
         old = [provider for name, provider in self.providers.items() if made.get(name) is not provider]
-        self.catalogue, self.providers, self._specs = catalogue, made, wanted
+        self.catalogue, self.providers, self._specs, self.problem = catalogue, made, wanted, ""
         # Calls on their way keep their client until it is idle.
         asyncio.get_running_loop().call_later(self._settings.upstream_timeout_seconds, _close, old) if old else None
 
@@ -96,7 +103,7 @@ class Models:
         secret = SecretStr(key) if key else None
         if secret is not None:
             redact(secret)
-        config = ProviderConfig(shown, spec.base_url, secret, self._settings, self._store)
+        config = ProviderConfig(shown, spec.urls, secret, self._settings, self._store)
         return kinds[spec.kind].make(config)
 
     async def watch(self) -> None:
@@ -119,7 +126,8 @@ class Models:
         try:
             await self.load()
         except SettingsError as error:
-            self._log.error("models.toml is not taken over", error=str(error))
+            self.problem = str(error)
+            self._log.error("models.toml is not taken over", error=self.problem)
         else:
             self._log.info("models.toml read", models=len(self.catalogue.models), routes=len(self.catalogue.routes))
 
@@ -204,17 +212,23 @@ def _plain(key: SecretStr | None) -> str:
 
 def _key_of(spec: ProviderSpec) -> str:
     """The key that a provider's `api_key_env` names, or the content of the file that `<name>_FILE` names."""
+    if spec.api_key_file:
+        return _content(spec.api_key_file, "api_key_file")
     name = spec.api_key_env
     if not name:
         return ""
     if path := os.environ.get(f"{name}_FILE"):
-        try:
-            return Path(path).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{name}_FILE: cannot read {path}: {type(error).__name__}") from None
+        return _content(path, f"{name}_FILE")
     if name not in os.environ:
         raise SettingsError(f"the environment variable {name} is not set; a provider in models.toml names it")
     return os.environ[name]
+
+
+def _content(path: str, setting: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{setting}: cannot read {path}: {type(error).__name__}") from None
 
 
 def _close(providers: list[Provider]) -> None:

@@ -81,8 +81,26 @@ class ProviderSpec(Limited):
     kind: str
     """Entry point of group `synthbench.providers`: openai, anthropic, openrouter, google, …"""
     base_url: str | None = None
+    base_urls: list[str] = []
+    """Several places that serve the same models, in place of `base_url`: an attempt stays with one of them, so that the
+    caches of its prompts work; where that is not there, it takes the next."""
+    api_key_file: str = ""
+    """A file that holds the key, in place of `api_key_env`; read whenever models.toml is."""
     api_key_env: str = ""
     """Name of the environment variable that holds the key; `<name>_FILE` may name a file that does."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.base_url and self.base_urls:
+            raise ValueError("name base_url or base_urls, not both")
+        if self.api_key_env and self.api_key_file:
+            raise ValueError("name api_key_env or api_key_file, not both")
+        return self
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where it is; empty for the vendor's own place."""
+        return tuple(self.base_urls) or ((self.base_url,) if self.base_url else ())
 
 
 class Model(Limited):

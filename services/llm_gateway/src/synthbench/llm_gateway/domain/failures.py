@@ -14,6 +14,7 @@ from synthbench.wire.refusal import Refusal
 
 _TOO_MANY, _TIMEOUT = 429, 408
 _SHOWN_BYTES = 80
+UNREACHABLE = "upstream_unreachable"
 _CONTEXT_WORDS = ("maximum context length", "prompt is too long", "context window", "context_length")
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
 _STATUS_OF = {
@@ -97,7 +98,7 @@ def said_within(said: Mapping[str, Any], now: datetime) -> Failure:
 
 def unreachable(reason: str) -> Failure:
     """No connection was made: nothing was sent, and nothing is billed."""
-    refusal = Refusal(502, "upstream_unreachable", f"the provider cannot be reached: {reason}", retry_after=1.0)
+    refusal = Refusal(502, UNREACHABLE, f"the provider cannot be reached: {reason}", retry_after=1.0)
     return Failure(refusal, again=True, fallback=FallbackOn.ERROR, breaks=True)
 
 

@@ -84,7 +84,8 @@ class ProviderConfig:
 
     name: str
     """First part of its models' names."""
-    base_url: str | None
+    base_urls: tuple[str, ...]
+    """Places that serve the same models; empty for the vendor's own."""
     key: SecretStr | None
     settings: GatewaySettings
     store: ArtifactStore

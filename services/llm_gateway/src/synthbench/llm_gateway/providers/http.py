@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
 
@@ -18,6 +20,7 @@ import orjson
 
 from synthbench.chassis.errors import SettingsError
 from synthbench.llm_gateway.domain.failures import (
+    UNREACHABLE,
     Failure,
     TryFailed,
     of_status,
@@ -26,6 +29,7 @@ from synthbench.llm_gateway.domain.failures import (
     unreachable,
     unusable,
 )
+from synthbench.llm_gateway.domain.places import Places
 from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 from synthbench.wire.assembling import whole_answer
 
@@ -54,13 +58,11 @@ class HttpProvider:
         return cls(config)
 
     def __init__(self, config: ProviderConfig) -> None:
-        base = config.base_url or self.base_url
-        if base is None:
+        bases = config.base_urls or ((self.base_url,) if self.base_url else ())
+        if not bases:
             raise SettingsError(f"provider {config.name!r} needs a base_url, such as http://127.0.0.1:8000/v1")
         self.name = self.telemetry_name or config.name
-        self._url = base.rstrip("/") + self.path
-        self._models_url = base.rstrip("/") + "/models"
-        self._urls = {url: httpx.URL(url) for url in (self._url, self._models_url)}
+        self._places = Places([base.rstrip("/") for base in bases])
         self._headers = self._credentials(config.key.get_secret_value() if config.key else "")
         self._most = config.settings.max_answer_mb * 1024 * 1024
         self._connections = config.settings.upstream_connections
@@ -84,7 +86,7 @@ class HttpProvider:
         try:
             # The transport counts each read alone; this bounds the whole, up to the headers of a stream.
             async with asyncio.timeout(outgoing.timeout):
-                response = await self._exchange("POST", self._url, headers, silence, outgoing.body)
+                response = await self._posted(outgoing, headers, silence)
                 if outgoing.stream and response.is_success and _is_stream(response):
                     return HttpIncoming(response, self._most)
                 whole = await _whole(response, self._most if response.is_success else _ERROR_BYTES)
@@ -93,6 +95,19 @@ class HttpProvider:
             raise TryFailed(timed_out(f"nothing within {outgoing.timeout:.0f} s")) from error
         except httpx.HTTPError as error:
             raise TryFailed(_failure(error)) from error
+
+    async def _posted(self, outgoing: Outgoing, headers: Mapping[str, str], silence: float) -> httpx.Response:
+        """Ask the attempt's own place; where nobody is there, nothing was sent, and the next one is asked."""
+        claims = outgoing.claims
+        order = self._places.order(f"{claims.rollout_id}/{claims.attempt}", monotonic())
+        for left, base in zip(range(len(order) - 1, -1, -1), order, strict=True):
+            try:
+                return await self._exchange("POST", base + self.path, headers, silence, outgoing.body)
+            except httpx.HTTPError as error:
+                if not left or _failure(error).refusal.code != UNREACHABLE:
+                    raise
+                self._places.away(base, monotonic())
+        raise AssertionError("the last one is asked or raises")
 
     def _put_together(self, incoming: Incoming) -> Incoming:
         """A stream that nobody asked for, as the answer that it is; what is none stays as it came."""
@@ -106,18 +121,19 @@ class HttpProvider:
         return []
 
     async def check(self) -> None:
-        """Ask for the list of models: any answer will do, for it says that somebody is there."""
-        response = await self._exchange("GET", self._models_url, self._headers, _CHECK_SECONDS)
-        await response.aclose()
-        if response.is_server_error:
-            raise ConnectionError(f"{self._models_url} answers {response.status_code}")
+        """Ask every place for the list of models: any answer will do, for it says that somebody is there."""
+        for base in self._places.bases:
+            response = await self._exchange("GET", f"{base}/models", self._headers, _CHECK_SECONDS)
+            await response.aclose()
+            if response.is_server_error:
+                raise ConnectionError(f"{base}/models answers {response.status_code}")
 
     async def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], silence: float, body: bytes | None = None
     ) -> httpx.Response:
         """Send a request; return the answer when its headers are there."""
         timeout = {"connect": min(_CONNECT_SECONDS, silence), "read": silence, "pool": silence}
-        request = httpx.Request(method, self._urls[url], headers=headers, content=body, extensions={"timeout": timeout})
+        request = httpx.Request(method, _parsed(url), headers=headers, content=body, extensions={"timeout": timeout})
         return await self._open().handle_async_request(request)
 
     def _open(self) -> httpx.AsyncBaseTransport:
@@ -128,7 +144,7 @@ class HttpProvider:
 
             connector = TCPConnector(limit=self._connections, ssl=httpx.create_ssl_context())
             session = ClientSession(connector=connector, cookie_jar=DummyCookieJar())
-            self._transport = AiohttpTransport(client=session, proxy=_proxy_for(self._urls[self._url]))
+            self._transport = AiohttpTransport(client=session, proxy=_proxy_for(httpx.URL(self._places.bases[0])))
         return self._transport
 
     async def aclose(self) -> None:
@@ -163,6 +179,11 @@ def _proxy_for(url: httpx.URL) -> httpx.Proxy | None:
     named = getproxies()
     found = named.get(url.scheme) or named.get("all")
     return httpx.Proxy(found) if found and not proxy_bypass(url.host) else None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 def _is_stream(response: httpx.Response) -> bool:

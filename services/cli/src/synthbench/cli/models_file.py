@@ -1,0 +1,85 @@
+"""`models.toml` as the commands change it: comments and order stay, and only what a command names is touched."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from synthbench.cli.embedded.datadir import DataDir
+from synthbench.cli.errors import CliError
+from synthbench.contracts.loose import as_list, as_object
+
+_SETTING = "SYNTHBENCH_MODELS_FILE"
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}$")
+
+
+def models_file(data: DataDir) -> Path:
+    """The file that `SYNTHBENCH_MODELS_FILE` names, else the data folder's own."""
+    return Path(os.environ.get(_SETTING) or data.models_file)
+
+
+class ModelsFile:
+    """One models.toml, read whole.
+
+    Raises:
+        CliError: it cannot be read, or is no TOML.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.before = path.read_text("utf-8") if path.exists() else ""
+            self._content = tomlkit.parse(self.before)
+        except (OSError, UnicodeDecodeError) as error:
+            raise CliError(f"{path}: cannot be read: {error}") from error
+        except TOMLKitError as error:
+            raise CliError(f"{path}: no TOML: {error}") from error
+
+    def tables(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The tables `providers`, `models` or `routes`, by name, as plain values."""
+        return {name: as_object(table) for name, table in as_object(self._content.unwrap().get(kind)).items()}
+
+    def put(self, kind: str, name: str, fields: Mapping[str, Any]) -> None:
+        """Make a table, or change the named fields of one that is there."""
+        if not _NAME.match(name):
+            raise CliError(f"{name!r} is no name of a model or provider", exit_code=2)
+        holder: Any = self._content.setdefault(kind, tomlkit.table(is_super_table=True))
+        table: Any = holder.setdefault(name, tomlkit.table())
+        for field, value in fields.items():
+            table[field] = value
+
+    def unset(self, kind: str, name: str, field: str) -> None:
+        """Take one field away, if it is there."""
+        holder = self._holder(kind)
+        if holder is not None and name in holder:
+            holder[name].pop(field, None)
+
+    def remove(self, kind: str, name: str) -> None:
+        """Take a table away, if it is there."""
+        holder = self._holder(kind)
+        if holder is not None:
+            holder.pop(name, None)
+            if not holder:
+                self._content.pop(kind)
+
+    def _holder(self, kind: str) -> Any:
+        return cast("Any", self._content.get(kind))
+
+    def users_of(self, model: str) -> list[str]:
+        """Routes that name a model."""
+        return [name for name, route in self.tables("routes").items() if model in as_list(route.get("models"))]
+
+    def write(self, text: str | None = None) -> None:
+        """Put it in place whole: what was changed, or another text."""
+        try:
+            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            temporary.write_text(tomlkit.dumps(self._content) if text is None else text, "utf-8")
+            if self.path.exists():
+                temporary.chmod(self.path.stat().st_mode & 0o777)
+            temporary.replace(self.path)
+        except OSError as error:
+            raise CliError(f"{self.path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,71 @@
+"""models.toml as the commands change it."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from synthbench.cli.errors import CliError
+from synthbench.cli.models_file import ModelsFile
+
+GIVEN = """# Ours.
+[providers.lab]
+kind = "openai" # like it
+base_url = "http://10.0.0.5:8000/v1"
+
+[models."lab/qwen"]
+context = 32768
+
+[routes.best]
+strategy = "fallback"
+models = ["lab/qwen"]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> ModelsFile:
+    path = tmp_path / "models.toml"
+    path.write_text(GIVEN)
+    return ModelsFile(path)
+
+
+def test_adding_a_model_leaves_the_rest_as_it_was_written(file: ModelsFile):
+    file.put("models", "lab/new", {"name": "New", "prices": {"input": 0.1, "output": 0.2}})
+    file.write()
+    text = file.path.read_text()
+    assert text.startswith(GIVEN[: GIVEN.index("[models")])
+    assert tomllib.loads(text)["models"]["lab/new"] == {"name": "New", "prices": {"input": 0.1, "output": 0.2}}
+    assert tomllib.loads(text)["models"]["lab/qwen"] == {"context": 32768}
+
+
+def test_removing_the_last_model_leaves_no_empty_table(file: ModelsFile):
+    file.remove("models", "lab/qwen")
+    file.remove("providers", "lab")
+    file.write()
+    assert set(tomllib.loads(file.path.read_text())) == {"routes"}
+
+
+def test_a_route_names_its_models(file: ModelsFile):
+    assert file.users_of("lab/qwen") == ["best"]
+    assert file.users_of("lab/other") == []
+
+
+def test_the_text_before_can_be_put_back(file: ModelsFile):
+    file.put("models", "lab/new", {})
+    file.write()
+    file.write(file.before)
+    assert file.path.read_text() == GIVEN
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", 'a"b'])
+def test_what_is_no_name_is_refused(file: ModelsFile, name: str):
+    with pytest.raises(CliError):
+        file.put("models", name, {})
+
+
+def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path):
+    path = tmp_path / "models.toml"
+    path.write_text("[models")
+    with pytest.raises(CliError, match="no TOML") as caught:
+        ModelsFile(path)
+    assert len(str(caught.value).splitlines()) == 1
