@@ -1,5 +1,8 @@
 """What the author of a package is told about it."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -38,3 +41,17 @@ def test_a_test_file_under_another_name_is_told_how_to_be_called(folder: Path):
     (folder / "tests/test_greeting.py").rename(folder / "tests/leap_test.py")
     with pytest.raises(TaskError, match=r"hidden tests are files tests/test_\*\.py: rename tests/leap_test\.py"):
         load_package(folder)
+
+
+@pytest.mark.parametrize(("solved", "reward"), [(True, 1.0), (False, 0.0)])
+def test_a_new_packages_tests_run_without_synth_bench_as_plain_harbor_runs_them(
+    folder: Path, tmp_path: Path, solved: bool, reward: float
+):
+    workspace = tmp_path / "workspace"
+    shutil.copytree(folder / "environment/workspace", workspace)
+    if solved:
+        shutil.copytree(folder / "solution/files", workspace, dirs_exist_ok=True)
+    told = tmp_path / "reward.txt"
+    environment = {"PATH": os.environ["PATH"], "REWARD_FILE": str(told)}
+    subprocess.run(["sh", folder / "tests/test.sh"], cwd=workspace, env=environment, check=False, timeout=60)
+    assert float(told.read_text()) == reward
