@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import strategies as st
 
 from fuzzing import HOSTILE_JSON, HOSTILE_NUMBER, HOSTILE_TEXT, fuzz
@@ -25,6 +26,7 @@ from synthbench.sandbox.spec import SandboxSpec
 
 from .conftest import world_of
 
+LONG_EXAMPLES = "ignore:Generating overly large repr"
 DEEP = st.sampled_from(["[" * 20_000 + "]" * 20_000, '{"a":' * 20_000 + "1" + "}" * 20_000])
 NAMES = st.sampled_from(["bash", "read_file", "write_file", "edit_file", "undo_edit", "search", "submit"])
 FIELDS = st.sampled_from(
@@ -105,6 +107,7 @@ async def ending_of_native(world: World) -> Ending:
     raise AssertionError("it returned without an ending")
 
 
+@pytest.mark.filterwarnings(LONG_EXAMPLES)
 @fuzz(25, bodies=st.lists(BODY, min_size=1, max_size=4))
 def test_a_model_may_answer_anything(bodies: list[bytes]):
     async def played() -> None:
@@ -145,6 +148,7 @@ async def asked(path: str, request: tuple[bytes, list[tuple[bytes, bytes]], byte
         writer.close()
 
 
+@pytest.mark.filterwarnings(LONG_EXAMPLES)
 @fuzz(40, bodies=st.lists(BODY, min_size=2, max_size=4), requests=st.lists(REQUEST, min_size=1, max_size=4))
 def test_an_agent_may_send_anything_and_is_told(
     bodies: list[bytes], requests: list[tuple[bytes, list[tuple[bytes, bytes]], bytes]]
