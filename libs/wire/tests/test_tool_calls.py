@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
@@ -167,6 +167,7 @@ CALLS = st.lists(st.tuples(st.sampled_from(["f", "g"]), st.dictionaries(st.text(
                  min_size=1, max_size=4)  # fmt: skip
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CALLS, st.data())
 def test_any_calls_in_any_pieces_with_or_without_index_and_id_come_out_as_they_were(calls, data: st.DataObject):
     with_index, with_id = data.draw(st.booleans()), data.draw(st.booleans())

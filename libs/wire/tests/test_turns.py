@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synthbench.contracts.steps import Observation
@@ -18,6 +18,7 @@ CALL = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.fixed_dictionaries({}, optional={"content": JSON, "tool_calls": st.lists(CALL, max_size=4) | JSON}))
 def test_any_message_becomes_an_action_that_can_be_answered(message: dict):
     action = read_action(message)

@@ -42,7 +42,7 @@ def claims(**changes: Any) -> AttemptClaims:
 
 def asked(**changes: Any) -> ModelRequest:
     given: dict[str, Any] = {
-        "wire": "openai", "model": "r", "body": b"{}", "request": {}, "stream": False, "answer_tokens": 0,
+        "wire": "openai", "model": "r", "body": b"{}", "request": {}, "stream": False,
         "input_tokens": 10, "tools": False, "vision": False,
     }  # fmt: skip
     return ModelRequest(**(given | changes))

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from synthbench.contracts.loose import as_count, as_list, as_object
+from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Usage
 from synthbench.wire.assembling import MessageAssembler
+from synthbench.wire.extent import extent_of
 from synthbench.wire.protocols import ProviderError, Seen, Tracker
 from synthbench.wire.reading import characters_of, check_tool, invalid, list_of, parsed
 from synthbench.wire.refusal import Refusal
@@ -36,8 +37,9 @@ class AnthropicWire:
         for number, tool in enumerate(map(as_object, tools)):
             if tool.get("type") in (None, "custom"):
                 check_tool(f"tools.{number}", tool.get("name"), tool.get("input_schema"))
-        if not as_count(request.get("max_tokens")):
+        if request.get("max_tokens") is None:
             raise invalid("max_tokens: say how many tokens the answer may have")
+        extent_of(request)
         model = request.get("model")
         if model is not None and not isinstance(model, str):
             raise invalid("model: name a model")
@@ -50,7 +52,6 @@ class AnthropicWire:
             body=body,
             request=request,
             stream=bool(request.get("stream")),
-            answer_tokens=as_count(request["max_tokens"]),
             input_tokens=estimate_tokens(characters) + images * _IMAGE_TOKENS,
             tools=bool(tools),
             vision=bool(images),

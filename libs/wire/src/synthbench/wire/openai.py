@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from synthbench.contracts.loose import as_count, as_list, as_object
+from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Usage
 from synthbench.wire.assembling import CompletionAssembler
+from synthbench.wire.extent import extent_of
 from synthbench.wire.protocols import ProviderError, Seen, Tracker
 from synthbench.wire.reading import characters_of, check_tool, invalid, list_of, parsed
 from synthbench.wire.refusal import Refusal
@@ -33,7 +34,7 @@ class OpenAIWire:
         model = request.get("model")
         if model is not None and not isinstance(model, str):
             raise invalid("model: name a model")
-        wanted = as_count(request.get("max_completion_tokens")) or as_count(request.get("max_tokens"))
+        extent_of(request)
         options = as_object(request.get("stream_options"))
         characters = characters_of(request["messages"]) if images else len(body)
         return ModelRequest(
@@ -42,7 +43,6 @@ class OpenAIWire:
             body=body,
             request=request,
             stream=bool(request.get("stream")),
-            answer_tokens=wanted * max(1, as_count(request.get("n"))),
             input_tokens=estimate_tokens(characters) + images * _IMAGE_TOKENS,
             tools=bool(tools),
             vision=bool(images),

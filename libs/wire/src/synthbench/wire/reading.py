@@ -61,12 +61,12 @@ def check_tool(where: str, name: object, schema: object) -> None:
 
 
 def characters_of(value: object) -> int:
-    """Length of all texts in a JSON value but images and other data, for an estimate of tokens."""
+    """Length of all texts in a JSON value but images, for an estimate of tokens: an image has a number of its own."""
     if isinstance(value, str):
-        return 0 if value.startswith("data:") else len(value)
+        return 0 if value.startswith("data:image/") else len(value)
     if isinstance(value, dict):
         whole = as_object(value)  # pyright: ignore[reportUnknownArgumentType] - any JSON
-        if whole.get("type") == "base64":
+        if whole.get("type") == "base64" and str(whole.get("media_type")).startswith("image/"):
             return 0
         return sum(len(key) + characters_of(item) for key, item in whole.items())
     if isinstance(value, list):

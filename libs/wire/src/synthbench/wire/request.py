@@ -18,8 +18,6 @@ class ModelRequest:
     request: Mapping[str, Any]
     """The same, parsed."""
     stream: bool
-    answer_tokens: int
-    """Wanted at most; 0 where it does not say."""
     input_tokens: int
     """Roughly."""
     tools: bool

@@ -4,13 +4,13 @@ import asyncio
 import itertools
 import random
 from collections import OrderedDict
-from dataclasses import replace
+from functools import partial
 from time import monotonic
 from uuid import UUID
 
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.contracts.ids import uuid7
-from synthbench.contracts.records import Usage
+from synthbench.contracts.sampling import Sampling
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.adapters.models import Models
@@ -23,6 +23,7 @@ from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.domain.retrying import RetryBudget, decide
 from synthbench.llm_gateway.domain.routing import RouteChoice, choose
 from synthbench.llm_gateway.tries import Tries
+from synthbench.wire.extent import extent_of
 from synthbench.wire.protocols import Wire
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
@@ -57,8 +58,6 @@ class Calls:
             Refusal: nothing was sent to the caller yet, and this is what it gets.
         """
         name = _allowed(claims, asked)
-        if not asked.answer_tokens and claims.sampling.max_tokens:
-            asked = replace(asked, answer_tokens=claims.sampling.max_tokens)
         call = Call(uuid7(), claims, asked, wire, caller, name, monotonic() + _seconds(caller, self._seconds))
         kept = (claims.rollout_id, claims.attempt, name)
         choice = choose(
@@ -66,7 +65,7 @@ class Calls:
             claims,
             asked,
             name,
-            self.estimate,
+            partial(self.estimate, sampling=claims.sampling),
             turn=next(self._turns),
             kept=self._kept.get(kept),
         )
@@ -117,8 +116,9 @@ class Calls:
         if pause:
             raise circuit_open(model, self._causes.get(model, "it failed again and again"), pause)
         try:
-            call.tokens = call.asked.input_tokens + self._answer_tokens(model, call.asked)
-            await self._tries.make(call, model, why, self.estimate(model, call.asked))
+            output = self._output_tokens(model, call.asked, call.claims.sampling)
+            call.tokens = call.asked.input_tokens + output
+            await self._tries.make(call, model, why, self.estimate(model, call.asked, call.claims.sampling))
         except TryFailed as error:
             self._failed(breaker, model, error.failure)
             raise
@@ -137,20 +137,26 @@ class Calls:
         if breaker.rests > rests:
             measures.OPENED.labels(model.partition("/")[0]).inc()
 
-    def estimate(self, model: str, asked: ModelRequest) -> int | None:
-        """What a request may cost with a model, roughly and at most; None where its price is unknown."""
+    def estimate(self, model: str, asked: ModelRequest, sampling: Sampling) -> int | None:
+        """What a request may cost with a model at most, in millionths of a US dollar; None where its price is unknown.
+
+        Raises:
+            Refusal: 400, the parameters that are added ask for what is not counted.
+        """
         provider, _ = self._models.find(model)
         if provider.free:
             return 0
-        answer = self._answer_tokens(model, asked)
-        return self._prices.cost(
-            model.removeprefix(REPLAY_PREFIX), Usage(input_tokens=asked.input_tokens, output_tokens=answer)
-        )
+        output = self._output_tokens(model, asked, sampling)
+        seconds = extent_of(asked.request).cache_seconds
+        return self._prices.most(model.removeprefix(REPLAY_PREFIX), asked.input_tokens, output, seconds)
 
-    def _answer_tokens(self, model: str, asked: ModelRequest) -> int:
-        """At most."""
+    def _output_tokens(self, model: str, asked: ModelRequest, sampling: Sampling) -> int:
+        """Of all answers at most, with the parameters that are added to the request before it goes out."""
         known = self._models.known(model)
-        return asked.answer_tokens or known.sampling.max_tokens or known.max_output or DEFAULT_ANSWER_TOKENS
+        added = sampling.over(known.sampling)
+        said = {name: value for name, value in asked.request.items() if value is not None}
+        extent = extent_of({**added.extra, **said})
+        return extent.output_tokens(added.max_tokens or known.max_output or DEFAULT_ANSWER_TOKENS)
 
     def _keep(self, key: tuple[UUID, int, str], model: str) -> None:
         self._kept[key] = model

@@ -114,9 +114,13 @@ class PostgresLedger:
             blocked = self._blocked(mine, short, standings, estimate_microusd)
             if not blocked:
                 continue
+            # What was leased for this call another one took that came in between; where money is free, ask again.
+            stuck = [scope for scope in blocked if standings[scope].free < estimate_microusd]
+            if not stuck:
+                continue
             if asyncio.get_running_loop().time() > deadline:
-                raise _tied_up(blocked[0], standings[blocked[0]], estimate_microusd)
-            await self._teller.recall(blocked)
+                raise _tied_up(stuck[0], standings[stuck[0]], estimate_microusd)
+            await self._teller.recall(stuck)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _RECALL_SECONDS / 4)
 

@@ -114,9 +114,8 @@ class Teller:
             if standing.cap is None:
                 continue
             held = mine.purse.slices.get(scope)
-            # What lies here idle counts for the smallest call at hand.
-            needs = [max(1, need - (held.idle if held else 0)) for need in wishes[scope].needs]
-            amount = grant(standing.free, needs, held.lately if held else 0, self._replica.count)
+            lately, idle = (held.lately, held.idle) if held else (0, 0)
+            amount = grant(standing.free, wishes[scope].needs, lately, self._replica.count, idle=idle)
             if amount:
                 granted[scope] = amount
         return granted

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from decimal import ROUND_UP, Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from synthbench.contracts.records import Usage
@@ -17,6 +17,7 @@ Known = Callable[[str], Model]
 
 _MILLION = 1_000_000
 _DAY = 86_400
+_FIVE_MINUTES = 300
 _HOUR_FACTOR = Decimal("1.6")
 """Anthropic asks 1.25 times the input's price for what is cached for five minutes, and twice for an hour."""
 
@@ -40,6 +41,29 @@ class Prices:
         if found is None:
             return None
         return _microusd(own_price(found, usage) if isinstance(found, Price) else _tiered_price(found, usage))
+
+    def most(self, model: str, input_tokens: int, output_tokens: int, cache_seconds: int) -> int | None:
+        """Return what a call may cost at most, in millionths of a US dollar; None where the price is unknown.
+
+        Args:
+            model: as the catalogue calls it.
+            input_tokens: about so many.
+            output_tokens: of all answers, at most; any part of them may be reasoning.
+            cache_seconds: for how long the input may be written to the provider's cache; 0 for not at all.
+        """
+        plain = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
+        ways = [plain]
+        if cache_seconds:
+            hour = input_tokens if cache_seconds > _FIVE_MINUTES else 0
+            ways.append(plain.model_copy(update={"cache_write_tokens": input_tokens, "cache_write_1h_tokens": hour}))
+        ways += [way.model_copy(update={"reasoning_tokens": output_tokens}) for way in ways]
+        return _dearest(partial(self.cost, model), ways)
+
+
+def _dearest(cost: Callable[[Usage], int | None], usages: list[Usage]) -> int | None:
+    found = [cost(usage) for usage in usages]
+    known = [one for one in found if one is not None]
+    return max(known) if len(known) == len(found) else None
 
 
 def own_price(price: Price, usage: Usage) -> Decimal:

@@ -36,7 +36,7 @@ class Standing:
         return self.cap is not None and self.spent + need > self.cap
 
 
-def grant(free: int, needs: Sequence[int], lately: int, replicas: int) -> int:
+def grant(free: int, needs: Sequence[int], lately: int, replicas: int, *, idle: int = 0) -> int:
     """Return how much to lease.
 
     Much while much is there, so that the next calls need not ask; near the cap no more than the calls at hand.
@@ -46,14 +46,15 @@ def grant(free: int, needs: Sequence[int], lately: int, replicas: int) -> int:
         needs: what each call at hand may cost at most; at least one.
         lately: what this replica spent of the account within the last seconds.
         replicas: how many share the account.
+        idle: what this replica holds of it and no call has; it counts once, for all calls together.
 
     Returns:
-        0 where not even the smallest call is covered; else between the smallest need and `free`.
+        0 where not even the smallest call is covered; else between what the smallest call lacks and `free`.
     """
-    smallest = min(needs)
+    smallest = max(1, min(needs) - idle)
     if free < smallest:
         return 0
-    wanted = max(sum(needs), _CALLS_AHEAD * max(needs), 2 * lately)
+    wanted = max(sum(needs) - idle, _CALLS_AHEAD * max(needs), 2 * lately)
     fair = free // (_SHARES * max(1, replicas))
     return max(smallest, min(wanted, fair))
 
