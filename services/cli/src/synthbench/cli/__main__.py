@@ -34,7 +34,7 @@ _COMMANDS = {
     "down": ("stack:down", "Stop the stack when its work is done."),
     "status": ("stack:status", "Show the stack's processes and submissions."),
     "env": ("stack:env", "Print the running stack's addresses as shell variables."),
-    "logs": ("stack:logs", "Show log lines of the stack."),
+    "logs": ("logs:logs", "Show log lines of all processes in one view."),
     "tasks": ("tasks:app", "The task library, and packages of your own."),
     "models": ("models:app", "Models: list, add, test, remove; without a restart."),
     "campaigns": ("campaigns:app", "Campaigns: their budgets, and what they made."),

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from synthbench.cli import tally
 from synthbench.cli.errors import CliError
-from synthbench.cli.output import err, fail, out, reader_is_gone, say, write
+from synthbench.cli.output import err, escape, fail, out, printable, reader_is_gone, say, write
 from synthbench.contracts.events import AttemptStarted, StepRecorded
 from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.records import Rollout
@@ -53,6 +52,25 @@ async def hand_over(text: str, output: Path | None) -> None:
 def show_json(value: Any) -> None:
     """A result for programs."""
     write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def passage(title: str, text: str, lines: int | None) -> None:
+    """Foreign text, indented and without control characters.
+
+    Args:
+        title: above it.
+        text: of a task, a model or a tool.
+        lines: at most so many are shown, and how many more there are; None shows all.
+    """
+    told = printable(text).strip("\n").splitlines()
+    if not told or (not text.strip() and not title):
+        return
+    if title:
+        out.print(f"[dim]{title}[/dim]")
+    for line in told[:lines]:
+        out.print(f"       {escape(line)}", soft_wrap=True)
+    if lines is not None and len(told) > lines:
+        out.print(f"       [dim]… {len(told) - lines} more lines; --full shows them[/dim]")
 
 
 def short_id(identity: object, *, wide: bool = False) -> str:

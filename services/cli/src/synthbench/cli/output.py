@@ -8,13 +8,26 @@ import time
 from typing import TextIO
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 
 _GONE = (errno.EPIPE, errno.EIO)
 """A pipe without a reader; a terminal that was closed."""
 _PIPED_WIDTH = 160
 _QUIET_SECONDS = 2.0
 _REPEAT_SECONDS = 10.0
+
+
+_CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+
+
+def printable(text: str) -> str:
+    """Text of others without what steers a terminal: escape sequences, carriage returns, bells."""
+    return text.replace("\r\n", "\n").translate(_CONTROL)
+
+
+def escape(text: str) -> str:
+    """Text of others as rich's markup shows it: word for word, and nothing of it steers the terminal."""
+    return escape_markup(printable(text))
 
 
 class ReaderGone(Exception):

@@ -79,7 +79,7 @@ def mismatch(running: Mapping[str, Any], pools: Sequence[str], wanted: StackOpti
     """
     if wanted.sandbox and wanted.sandbox not in pools:
         return f"has the sandbox engine {', '.join(pools)}, not {wanted.sandbox}"
-    for name, what in (("replicas", "processes of each service"), ("executors", "executors")):
+    for name, what in (("replicas", "replicas of each service"), ("executors", "executors")):
         value = getattr(wanted, name)
         if value is not None and value != running.get(name):
             return f"has {running.get(name)} {what}, not the {value} of --{name}"

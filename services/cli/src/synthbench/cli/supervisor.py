@@ -31,6 +31,7 @@ from synthbench.cli.embedded.mending import BAD_SETTINGS, Mending
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.cli.embedded.readiness import unready
+from synthbench.cli.embedded.rotation import rotate_logs
 from synthbench.cli.embedded.work import WorkLeft
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
@@ -48,7 +49,7 @@ _ASK_SECONDS = 10.0
 _UP_SECONDS = 90.0
 _STEADY_SECONDS = 0.5
 """So long all services have to be ready until the stack is said to be up."""
-_LOG_BYTES = 64 * 1024 * 1024
+_ROTATE_SECONDS = 5.0
 _FIRST = (Service.SCHEDULER, Service.EXECUTOR, Service.LLM_GATEWAY, Service.COLLECTOR)
 
 
@@ -91,6 +92,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGINT, self._stop_now)
+        rotating = asyncio.create_task(self._rotate())
         try:
             layout = await self._start()
             await self._watch(layout)
@@ -99,6 +101,7 @@ class Supervisor:
                 await self._finish_work(layout)
         finally:
             self._data.stack_file.unlink(missing_ok=True)
+            rotating.cancel()
             await self._stop()
 
     def _stop_now(self) -> None:
@@ -187,9 +190,16 @@ class Supervisor:
 
     async def _spawn(self, layout: Layout, instance: Instance) -> None:
         log = log_of(self._data, str(instance))
-        if log.exists() and log.stat().st_size > _LOG_BYTES:
-            log.replace(log.with_suffix(".log.1"))
         self._children[instance] = await spawn(layout.command(instance), log=log, env=layout.environment(instance))
+
+    async def _rotate(self) -> None:
+        """Keep every log within its bound, while the processes write."""
+        while True:
+            try:
+                await asyncio.to_thread(rotate_logs, self._data.logs)
+            except OSError as error:
+                self._log.warning("logs are not rotated", error=str(error))
+            await asyncio.sleep(_ROTATE_SECONDS)
 
     async def _watch(self, layout: Layout) -> None:
         """Until it is time to end; a service that dies is started again, within reason."""

@@ -1,11 +1,8 @@
-"""`up`, `down`, `status`, `logs`: the embedded stack."""
+"""`up`, `down`, `status`, `env`: the embedded stack."""
 
-import asyncio
-import contextlib
 import os
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -14,7 +11,6 @@ from synthbench.cli import console
 from synthbench.cli.commands.campaigns import paused_campaigns
 from synthbench.cli.contact import FORGET
 from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.embedded.layout import SERVICES
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
@@ -22,7 +18,6 @@ from synthbench.cli.stack import SHELL_VARIABLES, remote_endpoints, stack_status
 from synthbench.cli.stack_options import StackOptions
 from synthbench.contracts.loose import as_list, as_object
 
-_FOLLOW_SECONDS = 0.3
 _MAX_REPLICAS = 8
 _MAX_EXECUTORS = 32
 _MAX_CONCURRENCY = 256
@@ -182,48 +177,3 @@ def env(*, unset: Annotated[bool, Parameter(negative="")] = False) -> None:
         "SYNTHBENCH_API_TOKEN": found.api_token.get_secret_value() if found.api_token else "",
     }
     console.write("".join(f"export {name}={shlex.quote(values[name])}\n" for name in SHELL_VARIABLES))
-
-
-async def logs(
-    service: str | None = None,
-    /,
-    *,
-    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
-    lines: int = 50,
-) -> None:
-    """Show log lines of the stack.
-
-    Args:
-        service: One of the six services, nats, postgres or supervisor; all by default.
-        follow: Go on until Ctrl-C.
-        lines: How many of each.
-    """
-    data = DataDir()
-    known = [*map(str, SERVICES), "nats", "postgres", "supervisor"]
-    if service is not None and service.replace("-", "_") not in known:
-        raise CliError(f"there is no service {service!r}; there are {', '.join(known)}")
-    paths = [data.logs / f"{name}.log" for name in ([service.replace("-", "_")] if service else known)]
-    positions = {path: _last_lines(path, lines) for path in paths}
-    while follow and not console.reader_is_gone():
-        await asyncio.sleep(_FOLLOW_SECONDS)
-        for path in paths:
-            positions[path] = _since(path, positions[path])
-
-
-def _last_lines(path: Path, count: int) -> int:
-    """Print the last lines; return where the file ends."""
-    with contextlib.suppress(FileNotFoundError):
-        content = path.read_bytes()
-        for line in content.decode("utf-8", errors="replace").splitlines()[-count:]:
-            console.write(f"{path.stem:<12} {line}\n")
-        return len(content)
-    return 0
-
-
-def _since(path: Path, position: int) -> int:
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        file.seek(position)
-        for line in file.read().decode("utf-8", errors="replace").splitlines():
-            console.write(f"{path.stem:<12} {line}\n")
-        return file.tell()
-    return position

@@ -1,23 +1,23 @@
 """`trajectories list|show|export|fork|rescore|import`."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter, validators
 
 from synthbench.cli import console
+from synthbench.cli.commands.exporting import export
 from synthbench.cli.commands.generate import generate, microusd, show_made, submission_of
 from synthbench.cli.commands.importing import add_to
 from synthbench.cli.commands.rescore import rescore
-from synthbench.cli.errors import CliError
 from synthbench.cli.session import session
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.scaffolds import MODEL_FREE
-from synthbench.contracts.trajectory import Trajectory
-from synthbench.datasets.formats.export import export_text, file_name
 
+_LINES = 6
+_PATCH_LINES = 60
 app = App(name="trajectories", help="What was recorded.")
 app.command(rescore)
+app.command(export)
 add_to(app)
 
 
@@ -114,49 +114,21 @@ async def fork(
 
 
 @app.command
-async def show(trajectory: str, /) -> None:
-    """Show one trajectory, step by step.
+async def show(trajectory: str, /, *, full: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Show one trajectory: the instruction, each step with what it answered, the patch, and how it was judged.
 
     Args:
         trajectory: Its id, or the beginning of it.
+        full: All lines of instruction, output and patch; else their first ones.
     """
     async with session() as client:
         entry, found = await client.trajectory(trajectory)
+    lines = None if full else _LINES
     console.out.print(f"{found.rollout.task.name} · {found.rollout.scaffold} {found.rollout.route}", markup=False)
+    console.passage("instruction", found.context.instruction, lines)
     for step in found.steps:
         console.out.print(console.step_line(step))
+        for seen in step.observations:
+            console.passage("", seen.content, lines)
+    console.passage("patch", found.patch, None if full else _PATCH_LINES)
     console.summary(found, entry, entry["artifact"]["uri"])
-
-
-@app.command
-async def export(
-    trajectory: str,
-    /,
-    *,
-    format: Literal["json", "atif", "messages"] = "json",  # noqa: A002 - the option's name
-    output: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Write one trajectory: the whole record, or what others read; see docs/exports.md.
-
-    Args:
-        trajectory: Its id, or the beginning of it.
-        format: json (the record), atif (Harbor's ATIF v1.8) or messages (OpenAI messages with tools).
-        output: A file, or a folder for a file of its own name; standard output by default.
-        overwrite: Replace a file that is there.
-    """
-    async with session() as client:
-        _, found = await client.trajectory(trajectory)
-    target = _target(output, found, format, overwrite=overwrite)
-    text = export_text(found, format, indent=2)
-    if found.rollout.simulated:
-        console.say("simulated: no work of a real model")
-    await console.hand_over(text, target)
-
-
-def _target(output: Path | None, found: Trajectory, form: str, *, overwrite: bool) -> Path | None:
-    """Where to write; a file that is there stays unless it was said that it may go."""
-    target = output / file_name(found, form) if output is not None and output.is_dir() else output
-    if target is not None and target.is_file() and not overwrite:
-        raise CliError(f"{target} is there already; name another file, a folder, or add --overwrite")
-    return target

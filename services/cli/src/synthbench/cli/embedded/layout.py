@@ -27,6 +27,11 @@ NATS_SYNC_SECONDS = 1
 _DATABASE_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY, Service.COLLECTOR, Service.QUALITY, Service.DIVERSITY)
 _KEY_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY)
 _PROVIDER_KEY = re.compile(r"^SYNTHBENCH_\w+_API_KEY(_FILE)?$")
+_ASKS_MODELS = re.compile(r"^SYNTHBENCH_(UPSTREAM_BASE_URL|MODELS_FILE|\w+_API_KEY(_FILE)?)$")
+_SIMULATED_PERMITS = 2
+_PERMITS_A_CORE = 8
+_BYTES_A_PERMIT = 1 << 30
+_MOST_PERMITS = 64
 _DROPPED = (
     "PYTHONDONTWRITEBYTECODE",
     "PYTHONHOME",
@@ -86,6 +91,10 @@ class Layout:
         """Of a service's NATS user."""
         return SecretStr(self.data.secret(f"nats-{service}"))
 
+    def _default_permits(self) -> int:
+        models = {"SYNTHBENCH_MODELS_FILE": str(self.data.models_file)} if self.data.models_file.exists() else {}
+        return default_permits({**os.environ, **models})
+
     def command(self, instance: Instance) -> list[str]:
         """How the process is started."""
         return [sys.executable, "-m", f"synthbench.{instance.service}"]
@@ -114,13 +123,18 @@ class Layout:
         env.pop("SYNTHBENCH_ATTEMPT_KEY_SECRET", None)
         if service in _KEY_USERS:
             env["SYNTHBENCH_ATTEMPT_KEY_SECRET"] = self.data.secret("attempt-key")
+        permits = str(self.concurrency or env.get("SYNTHBENCH_PERMITS") or self._default_permits())
         if service is Service.SCHEDULER:
             env["SYNTHBENCH_POOLS"] = ",".join(self.pools)
+            executors = sum(one.service is Service.EXECUTOR for one in self.ports)
+            if permits.isdecimal():  # what is no number the executor refuses by its name
+                env.setdefault("SYNTHBENCH_READY_LIMIT", str(max(8, 2 * int(permits) * executors)))
             env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
         if service is Service.LLM_GATEWAY:
             env.setdefault("SYNTHBENCH_MODELS_FILE", str(self.data.models_file))
             env["SYNTHBENCH_ADMIN_PORT"] = str(self.admin_port if instance.number == 1 else 0)
         if service is Service.EXECUTOR:
+            env["SYNTHBENCH_PERMITS"] = permits
             env["SYNTHBENCH_ENGINES"] = ",".join(self.pools)
             env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
             env = executor_folders(self.data.path) | env
@@ -140,6 +154,21 @@ def executor_folders(data: Path) -> dict[str, str]:
 def artifacts_of(data: Path) -> str:
     """URL of the artifact store of the stack in a data folder."""
     return f"file://{data / 'artifacts'}"
+
+
+def default_permits(env: Mapping[str, str]) -> int:
+    """Attempts at once in an executor, where nobody says how many.
+
+    With a real model an attempt waits for it most of the time, so that many go beside each other: eight a core, within
+    the memory of the machine. Simulated models answer at once; then the processor is the bound.
+    """
+    asks_models = any(_ASKS_MODELS.match(name) and value for name, value in env.items())
+    if not asks_models:
+        return _SIMULATED_PERMITS
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(
+        _SIMULATED_PERMITS, min(_PERMITS_A_CORE * (os.cpu_count() or 1), memory // _BYTES_A_PERMIT, _MOST_PERMITS)
+    )
 
 
 def log_of(data: DataDir, name: str) -> Path:
