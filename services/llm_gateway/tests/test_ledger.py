@@ -314,3 +314,31 @@ def test_usage_that_cannot_be_believed_is_none():
         calls=1, input_tokens=10, cached_tokens=3, cache_write_tokens=2, output_tokens=4
     )
     assert usage_of("anthropic", {"usage": {**claude, "output_tokens": -4}}) is None
+
+
+async def test_with_256_callers_and_a_slow_record_nobody_is_refused_while_there_is_money(ledger, monkeypatch):
+    """Callers that come later must not take for ever what was leased for one that waits."""
+    book, database = ledger
+    key = claims(**dict.fromkeys(("max_cost_microusd", "submission_cost_microusd"), 10**12))
+    grant = book._teller._grant
+
+    async def slowly(wishes):
+        await asyncio.sleep(0.05)
+        return await grant(wishes)
+
+    monkeypatch.setattr(book._teller, "_grant", slowly)
+
+    async def caller(number: int) -> None:
+        for _ in range(3):
+            call_id = uuid7()
+            reservation = await book.admit(key, call_id, 10_400 + number)
+            await asyncio.sleep(0.01)
+            await book.settle(reservation, called(key, call_id, 100))
+
+    async with asyncio.timeout(100):
+        await asyncio.gather(*(caller(number) for number in range(256)))
+    async with database.connection() as connection:
+        row = await (
+            await connection.execute("select count(*) as calls, sum(cost_microusd) as cost from calls")
+        ).fetchone()
+    assert (row["calls"], int(row["cost"])) == (3 * 256, 3 * 256 * 100)
