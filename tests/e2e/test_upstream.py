@@ -85,15 +85,11 @@ def test_wrong_credentials_are_one_clear_line(stack, tmp_path: Path):
     assert "refuses this deployment's key" in done.stderr.strip().splitlines()[-1]
 
 
-def test_a_provider_that_is_not_there_is_refused_within_seconds_with_the_cause(stack):
-    stack.run("up")
-    began = time.monotonic()
+def test_a_provider_that_is_not_there_is_refused_with_the_cause_before_anything_runs(stack):
     done = generate(stack, "http://127.0.0.1:9/v1", "--model", "gpt-4o-mini", check=False)
     assert done.returncode == 1
-    assert (
-        "rejected: route: gpt-4o-mini: the provider cannot be reached: connection refused by 127.0.0.1:9" in done.stderr
-    )
-    assert time.monotonic() - began < 30
+    said = "rejected: route: gpt-4o-mini: the provider cannot be reached: connection refused by 127.0.0.1:9"
+    assert said in done.stderr
 
 
 def test_an_unknown_price_is_refused_unless_allowed(stack, tmp_path: Path):
