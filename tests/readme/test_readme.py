@@ -14,7 +14,7 @@ import pytest
 
 from readme.typed import Command, commands, shell
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 COLUMNS = [None, 60, 80, 140] if os.environ.get("FULL") == "1" else [60]
 SECONDS = 600.0
@@ -24,7 +24,7 @@ ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){0,3}(?:-[0-9a-f]{12})?\b")
 @pytest.fixture
 def clone() -> Iterator[Path]:
     """A clone of what is here, with the packages that are installed here, in a folder that Postgres' user may enter."""
-    with tempfile.TemporaryDirectory(prefix="synthbench-readme-") as name:
+    with tempfile.TemporaryDirectory(prefix="synthbench-readme-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o711)
         folder = Path(name, "synth-bench")
         subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(folder)], check=True)
