@@ -22,7 +22,7 @@ find_python() {
 }
 
 python=$(find_python)
-wanted=$(cat "$lock" pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml scripts/setup.sh | cksum)
+wanted=$(cat requirements.lock requirements-dev.lock pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml scripts/setup.sh | cksum)
 stamp=.venv/.setup-$what
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && exit 0
 

@@ -23,12 +23,15 @@ ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){0,3}(?:-[0-9a-f]{12})?\b")
 
 @pytest.fixture
 def clone() -> Iterator[Path]:
-    """A clone of what is here, with the packages that are installed here, in a folder that Postgres' user may enter."""
+    """A clone of what is here, in a folder that Postgres' user may enter.
+
+    Its first command sets up a `.venv` of its own. One that it shared with us would be set up to run the clone's code
+    from then on, under the feet of all other tests.
+    """
     with tempfile.TemporaryDirectory(prefix="synthbench-readme-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o711)
         folder = Path(name, "synth-bench")
         subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(folder)], check=True)
-        (folder / ".venv").symlink_to(ROOT / ".venv")
         yield folder
 
 
@@ -60,7 +63,7 @@ def test_the_readme_works_as_it_is_typed(clone: Path, columns: int | None, capsy
                 text = re.sub(r"\bID\b", found[0] if found else "ID", one.text)
                 answer = terminal.type(text, SECONDS)
                 times.append(f"{answer.seconds:7.1f} s  {text}")
-                assert answer.code == 0, f"{text}\n{answer.text}"
+                assert answer.code == 0, f"{text}\n{answer.text}\n{_supervisor_log(clone)}"
                 assert "Traceback" not in answer.text, f"{text}\n{answer.text}"
                 assert "synth-bench:" not in answer.text, f"{text}\n{answer.text}"
                 if "trajectories list" in text:
@@ -69,5 +72,12 @@ def test_the_readme_works_as_it_is_typed(clone: Path, columns: int | None, capsy
             terminal.type("synth-bench down --now", SECONDS)
             with capsys.disabled():
                 print(f"\nthe README on {columns or 'no'} columns:", *times, sep="\n")
+    assert Path(clone / ".venv/bin/synth-bench").is_file()
     exported = (clone / "first.jsonl").read_text().splitlines()
     assert len(exported) >= 12
+
+
+def _supervisor_log(clone: Path) -> str:
+    """The last lines of the log of the stack that the clone's commands used."""
+    log = clone.parent / "data/logs/supervisor.log"
+    return log.read_text()[-3000:] if log.exists() else ""

@@ -348,9 +348,14 @@ def main() -> int:
             stale.unlink(missing_ok=True)
         try:
             asyncio.run(_run(data, options))
-        except (CliError, ChassisError, SandboxError, DatabaseUnavailable, MigrationError, OSError) as error:
-            failure.write_text(str(error))
+        except (CliError, ChassisError, SandboxError, DatabaseUnavailable, MigrationError) as error:
+            failure.write_text(str(error))  # written for people: the cause and the cure
             sys.stderr.write(f"{error}\n")
+            return 1
+        except Exception as error:
+            log = data.logs / "supervisor.log"  # its stderr
+            failure.write_text(f"unexpected {type(error).__name__}: {error}; the traceback is in {log}")
+            setup_logging("supervisor", "INFO").exception("the stack ended by an unexpected error")
             return 1
         finally:
             (data.sub("run") / "status.json").unlink(missing_ok=True)
