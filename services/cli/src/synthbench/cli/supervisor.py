@@ -352,7 +352,7 @@ def main() -> int:
             failure.write_text(str(error))  # written for people: the cause and the cure
             sys.stderr.write(f"{error}\n")
             return 1
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged whole; the command that waits gets one line
             log = data.logs / "supervisor.log"  # its stderr
             failure.write_text(f"unexpected {type(error).__name__}: {error}; the traceback is in {log}")
             setup_logging("supervisor", "INFO").exception("the stack ended by an unexpected error")

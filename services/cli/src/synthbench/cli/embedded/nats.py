@@ -13,6 +13,7 @@ import httpx
 
 from synthbench.chassis.permissions import ACCOUNT
 from synthbench.cli.embedded.children import free_port, spawn, stop, tail
+from synthbench.cli.embedded.loopback import loopback_http
 from synthbench.cli.errors import CliError
 from synthbench.contracts.loose import as_object
 from synthbench.contracts.streams import STREAMS
@@ -135,7 +136,7 @@ jetstream {{
     async def write_error(self) -> str:
         """Why it cannot store messages any more; empty where it can, or does not answer. Source: its /healthz."""
         try:
-            async with httpx.AsyncClient(timeout=_HEALTH_SECONDS, trust_env=False) as http:
+            async with loopback_http(_HEALTH_SECONDS) as http:
                 health = (await http.get(f"http://127.0.0.1:{self._health_port}/healthz")).text
         except httpx.HTTPError:
             return ""

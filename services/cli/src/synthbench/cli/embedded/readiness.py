@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import httpx
 
 from synthbench.cli.embedded.layout import Instance, Layout
+from synthbench.cli.embedded.loopback import loopback_http
 
 _ASK_SECONDS = 3.0
 _READY = 200
@@ -13,7 +14,7 @@ _READY = 200
 
 async def unready(layout: Layout) -> Mapping[str, str]:
     """Ask every process whether it is ready for work; what is wrong, by process. Empty: all of them are."""
-    async with httpx.AsyncClient(timeout=_ASK_SECONDS, trust_env=False) as http:
+    async with loopback_http(_ASK_SECONDS) as http:
         answers = await asyncio.gather(*(_problem(http, layout, one) for one in layout.ports))
     return {str(one): answer for one, answer in zip(layout.ports, answers, strict=True) if answer}
 

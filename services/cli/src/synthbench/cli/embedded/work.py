@@ -10,6 +10,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
 
 from synthbench.cli.embedded.layout import Layout
+from synthbench.cli.embedded.loopback import loopback_http
 from synthbench.contracts.registry import Service, durables
 
 _REQUEST_SECONDS = 3.0
@@ -34,9 +35,7 @@ class WorkLeft:
         )
         token = layout.data.secret("api-token")
         try:
-            async with httpx.AsyncClient(
-                timeout=_REQUEST_SECONDS, headers={"authorization": f"Bearer {token}"}, trust_env=False
-            ) as http:
+            async with loopback_http(_REQUEST_SECONDS, {"authorization": f"Bearer {token}"}) as http:
                 yield cls(layout, connection.jetstream(timeout=_REQUEST_SECONDS), http)
         finally:
             await connection.close()
