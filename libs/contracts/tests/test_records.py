@@ -64,11 +64,13 @@ def test_fields_that_came_later_leave_older_digests_as_they_are():
         {"state": step.state.model_copy(update={"checkpoint": checkpoint})},
         {"state": step.state.model_copy(update={"left_out": {"a": "is a device"}})},
         {"native": "{}"},
+        {"usage": step.usage.model_copy(update={"cache_write_1h_tokens": 1})},
     ):
         assert step.model_copy(update=later).sealed().digest != step.digest
     asked = step.model_copy(update={"model_call": ModelCall(model="m")}).sealed()
     assert asked.digest == "sha256:983661c941a5e7cdaef40aa8cdba60876fe9239398fcd476733c004c040cd602"
-    assert asked.model_copy(update={"model_call": ModelCall(model="m", whole=True)}).sealed().digest != asked.digest
+    for call in (ModelCall(model="m", whole=True), ModelCall(model="m", sampling='{"seed":1}')):
+        assert asked.model_copy(update={"model_call": call}).sealed().digest != asked.digest
 
 
 counts = st.integers(min_value=0, max_value=10**9)

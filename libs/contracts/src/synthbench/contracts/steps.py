@@ -151,7 +151,8 @@ def later_fields_left_out(content: dict[str, Any]) -> None:
     call = content["model_call"] or {"whole": False, "sampling": ""}
     if content["kind"] == "turn":
         del content["kind"]
+    state, usage = content["state"], content["usage"]
     later = ((content, "copied_from"), (content, "native"), (call, "whole"), (call, "sampling"))
-    for holder, name in (*later, (content["state"], "checkpoint"), (content["state"], "left_out")):
+    for holder, name in (*later, (state, "checkpoint"), (state, "left_out"), (usage, "cache_write_1h_tokens")):
         if not holder[name]:
             del holder[name]
