@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
 CAMPAIGN = """
 [campaign]
 name = "{name}"
@@ -135,17 +136,19 @@ def in_a_terminal(stack, *arguments: str) -> tuple[int, int]:
 
 def test_a_terminal_that_closes_leaves_a_stack_that_others_use_at_once(data_folders: Path, make_stack, tmp_path: Path):
     lone = make_stack(data_folders / f"hangup-{time.time_ns()}")
-    child, controller = in_a_terminal(lone, "run", campaign(tmp_path, "left", 60))
-    until(lambda: (lone.folder / "run/stack.json").exists() and lone.json("trajectories", "list", "campaign:left"))
-    os.close(controller)
-    _, code = os.waitpid(child, 0)
-    assert os.WTERMSIG(code) == signal.SIGHUP
+    try:
+        child, controller = in_a_terminal(lone, "run", campaign(tmp_path, "left", 60))
+        until(lambda: (lone.folder / "run/stack.json").exists() and lone.json("trajectories", "list", "campaign:left"))
+        os.close(controller)
+        _, code = os.waitpid(child, 0)
+        assert os.WTERMSIG(code) == signal.SIGHUP
 
-    told = lone.run("status")
-    assert re.search(r"1 submissions are open, \d+ rollouts left: ", told.stderr), told.stderr
-    assert " of 60" in told.stdout
-    began = time.monotonic()
-    lone.json("trajectories", "list")
-    assert time.monotonic() - began < 30  # a stack of its own would have to wait for this one's end
-    assert lone.status()["state"] == "up"
-    lone.down()
+        told = lone.run("status")
+        assert re.search(r"1 submissions are open, \d+ rollouts left: ", told.stderr), told.stderr
+        assert " of 60" in told.stdout
+        began = time.monotonic()
+        lone.json("trajectories", "list")
+        assert time.monotonic() - began < 30  # a stack of its own would have to wait for this one's end
+        assert lone.status()["state"] == "up"
+    finally:
+        lone.down()
