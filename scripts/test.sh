@@ -20,6 +20,12 @@ if [ "${CI:-}" = true ]; then
     find /sys/fs/cgroup -depth -type d -name 'synthbench-*' -exec rmdir {} + 2>/dev/null || true
     (. scripts/docker.sh && docker build --quiet -f deploy/Dockerfile -t synth-bench:0.1.0 .) >"$work/docker.log" 2>&1 &
     preparing=$! first="not alone and not agents and not docker"
+    # Only the program: installing the package would start a Prometheus.
+    if ! command -v promtool >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
+        [ "$(id -u)" != 0 ] || apt-get update -qq
+        (cd "$work" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb prometheus) || say "no promtool"
+        export PATH="$work/prometheus/usr/bin:$PATH"
+    fi
 fi
 # What mostly waits does so beside all of the first phase.
 .venv/bin/pytest -q -m waits tests libs services >"$work/waits.log" 2>&1 &

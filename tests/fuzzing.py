@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 FULL = os.environ.get("FULL") == "1"
@@ -34,11 +34,17 @@ HOSTILE_JSON: st.SearchStrategy[Any] = st.recursive(
 """JSON values of such text and numbers."""
 
 
-def fuzz(examples: int, **strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a test with values of these strategies: so many of them, or as many as FULL_MINUTES allow with FULL=1."""
+def fuzz(
+    examples: int, *, shrink: bool = True, **strategies: st.SearchStrategy[Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run a test with values of these strategies: so many of them, or as many as FULL_MINUTES allow with FULL=1.
+
+    Without `shrink` a failure is told as it was found, for tests that take seconds to fail.
+    """
     chosen = settings(
         max_examples=examples,
         deadline=None,
+        phases=[phase for phase in Phase if shrink or phase not in (Phase.shrink, Phase.explain)],
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 

@@ -51,6 +51,13 @@ async def test_the_submitter_is_kept_and_told_to_all(desk):
     assert (subject, body["submitter"], body["submission_id"]) == ("task.accepted", "alice", str(submission))
 
 
+@pytest.mark.parametrize("fields", [{"seed": -1}, {"max_seconds": 1e-9}, {"max_cost_microusd": 2**53 - 1}], ids=str)
+async def test_the_least_and_the_most_that_a_submission_may_say_is_kept(desk, fields: dict[str, Any]):
+    submission = uuid4()
+    await submit(desk, "alice", submission, **fields)
+    assert (await state_of(desk, submission))[:2] == ("alice", "open")
+
+
 async def test_a_rejection_goes_to_its_submitter_alone(desk):
     await submit(desk, "alice", task="no-such-task")
     await submit(desk, "operator", task="no-such-task")

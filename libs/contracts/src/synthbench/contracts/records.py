@@ -20,6 +20,12 @@ Address = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}$")]
 """A name that people choose: campaigns, tasks, scaffolds, routes."""
 
+POOLS = ("bubblewrap", "docker", "process")
+"""Names of the ready queues, one for each kind of sandbox engine."""
+
+Pool = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(POOLS)})$")]
+"""One of them, where a subject is made of it: an event on any other subject could never be published."""
+
 
 class Outcome(StrEnum):
     """How an attempt ended, as the agent's doing; `infra_error` means that we failed, not the agent."""

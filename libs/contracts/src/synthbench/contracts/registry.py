@@ -8,11 +8,7 @@ from functools import cached_property
 
 from synthbench.contracts import events
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import Priority
-
-POOLS = ("bubblewrap", "docker", "process")
-"""Names of the ready queues, one for each kind of sandbox engine."""
-
+from synthbench.contracts.records import POOLS, Priority
 
 OPERATOR = "operator"
 """Who publishes in the services' own account without a name in the subject: the operator alone may."""

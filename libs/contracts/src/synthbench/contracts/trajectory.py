@@ -112,7 +112,7 @@ class TrajectorySummary(Record):
     """The facets by which trajectories are listed, filtered and balanced."""
 
     task_name: Name
-    task_digest: Name
+    task_digest: Digest
     category: Name = ""
     difficulty: Name = ""
     scaffold: Name = ""

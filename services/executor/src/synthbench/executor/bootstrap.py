@@ -10,8 +10,8 @@ import httpx
 from synthbench.chassis.consumer import Consumer
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.process import Chassis
-from synthbench.contracts.records import Priority
-from synthbench.contracts.registry import POOLS, Service, durable, durables_of
+from synthbench.contracts.records import POOLS, Priority
+from synthbench.contracts.registry import Service, durable, durables_of
 from synthbench.executor.adapters.packages import Packages
 from synthbench.executor.attempts import Services
 from synthbench.executor.handlers import Handlers

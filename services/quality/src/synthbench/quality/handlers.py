@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import Drop, Poison
 from synthbench.chassis.failpoints import failpoint
@@ -53,7 +55,7 @@ class Handlers:
         done = delivery.envelope.body
         assert isinstance(done, TrajectoryDone)
         async with self._database.transaction() as connection:
-            values = {"trajectory_id": done.trajectory_id, "body": done.model_dump_json()}
+            values = {"trajectory_id": done.trajectory_id, "body": Jsonb(done.to_dict())}
             if await (await connection.execute(SQL["add_scoring"], values)).fetchone():
                 if done.summary.forgeable and await self._ran_in_place(done):
                     await self._score(connection, done, None)
@@ -138,7 +140,7 @@ class Handlers:
             policy=self._policy.name,
         )
         failpoint("quality.decided")
-        values = {"trajectory_id": done.trajectory_id, "scored": scored.model_dump_json()}
+        values = {"trajectory_id": done.trajectory_id, "scored": Jsonb(scored.to_dict())}
         await connection.execute(SQL["finish_scoring"], values)
         await self._outbox.add(connection, scored, id=derived_id("scored", done.trajectory_id, self._policy.name))
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from synthbench.contracts.events.scope import AttemptEvent
-from synthbench.contracts.records import ArtifactRef, Digest
+from synthbench.contracts.records import ArtifactRef, Digest, Pool
 from synthbench.contracts.text import Name
 from synthbench.contracts.verification import VerificationResult
 
@@ -15,7 +15,7 @@ class VerificationRequested(AttemptEvent):
     """Chosen by who asks, among his own: another asker's of the same id is another verification."""
     requested_by: Name = ""
     """What the asker calls himself. The answer names who the bus says it was, and that alone counts."""
-    pool: Name
+    pool: Pool
     task_digest: Digest
     diff: ArtifactRef | None = None
     """The agent's change; None for an empty one."""

@@ -105,7 +105,11 @@ class FilesStore:
 
     async def exists(self, uri: str) -> bool:
         """See the protocol."""
-        return await asyncio.to_thread(self.local_path(uri).is_file)
+        try:
+            path = self.local_path(uri)
+        except ArtifactNotFound:
+            return False
+        return await asyncio.to_thread(path.is_file)
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """See the protocol."""
@@ -147,14 +151,20 @@ class FilesStore:
     async def _find(self, uri: str, read: Callable[[Path], bytes]) -> bytes:
         try:
             return await asyncio.to_thread(read, self.local_path(uri))
-        except (FileNotFoundError, IsADirectoryError) as error:
+        except FileNotFoundError as error:
             raise ArtifactNotFound(f"nothing is stored under {uri}") from error
 
     @_translated
     def _read(self, path: Path, start: int = 0, length: int = -1) -> bytes:
-        with path.open("rb") as file:
-            file.seek(start)
-            return file.read(length)
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                return file.read(length)
+        except (
+            IsADirectoryError,
+            NotADirectoryError,
+        ) as error:  # others begin with the key, or it goes on below one
+            raise FileNotFoundError(path) from error
 
     @_translated
     def _write_once(self, path: Path, data: bytes) -> bool:

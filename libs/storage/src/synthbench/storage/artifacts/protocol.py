@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Protocol
 
 from synthbench.contracts.records import ArtifactRef
+from synthbench.storage.errors import ArtifactNotFound
 
 _DIGEST_URI = re.compile(r"^artifact://sha256/([0-9a-f]{64})\Z")
-_KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")
+_KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}(/[A-Za-z0-9][A-Za-z0-9._-]{0,199})*\Z")
 
 FRESH_SECONDS = 86_400.0
 """Putting what is there makes it young again, if it is older than this."""
@@ -115,17 +116,20 @@ def object_path(uri: str) -> str:
     """Return the location-independent path of a URI inside a store.
 
     Raises:
-        ValueError: it is no artifact URI, or its key is not made of plain path segments.
+        ArtifactNotFound: it is no artifact URI, or its key is not made of plain path segments: nothing can be there.
     """
     if digest := digest_in(uri):
         hexadecimal = digest.removeprefix("sha256:")
         return f"sha256/{hexadecimal[:2]}/{hexadecimal}"
     key = uri.removeprefix("artifact://key/")
     if key == uri or not valid_key(key):
-        raise ValueError(f"{uri[:120]!r} is no artifact URI")
+        raise ArtifactNotFound(f"nothing is stored under {uri[:120]!r}: it is no artifact URI")
     return f"key/{key}"
 
 
 def valid_key(key: str) -> bool:
-    """Whether a key is made of plain path segments: letters, digits, `.`, `_`, `-`; none starts with a dot."""
+    """Whether a key is made of plain path segments: letters, digits, `.`, `_`, `-`; none starts with a dot.
+
+    A segment has at most 200 of them, and a key 512, so that file systems can hold it.
+    """
     return len(key) <= 512 and bool(_KEY.match(key))

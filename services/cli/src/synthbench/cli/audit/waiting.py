@@ -17,7 +17,8 @@ from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import MalformedEvent
 from synthbench.contracts.events import CancelRequested, TaskSubmitted
 from synthbench.contracts.model import Record
-from synthbench.contracts.registry import POOLS, Service, durables, durables_of
+from synthbench.contracts.records import POOLS
+from synthbench.contracts.registry import Service, durables, durables_of
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.queries import Queries
