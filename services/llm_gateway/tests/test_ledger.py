@@ -17,6 +17,7 @@ from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.records import Usage
 from synthbench.contracts.registry import Service
+from synthbench.llm_gateway.adapters import lease_broker
 from synthbench.llm_gateway.adapters.attempts import TRUST_SECONDS
 from synthbench.llm_gateway.adapters.ledger import PostgresLedger
 from synthbench.llm_gateway.domain.accounts import Caps
@@ -316,17 +317,24 @@ def test_usage_that_cannot_be_believed_is_none():
     assert usage_of("anthropic", {"usage": {**claude, "output_tokens": -4}}) is None
 
 
-async def test_with_256_callers_and_a_slow_record_nobody_is_refused_while_there_is_money(ledger, monkeypatch):
-    """Callers that come later must not take for ever what was leased for one that waits."""
+@pytest.fixture
+async def slow_ledger(ledger, monkeypatch):
+    """A ledger whose record takes 50 ms for a lease."""
     book, database = ledger
-    key = claims(**dict.fromkeys(("max_cost_microusd", "submission_cost_microusd"), 10**12))
-    grant = book._teller._grant
+    grant = book._broker._leases.grant
 
-    async def slowly(wishes):
+    async def slowly(requests):
         await asyncio.sleep(0.05)
-        return await grant(wishes)
+        return await grant(requests)
 
-    monkeypatch.setattr(book._teller, "_grant", slowly)
+    monkeypatch.setattr(book._broker._leases, "grant", slowly)
+    return book, database
+
+
+async def test_with_256_callers_and_a_slow_record_nobody_is_refused_while_there_is_money(slow_ledger):
+    """Callers that come later must not take for ever what was leased for one that waits."""
+    book, database = slow_ledger
+    key = claims(**dict.fromkeys(("max_cost_microusd", "submission_cost_microusd"), 10**12))
 
     async def caller(number: int) -> None:
         for _ in range(3):
@@ -342,3 +350,110 @@ async def test_with_256_callers_and_a_slow_record_nobody_is_refused_while_there_
             await connection.execute("select count(*) as calls, sum(cost_microusd) as cost from calls")
         ).fetchone()
     assert (row["calls"], int(row["cost"])) == (3 * 256, 3 * 256 * 100)
+
+
+async def test_256_callers_are_admitted_in_the_order_in_which_they_came_with_a_slow_record(slow_ledger, monkeypatch):
+    """Large and small calls on one key, near its cap: what calls before them give back is all that there is."""
+    monkeypatch.setattr(lease_broker, "_PATIENCE_SECONDS", 60.0)
+    book, _ = slow_ledger
+    key = claims(max_cost_microusd=3000, submission_cost_microusd=4000)
+    needs = [(17, 900, 320, 600)[number % 4] + number for number in range(256)]
+    arrived: list[int] = []
+    admitted: list[int] = []
+    reserve = book._broker.reserve
+
+    async def noted(claims, accounts, need, *, last):
+        arrived.append(need)
+        return await reserve(claims, accounts, need, last=last)
+
+    monkeypatch.setattr(book._broker, "reserve", noted)
+
+    async def caller(need: int) -> None:
+        reservation = await book.admit(key, uuid7(), need)
+        admitted.append(need)
+        await asyncio.sleep(0.002 * (need % 5))
+        await book.release(reservation)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(caller(need) for need in needs))
+    assert len(admitted) == 256
+    assert admitted == arrived
+
+
+async def test_a_large_call_near_the_cap_is_not_passed_by_small_ones_that_come_later(ledger):
+    book, _ = ledger
+    key = claims()
+    running = [await book.admit(key, uuid7(), 200) for _ in range(4)]
+    large = asyncio.create_task(book.admit(key, uuid7(), 900))
+    await asyncio.sleep(0.05)
+    small = [asyncio.create_task(book.admit(key, uuid7(), 50)) for _ in range(20)]
+    await asyncio.sleep(0.1)
+    assert not any(task.done() for task in (large, *small)), "200 are free, and the oldest needs 900"
+    for reservation in running:
+        await book.release(reservation)
+    held = await large
+    await book.release(held)
+    for reservation in await asyncio.gather(*small):
+        await book.release(reservation)
+
+
+async def test_a_call_that_waits_for_its_own_attempt_does_not_hold_up_other_attempts(ledger):
+    book, _ = ledger
+    shared = {"submission_cost_microusd": 10**6, "campaign_cost_microusd": 10**6, "campaign_epoch": 1}
+    busy, other = claims(**shared), claims(**shared)
+    held = await book.admit(busy, uuid7(), 1000)
+    blocked = asyncio.create_task(book.admit(busy, uuid7(), 1000))
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(0.9):
+        await book.release(await book.admit(other, uuid7(), 1000))
+    assert not blocked.done()
+    await book.release(held)
+    await book.release(await blocked)
+
+
+async def test_waiters_that_are_cancelled_or_refused_leave_the_line_and_no_money_behind(slow_ledger):
+    book, database = slow_ledger
+    key = claims()
+    held = await book.admit(key, uuid7(), 900)
+    waiting = [asyncio.create_task(book.admit(key, uuid7(), 500)) for _ in range(10)]
+    last = asyncio.create_task(book.admit(key, uuid7(), 60))
+    await asyncio.sleep(0.01)
+    for task in waiting[1:]:
+        task.cancel()
+    with pytest.raises(Refusal) as tied:
+        await waiting[0]
+    assert tied.value.code == "budget_tied_up"
+    found = await asyncio.gather(*waiting[1:], return_exceptions=True)
+    assert all(isinstance(one, asyncio.CancelledError) for one in found)
+    await book.release(await last)
+
+    granted = asyncio.create_task(book.admit(key, uuid7(), 500))
+    while not book._broker._line:
+        await asyncio.sleep(0)
+    await book.release(held)
+    while book._broker._line:  # until it is admitted, and does not know it yet
+        await asyncio.sleep(0)
+    granted.cancel()
+    await asyncio.gather(granted, return_exceptions=True)
+    if not granted.cancelled():
+        await book.release(granted.result())
+    budgets = book._replica.now.budgets
+    assert budgets.on_their_way == 0
+    assert {mine.reserved for mine in budgets.slices.values()} <= {0}
+    assert not book._broker._line.owed
+    await book.close()
+    assert all(leased == 0 for _, leased, _ in (await accounts_in(database)).values())
+
+
+async def test_when_the_record_fails_those_that_asked_it_are_told_and_later_calls_are_served(ledger, monkeypatch):
+    book, _ = ledger
+    key, grant = claims(), book._broker._leases.grant
+
+    async def broken(requests):
+        raise OSError("the record is away")
+
+    monkeypatch.setattr(book._broker._leases, "grant", broken)
+    found = await asyncio.gather(*(book.admit(key, uuid7(), 100) for _ in range(5)), return_exceptions=True)
+    assert [str(one) for one in found] == ["the record is away"] * 5
+    monkeypatch.setattr(book._broker._leases, "grant", grant)
+    await book.release(await book.admit(key, uuid7(), 100))

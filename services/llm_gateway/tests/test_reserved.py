@@ -10,7 +10,7 @@ from synthbench.contracts.records import Usage
 from synthbench.llm_gateway.domain.accounts import Account
 from synthbench.llm_gateway.domain.catalogue import Model, Price
 from synthbench.llm_gateway.domain.pricing import Prices
-from synthbench.llm_gateway.domain.slices import Purse
+from synthbench.llm_gateway.domain.slices import BudgetSlices
 from synthbench.wire.extent import extent_of
 
 DOLLARS = st.decimals(0, 100, places=2)
@@ -52,9 +52,9 @@ def used(request: dict, given: int, data: st.DataObject) -> Usage:
 def test_random_requests_never_spend_more_than_the_cap(price: Price, calls: list, cap: int, data: st.DataObject):
     cached_for_less = price.cached is None or price.cached <= price.input
     assert cached_for_less
-    prices, purse, spent = Prices(lambda _: Model(prices=price)), Purse(), 0
+    prices, budgets, spent = Prices(lambda _: Model(prices=price)), BudgetSlices(), 0
     account = Account("campaign/c", cap)
-    purse.add(account.scope, cap)
+    budgets.add(account.scope, cap)
     for request, input_tokens in calls:
         extent = extent_of(request)
         most = prices.most("m", input_tokens, extent.output_tokens(UNSAID), extent.cache_seconds)
@@ -62,8 +62,8 @@ def test_random_requests_never_spend_more_than_the_cap(price: Price, calls: list
         assert most is not None
         assert cost is not None
         assert cost <= most
-        if (scopes := purse.reserve([account], most)) is not None:
-            purse.settle(scopes, most, cost)
+        if (scopes := budgets.reserve([account], most)) is not None:
+            budgets.settle(scopes, most, cost)
             spent += cost
     assert spent <= cap
 

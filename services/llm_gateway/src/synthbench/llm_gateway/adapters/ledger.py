@@ -1,7 +1,6 @@
 """The ledger: who may still spend, and what was spent (schema `ledger`)."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -19,18 +18,15 @@ from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.registry import Service
 from synthbench.llm_gateway.adapters.attempts import CHANNEL as ATTEMPTS
 from synthbench.llm_gateway.adapters.attempts import TRUST_SECONDS, OpenAttempts
+from synthbench.llm_gateway.adapters.lease_broker import LeaseBroker
+from synthbench.llm_gateway.adapters.leases import Leases
 from synthbench.llm_gateway.adapters.replica import LEASE_SECONDS, Incarnation, Replica
 from synthbench.llm_gateway.adapters.settlement import NOBODY, Settlement
-from synthbench.llm_gateway.adapters.teller import Teller
-from synthbench.llm_gateway.domain.accounts import SHARED, Account, Caps, accounts_of, kind_of
+from synthbench.llm_gateway.domain.accounts import Caps, accounts_of
 from synthbench.llm_gateway.domain.money import Reservation
-from synthbench.llm_gateway.domain.slices import Standing
 from synthbench.storage.database import Database
-from synthbench.wire.refusal import Refusal
 
 RECALL = "ledger_recall"
-_RECALL_SECONDS = 1.0
-_FIRST_PAUSE = 0.02
 _LISTEN_PAUSE = 0.5
 _ALIVE_SECONDS = 2.0
 
@@ -75,7 +71,7 @@ class PostgresLedger:
         self._log = log
         self._replica = Replica(database, instance_name(Service.LLM_GATEWAY), log, lease_seconds=lease_seconds)
         self._attempts = OpenAttempts(database, trust_seconds=trust_seconds)
-        self._teller = Teller(database, outbox, self._replica, log)
+        self._broker = LeaseBroker(self._replica, Leases(database, outbox, self._replica, log))
         self._settlement = Settlement(database, outbox, log)
         self._recalls: set[asyncio.Task[None]] = set()
 
@@ -101,62 +97,26 @@ class PostgresLedger:
         accounts = accounts_of(claims, self._caps, datetime.now(UTC))
         charged = tuple(account.scope for account in accounts)
         if not estimate_microusd:
-            self._replica.now.purse.on_their_way += 1
+            self._replica.now.budgets.on_their_way += 1
             return Held(call_id, claims, 0, self._replica.now, (), charged)
-        deadline, pause = asyncio.get_running_loop().time() + _RECALL_SECONDS, _FIRST_PAUSE
-        while True:
-            mine = self._replica.now
-            scopes = mine.purse.reserve(accounts, estimate_microusd)
-            if scopes is not None:
-                return Held(call_id, claims, estimate_microusd, mine, scopes, charged)
-            short = mine.purse.short(accounts, estimate_microusd)
-            standings = await self._teller.lease(claims, short, estimate_microusd, last=last)
-            blocked = self._blocked(mine, short, standings, estimate_microusd)
-            if not blocked:
-                continue
-            # What was leased for this call another one took that came in between; where money is free, ask again.
-            stuck = [scope for scope in blocked if standings[scope].free < estimate_microusd]
-            if not stuck:
-                continue
-            if asyncio.get_running_loop().time() > deadline:
-                raise _tied_up(stuck[0], standings[stuck[0]], estimate_microusd)
-            await self._teller.recall(stuck)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _RECALL_SECONDS / 4)
-
-    def _blocked(
-        self, mine: Incarnation, short: list[Account], standings: Mapping[str, Standing], need: int
-    ) -> list[str]:
-        """Return the accounts that are still short of money, if it may come back.
-
-        Raises:
-            Refusal: 402, it cannot.
-        """
-        for account in short:
-            standing = standings.get(account.scope)
-            if standing is not None and standing.used_up(need):
-                raise _used_up(account.scope, standing, need)
-        return [
-            account.scope
-            for account in short
-            if (found := standings.get(account.scope)) is not None
-            and found.cap is not None
-            and mine.purse.idle(account.scope) < need
-        ]
+        incarnation, scopes = await self._broker.reserve(claims, accounts, estimate_microusd, last=last)
+        return Held(call_id, claims, estimate_microusd, incarnation, scopes, charged)
 
     async def release(self, reservation: Reservation) -> None:
         """See `Ledger`."""
         assert isinstance(reservation, Held)
-        reservation.incarnation.purse.settle(reservation.scopes, reservation.microusd, 0)
+        reservation.incarnation.budgets.settle(reservation.scopes, reservation.microusd, 0)
+        self._broker.money_came_back()
 
     async def settle(self, reservation: Reservation, called: LlmCalled) -> None:
         """See `Ledger`."""
         assert isinstance(reservation, Held)
-        purse, cost = reservation.incarnation.purse, called.usage.cost_microusd
-        purse.settle(reservation.scopes, reservation.microusd, cost)
+        budgets, cost = reservation.incarnation.budgets, called.usage.cost_microusd
+        budgets.settle(reservation.scopes, reservation.microusd, cost)
+        self._broker.money_came_back()
         replica = reservation.incarnation.replica
         charges = [(scope, replica if scope in reservation.scopes else NOBODY) for scope in reservation.charged]
-        await self._settlement.write(called, charges, lambda: purse.written(reservation.scopes, cost))
+        await self._settlement.write(called, charges, lambda: budgets.written(reservation.scopes, cost))
 
     async def close_attempt(self, rollout_id: UUID, attempt: int) -> None:
         """The scheduler closed the attempt: its key is worth nothing from now on."""
@@ -183,7 +143,10 @@ class PostgresLedger:
         if notice.channel == ATTEMPTS:
             self._attempts.heard(notice.payload)
             return
-        task = asyncio.create_task(self._recalled(notice.payload))
+        replica, _, scope = notice.payload.partition(" ")
+        if replica == str(self._replica.now.replica):
+            return  # what lies idle here is for the calls that wait here
+        task = asyncio.create_task(self._recalled(scope))
         self._recalls.add(task)
         task.add_done_callback(self._recalls.discard)
 
@@ -194,27 +157,3 @@ class PostgresLedger:
             if not is_outage(error):
                 raise
             self._log.warning("could not answer a recall", scope=scope, error=one_line(error))
-
-
-def _used_up(scope: str, standing: Standing, need: int) -> Refusal:
-    assert standing.cap is not None
-    kind, _, name = scope.partition("/")
-    what = f"the {kind}'s cap" if kind in ("attempt", "submission") else f"the cap of {kind} {name}"
-    code = "budget_exhausted" if kind_of(scope) in SHARED else "cost_limit"
-    return Refusal(
-        402,
-        code,
-        f"{what} is {standing.cap / 1e6:.4f} USD; {standing.spent / 1e6:.4f} are spent, "
-        f"and this call could cost {need / 1e6:.4f}",
-    )
-
-
-def _tied_up(scope: str, standing: Standing, need: int) -> Refusal:
-    kind, _, name = scope.partition("/")
-    return Refusal(
-        429,
-        "budget_tied_up",
-        f"what is left of {kind} {name} is set aside for calls on their way ({standing.leased / 1e6:.4f} USD), "
-        f"and this one could cost {need / 1e6:.4f}; try again when they have ended",
-        retry_after=1.0,
-    )

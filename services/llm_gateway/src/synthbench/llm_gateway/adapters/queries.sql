@@ -67,7 +67,8 @@ update accounts a set leased_microusd = a.leased_microusd - cut.amount from cut 
 delete from slices where replica = %(replica)s and microusd = 0;
 
 -- name: recall
-select pg_notify('ledger_recall', scope) from unnest(%(scopes)s::text[]) as scope;
+-- Every replica hears it, the one that asks included: it has to know its own.
+select pg_notify('ledger_recall', %(replica)s::text || ' ' || scope) from unnest(%(scopes)s::text[]) as scope;
 
 -- name: say_exhausted
 update accounts set exhausted_epoch = epoch, exhausted_at = now() where scope = %(scope)s;

@@ -13,7 +13,7 @@ from structlog.stdlib import BoundLogger
 
 from synthbench.contracts.ids import uuid7
 from synthbench.llm_gateway.adapters.sql import SQL
-from synthbench.llm_gateway.domain.slices import Purse
+from synthbench.llm_gateway.domain.slices import BudgetSlices
 from synthbench.storage.database import Connection, Database
 
 LEASE_SECONDS = 30.0
@@ -24,7 +24,7 @@ class Incarnation:
     """One name under which this process holds money."""
 
     replica: UUID = field(default_factory=uuid7)
-    purse: Purse = field(default_factory=Purse)
+    budgets: BudgetSlices = field(default_factory=BudgetSlices)
 
 
 class Replica:
@@ -99,7 +99,7 @@ class Replica:
         return len(dead)
 
     async def _forgive(self) -> None:
-        done = [one for one in self._buried if not one.purse.on_their_way and not _unwritten(one.purse)]
+        done = [one for one in self._buried if not one.budgets.on_their_way and not _unwritten(one.budgets)]
         for one in done:
             async with self._database.connection() as connection:
                 name = {"replica": one.replica}
@@ -108,13 +108,13 @@ class Replica:
             self._buried.remove(one)
 
     async def give_back(self, amounts: dict[str, int]) -> None:
-        """Return idle money, by scope. It leaves the purse first, so that no call can take it meanwhile."""
-        purse = self.now.purse
-        amounts = {scope: amount for scope, amount in amounts.items() if 0 < amount <= purse.idle(scope)}
+        """Return idle money, by scope. It leaves the budgets first, so that no call can take it meanwhile."""
+        budgets = self.now.budgets
+        amounts = {scope: amount for scope, amount in amounts.items() if 0 < amount <= budgets.idle(scope)}
         if not amounts:
             return
         for scope, amount in amounts.items():
-            purse.take(scope, amount)
+            budgets.take(scope, amount)
         values = {"scopes": list(amounts), "amounts": list(amounts.values()), "replica": self.now.replica}
         try:
             async with self._database.connection() as connection:
@@ -127,12 +127,12 @@ class Replica:
 
     async def tick(self) -> None:
         """Give back what is not needed."""
-        await self.give_back(self.now.purse.surplus())
-        self.now.purse.forget_empty()
+        await self.give_back(self.now.budgets.surplus())
+        self.now.budgets.forget_empty()
 
     async def recalled(self, scope: str) -> None:
         """Another replica needs what is idle here."""
-        await self.give_back({scope: self.now.purse.idle(scope)})
+        await self.give_back({scope: self.now.budgets.idle(scope)})
 
     async def leave(self) -> None:
         """Give everything back. Call it when nothing is on its way any more."""
@@ -154,5 +154,5 @@ class Replica:
             self._beaten = now
 
 
-def _unwritten(purse: Purse) -> bool:
-    return any(mine.settled for mine in purse.slices.values())
+def _unwritten(budgets: BudgetSlices) -> bool:
+    return any(mine.settled for mine in budgets.slices.values())

@@ -6,8 +6,9 @@ does not cover, and no two replicas can admit the same money. What a call costs 
 one transaction, which leaves their sum as it was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from synthbench.llm_gateway.domain.accounts import Account
 
@@ -43,20 +44,30 @@ def grant(free: int, needs: Sequence[int], lately: int, replicas: int, *, idle: 
 
     Args:
         free: what the account can still lease.
-        needs: what each call at hand may cost at most; at least one.
+        needs: what each call at hand may cost at most, in the order in which they came; at least one.
         lately: what this replica spent of the account within the last seconds.
         replicas: how many share the account.
-        idle: what this replica holds of it and no call has; it counts once, for all calls together.
+        idle: what this replica holds of it and no call has; it is for the calls at hand in their order.
 
     Returns:
-        0 where not even the smallest call is covered; else between what the smallest call lacks and `free`.
+        0 where the first call that `idle` does not cover is not covered by `free` either, whatever those after it need;
+        else between what that call lacks and `free`.
     """
-    smallest = max(1, min(needs) - idle)
-    if free < smallest:
+    first = max(1, _first_lack(needs, idle))
+    if free < first:
         return 0
     wanted = max(sum(needs) - idle, _CALLS_AHEAD * max(needs), 2 * lately)
     fair = free // (_SHARES * max(1, replicas))
-    return max(smallest, min(wanted, fair))
+    return max(first, min(wanted, fair))
+
+
+def _first_lack(needs: Sequence[int], idle: int) -> int:
+    """Return what is missing for the first call that idle money does not cover; 0 where it covers all."""
+    for need in needs:
+        if need > idle:
+            return need - idle
+        idle -= need
+    return 0
 
 
 @dataclass
@@ -105,8 +116,11 @@ class Slice:
         return surplus
 
 
+NOTHING_OWED: Mapping[str, int] = MappingProxyType({})
+
+
 @dataclass
-class Purse:
+class BudgetSlices:
     """Every slice that one replica holds, by scope."""
 
     slices: dict[str, Slice] = field(default_factory=dict[str, Slice])
@@ -115,20 +129,37 @@ class Purse:
     on_their_way: int = 0
     """Reservations that are neither settled nor released."""
 
-    def short(self, accounts: Iterable[Account], amount: int) -> list[Account]:
-        """Return the accounts whose slice does not cover a call."""
-        return [
-            account for account in accounts if account.scope not in self.uncapped and self.idle(account.scope) < amount
-        ]
+    def short(self, accounts: Iterable[Account], amount: int, owed: Mapping[str, int] = NOTHING_OWED) -> dict[str, int]:
+        """Return what the slices lack for a call, by account.
+
+        Args:
+            accounts: that the call is charged to.
+            amount: what it needs of each.
+            owed: what lies in the slices for others, by account.
+        """
+        lacks = {
+            account.scope: amount + owed.get(account.scope, 0) - self.idle(account.scope)
+            for account in accounts
+            if account.scope not in self.uncapped
+        }
+        return {scope: lack for scope, lack in lacks.items() if lack > 0}
 
     def idle(self, scope: str) -> int:
         """What the next call can have of one account."""
         found = self.slices.get(scope)
         return found.idle if found else 0
 
-    def reserve(self, accounts: Sequence[Account], amount: int) -> tuple[str, ...] | None:
-        """Set money aside on every capped account at once, or on none; return where it was set aside."""
-        if self.short(accounts, amount):
+    def reserve(
+        self, accounts: Sequence[Account], amount: int, owed: Mapping[str, int] = NOTHING_OWED
+    ) -> tuple[str, ...] | None:
+        """Set money aside on every capped account at once, or on none; return where it was set aside.
+
+        Args:
+            accounts: that the call is charged to.
+            amount: what it needs of each.
+            owed: what lies in the slices for others, by account.
+        """
+        if self.short(accounts, amount, owed):
             return None
         scopes = tuple(account.scope for account in accounts if account.scope not in self.uncapped)
         for scope in scopes:
