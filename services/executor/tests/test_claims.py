@@ -4,9 +4,10 @@ import asyncio
 import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 import structlog
 from pydantic import SecretStr
@@ -18,7 +19,7 @@ from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptFinished, AttemptStarted, TaskReady
 from synthbench.contracts.journal import journal_key
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import Rollout, RolloutLimits, TaskInfo
+from synthbench.contracts.records import Outcome, Rollout, RolloutLimits, TaskInfo
 from synthbench.contracts.rpc import CLAIM, ClaimReply, HeartbeatReply
 from synthbench.contracts.trajectory import AttemptContext
 from synthbench.executor.adapters.packages import Packages
@@ -30,6 +31,9 @@ from synthbench.sandbox.engines import choose_engine
 from synthbench.storage.artifacts import FilesStore
 from synthbench.tasks import pack
 from synthbench.tasks.library import load_library_task
+
+if TYPE_CHECKING:
+    from .conftest import Script
 
 
 class Scheduler:
@@ -81,17 +85,19 @@ def scheduler(rollout: Rollout) -> Scheduler:
 
 
 @pytest.fixture
-async def handlers(scheduler: Scheduler, artifacts: FilesStore) -> AsyncGenerator[Handlers]:
+async def handlers(scheduler: Scheduler, artifacts: FilesStore, script: "Script") -> AsyncGenerator[Handlers]:
+    http = httpx.AsyncClient(transport=httpx.MockTransport(script))
     with tempfile.TemporaryDirectory(prefix="synthbench-test-") as folder:
         Path(folder).chmod(0o711)
         engine = (await choose_engine("process", root=Path(folder, "boxes"))).engine
         real = cast("Bus", scheduler)
         services = Services(
-            ExecutorSettings(), real, artifacts, cast("Any", None), {"process": engine}, {}, Packages(artifacts),
+            ExecutorSettings(), real, artifacts, http, {"process": engine}, {}, Packages(artifacts),
             Recent(real, 1.0), asyncio.Event(), structlog.stdlib.get_logger(),
         )  # fmt: skip
         yield Handlers(services)
         await engine.aclose()
+    await http.aclose()
 
 
 def ready(rollout: Rollout) -> Delivery:
@@ -135,3 +141,18 @@ async def test_what_somebody_else_began_under_our_name_is_left_alone(
     assert [key async for key in artifacts.list("journal/")] == [journal_key(before)]
     assert not await artifacts.exists(f"artifact://key/{finished}")
     assert AttemptFinished not in map(type, scheduler.said)
+
+
+@pytest.mark.parametrize(("finish_reason", "named"), [("length", True), ("stop", False)])
+async def test_an_attempt_whose_last_answer_was_cut_off_at_its_token_limit_says_so(
+    handlers: Handlers, scheduler: Scheduler, rollout: Rollout, script: "Script", finish_reason: str, named: bool
+):
+    scheduler.rollout = rollout.model_copy(update={"scaffold": "native", "route": "m"})
+    choice = {"message": {"role": "assistant", "content": "I shall"}, "finish_reason": finish_reason}
+    answer = {"model": "m", "choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 4}}
+    script.answers = [httpx.Response(200, json=answer) for _ in range(3)]
+    await handlers.on_ready(ready(scheduler.rollout))
+    finished = scheduler.said[-1]
+    assert isinstance(finished, AttemptFinished)
+    assert finished.outcome is Outcome.GAVE_UP
+    assert ("cut off at its token limit (finish_reason: length)" in finished.detail) == named
