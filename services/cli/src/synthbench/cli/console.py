@@ -219,14 +219,19 @@ def campaign_totals(entries: list[dict[str, Any]]) -> None:
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
-    """A plain table; where the terminal is too narrow for it, a block of lines for each row. Nothing is cut."""
+    """A plain table; where the terminal is too narrow for it, a block of lines for each row. Nothing is cut.
+
+    A pipe or a file gets one line for each row, however long it is.
+    """
     widths = [max(map(cell_len, (name, *cells))) for name, *cells in zip(columns, *rows, strict=True)]
     folded = widths.index(max(widths)) if widths else 0
-    spare = out.width - sum(widths) - _GAP * (len(widths) - 1)
+    needed = sum(widths) + _GAP * (len(widths) - 1)
+    spare = out.width - needed
     if out.is_terminal and spare < 0 and widths[folded] + spare < _FOLDED:
         _blocks(columns, rows)
         return
-    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    # without a width of its own rich cuts the columns of a table that is wider than the console
+    drawn = Table(box=None, header_style="bold", pad_edge=False, width=None if out.is_terminal else needed)
     for number, column in enumerate(columns):
         drawn.add_column(column, overflow="fold", no_wrap=not (number == folded and out.is_terminal))
     for row in rows:
