@@ -12,8 +12,8 @@ from .compare_imported import main as compare
 
 pytestmark = pytest.mark.timeout(300)
 
-SHARED = Path(os.environ.get("SYNTHBENCH_TEST_TRAJECTORIES", "../shared/data/mini-swe-agent"))
-"""Real ones, with a labels.csv."""
+REAL = os.environ.get("SYNTHBENCH_TEST_TRAJECTORIES", "")
+"""A folder of real ones, with a labels.csv."""
 
 
 def turn(text: str, number: int) -> dict:
@@ -99,16 +99,17 @@ def test_where_there_is_nothing_to_import_a_line_says_so(stack, tmp_path: Path):
     assert "stored" not in dry.stderr
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="SYNTHBENCH_TEST_TRAJECTORIES names no folder of real trajectories")
+@pytest.mark.skipif(not REAL, reason="SYNTHBENCH_TEST_TRAJECTORIES names no folder of real trajectories")
 def test_the_real_ones(stack, tmp_path: Path):
-    count = len(list(SHARED.glob("*.traj.json")))
-    labels = ["--labels", str(SHARED / "labels.csv")]
-    done = stack.run("trajectories", "import", str(SHARED), *labels, "--campaign", "real")
+    folder = Path(REAL)
+    count = len(list(folder.glob("*.traj.json")))
+    labels = ["--labels", str(folder / "labels.csv")]
+    done = stack.run("trajectories", "import", REAL, *labels, "--campaign", "real")
     assert f"{count} stored, 0 were there already" in done.stderr
     out = exported(stack, tmp_path / "out", "real")
     script = Path(__file__).with_name("compare_imported.py")
     said = subprocess.run(
-        [sys.executable, "-I", script, SHARED, out], capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-I", script, REAL, out], capture_output=True, text=True, check=False, timeout=100
     )
     assert said.returncode == 0, said.stdout
     assert f"{count} trajectories compared, 0 differences" in said.stdout

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nats as nats_py
@@ -31,6 +32,7 @@ from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.model import Record
+from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.registry import (
     EVENTS,
     Service,
@@ -41,7 +43,8 @@ from synthbench.contracts.registry import (
     durables_of,
 )
 from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE, ClaimReply, ClaimRequest
-from synthbench.contracts.streams import CLIENT_PENDING, streams
+from synthbench.contracts.streams import CLIENT_PENDING, DEAD_LETTERS, streams
+from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:
     from conftest import OpenService, Watch
@@ -382,6 +385,34 @@ async def test_a_service_can_bury_and_the_operator_resends_under_the_same_sender
     await watch.until(lambda: len(seen) == 2)
     assert [one.sender for one in seen] == ["alice", "alice"]
     assert [one async for one in list_dead(operator)] == []
+
+
+async def test_broken_messages_of_a_client_do_not_fill_the_dead_letters_of_all(
+    door: Door, nats: EmbeddedNats, open_service: "OpenService", watch: "Watch", tmp_path: Path
+):
+    scheduler = await open_as(open_service, nats, Service.SCHEDULER)
+    store = FilesStore(tmp_path)
+    scheduler.bus.use_payload_store(store)
+    Consumer(scheduler, SUBMITTED, handler=_unreached).start()
+    broken = b'{"task": ' + b"x" * 200_000
+    headers = {"ce-type": "y" * 20_000, **{f"h{number}": "z" * 1000 for number in range(30)}}
+    await (await door.connection("alice")).publish("task.submitted", broken, headers=headers)
+    operator = await door.bus(Service.TOPOLOGY)
+    (kept,) = await watch.letters(operator)
+    assert len(kept.letter.to_json()) < 8000
+    reference = ArtifactRef.model_validate_json(base64.b64decode(kept.letter.payload))
+    assert await store.get(reference.uri) == broken
+    dead = (await door.bus(Service.SCHEDULER)).nc
+    for _ in range(DEAD_LETTERS):
+        await dead.publish(SUBMITTED.dead_subject, b"{}")
+    await dead.flush()
+    with pytest.raises(APIError, match="maximum messages per subject exceeded"):
+        await dead.jetstream().publish(SUBMITTED.dead_subject, b"{}")
+    await dead.jetstream().publish(durable(Service.SCHEDULER, "attempt.finished").dead_subject, b"{}")
+
+
+async def _unreached(_delivery: Delivery) -> None:
+    raise AssertionError("it is no event")
 
 
 async def test_event_subscribers_hear_every_client_and_the_operator_side_by_side(

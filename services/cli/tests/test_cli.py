@@ -279,14 +279,15 @@ def test_hosts_that_were_refused_are_shown(capsys: pytest.CaptureFixture[str]):
     assert "files.test:443, [x].test:80" in said
 
 
-def test_config_show_names_the_folders_of_the_embedded_stack(tmp_path: Path):
+def test_config_show_names_the_folders_of_the_embedded_stack():
     env = {name: value for name, value in os.environ.items() if not name.startswith("SYNTHBENCH_")}
-    env |= {"SYNTHBENCH_DATA_DIR": str(tmp_path / "d"), "COLUMNS": "300", "NO_COLOR": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "synthbench.cli", "config", "show", "executor"],
-        env=env, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:  # a short path, which the table does not fold
+        env |= {"SYNTHBENCH_DATA_DIR": f"{folder}/d", "NO_COLOR": "1"}
+        done = subprocess.run(
+            [sys.executable, "-m", "synthbench.cli", "config", "show", "executor"],
+            env=env, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     shown = {words[1]: words[2:] for words in map(str.split, done.stdout.splitlines()) if len(words) > 3}
-    assert shown["sandbox_root"] == [f"{tmp_path}/d/sandboxes", "embedded", "stack", "in", f"{tmp_path}/d"]
-    assert shown["artifacts_url"][0] == f"file://{tmp_path}/d/artifacts"
+    assert shown["sandbox_root"] == [f"{folder}/d/sandboxes", "embedded", "stack", "in", f"{folder}/d"]
+    assert shown["artifacts_url"][0] == f"file://{folder}/d/artifacts"

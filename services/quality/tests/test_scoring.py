@@ -9,7 +9,7 @@ import pytest
 from synthbench.contracts.events import Score, Verdict
 from synthbench.contracts.records import ArtifactRef, Outcome, Rollout, TaskInfo
 from synthbench.contracts.steps import Action, ChangedPath, Observation, State, Step, ToolCall
-from synthbench.contracts.trajectory import Trajectory
+from synthbench.contracts.trajectory import Imported, Trajectory
 from synthbench.contracts.verification import TestResult, TestStatus, VerificationResult
 from synthbench.quality.domain.checks import Completeness, Correctness, Evidence, Validity, load_checks
 from synthbench.quality.domain.policy import Policy, aggregate, decide
@@ -98,6 +98,19 @@ def test_completeness_is_a_share_of_four():
     assert score(steps=[step(0, exit_code=0), step(1, changed=True, tool="edit_file")]) == 0.75
     assert score(steps=[step(0, changed=True, tool="edit_file"), step(1, tool="terminal")]) == 1.0
     assert score(outcome=Outcome.STEP_LIMIT, diff=None) == 0.5
+
+
+def test_completeness_of_an_import_is_a_share_of_three_where_no_step_says_what_it_changed():
+    imported = Imported(format="mini-swe-agent", digest=DIGEST)
+
+    def scored(**changes) -> Score:
+        given = {"imported": imported, "diff": None, "patch": "diff --git a/x b/x\n", "steps": [step(0)], **changes}
+        return Completeness().run(Evidence(trajectory(**given), None))
+
+    assert (scored().score, scored().finding) == (1.0, "")
+    assert scored(outcome=Outcome.STEP_LIMIT).score == pytest.approx(2 / 3)
+    assert "the patch is empty" in scored(patch="\n").finding
+    assert scored(steps=[step(0, changed=True, tool="edit_file")]).score == 0.75
 
 
 def test_the_aggregate_is_a_gated_geometric_mean():

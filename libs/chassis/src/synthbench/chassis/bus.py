@@ -164,9 +164,9 @@ class Bus:
         metrics.PUBLISHED.labels(envelope.spec.name).inc()
         return envelope.id
 
-    async def checked(self, message: Message) -> Message:
-        """Apply the claim check: a large payload goes to the artifact store, its reference stays."""
-        if len(message.payload) <= CLAIM_CHECK_BYTES:
+    async def checked(self, message: Message, limit: int = CLAIM_CHECK_BYTES) -> Message:
+        """Apply the claim check: a payload of more bytes goes to the artifact store, its reference stays."""
+        if len(message.payload) <= limit:
             return message
         if self._payloads is None:
             raise ValueError(f"{message.subject}: {len(message.payload)} bytes, and no store for large payloads is set")

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
@@ -20,13 +20,16 @@ from synthbench.chassis.errors import Transient, one_line
 from synthbench.chassis.settle import MAX_DELIVERIES, Action, Settlement, counts, settle
 from synthbench.chassis.telemetry import span
 from synthbench.contracts import cloudevents
-from synthbench.contracts.cloudevents import Envelope, MalformedEvent, Message
+from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES, Envelope, MalformedEvent, Message
 from synthbench.contracts.registry import Durable, Stream, sender_of
 
 HEARTBEAT_SECONDS = 10.0
 """A third of the durables' shortest AckWait: a handler may take as long as it needs."""
 _ACK_SECONDS = 5.0
 _REMEMBERED_FAILURES = 10_000
+_CLIENTS_LETTER_BYTES = 1024
+_CLIENTS_HEADERS, _CLIENTS_HEADER_CHARACTERS = 16, 128
+"""What the dead letters of clients' messages hold at most: together they must not fill a stream that all need."""
 
 
 @dataclass(frozen=True)
@@ -219,11 +222,21 @@ class Desk:
         """Keep the whole message: only when the server has it may the original be given up."""
         kept = Message(message.subject, dict(message.headers or {}), message.data)
         if self._bus.stores_payloads:  # in base64 a large one would be more than the server takes
-            kept = await self._bus.checked(kept)
+            kept = await self._bus.checked(
+                kept, _CLIENTS_LETTER_BYTES if self.durable.from_client else CLAIM_CHECK_BYTES
+            )
+        if self.durable.from_client:
+            kept = Message(kept.subject, _bounded(kept.headers), kept.payload)
         identity, dead = dead_letter(
             message, kept, self.durable.name, self.durable.stream, reason, failures, self._bus.source
         )
         await self._bus.publish_message(dead, msg_id=str(identity), stream=Stream.DEAD)
+
+
+def _bounded(headers: Mapping[str, str]) -> dict[str, str]:
+    """The first of a client's headers, each cut: enough to see what it was."""
+    first = [*headers.items()][:_CLIENTS_HEADERS]
+    return {name[:_CLIENTS_HEADER_CHARACTERS]: value[:_CLIENTS_HEADER_CHARACTERS] for name, value in first}
 
 
 def _sequence(message: Msg) -> int:

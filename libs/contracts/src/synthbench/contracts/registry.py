@@ -153,6 +153,11 @@ class Durable:
     event: EventSpec
 
     @property
+    def from_client(self) -> bool:
+        """Whether a client sends what it reads."""
+        return self.stream.startswith(client_stream("")) and self.stream != client_stream(OPERATOR)
+
+    @property
     def dead_subject(self) -> str:
         """Where messages go that it gave up."""
         return f"dead.{self.stream}.{self.name}"

@@ -19,6 +19,9 @@ _MIB = 1024 * 1024
 CLIENT_PENDING = 10_000
 """So many messages of one client, of one event and pool, may wait to be read; more are refused with that reason."""
 
+DEAD_LETTERS = 5_000
+"""Of one consumer; then it stalls until somebody looks at them, and no other does."""
+
 
 @dataclass(frozen=True)
 class StreamSpec:
@@ -50,7 +53,7 @@ STREAMS: tuple[StreamSpec, ...] = (
     StreamSpec(Stream.TASKS, _subjects(Stream.TASKS), "workqueue", 256 * _MIB),
     StreamSpec(Stream.STEPS, _subjects(Stream.STEPS), "interest", 1024 * _MIB),
     StreamSpec(Stream.EVENTS, _subjects(Stream.EVENTS), "interest", 1024 * _MIB),
-    StreamSpec(Stream.DEAD, ("dead.>",), "limits", 256 * _MIB),
+    StreamSpec(Stream.DEAD, ("dead.>",), "limits", 256 * _MIB, DEAD_LETTERS),
 )
 
 

@@ -10,6 +10,8 @@ from synthbench.tasks.errors import ArchiveRefused, TaskError, problem
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_FILES = 20_000
+MAX_DEPTH = 40
+"""Names in a path of a package."""
 _IGNORED = ("__pycache__", ".git", ".DS_Store", ".pytest_cache", ".ruff_cache")
 
 
@@ -33,21 +35,33 @@ def read_folder(folder: Path) -> dict[str, PackedFile]:
         raise TaskError(str(folder), [problem("", "there is no such folder")])
     found: dict[str, PackedFile] = {}
     size = 0
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if any(part in _IGNORED for part in relative.parts):
-            continue
-        if path.is_symlink():
-            raise TaskError(str(folder), [problem(str(relative), "is a link; put a file there")])
-        if path.is_dir():
-            continue
-        size += path.stat().st_size
-        if size > MAX_BYTES or len(found) >= MAX_FILES:
-            raise TaskError(
-                str(folder), [problem(str(relative), f"over {MAX_BYTES} bytes or {MAX_FILES} files in all")]
-            )
-        found[relative.as_posix()] = PackedFile(path.read_bytes(), bool(path.stat().st_mode & 0o100))
-    return found
+    todo = [folder]
+    while todo:
+        for path in todo.pop().iterdir():
+            relative = path.relative_to(folder)
+            if path.name in _IGNORED:
+                continue
+            if reason := _unfit(path, relative):
+                raise TaskError(str(folder), [problem(str(relative), reason)])
+            if path.is_dir():
+                todo.append(path)
+                continue
+            size += path.stat().st_size
+            if size > MAX_BYTES or len(found) >= MAX_FILES:
+                raise TaskError(
+                    str(folder), [problem(str(relative), f"over {MAX_BYTES} bytes or {MAX_FILES} files in all")]
+                )
+            found[relative.as_posix()] = PackedFile(path.read_bytes(), bool(path.stat().st_mode & 0o100))
+    return dict(sorted(found.items()))
+
+
+def _unfit(path: Path, relative: Path) -> str:
+    """Why something in a package's folder cannot be packed; empty where it can."""
+    if path.is_symlink():
+        return "is a link; put a file there"
+    if len(relative.parts) > MAX_DEPTH:
+        return f"lies more than {MAX_DEPTH} folders deep"
+    return "" if path.is_dir() or path.is_file() else "is a device, a FIFO or a socket; put a file there"
 
 
 def make_tar(files: Files) -> bytes:
@@ -74,7 +88,7 @@ def read_tar(archive: bytes) -> dict[str, PackedFile]:
         with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
             for count, member in enumerate(tar):
                 parts = member.name.split("/")
-                if member.name.startswith("/") or ".." in parts or "\0" in member.name or len(parts) > 40:
+                if member.name.startswith("/") or ".." in parts or "\0" in member.name or len(parts) > MAX_DEPTH:
                     raise _refused(member.name, "leads out of the package")
                 if member.isdir():
                     continue

@@ -14,7 +14,7 @@ from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import FieldError
 from synthbench.tasks.archive import Files, PackedFile, make_tar, read_folder, read_tar
 from synthbench.tasks.errors import TaskError, problem
-from synthbench.tasks.foreign import environment_problems, harbor_problems
+from synthbench.tasks.foreign import DOCKERFILE, environment_problems, harbor_problems
 from synthbench.tasks.limits import TaskLimits, task_limits
 from synthbench.tasks.manifest import NetworkMode, SynthbenchSection, TaskManifest, parse_manifest
 from synthbench.tasks.verify import DRIVER, driver_source
@@ -116,6 +116,15 @@ class TaskPackage:
     def image_name(self) -> str:
         """The image that a foreign package runs from, where it names one; else empty."""
         return (self.manifest.environment.docker_image or "") if self.profile == "harbor" else ""
+
+    def remarks(self) -> list[str]:
+        """What its author may take for granted, and is not so: RUN instructions of a Dockerfile that nobody builds."""
+        if self.profile == "harbor" or self.builds_image or DOCKERFILE not in self.files:
+            return []
+        lines = self.files[DOCKERFILE].data.decode("utf-8", errors="replace").splitlines()
+        ignored = [line.strip() for line in lines if line.strip().upper().startswith("RUN ")]
+        cure = 'runtime = "dockerfile" with engines = ["docker"] in [metadata.synthbench] builds it'
+        return [f"{DOCKERFILE}: {line[:100]!r} is not carried out; {cure}" for line in ignored]
 
     def environment_archive(self) -> bytes:
         """The folder that its image is built from, as a tar."""
@@ -226,6 +235,12 @@ def _package(files: dict[str, PackedFile], where: str) -> TaskPackage:
     return TaskPackage(manifest, instruction, files)
 
 
+def _no_module(name: str, files: Files) -> str:
+    if f"tests/{name}.py" in files:
+        return f"names tests of {name}, but hidden tests are files tests/test_*.py: rename tests/{name}.py"
+    return f"names tests of {name}, but there is no tests/{name}.py"
+
+
 def _strict_problems(files: Files, own: SynthbenchSection) -> list[FieldError]:
     problems: list[FieldError] = []
     if not any(name.startswith(_WORKSPACE) for name in files):
@@ -234,8 +249,5 @@ def _strict_problems(files: Files, own: SynthbenchSection) -> list[FieldError]:
         problems.append(problem("solution", "has neither files/ nor solve.sh"))
     modules = {name.removeprefix("tests/").removesuffix(".py") for name in files if name.startswith("tests/test_")}
     unknown = sorted({test.split(".")[0] for test in (*own.fail_to_pass, *own.pass_to_pass)} - modules)
-    problems += [
-        problem("task.toml: metadata.synthbench", f"names tests of {name}, but there is no tests/{name}.py")
-        for name in unknown
-    ]
+    problems += [problem("task.toml: metadata.synthbench", _no_module(name, files)) for name in unknown]
     return problems

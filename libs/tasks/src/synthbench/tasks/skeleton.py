@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from synthbench.tasks.errors import TaskError, problem
+from synthbench.tasks.verify import DRIVER, driver_source
 
 _TOML = """schema_version = "1.4"
 
@@ -62,7 +63,8 @@ _FILES = {
 TEST_SH = """#!/bin/sh
 # For plain Harbor. synth-bench itself runs the same tests from a second sandbox.
 here=$(dirname "$0")
-exec python3 -I "$here/synthbench_verify.py" --tests "$here" --workspace "$PWD"
+exec python3 -I "$here/synthbench_verify.py" --tests "$here" --workspace "$PWD" \\
+    --reward "${REWARD_FILE:-/logs/verifier/reward.txt}"
 """
 
 
@@ -76,6 +78,7 @@ def init_package(folder: Path, name: str) -> list[Path]:
         raise TaskError(str(folder), [problem("", "is not empty; name a new folder")])
     full = name if "/" in name else f"my-tasks/{name}"
     files = {**_FILES, "task.toml": _TOML.format(name=json.dumps(full)), "tests/test.sh": TEST_SH}
+    files[f"tests/{DRIVER}"] = driver_source().decode()  # plain Harbor brings the folder as it is
     written: list[Path] = []
     try:
         for path, text in sorted(files.items()):

@@ -11,6 +11,7 @@ from synthbench.cli.errors import CliError
 from synthbench.cli.following import following
 from synthbench.cli.session import session
 from synthbench.cli.stack_options import StackOptions
+from synthbench.cli.verification_reasons import reason_of
 from synthbench.cli.work import Failed, Made, carry_out, task_reference
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
@@ -102,6 +103,8 @@ async def check(task: str, /, *, sandbox: str | None = None) -> int:
         sandbox: bubblewrap or process.
     """
     package = load_task(task)
+    for remark in package.remarks():
+        console.say(f"{package.id}: {remark}")
     wanted: list[tuple[str, dict[str, str]]] = [("oracle", {}), ("nop", {})]
     wanted += [("wrong", {"solution": name}) for name in package.wrong_solutions()]
     wanted.append(("cheat", {}))
@@ -179,8 +182,8 @@ def _seconds(made: Made) -> str:
 def _problem(made: Made) -> Failed | None:
     reward, scaffold = made.trajectory.verified_reward, made.trajectory.rollout.scaffold
     good = {"oracle": reward == 1.0, "wrong": reward < 1.0}.get(scaffold, reward == 0.0)
-    return (
-        None
-        if good
-        else Failed(made.trajectory.rollout.task.name, f"{_label(made)} earned {reward:g}, expected {_expected(made)}")
-    )
+    if good:
+        return None
+    said = f"{_label(made)} earned {reward:g}, expected {_expected(made)}"
+    why = reason_of(made.trajectory.verification) if scaffold == "oracle" else ""
+    return Failed(made.trajectory.rollout.task.name, f"{said}: {why}" if why else said)
