@@ -34,7 +34,7 @@ async def export(
     *trajectories: str,
     filter: str | None = None,  # noqa: A002 - the option's name
     format: Format = "json",  # noqa: A002 - the option's name
-    output: Path | None = None,
+    output: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Write trajectories: the whole records, or what others read; see docs/exports.md.
