@@ -7,12 +7,12 @@ in `models.toml`.
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from synthbench.contracts.loose import as_object
 from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import LARGEST
-from synthbench.contracts.text import Argument
+from synthbench.contracts.text import WITHOUT_NUL, Argument
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -34,7 +34,7 @@ class Sampling(Record):
     reasoning_effort: ReasoningEffort | None = None
     seed: int | None = Field(default=None, ge=-LARGEST, le=LARGEST)
     """Sample k of a submission is asked with `seed` + k."""
-    extra_body: dict[Annotated[Argument, Field(min_length=1, max_length=100)], Argument] = {}
+    extra_body: dict[Annotated[str, StringConstraints(min_length=1, max_length=100), WITHOUT_NUL], Argument] = {}
     """Further fields of the request's body, by name: each value is JSON as text, such as `{"top_k": "40"}`."""
 
     @field_validator("extra_body")

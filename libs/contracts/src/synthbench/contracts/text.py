@@ -124,5 +124,8 @@ def _without_nul(text: str) -> str:
     return text
 
 
-Argument = Annotated[str, StringConstraints(min_length=0), AfterValidator(_without_nul)]
+WITHOUT_NUL = AfterValidator(_without_nul)
+"""Comes after the limits of a field's length, so that those are told in characters."""
+
+Argument = Annotated[str, StringConstraints(min_length=0), WITHOUT_NUL]
 """Text that a person asks for and that is passed on to a program: what cannot be passed on is refused."""

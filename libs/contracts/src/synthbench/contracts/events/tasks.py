@@ -10,7 +10,7 @@ from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import LARGEST
 from synthbench.contracts.records import FieldError, ForkPoint, Label, Priority, Rollout, TaskInfo
 from synthbench.contracts.sampling import Sampling
-from synthbench.contracts.text import NAME_CHARACTERS, Argument, Line, Name
+from synthbench.contracts.text import NAME_CHARACTERS, WITHOUT_NUL, Argument, Line, Name
 
 DEFAULT_COST_CAP_MICROUSD = 1_000_000
 
@@ -20,14 +20,14 @@ class TaskSubmitted(Record):
 
     model_config = ConfigDict(extra="forbid")
 
-    task: Annotated[Argument, StringConstraints(min_length=1, max_length=NAME_CHARACTERS)]
+    task: Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARACTERS), WITHOUT_NUL]
     """A library task's name, or the artifact digest `sha256:…` of an uploaded package; never a path or a URL."""
     submission_id: UUID | None = None
     """Chosen by the submitter, so that sending twice submits once; else derived from the event's id."""
     campaign: Label = "default"
     scaffold: Label = "native"
     scaffold_args: dict[Argument, Argument] = {}
-    route: Annotated[Argument, StringConstraints(max_length=128)] = ""
+    route: Annotated[str, StringConstraints(max_length=128), WITHOUT_NUL] = ""
     """A model route, such as `sim/expert` or `openai/gpt-5`; empty for scaffolds that use no model."""
     samples: int = Field(default=1, ge=1, le=1000)
     priority: Priority = Priority.NORMAL
