@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from synthbench.chassis.errors import SettingsError
+from synthbench.contracts.loose import parse_toml
 from synthbench.contracts.registry import DEFAULT_CLIENTS, check_clients
 
 PREFIX = "SYNTHBENCH_"
@@ -128,7 +129,7 @@ def read_toml() -> dict[str, Any]:
     """
     path = config_file()
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return parse_toml(path.read_text("utf-8"))
     except FileNotFoundError:
         if _CONFIG in os.environ:
             raise SettingsError(f"{_CONFIG}: there is no file {path}") from None

@@ -1,6 +1,7 @@
-"""Looking into JSON that others wrote, without believing anything about its shape."""
+"""Looking into JSON and TOML that others wrote, without believing anything about its shape."""
 
 import json
+import tomllib
 from typing import Any, cast
 
 
@@ -10,6 +11,22 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
         return as_object(json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text))
     except (ValueError, RecursionError):
         return {}
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Raises:
+        tomllib.TOMLDecodeError: it is none, nests deeper than the parser goes, or has a number of thousands of digits.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError as error:
+        raise tomllib.TOMLDecodeError("it is nested too deep") from error
+    except ValueError as error:
+        raise tomllib.TOMLDecodeError("a number in it has too many digits") from error
 
 
 def as_object(value: object) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from synthbench.contracts.cloudevents import field_errors
+from synthbench.contracts.loose import parse_toml
 from synthbench.tasks.errors import TaskError, problem
 
 SCHEMA_VERSION = "1.4"
@@ -186,7 +187,7 @@ def parse_manifest(text: bytes, where: str) -> TaskManifest:
         TaskError: names every key that is wrong.
     """
     try:
-        content: Mapping[str, Any] = tomllib.loads(text.decode("utf-8"))
+        content: Mapping[str, Any] = parse_toml(text.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise TaskError(where, [problem("task.toml", "is not UTF-8")]) from error
     except tomllib.TOMLDecodeError as error:

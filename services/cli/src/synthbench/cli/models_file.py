@@ -36,7 +36,9 @@ class ModelsFile:
             self._content = tomlkit.parse(self.before)
         except (OSError, UnicodeDecodeError) as error:
             raise CliError(f"{path}: cannot be read: {error}") from error
-        except TOMLKitError as error:
+        except RecursionError as error:
+            raise CliError(f"{path}: no TOML: it is nested too deep") from error
+        except (TOMLKitError, ValueError) as error:
             raise CliError(f"{path}: no TOML: {error}") from error
 
     def tables(self, kind: str) -> dict[str, dict[str, Any]]:

@@ -88,8 +88,9 @@ def say(text: str) -> None:
 
 
 def fail(text: str) -> None:
-    """The one line of an error."""
-    write_error(f"[bold red]synth-bench:[/bold red] {escape(text)}")
+    """The one line of an error; line breaks, as in the names of files, become spaces."""
+    line = " ".join(text.splitlines()).strip()
+    write_error(f"[bold red]synth-bench:[/bold red] {escape(line)}")
 
 
 def discard(stream: TextIO) -> None:

@@ -31,7 +31,12 @@ async def show(service: str | None = None, /) -> None:
     wanted = [one for one in SERVICES if service in (None, str(one), str(one).replace("_", "-"))]
     if not wanted:
         raise CliError(f"there is no service {service!r}; there are {', '.join(map(str, SERVICES))}")
-    rows = [row for found in await asyncio.gather(*map(_settings, wanted)) for row in found]
+    read = await asyncio.gather(*map(_settings, wanted), return_exceptions=True)  # all end, so that no process is left
+    rows: list[list[str]] = []
+    for found in read:
+        if isinstance(found, BaseException):
+            raise found
+        rows += found
     console.table(["service", "setting", "value", "from"], rows)
     console.say("the embedded stack sets addresses, users and passwords by itself")
 

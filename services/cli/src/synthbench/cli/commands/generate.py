@@ -22,7 +22,7 @@ from synthbench.cli.work import Failed, Made, carry_out, entries_of, failure_lin
 from synthbench.contracts.cloudevents import Envelope, field_errors
 from synthbench.contracts.events import AttemptClosed, AttemptStarted, StepRecorded, TaskSubmitted
 from synthbench.contracts.ids import uuid7
-from synthbench.contracts.loose import as_object
+from synthbench.contracts.loose import as_object, parse_toml
 from synthbench.contracts.records import Label
 from synthbench.contracts.sampling import Sampling, written_by_hand
 from synthbench.contracts.scaffolds import MODEL_FREE
@@ -152,7 +152,7 @@ def microusd(option: str, usd: float) -> int:
     Raises:
         CliError: it is no amount, or a negative one; names the option.
     """
-    if not math.isfinite(usd) or usd < 0:
+    if not math.isfinite(usd * _MICRO) or usd < 0:
         raise CliError(f"{option}: an amount in US dollars that is not negative, not {usd:g}", exit_code=2)
     return round(usd * _MICRO)
 
@@ -246,7 +246,7 @@ def load_campaign(path: Path) -> Campaign:
         CliError: it cannot be read, or names the keys that are wrong.
     """
     try:
-        return _File.model_validate(tomllib.loads(path.read_text("utf-8"))).campaign
+        return _File.model_validate(parse_toml(path.read_text("utf-8"))).campaign
     except OSError as error:
         raise CliError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from synthbench.cli.embedded.datadir import DataDir
-from synthbench.contracts.loose import as_object
+from synthbench.contracts.loose import as_object, parse_toml
 from synthbench.contracts.registry import DEFAULT_CLIENTS, Service
 
 SERVICES: tuple[Service, ...] = (
@@ -184,7 +183,7 @@ def provider_keys(models_file: str | None) -> set[str]:
     if not models_file:
         return set()
     try:
-        providers = as_object(tomllib.loads(Path(models_file).read_text("utf-8")).get("providers"))
+        providers = as_object(parse_toml(Path(models_file).read_text("utf-8")).get("providers"))
     except (OSError, ValueError):
         return set()
     names = {str(as_object(spec).get("api_key_env") or "") for spec in providers.values()} - {""}

@@ -12,6 +12,7 @@ from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import SettingsError, one_line
 from synthbench.chassis.logging import redact
+from synthbench.contracts.loose import parse_toml
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.domain.catalogue import Catalogue, CatalogueError, Model, ProviderSpec, read_catalogue
@@ -203,7 +204,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _parsed(path: Path) -> Mapping[str, Any]:
-    return tomllib.loads(path.read_text("utf-8"))
+    return parse_toml(path.read_text("utf-8"))
 
 
 def _plain(key: SecretStr | None) -> str:
