@@ -58,6 +58,13 @@ BODY = st.fixed_dictionaries(
     optional={"model": VALUE, "tools": st.lists(TOOL, max_size=2) | VALUE, **dict.fromkeys(FIELDS, VALUE),
               "stream": st.booleans() | VALUE},
 )  # fmt: skip
+BROKEN = st.binary(max_size=60) | st.sampled_from(
+    [b"", b"null", b"[]", b"0", b'"', b"[" * 100_000, b'{"a":' * 20_000,
+        b'{"messages": ' + b"[" * 900 + b"]" * 900 + b"}",
+     b'{"max_tokens": 1e999}', b'{"max_tokens": ' + b"9" * 5000 + b"}", b'{"seed": NaN}', b"\xef\xbb\xbf{}",
+     b"\xff\xfe{\0}\0",
+     b'{"model": "\xff"}', b'{"model": "\\ud800", "messages": []}', b'{"model": "a\0b"}', b"x" * (2 << 20)]
+)  # fmt: skip
 HEADERS = st.sampled_from(
     ["authorization", "x-api-key", "x-synthbench-deadline-seconds", "x-stainless-retry-count", "traceparent",
         "tracestate",
@@ -136,6 +143,14 @@ def check_works(gateway: Running, wire: str) -> None:
 def test_wrong_fields_are_refused_in_the_shape_of_the_wire(gateway: Running, wire: str, body: dict[str, Any]):
     given = {"model": MODELS[wire], "max_tokens": 9, **body}
     check(wire, *post(gateway, wire, json.dumps(given).encode(), {}))
+    check_works(gateway, wire)
+
+
+@fuzz(60, wire=WIRES, body=BROKEN | HOSTILE_JSON.map(lambda value: json.dumps(value).encode()))
+def test_bodies_that_are_no_request_are_refused_in_the_shape_of_the_wire(gateway: Running, wire: str, body: bytes):
+    status, content_type, answer = post(gateway, wire, body, {})
+    assert 400 <= status < 500
+    check(wire, status, content_type, answer)
     check_works(gateway, wire)
 
 
