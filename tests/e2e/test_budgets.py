@@ -48,11 +48,11 @@ def test_a_used_up_budget_pauses_the_campaign_until_somebody_raises_it(stack, ur
     stack.run("up")
     done = stack.run("run", str(file), check=False)
     assert done.returncode == 1
-    assert "budget of campaign night used up" in done.stderr
+    assert "the cap of campaign night is 0.0040 USD" in done.stderr
     listed = {one["campaign"]: one for one in stack.json("campaigns", "list")}["night"]
     assert listed["paused_at"]
     assert 0 < listed["spent_microusd"] <= listed["cost_cap_microusd"] == 4000
-    assert "budget of campaign night used up" in stack.run("status").stderr
+    assert "the cap of campaign night is 0.0040 USD" in stack.run("status").stderr
 
     stack.run("campaigns", "resume", "night", "--max-cost-usd", "1")
     deadline = time.monotonic() + 60

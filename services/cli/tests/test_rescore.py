@@ -22,7 +22,13 @@ MEASURED = weighed(
 def trajectory(rewards: Rewards | None) -> Trajectory:
     task = TaskInfo(name="own/task-1", digest="sha256:" + "0" * 64)
     rollout = Rollout(
-        rollout_id=uuid4(), submission_id=uuid4(), campaign="c", task=task, scaffold="native", route="m", pool="p"
+        rollout_id=uuid4(),
+        submission_id=uuid4(),
+        campaign="c",
+        task=task,
+        scaffold="native",
+        route="m",
+        pool="bubblewrap",
     )
     return Trajectory(
         trajectory_id=uuid4(), rollout=rollout, attempt=1, outcome=Outcome.SOLVED, reward=1.0, rewards=rewards

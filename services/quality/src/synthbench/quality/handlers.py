@@ -16,6 +16,7 @@ from synthbench.contracts.events import (
     VerificationRequested,
 )
 from synthbench.contracts.ids import derived_id
+from synthbench.contracts.records import POOLS
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.contracts.verification import VerificationResult
 from synthbench.quality.domain.checks import Check, Evidence
@@ -84,6 +85,8 @@ class Handlers:
         verification_id = derived_id("verification", ASKER, done.trajectory_id, *([number] if number > 1 else []))
         ids = {"verification_id": verification_id, "trajectory_id": done.trajectory_id}
         await connection.execute(SQL["add_verification"], ids)
+        if done.pool not in POOLS:
+            raise Poison(f"trajectory {done.trajectory_id} names the pool {done.pool!r}, which nobody can serve")
         request = VerificationRequested(
             submission_id=done.submission_id,
             campaign=done.campaign,

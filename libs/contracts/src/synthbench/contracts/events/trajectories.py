@@ -6,7 +6,7 @@ from uuid import UUID
 from synthbench.contracts.events.scope import AttemptEvent
 from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import Real
-from synthbench.contracts.records import ArtifactRef, Pool
+from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.text import Name, Text
 from synthbench.contracts.trajectory import TrajectorySummary
 from synthbench.contracts.verification import VerificationResult
@@ -36,7 +36,7 @@ class TrajectoryDone(AttemptEvent):
     summary: TrajectorySummary
     verification: VerificationResult | None = None
     diff: ArtifactRef | None = None
-    pool: Pool
+    pool: Name
 
 
 class Score(Record):
