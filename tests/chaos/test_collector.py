@@ -104,8 +104,8 @@ class Attempts:
             }
         )  # fmt: skip
         rollout = Rollout(
-            rollout_id=rollout_id, submission_id=first.submission_id, campaign="c", scaffold="native", pool="bubblewrap",
-            route="sim/expert", task=TaskInfo(name="own/task", digest="sha256:" + "0" * 64),
+            rollout_id=rollout_id, submission_id=first.submission_id, campaign="c", scaffold="native",
+            pool="bubblewrap", route="sim/expert", task=TaskInfo(name="own/task", digest="sha256:" + "0" * 64),
         )  # fmt: skip
         closed = self.closed[rollout_id] = AttemptClosed.model_validate(
             {

@@ -52,7 +52,7 @@ def test_a_used_up_budget_pauses_the_campaign_until_somebody_raises_it(stack, ur
     listed = {one["campaign"]: one for one in stack.json("campaigns", "list")}["night"]
     assert listed["paused_at"]
     assert 0 < listed["spent_microusd"] <= listed["cost_cap_microusd"] == 4000
-    assert "the cap of campaign night is 0.0040 USD" in stack.run("status").stderr
+    assert "budget of campaign night too small for the next call" in stack.run("status").stderr
 
     stack.run("campaigns", "resume", "night", "--max-cost-usd", "1")
     deadline = time.monotonic() + 60
