@@ -44,7 +44,7 @@ def test_branches_begin_alike_and_end_differently(stack, parent: Trajectory):
         assert prompt == [json.loads(step.model_call.messages) for step in parent.steps[: KEPT + 1] if step.model_call]
     listed = stack.run("trajectories", "list").stdout
     assert listed.count(f"{identity}@{last}") == 2
-    assert f"goes on after step {KEPT} of trajectory {identity}" in (
+    assert f"goes on after step {KEPT - 1} of trajectory {identity}" in (
         stack.run("trajectories", "show", str(branches[0].trajectory_id)).stdout
     )
     audited = json.loads(stack.run("audit", "--json", check=False).stdout)
@@ -63,7 +63,7 @@ def test_the_same_model_makes_the_same_solution_from_anywhere(stack, parent: Tra
     ("options", "said"),
     [
         (["--step", "9"], "fork.step: the trajectory has 10 steps; it can be forked after 0 to 8, counted from 0"),
-        (["--step", "-1"], "fork.step"),
+        (["--step", "-1"], "--step: Input should be greater than or equal to 0"),
         (["--step", "1", "--scaffold", "oracle"], "scaffold: oracle cannot go on from recorded steps"),
         (["--step", "1", "--model", "openai/gpt-5"], "route: the trajectory is simulated"),
     ],

@@ -52,7 +52,13 @@ NEEDED = {
         "GET /v1/submissions/{submission_id}": "viewer",
         "GET /v1/work": "viewer",
     },
-    "gateway_admin": {"GET /v1/budgets": "viewer", "GET /v1/costs": "viewer"},
+    "gateway_admin": {
+        "GET /v1/budgets": "viewer",
+        "GET /v1/costs": "viewer",
+        "GET /v1/models": "viewer",
+        "POST /v1/models/reload": "operator",
+        "POST /v1/models/test": "operator",
+    },
 }
 """What each route takes at least; a route that is missing here fails."""
 

@@ -19,6 +19,10 @@ class ArtifactNotFound(LookupError):
     """Nothing is stored under this URI or key."""
 
 
+class NoArtifactUri(ArtifactNotFound):
+    """What was given is no artifact URI: nothing can ever be stored there."""
+
+
 class ArtifactCorrupt(Exception):
     """What is stored does not hash to what it should."""
 

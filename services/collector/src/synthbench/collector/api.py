@@ -29,7 +29,13 @@ from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.api import answer_refusals
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
-from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound, ArtifactStoreUnavailable, NotSupported
+from synthbench.storage.errors import (
+    ArtifactCorrupt,
+    ArtifactNotFound,
+    ArtifactStoreUnavailable,
+    NoArtifactUri,
+    NotSupported,
+)
 from synthbench.storage.trajectories import StoredTrajectory, read_trajectory
 
 _PAGE = 500
@@ -343,7 +349,7 @@ def _imports(database: Database, store: ArtifactStore) -> APIRouter:
         with _readable(artifact.uri):
             try:
                 made, state = await imports.take(artifact)
-            except (NotImportable, ValueError) as error:
+            except (NotImportable, NoArtifactUri, ValueError) as error:
                 raise HTTPException(400, str(error)) from error
         return {"trajectory_id": str(made.trajectory_id), "state": state}
 

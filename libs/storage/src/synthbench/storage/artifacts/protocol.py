@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from synthbench.contracts.records import ArtifactRef
-from synthbench.storage.errors import ArtifactNotFound
+from synthbench.storage.errors import NoArtifactUri
 
 _DIGEST_URI = re.compile(r"^artifact://sha256/([0-9a-f]{64})\Z")
 _KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}(/[A-Za-z0-9][A-Za-z0-9._-]{0,199})*\Z")
@@ -116,14 +116,14 @@ def object_path(uri: str) -> str:
     """Return the location-independent path of a URI inside a store.
 
     Raises:
-        ArtifactNotFound: it is no artifact URI, or its key is not made of plain path segments: nothing can be there.
+        NoArtifactUri: it is none, or its key is not made of plain path segments.
     """
     if digest := digest_in(uri):
         hexadecimal = digest.removeprefix("sha256:")
         return f"sha256/{hexadecimal[:2]}/{hexadecimal}"
     key = uri.removeprefix("artifact://key/")
     if key == uri or not valid_key(key):
-        raise ArtifactNotFound(f"nothing is stored under {uri[:120]!r}: it is no artifact URI")
+        raise NoArtifactUri(f"nothing is stored under {uri[:120]!r}: it is no artifact URI")
     return f"key/{key}"
 
 
