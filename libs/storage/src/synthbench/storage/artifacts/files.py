@@ -160,10 +160,9 @@ class FilesStore:
             with path.open("rb") as file:
                 file.seek(start)
                 return file.read(length)
-        except (
-            IsADirectoryError,
-            NotADirectoryError,
-        ) as error:  # others begin with the key, or it goes on below one
+        except (IsADirectoryError, NotADirectoryError) as error:  # others begin with the key, or it goes on below one
+            if self.root.is_file():
+                raise  # the store itself is away
             raise FileNotFoundError(path) from error
 
     @_translated
