@@ -2,6 +2,7 @@
 # All tests: the parallel ones side by side, then those that kill or measure, the kill suite beside the others.
 # What is left out (`-m agents`) are further ends of real agents: make test-agents.
 # In CI the Docker engine and the images of the later suites are made ready beside the parallel tests.
+# A phase that fails does not keep the later ones from running: one run shows all that is wrong.
 # usage: scripts/test.sh [pytest arguments]
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,7 +15,7 @@ work=$(mktemp -d)
 stop_docker() { [ ! -f "$work/dockerd.pid" ] || kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true; }
 trap 'stop_docker; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-preparing="" first="not alone and not agents"
+failed="" preparing="" first="not alone and not agents"
 if [ "${CI:-}" = true ]; then
     # What an earlier run that was killed left, with nobody to reap it; a group that is in use stays.
     find /sys/fs/cgroup -depth -type d -name 'synthbench-*' -exec rmdir {} + 2>/dev/null || true
@@ -32,18 +33,18 @@ fi
 waiting=$!
 # One more than there are cores: much of a test is waiting for servers.
 workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(min(8, 1 + (os.cpu_count() or 2)))')}
-.venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 -m "$first and not waits" tests libs services
-wait "$waiting" || { cat "$work/waits.log"; die "a test that waits failed"; }
-tail -1 "$work/waits.log"
+.venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 -m "$first and not waits" tests libs services \
+    || failed="$failed parallel"
+if wait "$waiting"; then tail -1 "$work/waits.log"; else cat "$work/waits.log"; failed="$failed waits"; fi
 if [ -n "$preparing" ]; then
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
-    .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone and not agents"
+    .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone and not agents" || failed="$failed docker"
 fi
 
 # Both look at the machine, and neither minds the other: what has a living owner is nobody's remains.
 .venv/bin/pytest -q --durations 5 -m alone tests/e2e/test_kills.py >"$work/kills.log" 2>&1 &
-kills=$! failed=""
-.venv/bin/pytest -q --durations 12 -m alone --ignore tests/e2e/test_kills.py || failed=1
-wait "$kills" || failed=1
+kills=$!
+.venv/bin/pytest -q --durations 12 -m alone --ignore tests/e2e/test_kills.py || failed="$failed alone"
+wait "$kills" || failed="$failed kills"
 cat "$work/kills.log"
-[ -z "$failed" ] || die "a test that wants the machine for itself failed"
+[ -z "$failed" ] || die "failed:$failed"
