@@ -142,7 +142,7 @@ def test_harbors_own_models_accept_every_scaffolds_file(harbor: Path, documents:
 
 
 def test_the_file_is_the_record_but_for_what_docs_say_is_lost(documents: dict[Path, Run]):
-    raw = {"base": "", "messages": "[]", "response": ""}
+    raw = {"response": ""}
     for path, run in documents.items():
         back = from_atif(AtifTrajectory.model_validate_json(path.read_bytes()))
         steps = [

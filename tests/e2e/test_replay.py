@@ -157,7 +157,7 @@ def test_a_recorded_campaign_replays_offline_to_the_same_digest(data_folders: Pa
             record.unlink()
             missed = run(second, tmp_path, "missed", check=False)
             assert missed.returncode == 1
-            assert "not_recorded" in missed.stderr
+            assert "nothing is recorded of this request; record it with SYNTHBENCH_RECORDING=on" in missed.stderr
             assert "no recording of model gpt-4o-mini, request sha256:" in missed.stderr
             assert [one["sample"] for one in digest_of(second, "missed")["rollouts"]] == [1]
         finally:

@@ -55,7 +55,7 @@ SERVICES: dict[Service, tuple[Bootstrap, type[Settings], dict[str, Any]]] = {
 SENT = [spec for spec in EVENTS if any(service in SERVICES for service in spec.consumers)]
 EXECUTOR = "the-executor"
 _SECONDS = 20.0
-_REFUSED = ("MalformedEvent: ", "Poison: ", "ArtifactNotFound: ")
+_REFUSED = ("MalformedEvent: ", "Poison: ", "ArtifactNotFound: ", "NoArtifactUri: ")
 
 
 class Stack:

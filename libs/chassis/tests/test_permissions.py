@@ -337,9 +337,13 @@ async def test_one_client_does_not_take_the_connections_of_all(door: Door, nats:
         """Refusals come as exceptions."""
 
     async def connected(user: str) -> Client:
-        return await nats_py.connect(
-            nats.url, user=user, password=password(user), error_cb=quiet, allow_reconnect=False
-        )
+        client = Client()
+        try:
+            await client.connect(nats.url, user=user, password=password(user), error_cb=quiet, allow_reconnect=False)
+        except NatsError:
+            await client.close()  # the library leaves the socket of a refused connection open
+            raise
+        return client
 
     opened = [await connected("mallory") for _ in range(CLIENT_CONNECTIONS)]
     try:

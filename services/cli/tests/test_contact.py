@@ -188,4 +188,5 @@ async def test_what_an_api_refuses_is_told_by_the_command(nats_server: EmbeddedN
                 await client.find("/v1/trajectories/x")
     finally:
         server.shutdown()
+        server.server_close()
     assert str(refused.value) == "the collector refused /v1/trajectories/x: id: Input should be a valid UUID"

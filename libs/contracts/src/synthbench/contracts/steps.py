@@ -127,8 +127,13 @@ class Step(Record):
     """Over everything else in the step, see `step_digest`."""
 
     def sealed(self) -> "Step":
-        """Return the step with its digest filled in."""
-        return self.model_copy(update={"digest": step_digest(self)})
+        """Return the step as whoever reads it will have it, with its digest filled in.
+
+        It is validated first: a copy with changes (`model_copy`) was never checked, and what differs once it is read
+        (an integer in a field of floats, text that is no Unicode) would differ from its digest.
+        """
+        read = Step.model_validate(self.model_dump(warnings=False))
+        return read.model_copy(update={"digest": step_digest(read)})
 
 
 def step_digest(step: Step) -> str:

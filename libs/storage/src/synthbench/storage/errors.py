@@ -1,6 +1,6 @@
 """Errors of the record and the artifact store."""
 
-from synthbench.chassis.errors import Transient
+from synthbench.chassis.errors import Poison, Transient
 
 
 class DatabaseUnavailable(Transient):
@@ -19,8 +19,8 @@ class ArtifactNotFound(LookupError):
     """Nothing is stored under this URI or key."""
 
 
-class NoArtifactUri(ArtifactNotFound):
-    """What was given is no artifact URI: nothing can ever be stored there."""
+class NoArtifactUri(ArtifactNotFound, Poison):
+    """What was given is no artifact URI: nothing can ever be stored there, so an event that names it is refused."""
 
 
 class ArtifactCorrupt(Exception):

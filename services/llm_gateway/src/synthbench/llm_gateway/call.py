@@ -29,6 +29,8 @@ class Call:
     route: str
     deadline: float
     """Of the monotonic clock."""
+    passed_on: dict[str, str]
+    """Headers that a provider of the caller's own wire gets as the caller wrote them."""
     began: float = field(default_factory=monotonic)
     waited: float = 0.0
     """Seconds before the newest try: pauses, limits, tries that failed. Not the model's doing."""

@@ -9,6 +9,8 @@ from starlette.types import Message, Receive, Scope, Send
 from synthbench.wire.protocols import Wire
 from synthbench.wire.refusal import Refusal
 
+_PASSED_ON = ("anthropic-version", "anthropic-beta", "openai-beta")
+
 
 class Caller:
     """Reads the request, and writes the answer, whole or as a stream."""
@@ -28,6 +30,19 @@ class Caller:
         """The credentials, as a bearer token: OpenAI's header, or Anthropic's."""
         given = self.headers.get("authorization")
         return given or (f"Bearer {self.headers['x-api-key']}" if "x-api-key" in self.headers else "")
+
+    @property
+    def passed_on(self) -> dict[str, str]:
+        """Headers that a provider gets as the caller wrote them.
+
+        Raises:
+            Refusal: 400, one has another character than ASCII's visible ones, which no provider is sent.
+        """
+        found = {name: self.headers[name] for name in _PASSED_ON if name in self.headers}
+        for name, value in found.items():
+            if not (value.isascii() and value.isprintable()):
+                raise Refusal(400, "invalid_request", f"{name}: visible ASCII characters, not {value[:80]!a}")
+        return found
 
     async def body(self, most: int) -> bytes:
         """Read the whole request.

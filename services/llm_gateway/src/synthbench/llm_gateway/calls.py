@@ -58,7 +58,8 @@ class Calls:
             Refusal: nothing was sent to the caller yet, and this is what it gets.
         """
         name = _allowed(claims, asked)
-        call = Call(uuid7(), claims, asked, wire, caller, name, monotonic() + _seconds(caller, self._seconds))
+        deadline = monotonic() + _seconds(caller, self._seconds)
+        call = Call(uuid7(), claims, asked, wire, caller, name, deadline, caller.passed_on)
         kept = (claims.rollout_id, claims.attempt, name)
         choice = choose(
             self._models.catalogue,

@@ -52,7 +52,6 @@ from synthbench.wire.wires import WIRES
 
 _NOTICED_SECONDS = 0.001
 """Shorter waits are none."""
-_PASSED_ON = ("anthropic-version", "anthropic-beta", "openai-beta")
 
 
 class Tries:
@@ -333,5 +332,4 @@ class Tries:
 def _passed_on(this: Try) -> dict[str, str]:
     if this.call.wire.name != this.provider.wire:
         return {}
-    headers = this.call.caller.headers
-    return {name: headers[name] for name in _PASSED_ON if name in headers}
+    return this.call.passed_on

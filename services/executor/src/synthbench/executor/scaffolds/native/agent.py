@@ -84,7 +84,7 @@ async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
             action = dialect.read_action(answer.message)
             found = await tools.execute_all(action.tool_calls)
             observations = talk.answered(action, found)
-            timing = answer.timing.model_copy(update={"tool_seconds": sum(o.seconds for o in found)})
+            timing = answer.timing.model_copy(update={"tool_seconds": sum((o.seconds for o in found), 0.0)})
             await world.recorder.record(
                 Turn(
                     action,
