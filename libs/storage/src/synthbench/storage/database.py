@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, DataError, InterfaceError, OperationalError, ProgrammingError, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import ProgramLimitExceeded, ReadOnlySqlTransaction
+from psycopg.errors import IdleInTransactionSessionTimeout, ProgramLimitExceeded, ReadOnlySqlTransaction
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from pydantic import SecretStr
@@ -23,6 +23,7 @@ Connection = AsyncConnection[dict[str, Any]]
 _CONNECT_SECONDS = 5
 _OPEN_SECONDS = 15
 _POLL_SECONDS = 0.05
+_OUTAGES = (OperationalError, InterfaceError, ReadOnlySqlTransaction, IdleInTransactionSessionTimeout)
 
 
 async def _check(connection: Connection) -> None:
@@ -46,6 +47,8 @@ class Database:
         min_size, max_size: connections kept, and at most.
         statement_seconds: a statement that runs longer is cancelled by the server.
         wait_seconds: how long a caller waits for a free connection.
+        idle_seconds: a transaction in which nothing happens for longer is rolled back by the server, so that a process
+            that stands still does not keep its locks.
 
     Raises:
         SettingsError: the DSN is none.
@@ -60,6 +63,7 @@ class Database:
         max_size: int = 8,
         statement_seconds: float = 30.0,
         wait_seconds: float = 10.0,
+        idle_seconds: float = 60.0,
     ) -> None:
         self.schema = schema
         self.place = place_of(dsn)
@@ -71,7 +75,7 @@ class Database:
                 connect_timeout=_CONNECT_SECONDS,
                 application_name=f"synth-bench {schema}",
                 options=f"-c search_path={schema} -c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"
-                " -c idle_in_transaction_session_timeout=60000",
+                f" -c idle_in_transaction_session_timeout={int(idle_seconds * 1000)}",
             ),
             kwargs={"row_factory": dict_row},
             min_size=min_size,
@@ -138,14 +142,14 @@ class Database:
         Raises:
             psycopg.DataError: a value is beyond what a column, an index or a query can hold.
             DatabaseUnavailable: no connection could be had, or it broke in between; or the server cannot write (full,
-                read-only), or took somebody else's side in a deadlock.
+                read-only), took somebody else's side in a deadlock, or rolled back what stood still.
         """
         try:
             async with self._pool.connection() as connection:
                 yield connection
         except ProgramLimitExceeded as error:  # the value's fault: it would fail again, however long we wait
             raise DataError(_first_line(error)) from error
-        except (OperationalError, InterfaceError, PoolTimeout, PoolClosed, ReadOnlySqlTransaction) as error:
+        except (*_OUTAGES, PoolTimeout, PoolClosed) as error:
             raise DatabaseUnavailable(f"Postgres at {self.place}: {_first_line(error)}") from error
 
     def transaction(self) -> Any:

@@ -42,7 +42,8 @@ async def bootstrap(chassis: Chassis) -> None:
     assert isinstance(settings, GatewaySettings)
     if settings.attempt_key_secret is None:
         raise SettingsError("SYNTHBENCH_ATTEMPT_KEY_SECRET is missing: scheduler and llm-gateway share it")
-    database = Database(settings.postgres_dsn, SCHEMA)
+    # A replica that stands still is buried once its lease is over; by then it must not hold a lock any more.
+    database = Database(settings.postgres_dsn, SCHEMA, idle_seconds=settings.ledger_lease_seconds / 2)
     await database.open()
     store = open_store(settings.artifacts_url)
     chassis.bus.use_payload_store(store)
