@@ -161,7 +161,7 @@ async def litellm(folder: Path, cores: Cores, upstream: int) -> AsyncGenerator[P
 @asynccontextmanager
 async def gateway(folder: Path, cores: Cores, upstream: int, *, keys: int) -> AsyncGenerator[Proxy]:
     """Ours: a key for each attempt, five budgets for each call, every call in the ledger and on the bus, all traced."""
-    nats_server = EmbeddedNats(folder / "nats", folder / "nats.log")
+    nats_server = EmbeddedNats(folder / "nats", folder / "nats.log", max_store_bytes=2 * len(Stream) * _STREAM_BYTES)
     postgres = EmbeddedPostgres(folder / "postgres", folder / "postgres.log", "bench-pass")
     await asyncio.gather(nats_server.start(), postgres.start())
     try:

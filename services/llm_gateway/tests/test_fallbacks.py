@@ -10,7 +10,6 @@ import pytest
 from prometheus_client import REGISTRY
 
 from model_upstream import KEY, two_wires
-from synthbench.llm_gateway.adapters import models as catalogue_of_gateway
 
 ROUTES = """
 [models."chat/tiny"]
@@ -179,7 +178,7 @@ async def test_too_many_at_once_are_told_to_come_again(start_gateway, upstream, 
 
 async def test_each_providers_readiness_is_a_metric_of_its_own(start_gateway, upstream, monkeypatch):
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
-    monkeypatch.setattr(catalogue_of_gateway, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr("synthbench.llm_gateway.bootstrap.PROBE_SECONDS", 0.1)
     gone = '\n[providers.gone]\nkind = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
     async with start_gateway(two_wires(upstream.url, gone)) as gateway, gateway.http() as client:
 

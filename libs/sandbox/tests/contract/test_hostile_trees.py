@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from synthbench.sandbox.docker.images import USED_FOLDER
 from synthbench.sandbox.errors import PathRefused
 from synthbench.sandbox.host.places import make_places, remove
 from synthbench.sandbox.host.reaping import abandoned, reap
@@ -23,7 +24,7 @@ TREES = {
 def there(root: Path, engine: SandboxEngine) -> list[str]:
     """Sandboxes that have files, also removed ones that are not empty yet."""
     folders = (root / engine.name).iterdir()
-    return [path.name for path in folders if not path.name.startswith(".engine-")]
+    return [path.name for path in folders if not path.name.startswith((".engine-", USED_FOLDER))]
 
 
 @pytest.mark.parametrize("tree", list(TREES))
