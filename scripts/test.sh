@@ -1,6 +1,6 @@
 #!/bin/sh
 # All tests: the parallel ones side by side, then those that kill or measure, the kill suite beside the others.
-# What is left out (`-m agents`) are further ends of real agents: make test-agents.
+# What is left out are further ends of real agents (`-m agents`: make test-agents) and long tests (make test-full).
 # In CI the Docker engine and the images of the later suites are made ready beside the parallel tests.
 # A phase that fails does not keep the later ones from running: one run shows all that is wrong.
 # usage: scripts/test.sh [pytest arguments]
@@ -15,12 +15,12 @@ work=$(mktemp -d)
 stop_docker() { [ ! -f "$work/dockerd.pid" ] || kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true; }
 trap 'stop_docker; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-failed="" preparing="" first="not alone and not agents"
+failed="" preparing="" first="not alone and not agents and not long"
 if [ "${CI:-}" = true ]; then
     # What an earlier run that was killed left, with nobody to reap it; a group that is in use stays.
     find /sys/fs/cgroup -depth -type d -name 'synthbench-*' -exec rmdir {} + 2>/dev/null || true
     (. scripts/docker.sh && docker build --quiet -f deploy/Dockerfile -t synth-bench:0.1.0 .) >"$work/docker.log" 2>&1 &
-    preparing=$! first="not alone and not agents and not docker"
+    preparing=$! first="$first and not docker"
     # Only the program: installing the package would start a Prometheus.
     if ! command -v promtool >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1; then
         [ "$(id -u)" != 0 ] || apt-get update -qq
@@ -38,13 +38,17 @@ workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(min(8
 if wait "$waiting"; then tail -1 "$work/waits.log"; else cat "$work/waits.log"; failed="$failed waits"; fi
 if [ -n "$preparing" ]; then
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
-    .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone and not agents" || failed="$failed docker"
+    .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone and not agents and not long" || failed="$failed docker"
 fi
 
-# Both look at the machine, and neither minds the other: what has a living owner is nobody's remains.
-.venv/bin/pytest -q --durations 5 -m alone tests/e2e/test_kills.py >"$work/kills.log" 2>&1 &
+# All three look at the machine, and none minds the others: what has a living owner is nobody's remains.
+.venv/bin/pytest -q --durations 5 -m "alone and not long" tests/e2e/test_kills.py >"$work/kills.log" 2>&1 &
 kills=$!
-.venv/bin/pytest -q --durations 12 -m alone --ignore tests/e2e/test_kills.py || failed="$failed alone"
+.venv/bin/pytest -q --durations 5 -m "alone and not long" tests/e2e/test_bench.py >"$work/benches.log" 2>&1 &
+benches=$!
+.venv/bin/pytest -q --durations 12 -m "alone and not long" --ignore tests/e2e/test_kills.py --ignore tests/e2e/test_bench.py \
+    || failed="$failed alone"
 wait "$kills" || failed="$failed kills"
-cat "$work/kills.log"
+wait "$benches" || failed="$failed benches"
+cat "$work/kills.log" "$work/benches.log"
 [ -z "$failed" ] || die "failed:$failed"

@@ -6,7 +6,7 @@
 #   SWE_AGENT=folder  a checkout of SWE-agent, which is on no package index
 set -uo pipefail
 cd "$(dirname "$0")/.."
-all="properties sandbox gateway chaos kills agents benches containers"
+all="long properties sandbox gateway chaos kills agents benches containers"
 parts="${*:-$all}"
 minutes=${FULL_MINUTES:-10}
 logs=$(mktemp -d "${TMPDIR:-/tmp}/synth-bench-full-XXXXXX")
@@ -32,6 +32,7 @@ properties() {
     done
     return $failed
 }
+long() { $pytest -v -m long tests libs services; }
 sandbox() { $pytest -v libs/sandbox/tests/channel libs/sandbox/tests/contract libs/sandbox/tests/tree; }
 gateway() { $pytest -v services/llm_gateway/tests; }
 chaos() { $pytest -v tests/chaos; }

@@ -65,6 +65,9 @@ AGENTS = [
     ),
 ]
 
+TESTED = [one for one in AGENTS if os.environ.get("FULL") or one.name != "openhands"]
+"""Those of every run; to install OpenHands takes minutes."""
+
 
 @dataclass(frozen=True)
 class Run:

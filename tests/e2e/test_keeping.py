@@ -134,6 +134,7 @@ def test_what_nothing_names_goes_and_nothing_else(stack):
     assert "at least 2" in stack.run("artifacts", "gc", "--days", "1", check=False).stderr
 
 
+@pytest.mark.long
 def test_a_backup_is_taken_back_by_an_empty_stack(stack, make_stack, tmp_path: Path):
     stack.json("generate-trajectory", "--task", "simple-task-001")
     archived(stack)
@@ -199,6 +200,7 @@ def test_room_is_told(stack):
     assert "steps stay hot for 30 days" in stack.run("storage").stderr
 
 
+@pytest.mark.long
 def test_tokens_are_made_shown_once_and_taken_away(make_stack, data_folders: Path):
     own = make_stack(data_folders / f"tokens-{time.time_ns()}")
     token = own.run("tokens", "new", "ada", "--role", "reviewer").stdout.strip()

@@ -71,6 +71,7 @@ asyncio.run(main())
     assert stack.json("generate-trajectory", "--task", "simple-task-001", "--scaffold", "nop")[0]["reward"] == 0
 
 
+@pytest.mark.long
 def test_simulated_models_do_what_they_say(stack, tmp_path: Path):
     campaign = tmp_path / "campaign.toml"
     models = ["sim/expert", "sim/novice", "sim/looper", "sim/quitter", "sim/cheater"]

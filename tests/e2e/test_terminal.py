@@ -136,6 +136,7 @@ def in_a_terminal(stack, *arguments: str) -> tuple[int, int]:
     return child, controller
 
 
+@pytest.mark.long
 def test_a_terminal_that_closes_leaves_a_stack_that_others_use_at_once(data_folders: Path, make_stack, tmp_path: Path):
     lone = make_stack(data_folders / f"hangup-{time.time_ns()}")
     try:

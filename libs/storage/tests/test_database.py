@@ -91,12 +91,16 @@ async def test_a_statement_that_takes_too_long_is_cancelled(database: Database):
 async def test_a_transaction_that_stands_still_loses_its_locks(database: Database):
     slow = Database(database.dsn, database.schema, idle_seconds=0.1)
     await slow.open()
-    with pytest.raises(DatabaseUnavailable):
+
+    async def stands_still() -> None:
         async with slow.connection() as connection:
             await connection.execute("lock table facts")
             await asyncio.sleep(0.5)
             await facts(database)  # at once, though its statements may take 0.3 s at most
             await connection.execute("insert into facts values ('late')")
+
+    with pytest.raises(DatabaseUnavailable):
+        await stands_still()
     assert await facts(slow) == []
     await slow.close()
 
