@@ -53,5 +53,5 @@ def test_every_suite_of_property_tests_is_run(tmp_path: Path):
 def test_an_unknown_part_is_one_line_with_those_that_there_are(tmp_path: Path, part: str):
     done = full(tmp_path, "chaos", part)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"full: there is no part {part}; there are: properties ")
+    assert done.stderr.startswith(f"full: there is no part {part}; there are: long properties ")
     assert not (tmp_path / "called").exists()
