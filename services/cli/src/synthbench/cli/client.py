@@ -207,7 +207,9 @@ class StackClient(ServicesApi):
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             entry = await self.find(f"/v1/trajectories/{trajectory_id}")
-            if (entry and entry.get("curation")) or asyncio.get_running_loop().time() > deadline:
+            if (
+                entry and entry.get("verdict") and entry.get("curation")
+            ) or asyncio.get_running_loop().time() > deadline:
                 return entry or {}
             await asyncio.sleep(0.05)
 

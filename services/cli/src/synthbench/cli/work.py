@@ -150,7 +150,7 @@ async def entries_of(client: StackClient, campaign: str, submissions: Collection
     deadline = asyncio.get_running_loop().time() + _SETTLE_SECONDS
     while True:
         found = [one async for one in client.trajectories(wanted) if UUID(str(one["submission_id"])) in submissions]
-        if all(one["curation"] for one in found) or asyncio.get_running_loop().time() > deadline:
+        if all(one["verdict"] and one["curation"] for one in found) or asyncio.get_running_loop().time() > deadline:
             return [{**one, "model": one["route"] or one["scaffold"]} for one in found]
         await asyncio.sleep(_POLL_SECONDS)
 
