@@ -203,7 +203,7 @@ class StackClient(ServicesApi):
                 return
 
     async def wait_settled(self, trajectory_id: UUID | str, seconds: float = 5.0) -> dict[str, Any]:
-        """Return the catalogue's entry once it knows the curation (the collector hears of it like everybody else)."""
+        """Return the catalogue's entry once it knows verdict and curation (it hears of them like everybody else)."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             entry = await self.find(f"/v1/trajectories/{trajectory_id}")
