@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from synthbench.contracts.ids import canonical_json, derived_id, sha256_digest, uuid7
-from synthbench.contracts.records import ArtifactRef, Outcome, Usage
+from synthbench.contracts.records import ArtifactRef, Outcome, Timing, Usage
 from synthbench.contracts.registry import (
     EVENTS,
     OPERATOR,
@@ -165,3 +165,10 @@ def test_a_service_reads_only_what_it_declares():
 
 def test_digest_form():
     assert sha256_digest(b"") == "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_sealed_step_is_what_is_read_of_it_though_a_copy_was_never_checked():
+    timing = Timing().model_copy(update={"tool_seconds": 0})  # an integer, as sum() gives it of nothing
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    step = Step(started_at=moment, finished_at=moment).model_copy(update={"timing": timing}).sealed()
+    assert step_digest(Step.model_validate_json(step.to_json())) == step.digest
