@@ -1,6 +1,8 @@
 # `make` lists the targets. Everything they need they install into .venv; only python3 >= 3.11 is asked for.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
+# Without compiled files each process that the tests start compiles its modules anew: most of what it takes.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 NAME ?=
