@@ -23,10 +23,11 @@ from synthbench.chassis.logging import redact, setup_logging
 from synthbench.chassis.permissions import nats_accounts
 from synthbench.chassis.settings import Settings, load_settings
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.children import free_port, spawn, stop
+from synthbench.cli.embedded.children import Child, free_port, spawn, stop
 from synthbench.cli.embedded.datadir import DataDir
+from synthbench.cli.embedded.forked import ForkServer
 from synthbench.cli.embedded.healing import BusHealing
-from synthbench.cli.embedded.layout import Instance, Layout, client_password, instances_of, log_of
+from synthbench.cli.embedded.layout import SERVICES, Instance, Layout, client_password, instances_of, log_of, module_of
 from synthbench.cli.embedded.mending import BAD_SETTINGS, Mending
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
@@ -74,7 +75,9 @@ class Supervisor:
         redact(*passwords.values(), *clients.values(), *others)
         self._nats = EmbeddedNats(data.sub("nats"), log_of(data, "nats"), nats_accounts(passwords, clients))
         self._postgres = EmbeddedPostgres(data.sub("postgres"), log_of(data, "postgres"), data.secret("postgres"))
-        self._children: dict[Instance, asyncio.subprocess.Process] = {}
+        self._children: dict[Instance, Child] = {}
+        imported = [f"{module_of(service)}.bootstrap" for service in SERVICES]
+        self._forks = ForkServer(imported, log_of(data, "supervisor"))
         self._mending = Mending(self._log, lambda name: log_of(data, name))
         self._state = "starting"
         self._unready: Mapping[str, str] = {}
@@ -189,8 +192,12 @@ class Supervisor:
         await asyncio.to_thread(migrate_all, self._postgres.dsn)
 
     async def _spawn(self, layout: Layout, instance: Instance) -> None:
+        module, env = module_of(instance.service), layout.environment(instance)
         log = log_of(self._data, str(instance))
-        self._children[instance] = await spawn(layout.command(instance), log=log, env=layout.environment(instance))
+        if sys.platform == "linux":
+            self._children[instance] = await self._forks.start(module, log=log, env=env)
+        else:  # a fork of a process that has used some libraries of macOS does not run there
+            self._children[instance] = await spawn([sys.executable, "-m", module], log=log, env=env)
 
     async def _rotate(self) -> None:
         """Keep every log within its bound, while the processes write."""
@@ -293,6 +300,7 @@ class Supervisor:
 
     async def _stop(self) -> None:
         await asyncio.gather(*(stop(process, grace=_DRAIN_SECONDS) for process in self._children.values()))
+        await self._forks.stop()
         await self._postgres.stop()
         await self._nats.stop()
 

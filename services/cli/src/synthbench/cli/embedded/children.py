@@ -9,8 +9,35 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 _PR_SET_PDEATHSIG = 1
+
+
+class Child(Protocol):
+    """A process that was started here; `asyncio.subprocess.Process` is one."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; then its exit code, negative for the signal that killed it."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for its end, and return its exit code."""
+        ...
+
+    def send_signal(self, signal: int, /) -> None:
+        """Send it a signal; ProcessLookupError when it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """Send it SIGKILL; ProcessLookupError when it has ended."""
+        ...
 
 
 def free_port() -> int:
@@ -61,16 +88,17 @@ async def spawn(
     death_signal: signal.Signals = signal.SIGTERM,
     user: tuple[int, int] | None = None,
     cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> asyncio.subprocess.Process:
     """Start a child in a session of its own, so that the terminal's Ctrl-C reaches only us; output goes to `log`."""
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env=dict(env), cwd=cwd,
-            start_new_session=True, preexec_fn=dies_with_parent(death_signal, user),
+            start_new_session=True, preexec_fn=dies_with_parent(death_signal, user), pass_fds=pass_fds,
         )  # fmt: skip
 
 
-async def stop(process: asyncio.subprocess.Process, *, grace: float, first: signal.Signals = signal.SIGTERM) -> bool:
+async def stop(process: Child, *, grace: float, first: signal.Signals = signal.SIGTERM) -> bool:
     """Ask a child to end, and kill it after `grace` seconds; whether it ended by itself."""
     if process.returncode is not None:
         return True

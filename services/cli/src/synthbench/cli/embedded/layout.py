@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,10 +93,6 @@ class Layout:
         models = {"SYNTHBENCH_MODELS_FILE": str(self.data.models_file)} if self.data.models_file.exists() else {}
         return default_permits({**os.environ, **models})
 
-    def command(self, instance: Instance) -> list[str]:
-        """How the process is started."""
-        return [sys.executable, "-m", f"synthbench.{instance.service}"]
-
     def environment(self, instance: Instance) -> dict[str, str]:
         """Settings of one process: what the user set, then what this stack dictates; secrets only where needed."""
         service = instance.service
@@ -138,6 +133,11 @@ class Layout:
             env["SYNTHBENCH_GATEWAY_URL"] = self.url(Service.LLM_GATEWAY)
             env = executor_folders(self.data.path) | env
         return env
+
+
+def module_of(service: Service) -> str:
+    """The module that runs as the service: `python -m` it."""
+    return f"synthbench.{service}"
 
 
 def client_password(data: DataDir, name: str) -> str:
