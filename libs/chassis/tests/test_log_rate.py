@@ -8,16 +8,17 @@ import sys
 from synthbench.chassis.log_rate import RateLimit
 
 MANY = """
-import logging, time
-from synthbench.chassis.log_rate import RateLimit
-from synthbench.chassis import logging as ours
-ours.RateLimit = lambda: RateLimit(lines=5, seconds=0.5)
+import logging, types
+from synthbench.chassis import log_rate, logging as ours
+now = 0.0
+log_rate.time = types.SimpleNamespace(monotonic=lambda: now)
+ours.RateLimit = lambda: log_rate.RateLimit(lines=5, seconds=10)
 log = ours.setup_logging("test", "INFO")
 for number in range(1000):
     log.info("the same", number=number)
     logging.getLogger("uvicorn.error").warning("another %s", number)
 log.info("a different one")
-time.sleep(0.6)
+now = 11.0
 log.info("the same", number=-1)
 logging.getLogger("uvicorn.error").warning("another %s", -1)
 """
