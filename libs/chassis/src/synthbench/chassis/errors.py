@@ -3,7 +3,10 @@
 A message for people is one line: the cause, then how to mend it.
 """
 
-from synthbench.contracts.records import FieldError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # errors are imported by every command, most of which need no records
+    from synthbench.contracts.records import FieldError
 
 
 class ChassisError(Exception):
@@ -29,7 +32,7 @@ class TopologyError(ChassisError):
 class RequestRefused(ChassisError):
     """The other side answered a request with an error. `errors` says field by field what was wrong, if it was that."""
 
-    def __init__(self, message: str, errors: list[FieldError] | None = None) -> None:
+    def __init__(self, message: str, errors: "list[FieldError] | None" = None) -> None:
         super().__init__(message)
         self.errors = errors or []
 

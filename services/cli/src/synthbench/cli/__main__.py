@@ -22,6 +22,7 @@ app = App(
     name="synth-bench",
     help="Training data for LLM agents: tasks become verified, scored, deduplicated trajectories.",
     version="0.1.0",
+    version_format="plaintext",
     console=output.ReportingConsole(),
     error_console=output.ReportingConsole(stderr=True),
 )
