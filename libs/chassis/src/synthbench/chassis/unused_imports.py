@@ -21,15 +21,13 @@ _UNUSED = {
 
 @contextmanager
 def _absent(name: str) -> Generator[None]:
-    before = sys.modules.get(name)
+    before = {name: sys.modules[name]} if name in sys.modules else {}  # None where it is absent already
     sys.modules[name] = None  # type: ignore[assignment] - None is how an import is refused
     try:
         yield
     finally:
-        if before is None:
-            del sys.modules[name]
-        else:
-            sys.modules[name] = before
+        del sys.modules[name]
+        sys.modules.update(before)
 
 
 class _Loader(SourceFileLoader):
