@@ -137,6 +137,8 @@ async def test_a_body_of_too_much_is_refused_and_the_refusal_is_heard(body: byte
         answer = await answered(port, whole if chunked else post(body))
         assert answer.startswith(b"HTTP/1.1 413")
         assert says in answer
+        assert b"content-type: application/json\r\n" in answer
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"].startswith("the body")
 
 
 async def test_a_body_in_single_bytes_is_refused():

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -108,9 +109,9 @@ class Health:
             return one_line(error)
         return ""
 
-    def limit_bodies(self, most: int) -> None:
-        """Take bodies of so many bytes at most, from now on."""
-        self._listener.limits = replace(self._listener.limits, body_bytes=most)
+    def limit_http(self, **changes: Any) -> None:
+        """Change fields of the listener's `HttpLimits`, for connections from now on."""
+        self._listener.limits = replace(self._listener.limits, **changes)
 
     async def serve(self, host: str, port: int) -> int:
         """Begin to serve; return the port, which is a free one if `port` is 0.

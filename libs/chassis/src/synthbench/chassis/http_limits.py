@@ -1,6 +1,7 @@
 """What one HTTP listener gives to all who connect to it, so that nobody can take all of a process."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ _PIECES, _PIECE_BYTES = 2000, 128
 _LINGER_SECONDS = 10.0
 _HEADER_BYTES = 32
 """A header counts as so many more than its letters: as in HTTP/2 (RFC 9113, section 6.5.2)."""
+
+
+def _detail(_status: int, _path: str, text: str) -> object:
+    return {"detail": text}
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class HttpLimits:
     """That may come at once."""
     request_bytes: float = 64 * 1024
     """A request costs as much as so many bytes."""
+    refusal: Callable[[int, str, str], object] = _detail
+    """The JSON of an answer that refuses a request, by status, path (empty where it is not known) and text."""
 
 
 class _TooMuch(Exception):
@@ -235,8 +242,9 @@ class LimitedProtocol(HttpToolsProtocol):
             cycle.response_complete = cycle.disconnected = True
             cycle.message_event.set()
             self.flow.resume_reading()
-        body = text.encode()
-        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        path = "" if self._phase == "head" else self.scope["path"]
+        body = json.dumps(self._limits.refusal(status, path, text)).encode()
+        head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
         if self._phase != "body":
             self.transport.close()

@@ -22,6 +22,7 @@ from synthbench.wire.refusal import Refusal
 from synthbench.wire.wires import WIRES
 
 _TRACE = ("traceparent", "tracestate")
+_TOO_LARGE = (413, 431)
 
 
 class Gateway:
@@ -116,6 +117,18 @@ class Gateway:
 
     def _wire_of_list(self, caller: Caller) -> Wire:
         return WIRES["anthropic" if "anthropic-version" in caller.headers else "openai"]
+
+
+def refusal_of_listener(status: int, path: str, text: str) -> object:
+    """The body of an answer that the HTTP listener gives in the gateway's place, in the format of the path's wire.
+
+    Args:
+        status: HTTP status.
+        path: of the request; empty where it is not known.
+        text: the reason, one line.
+    """
+    wire = next((wire for wire in WIRES.values() if wire.path == path), WIRES["openai"])
+    return wire.refusal(Refusal(status, "request_too_large" if status in _TOO_LARGE else "bad_request", text))
 
 
 async def _not_post(caller: Caller, wire: Wire) -> None:  # noqa: ARG001 - as the others

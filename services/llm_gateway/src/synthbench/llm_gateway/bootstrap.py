@@ -20,7 +20,7 @@ from synthbench.llm_gateway.adapters.models import PROBE_SECONDS, WATCH_SECONDS,
 from synthbench.llm_gateway.adapters.numbers import Numbers
 from synthbench.llm_gateway.adapters.recordings import Recordings
 from synthbench.llm_gateway.adapters.returned import ReturnedFields
-from synthbench.llm_gateway.api import Gateway
+from synthbench.llm_gateway.api import Gateway, refusal_of_listener
 from synthbench.llm_gateway.calls import Calls
 from synthbench.llm_gateway.domain.accounts import Caps
 from synthbench.llm_gateway.domain.pricing import Prices
@@ -76,7 +76,8 @@ async def bootstrap(chassis: Chassis) -> None:
         idle_seconds=settings.upstream_idle_seconds,
         max_event=settings.max_answer_mb * megabyte,
     )
-    chassis.health.limit_bodies(2 * settings.max_body_mb * megabyte)  # what is a little too large is refused by wire
+    # What is a little too large is refused by the gateway itself, without an end of the connection.
+    chassis.health.limit_http(body_bytes=2 * settings.max_body_mb * megabyte, refusal=refusal_of_listener)
     calls = Calls(tries, models, prices, seconds=settings.upstream_timeout_seconds, max_tries=settings.upstream_tries)
     gateway = Gateway(
         settings.attempt_key_secret,
