@@ -7,6 +7,7 @@ import pytest
 
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import Outcome
+from synthbench.contracts.sampling import Sampling
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.contracts.verification import VerificationResult
 from synthbench.datasets.formats.atif_mapping import to_atif
@@ -270,6 +271,24 @@ def test_a_simulated_run_comes_back_simulated_under_its_own_task(form: str, rewa
     assert (back.rollout.simulated, back.rollout.task.name) == (True, "simple-task-001")
     assert (back.imported.resolved, back.outcome) == (True if reward else None, outcome)
     assert (back.verification, back.reward) == (None, 0.0)
+
+
+@pytest.mark.parametrize("form", ["json", "atif", "messages"])
+def test_the_sampling_parameters_that_were_asked_for_come_back(form: str):
+    record = imported(mini(answered()))
+    asked = Sampling(temperature=0.25, seed=7, reasoning_effort="high", extra_body={"top_k": "40"})
+    rollout = record.rollout.model_copy(update={"sampling": asked})
+    ran = record.model_copy(update={"rollout": rollout, "imported": None})
+    text = export_text(ran, form)
+    assert '"temperature":0.25' in text.replace(": ", ":")
+    assert imported(load_json(text)).rollout.sampling == asked
+
+
+def test_sampling_parameters_that_are_none_are_refused_by_name():
+    row = json.loads(export_text(imported(mini(answered())), "messages"))
+    row["synthbench"]["sampling"] = {"temperature": "hot"}
+    with pytest.raises(ForeignError, match=r"synthbench\.sampling: temperature"):
+        imported(row)
 
 
 def test_a_simulated_model_is_known_by_its_route():

@@ -36,6 +36,7 @@ def facts_of(trajectory: Trajectory) -> dict[str, Any]:
         "outcome": trajectory.outcome.value,
         "detail": trajectory.detail,
         "simulated": rollout.simulated,
+        "sampling": rollout.sampling.to_dict(),
         "system_prompt": None,
         "instruction": None,
     }

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from synthbench.contracts.ids import derived_id, sha256_digest
 from synthbench.contracts.records import ArtifactRef, Outcome, Rollout, TaskInfo, Usage
+from synthbench.contracts.sampling import Sampling
 from synthbench.contracts.scaffolds import is_simulated
 from synthbench.contracts.steps import Step
 from synthbench.contracts.text import valid_text
@@ -102,6 +103,7 @@ class Foreign:
     detail: str = ""
     resolved: bool | None = None
     simulated: bool = False
+    sampling: Sampling = field(default_factory=Sampling)
     patch: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -125,6 +127,7 @@ class Foreign:
                     route=route,
                     pool=POOL,
                     simulated=self.simulated or is_simulated("", route),
+                    sampling=self.sampling,
                 ),
                 attempt=1,
                 context=AttemptContext(

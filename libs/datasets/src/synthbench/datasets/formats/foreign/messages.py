@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Outcome, TaskInfo, Usage
+from synthbench.contracts.sampling import Sampling
 from synthbench.datasets.formats.cleaning import finite
 from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source, first_problem
 from synthbench.datasets.formats.foreign.conversation import Message, TurnDetails, cut_into_steps
@@ -50,6 +51,7 @@ def read_messages(document: Any, source: Source) -> Foreign:
         detail=str(facts.get("detail") or "a conversation; nobody says how it ended"),
         resolved=resolved if isinstance(resolved, bool) else None,
         simulated=facts.get("simulated") is True,
+        sampling=_sampling(facts),
         patch=str(found.get("patch") or ""),
         left_out=left_out,
     )
@@ -62,6 +64,13 @@ def _own_task(facts: dict[str, Any]) -> TaskInfo | None:
         return TaskInfo.model_validate({"name": facts["task"], "digest": facts.get("task_digest")})
     except ValidationError as error:
         raise ForeignError(f"{OURS}.task: {first_problem(error)}") from error
+
+
+def _sampling(facts: dict[str, Any]) -> Sampling:
+    try:
+        return Sampling.model_validate(facts.get("sampling") or {})
+    except ValidationError as error:
+        raise ForeignError(f"{OURS}.sampling: {first_problem(error)}") from error
 
 
 def _text(facts: dict[str, Any], name: str, said: str) -> str:
