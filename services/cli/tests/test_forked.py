@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fork server
 TELL = """
 import json, os, sys, dearly_imported
 told = {"env": dict(os.environ), "argv": sys.argv, "name": __name__, "pid": os.getpid(), "session": os.getsid(0)}
+told["comm"] = open("/proc/self/comm").read()
 told["imported_by"] = dearly_imported.PID
 print(json.dumps(told), flush=True)
 print("an error line", file=sys.stderr)
@@ -81,6 +82,7 @@ async def test_a_fork_runs_the_module_as_main_with_its_own_environment_session_a
     assert told["env"] == env
     assert (told["name"], told["pid"], told["session"]) == ("__main__", process.pid, process.pid)
     assert told["argv"] == [str(modules / "tell.py")]
+    assert told["comm"] == "tell\n"
     assert error == "an error line"
     assert told["imported_by"] == server.pid  # not imported again
     assert process.returncode == 3

@@ -123,6 +123,7 @@ def become(request: int) -> None:
         os.dup2(nothing.fileno(), 0)
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    Path("/proc/self/comm").write_text(program.module.rpartition(".")[2])  # its name in `ps` and `top`
     os.environ.clear()
     os.environ.update(program.env)
     sys.argv = [program.module]
