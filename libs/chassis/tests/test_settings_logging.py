@@ -14,7 +14,8 @@ from structlog.stdlib import BoundLogger
 
 from synthbench.chassis import logging as chassis_logging
 from synthbench.chassis.errors import SettingsError
-from synthbench.chassis.logging import redact, redacted, setup_logging
+from synthbench.chassis.logging import setup_logging
+from synthbench.chassis.redaction import redact, redacted
 from synthbench.chassis.settings import Settings, explain_settings, load_settings
 
 DSN = "postgresql://owner:s3cr3t-word@db.example:5432/bench"

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from synthbench.cli import console
+from synthbench.cli import trajectory_view
 from synthbench.cli.commands.generate import load_campaign, use_upstream
 from synthbench.cli.embedded.datadir import DataDir, default_data_dir
 from synthbench.cli.embedded.nats import RESERVED_BYTES
@@ -272,8 +272,8 @@ def test_hosts_that_were_refused_are_shown(capsys: pytest.CaptureFixture[str]):
     refused = trajectory()
     info = SandboxInfo(refused_hosts=["files.test:443", "[x].test:80"])
     refused = refused.model_copy(update={"context": refused.context.model_copy(update={"sandbox": info})})
-    console.summary(refused, {}, "here")
-    console.summary(trajectory(), {}, "here")
+    trajectory_view.summary(refused, {}, "here")
+    trajectory_view.summary(trajectory(), {}, "here")
     said = capsys.readouterr().out
     assert said.count("refused") == 1
     assert "files.test:443, [x].test:80" in said

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from synthbench.cli.bus import connect_bus
 from synthbench.cli.client import connect
-from synthbench.cli.contact import connect_bus
 from synthbench.cli.embedded.children import free_port
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.endpoints import Endpoints

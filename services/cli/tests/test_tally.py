@@ -5,8 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from synthbench.cli.amounts import cost_text
 from synthbench.cli.progress import Progress
-from synthbench.cli.tally import Tally, cost_text, duration, totals
+from synthbench.cli.tally import Tally, duration, totals
 from synthbench.cli.work import Failed, failure_lines, failures
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import (

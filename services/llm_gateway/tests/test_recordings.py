@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from model_upstream import KEY, Answer, two_wires
-from synthbench.chassis.logging import redact
+from synthbench.chassis.redaction import redact
 from synthbench.llm_gateway.adapters.numbers import Numbers
 from synthbench.storage.database import Database
 

@@ -22,7 +22,7 @@ from structlog.stdlib import BoundLogger
 from synthbench.chassis import metrics
 from synthbench.chassis.errors import BusUnavailable, RequestRefused, one_line
 from synthbench.chassis.link import Link, Reconnected
-from synthbench.chassis.logging import redacted
+from synthbench.chassis.redaction import redacted
 from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES, Envelope, Message

@@ -11,42 +11,17 @@ from opentelemetry import trace
 from pydantic import SecretStr
 
 from synthbench.chassis.log_rate import RateLimit
+from synthbench.chassis.redaction import STARS, redacted
 
 _SECRET_KEY = re.compile(
     r"(^|[_-])(password|passwd|secret|api[_-]?key|authorization|attempt_key|credentials?|token|dsn)$", re.IGNORECASE
 )
-_URL_CREDENTIALS = re.compile(r"(\w://[^\s:/@]*:)[^\s@/]+@")
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
-_STARS = "**********"
-_secrets: set[str] = set()
-
-
-def redact(*values: SecretStr | str | None) -> None:
-    """Register values that must never appear in a log, whatever the key."""
-    for value in values:
-        text = value.get_secret_value() if isinstance(value, SecretStr) else value
-        if text and len(text) >= 6:  # shorter ones would blot out ordinary words
-            _secrets.add(text)
-
-
-def without_secrets(data: bytes) -> bytes:
-    """Return bytes that are kept for long, without registered secrets; all else stays as it is."""
-    for secret in _secrets:
-        data = data.replace(secret.encode(), _STARS.encode())
-    return data
-
-
-def redacted(text: str) -> str:
-    """Return the text without registered secrets, URL passwords and authorization headers."""
-    for secret in _secrets:
-        text = text.replace(secret, _STARS)
-    return _BEARER.sub(rf"\1 {_STARS}", _URL_CREDENTIALS.sub(rf"\1{_STARS}@", text))
 
 
 def _clean(key: str, value: Any) -> Any:
     """Return what JSON can write of a value, with stars for secrets."""
     if isinstance(value, SecretStr) or (_SECRET_KEY.search(key) and value not in (None, "")):
-        return _STARS
+        return STARS
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):

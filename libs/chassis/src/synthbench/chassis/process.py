@@ -18,7 +18,8 @@ from synthbench.chassis.background import keep_running
 from synthbench.chassis.bus import Bus, instance_name
 from synthbench.chassis.errors import BusUnavailable, ChassisError, SettingsError, one_line
 from synthbench.chassis.health import Health
-from synthbench.chassis.logging import redact, setup_logging
+from synthbench.chassis.logging import setup_logging
+from synthbench.chassis.redaction import redact
 from synthbench.chassis.settings import Settings, explain_settings, load_settings
 from synthbench.chassis.tasks import cancel_all
 from synthbench.chassis.telemetry import setup_telemetry

@@ -9,7 +9,7 @@ from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from synthbench.chassis.logging import redacted
+from synthbench.chassis.redaction import redacted
 
 
 def setup_telemetry(service: str, endpoint: str | None, *, instance: str) -> Callable[[], None]:

@@ -13,12 +13,12 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
-from synthbench.cli.contact import connect_bus
+from synthbench.cli.bus import connect_bus
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.output import ReaderGone
 from synthbench.cli.progress import FOLLOWED, Progress
-from synthbench.cli.services_api import REQUEST_SECONDS, ServicesApi
+from synthbench.cli.services_api import REQUEST_SECONDS, ServicesApi, open_http
 from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import CancelRequested, TaskSubmitted
@@ -38,7 +38,6 @@ _PAGE = 500
 _AMBIGUOUS = 4
 """So many of those that begin so are named."""
 _SILENCE_SECONDS = 30.0
-_CONNECT_SECONDS = 3.0
 TERMINAL = ("done", "failed", "cancelled", "rejected")
 """States of a submission in which nothing more will happen."""
 
@@ -227,11 +226,8 @@ async def connect(endpoints: Endpoints, still_there: Callable[[], None] | None =
     """
 
     bus = await connect_bus(endpoints, endpoints.nats_user, endpoints.nats_password, Service.CLIENT)
-    token = endpoints.api_token
-    auth = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-    timeout = httpx.Timeout(REQUEST_SECONDS, connect=_CONNECT_SECONDS)
     try:
-        async with httpx.AsyncClient(timeout=timeout, headers=auth, trust_env=False) as http:
+        async with open_http(endpoints) as http:
             yield StackClient(endpoints, bus.nc, http, open_store(endpoints.artifacts_url), still_there)
     finally:
         await bus.nc.close()

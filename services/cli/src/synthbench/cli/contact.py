@@ -5,14 +5,9 @@ import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
-from synthbench.chassis.bus import Bus
-from synthbench.chassis.errors import BusUnavailable
-from synthbench.chassis.logging import redacted, setup_logging
+from synthbench.chassis.redaction import redacted
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
-from synthbench.contracts.registry import Service
 
 _PORT = 4222
 _SECONDS = 3.0
@@ -63,29 +58,13 @@ def unanswered(place: Place, reason: str) -> CliError:
     return CliError(f"the {place.service} does not answer at {where}: {reason}; {cure}")
 
 
-async def connect_bus(endpoints: Endpoints, user: Service | str, password: SecretStr, service: Service) -> Bus:
-    """Connect to the bus as a user.
+async def require_bus(endpoints: Endpoints) -> None:
+    """Try the servers of a comma-separated list; a bus that is not there is known at once, and not after retries.
 
     Raises:
-        CliError: nothing answers there, or it refuses the user.
+        CliError: none of them listens.
     """
     place = bus_place(endpoints)
-    if place.elsewhere:
-        await _listens(place)
-    log = setup_logging("cli", "ERROR")
-    try:
-        return await Bus.connect(service, endpoints.nats_url, str(user), password, log, patience=_SECONDS)
-    except BusUnavailable as error:
-        if "refuses user" in str(error):
-            raise CliError(str(error)) from error
-        reason = str(error).partition(": ")[2].rpartition("; ")[0] or "nothing answers"
-        raise unanswered(place, reason) from error
-    except ValueError as error:  # of nats-py, for what is no URL
-        raise unanswered(place, str(error)) from error
-
-
-async def _listens(place: Place) -> None:
-    """Try the servers of a comma-separated list; a bus that is not there is known at once, and not after retries."""
     reasons: list[str] = []
     for server in place.url.split(","):
         address = server.strip()

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
 from synthbench.cli.output import err, say
@@ -72,3 +72,13 @@ def telling_what_is_finished(tally: Tally, found_by: str, place: str) -> Generat
             f"(synth-bench trajectories list '{found_by}'); {rest} are cancelled"
         )
         raise
+
+
+@contextmanager
+def bar(what: str, total: int) -> Generator[Callable[[int], None]]:
+    """A bar; yields what is told how much is done."""
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=err, transient=True
+    ) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda done: shown.update(task, completed=done)

@@ -12,7 +12,8 @@ from pydantic import SecretStr
 
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.settings import Settings, load_settings
-from synthbench.cli.contact import FORGET, connect_bus
+from synthbench.cli.bus import connect_bus
+from synthbench.cli.contact import FORGET
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.postgres import dsn_of
 from synthbench.cli.endpoints import Endpoints

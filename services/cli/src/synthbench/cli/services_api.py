@@ -41,6 +41,14 @@ def problem_of(response: httpx.Response, text: str) -> str:
     return f"{response.status_code} {response.reason_phrase}".strip()
 
 
+def open_http(endpoints: Endpoints) -> httpx.AsyncClient:
+    """Return an HTTP client, to be closed, that shows the services of a stack its token."""
+    token = endpoints.api_token
+    auth = {"authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    timeout = httpx.Timeout(REQUEST_SECONDS, connect=_CONNECT_SECONDS)
+    return httpx.AsyncClient(timeout=timeout, headers=auth, trust_env=False)
+
+
 class ServicesApi:
     """Asks the services of one stack.
 
@@ -170,3 +178,8 @@ class ServicesApi:
                     yield parse_object(line)
         except httpx.HTTPError as error:
             raise CliError(f"the {service} broke off: {str(error) or type(error).__name__}") from error
+
+
+async def campaigns_of(client: ServicesApi) -> list[dict[str, Any]]:
+    """Return the campaigns that the scheduler knows."""
+    return as_list(as_object(await client.find("/v1/campaigns", service="scheduler")).get("campaigns"))

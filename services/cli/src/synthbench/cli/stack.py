@@ -17,7 +17,6 @@ from pydantic import SecretStr
 
 from synthbench.cli.contact import FORGET
 from synthbench.cli.embedded.datadir import DataDir, default_data_dir
-from synthbench.cli.embedded.room import require_room
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.output import Waiting
@@ -134,6 +133,8 @@ async def start_to_stay(data: DataDir, options: StackOptions) -> Endpoints:
 
 async def _start(data: DataDir, options: StackOptions, *, stay: bool) -> Endpoints:
     """Start the supervisor in a session of its own, so that the terminal's Ctrl-C is ours alone."""
+    from synthbench.cli.embedded.room import require_room  # noqa: PLC0415 - every event, for the one command that starts
+
     failure = data.sub("run") / "failure"
     failure.unlink(missing_ok=True)
     require_room(data)

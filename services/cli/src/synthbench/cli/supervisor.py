@@ -19,8 +19,9 @@ from nats.errors import Error as NatsError
 from pydantic import SecretStr
 
 from synthbench.chassis.errors import ChassisError
-from synthbench.chassis.logging import redact, setup_logging
+from synthbench.chassis.logging import setup_logging
 from synthbench.chassis.permissions import nats_accounts
+from synthbench.chassis.redaction import redact
 from synthbench.chassis.settings import Settings, load_settings
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli.embedded.children import Child, free_port, spawn, stop

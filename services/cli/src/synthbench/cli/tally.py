@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from synthbench.cli.amounts import cost_text
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptClosed, AttemptStarted, TaskAccepted, TaskRejected, TrajectoryCurated
 from synthbench.contracts.records import Outcome
@@ -78,13 +79,6 @@ class Tally:
             if self.done < self.total:
                 parts.append(f"about {duration((self.total - self.done) / rate)} left")
         return ", ".join(parts)
-
-
-def cost_text(microusd: int, *, known: bool) -> str:
-    """US dollars for people; what is not known is never a figure that looks like one that is."""
-    if known:
-        return f"${microusd / 1e6:.4f}"
-    return f"at least ${microusd / 1e6:.4f}" if microusd else "cost unknown"
 
 
 def duration(seconds: float) -> str:

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
+from synthbench.cli.amounts import microusd
 from synthbench.cli.client import StackClient, quoted
-from synthbench.cli.commands.generate import microusd
 from synthbench.cli.errors import CliError
+from synthbench.cli.services_api import ServicesApi, campaigns_of
 from synthbench.cli.session import session
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.datasets.campaign_digest import campaign_digest, rollout_digest
@@ -25,7 +26,7 @@ async def list_campaigns(*, json: Annotated[bool, Parameter(negative="")] = Fals
         json: Print them as JSON.
     """
     async with session() as client:
-        campaigns, budgets = await _campaigns(client), await _budgets(client)
+        campaigns, budgets = await campaigns_of(client), await _budgets(client)
     rows = [{**campaign, **budgets.get(f"campaign/{campaign['campaign']}", {})} for campaign in campaigns]
     if json:
         console.show_json(rows)
@@ -65,7 +66,7 @@ async def digest(name: str, /, *, json: Annotated[bool, Parameter(negative="")] 
     async with session() as client:
         wanted = f"campaign:{quoted(name)} counted:true"
         rollouts = [await _digest_of(client, entry) async for entry in client.trajectories(wanted)]
-        is_open = any(one["campaign"] == name and one["open"] for one in await _campaigns(client))
+        is_open = any(one["campaign"] == name and one["open"] for one in await campaigns_of(client))
     if not rollouts:
         raise CliError(f"campaign {name} has no trajectories; `synth-bench campaigns list` shows what there is")
     if is_open:
@@ -90,16 +91,7 @@ async def _digest_of(client: StackClient, entry: dict[str, Any]) -> dict[str, An
     }
 
 
-async def paused_campaigns(client: StackClient) -> list[dict[str, Any]]:
-    """Return campaigns that pause, with the reason."""
-    return [one for one in await _campaigns(client) if one["paused_at"]]
-
-
-async def _campaigns(client: StackClient) -> list[dict[str, Any]]:
-    return as_list(as_object(await client.find("/v1/campaigns", service="scheduler")).get("campaigns"))
-
-
-async def _budgets(client: StackClient) -> dict[str, dict[str, Any]]:
+async def _budgets(client: ServicesApi) -> dict[str, dict[str, Any]]:
     found = as_object(await client.find("/v1/budgets", service="llm_gateway"))
     return {str(one["scope"]): one for one in as_list(found.get("budgets"))}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synthbench.cli import comparison, console
+from synthbench.cli.amounts import microusd
 from synthbench.cli.commands.generate import (
     arguments_of,
-    microusd,
     place_of_records,
     report_failures,
     submission_of,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.session import session
+from synthbench.cli.attaching import services_api
 from synthbench.contracts.loose import as_list, as_object
 
 _COLUMNS: tuple[str, ...] = ("name", "tries", "answered", "input_tokens", "cached_tokens", "output_tokens",
@@ -35,7 +35,7 @@ async def cost(
         csv: Write the sums into this file.
     """
     params = {"by": by, "campaign": campaign, "since": since, "until": until}
-    async with session() as client:
+    async with services_api() as client:
         found = as_object(await client.find("/v1/costs", service="llm_gateway", params=params))
     rows: list[dict[str, Any]] = as_list(found.get("costs"))
     if csv is not None:

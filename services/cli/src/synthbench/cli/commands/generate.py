@@ -1,6 +1,5 @@
 """`generate-trajectory` and `run`: from tasks to trajectories."""
 
-import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from synthbench.cli import console
+from synthbench.cli import console, trajectory_view
+from synthbench.cli.amounts import MICRO, microusd
 from synthbench.cli.client import StackClient
 from synthbench.cli.errors import CliError
 from synthbench.cli.following import following, telling_what_is_finished
@@ -28,7 +28,6 @@ from synthbench.contracts.sampling import Sampling, written_by_hand
 from synthbench.contracts.scaffolds import MODEL_FREE
 from synthbench.tasks import library_tasks
 
-_MICRO = 1_000_000
 _OPTIONS = {
     "route": "--model",
     "scaffold_args": "--scaffold-arg",
@@ -121,7 +120,7 @@ def show_made(made: list[Made], failed: list[Failed], *, json: bool) -> int:
         console.show_json([{**one.row(), "location": one.location} for one in made])
     else:
         for one in made:
-            console.summary(one.trajectory, one.entry, one.location)
+            trajectory_view.summary(one.trajectory, one.entry, one.location)
     return report_failures(failed)
 
 
@@ -144,17 +143,6 @@ def use_upstream(base_url: str | None, api_key_env: str | None, sandbox: str | N
             raise CliError(f"the environment variable {api_key_env} is not set; it should hold the provider's key")
         os.environ[API_KEY] = key
     return StackOptions(sandbox=sandbox, base_url=base_url, api_key_env=api_key_env)
-
-
-def microusd(option: str, usd: float) -> int:
-    """US dollars as typed, in millionths.
-
-    Raises:
-        CliError: it is no amount, or a negative one; names the option.
-    """
-    if not math.isfinite(usd * _MICRO) or usd < 0:
-        raise CliError(f"{option}: an amount in US dollars that is not negative, not {usd:g}", exit_code=2)
-    return round(usd * _MICRO)
 
 
 def arguments_of(pairs: list[str]) -> dict[str, str]:
@@ -192,9 +180,9 @@ class AttemptLog:
         """Print what an event says."""
         match envelope.body:
             case AttemptStarted() as started:
-                console.started(started)
+                trajectory_view.started(started)
             case StepRecorded() as recorded if recorded.step.copied_from is None:
-                console.recorded(recorded)
+                trajectory_view.recorded(recorded)
             case AttemptClosed() as closed if not closed.outcome.gradable:
                 text = f"{closed.outcome}: {closed.reason}"
                 if text not in self._said:
@@ -285,7 +273,7 @@ async def run(
     if json:
         console.show_json([_row(one) for one in entries])
     else:
-        console.campaign_totals(entries)
+        trajectory_view.campaign_totals(entries)
         console.say(f"stored in {place}; one by one: synth-bench trajectories list 'campaign:{campaign.name}'")
     return report_failures(failures(submissions, ended, names))
 
@@ -317,9 +305,9 @@ async def submissions_of(client: StackClient, campaign: Campaign) -> tuple[list[
             samples=campaign.samples,
             seed=campaign.seed or 0,
             sampling=campaign.sampling.over(Sampling(seed=campaign.seed)),
-            max_cost_microusd=round(campaign.max_cost_usd * _MICRO),
+            max_cost_microusd=round(campaign.max_cost_usd * MICRO),
             allow_unknown_price=campaign.allow_unknown_price,
-            campaign_cost_microusd=None if campaign.budget_usd is None else round(campaign.budget_usd * _MICRO),
+            campaign_cost_microusd=None if campaign.budget_usd is None else round(campaign.budget_usd * MICRO),
         )
         for task in tasks
         for model in campaign.models

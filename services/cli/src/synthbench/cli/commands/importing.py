@@ -9,11 +9,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from synthbench.cli import console
 from synthbench.cli.client import StackClient
 from synthbench.cli.errors import CliError
+from synthbench.cli.following import bar
 from synthbench.cli.session import session
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.datasets.formats.foreign import ForeignError, Source, digest_of, load_json, read
@@ -56,11 +57,6 @@ class Tally:
     left_out: Counter[str] = field(default_factory=Counter[str])
 
 
-def add_to(app: App) -> None:
-    """Put the command beside the others; `import` is no name that a function can have."""
-    app.command(import_trajectories, name="import")
-
-
 async def import_trajectories(
     *paths: Path,
     format: Format | None = None,  # noqa: A002 - the option's name
@@ -95,7 +91,7 @@ async def import_trajectories(
                 _read(source, data, plain, known, format, tally)
     else:
         async with session() as client:
-            with console.bar("files", len(files)) as tell:
+            with bar("files", len(files)) as tell:
                 for number, file in enumerate(files, 1):
                     for source, data in _documents(file, tally):
                         await _take(client, source, data, plain, known, format, tally)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
+from synthbench.cli.attaching import services_api
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.errors import CliError
 from synthbench.cli.models_file import ModelsFile, models_file
-from synthbench.cli.session import session
 from synthbench.cli.stack import remote_endpoints, stack_status
 from synthbench.contracts.loose import as_list, as_object
 
@@ -130,7 +130,7 @@ async def try_model(name: str, /, *, json: Annotated[bool, Parameter(negative=""
         name: A model or a route.
         json: Print the findings as JSON.
     """
-    async with session() as client:
+    async with services_api() as client:
         found = as_object(
             await client.find(
                 "/v1/models/test", service="llm_gateway", method="POST", params={"model": name}, seconds=300.0
@@ -198,7 +198,7 @@ async def _taken_over(data: DataDir, file: ModelsFile, done: str) -> None:
     if not remote_endpoints() and stack_status(data) is None:
         console.say(f"{done}; the next `synth-bench up` takes it over")
         return
-    async with session(data) as client:
+    async with services_api(data) as client:
         listed = as_object(await client.find("/v1/models", service="llm_gateway"))
         if Path(str(listed.get("file"))) != file.path:
             console.say(f"{done}; the running stack reads {listed.get('file') or 'no models.toml'}: start it anew")

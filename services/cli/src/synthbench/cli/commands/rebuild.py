@@ -8,9 +8,9 @@ from psycopg import sql
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli import console
+from synthbench.cli.attaching import services_api
 from synthbench.cli.errors import CliError
 from synthbench.cli.operator import Operator, as_operator
-from synthbench.cli.session import session
 from synthbench.contracts.journal import journal_event_id, read_journalled
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.storage.artifacts import ArtifactStore, key_uri
@@ -46,7 +46,7 @@ async def rebuild(what: Literal["bus", "catalogue"] = "bus", /) -> int:
 
 async def _catalogue() -> int:
     last: dict[str, Any] = {}
-    async with session() as client:
+    async with services_api() as client:
         async for last in client.lines("/v1/rebuild", method="POST"):
             if "segments" in last and (last["segments"] % 100 == 0 or last["segments"] == last["of"]):
                 console.say(f"{last['segments']} of {last['of']} segments read")

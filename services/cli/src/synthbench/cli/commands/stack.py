@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.commands.campaigns import paused_campaigns
+from synthbench.cli.attaching import services_api
 from synthbench.cli.contact import FORGET
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
-from synthbench.cli.session import session
+from synthbench.cli.services_api import campaigns_of
 from synthbench.cli.stack import SHELL_VARIABLES, remote_endpoints, stack_status, start_to_stay, stop_stack
 from synthbench.cli.stack_options import StackOptions
 from synthbench.contracts.loose import as_list, as_object
@@ -111,10 +111,10 @@ async def status(*, wide: Annotated[bool, Parameter(negative="")] = False) -> in
 
 
 async def _show_work(data: DataDir | None, *, wide: bool) -> None:
-    async with session(data) as client:
+    async with services_api(data) as client:
         listed = as_object(await client.find("/v1/submissions", service="scheduler", params={"limit": _SUBMISSIONS}))
         work = as_object(await client.find("/v1/work", service="scheduler"))
-        paused = await paused_campaigns(client)
+        paused = [one for one in await campaigns_of(client) if one["paused_at"]]
         if client.endpoints.elsewhere:
             console.say(f"the stack of SYNTHBENCH_NATS_URL={client.endpoints.nats_url}")
     submissions = [as_object(one) for one in as_list(listed.get("submissions"))]

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, cast
 from cyclopts import Parameter
 
 from synthbench.cli import console
+from synthbench.cli.attaching import services_api
 from synthbench.cli.errors import CliError
-from synthbench.cli.session import session
 from synthbench.contracts.loose import as_list, as_object
 
 _BAR = 30
@@ -49,7 +49,7 @@ async def stats(
         raise CliError(f"--view {view} takes --campaign, and no filter", exit_code=2)
     if format == "parquet" and output is None:
         raise CliError("--format parquet takes an --output", exit_code=2)
-    async with session() as client:
+    async with services_api() as client:
         found = as_object(await client.find(path, params=params))
     rows = [as_object(one) for one in as_list(found.get(key))]
     if format == "json":

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.session import session
+from synthbench.cli.attaching import services_api
 from synthbench.contracts.loose import as_list, as_object
 
 
@@ -15,7 +15,7 @@ async def storage(*, json: Annotated[bool, Parameter(negative="")] = False) -> N
     Args:
         json: Print it as JSON.
     """
-    async with session() as client:
+    async with services_api() as client:
         report = as_object(await client.find("/v1/storage"))
     if json:
         console.show_json(report)

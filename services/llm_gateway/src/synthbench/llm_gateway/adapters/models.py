@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import SettingsError, one_line
-from synthbench.chassis.logging import redact
+from synthbench.chassis.redaction import redact
 from synthbench.contracts.loose import parse_toml
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import measures

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import one_line
-from synthbench.chassis.logging import without_secrets
+from synthbench.chassis.redaction import without_secrets
 from synthbench.llm_gateway import measures
 from synthbench.llm_gateway.domain.recorded import Recording, RecordingKey
 from synthbench.storage.artifacts import ArtifactStore, key_uri
