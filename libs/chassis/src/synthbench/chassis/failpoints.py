@@ -9,14 +9,16 @@ import os
 import signal
 from pathlib import Path
 
-_FOLDER = os.environ.get("SYNTHBENCH_FAILPOINTS")
+_SETTING = "SYNTHBENCH_FAILPOINTS"
+"""Read at each point: a service may be a fork of a process that was started in another environment."""
 
 
 def failpoint(name: str) -> None:
     """Die here, if the point is armed."""
-    if _FOLDER is None:
+    folder = os.environ.get(_SETTING)
+    if folder is None:
         return
-    armed = Path(_FOLDER, name)
+    armed = Path(folder, name)
     taken = armed.with_name(f"{name}.taken-{os.getpid()}")
     try:
         armed.rename(taken)
@@ -27,5 +29,5 @@ def failpoint(name: str) -> None:
 
 def failpoint_soon(name: str, seconds: float = 0.02) -> None:
     """The same while what is begun now is under way."""
-    if _FOLDER is not None:
+    if _SETTING in os.environ:
         asyncio.get_running_loop().call_later(seconds, failpoint, name)
