@@ -23,10 +23,10 @@ from .hostile_agents import ATTACKS, script
 from .report import QUICK, Report
 from .stack import TASK, Stack, running, turns, upstream
 
-HONEST = 4 if QUICK else 20
+HONEST = 2 if QUICK else 20
 AT_ONCE = 2 if QUICK else 4
-KINDS = list(ATTACKS)[:1] if QUICK else list(ATTACKS)
-_SECONDS = 4 if QUICK else 25
+KINDS = ["requests without a pause"] if QUICK else list(ATTACKS)
+_SECONDS = 2 if QUICK else 25
 """How long one hostile attempt attacks."""
 _LONGEST = 600.0
 
