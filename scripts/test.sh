@@ -28,17 +28,24 @@ if [ "${CI:-}" = true ]; then
         export PATH="$work/prometheus/usr/bin:$PATH"
     fi
 fi
-# What mostly waits does so beside all of the first phase.
+# What mostly waits does so beside all of the first phase, and so does what asks one stack, one test after the other.
 .venv/bin/pytest -q -m waits tests libs services >"$work/waits.log" 2>&1 &
 waiting=$!
+.venv/bin/pytest -q --durations 12 -m "one_stack and $first" tests/e2e >"$work/one_stack.log" 2>&1 &
+asking=$!
 # One more than there are cores: much of a test is waiting for servers.
 workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(min(8, 1 + (os.cpu_count() or 2)))')}
-.venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 -m "$first and not waits" tests libs services \
+.venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 -m "$first and not waits and not one_stack" \
+    tests libs services \
     || failed="$failed parallel"
+wait "$asking" || failed="$failed one-stack"
+cat "$work/one_stack.log"
 if wait "$waiting"; then tail -1 "$work/waits.log"; else cat "$work/waits.log"; failed="$failed waits"; fi
 if [ -n "$preparing" ]; then
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
-    .venv/bin/pytest -q -n "$workers" --dist loadscope -m "docker and not alone and not agents and not long" || failed="$failed docker"
+    # In this order: the longest single tests, compose and Harbor's package, begin first.
+    .venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 \
+        -m "docker and not alone and not agents and not long" tests libs services || failed="$failed docker"
 fi
 
 # All three look at the machine, and none minds the others: what has a living owner is nobody's remains.

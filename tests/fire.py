@@ -1,6 +1,7 @@
 """A stack under fire, and the judge of what became of it."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import threading
@@ -15,7 +16,6 @@ from nats.errors import Error as NatsError
 from nats.js import api
 from nats.js.errors import Error as JetStreamError
 
-IN_FLIGHT = 20
 SCHEMAS = ("scheduler", "catalogue", "ledger", "quality", "diversity")
 TASKS = ("simple-task-001", "stock-report-002", "ttl-cache-004")
 
@@ -59,7 +59,8 @@ class Counter:
                     await subscription.unsubscribe()
                 except (NatsError, JetStreamError, TimeoutError, OSError):
                     await asyncio.sleep(0.05)
-        await client.close()
+        with contextlib.suppress(OSError):  # its server may have just been killed
+            await client.close()
 
     def doubled(self) -> list[str]:
         return [
@@ -161,7 +162,7 @@ class Field:
     def open_attempts(self) -> int:
         return self.one("select count(*) from scheduler.attempts where closed_at is null")
 
-    def until_in_flight(self, wanted: int = IN_FLIGHT) -> None:
+    def until_in_flight(self, wanted: int) -> None:
         wait(lambda: self.open_attempts() >= wanted, 60, f"{wanted} attempts in flight")
 
     def until_done(self) -> None:

@@ -3,8 +3,6 @@
 The stack that the variables name is not there, so that commands end where they would ask it.
 """
 
-import contextlib
-import io
 import json
 import os
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from fuzzing import HOSTILE_JSON, HOSTILE_NUMBER, HOSTILE_TEXT, fuzz
-from synthbench.cli.__main__ import main
+from in_process import run_command
 from synthbench.cli.embedded.children import free_port
 from synthbench.tasks.archive import read_folder
 from synthbench.tasks.library import library_tasks
@@ -133,20 +131,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(arguments: list[str]) -> tuple[int | str | None, str]:
-    """Run a command in this process, on streams as a pipe's; return its exit code and what stderr got."""
-    out, err = (
-        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=mode) for mode in ("strict", "backslashreplace")
-    )
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
-        main(arguments)
-    err.flush()
-    return ended.value.code, err.buffer.getvalue().decode()
-
-
 def check(arguments: list[str]) -> None:
     """Fail unless the command ends as commands do, with one line of an error at most."""
-    code, told = run(arguments)
+    done = run_command(arguments)
+    code, told = done.returncode, done.stderr
     assert code in (0, 1, 2), (arguments, code, told)
     assert "Traceback" not in told, (arguments, told)
     assert told.count("synth-bench: ") <= 1 or told.count("\n") <= 1, (arguments, told)

@@ -1,23 +1,32 @@
 """Whole stacks, started as a user starts them."""
 
 import asyncio
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from in_process import run_command
+from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.endpoints import Endpoints
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable
 
 COMMAND = [sys.executable, "-m", "synthbench.cli"]
+TOKENS = {role: f"the token of a {role}" for role in ("viewer", "reviewer", "operator", "admin")}
+"""Of the shared stack's API, by role, from the least to the most."""
+KEY = "sk-upstream-secret-0123456789"
+"""Of `upstream.py`."""
 
 
 @cache
@@ -40,6 +49,12 @@ def engine_of_tests() -> str:
         return asyncio.run(probed(Path(folder, "sandboxes")))
 
 
+def token_lines() -> str:
+    """The tokens as a setting: names are a-ROLE."""
+    digests = {role: hashlib.sha256(token.encode()).hexdigest() for role, token in TOKENS.items()}
+    return "\n".join(f"a-{role}:{role}:{digest}" for role, digest in digests.items())
+
+
 class Stack:
     """An embedded stack in a data folder of its own."""
 
@@ -51,17 +66,25 @@ class Stack:
         self.env |= {"SYNTHBENCH_DATA_DIR": str(folder), "SYNTHBENCH_ENGINES": engine_of_tests(), **settings}
 
     def run(self, *arguments: str, timeout: float = 100, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A command in a process of its own."""
         done = subprocess.run(
             [*COMMAND, *arguments], env=self.env, capture_output=True, text=True, timeout=timeout, check=False
         )
-        if check and done.returncode != 0:
-            raise AssertionError(
-                f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.last_words()}"
-            )
+        return self._checked(done) if check else done
+
+    def _checked(self, done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+        assert done.returncode == 0, (
+            f"{done.args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.last_words()}"
+        )
         return done
 
+    def ask(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """The same in this process, which a running stack is asked by for a tenth of the price: `run_command`."""
+        done = run_command(arguments, self.env)
+        return self._checked(done) if check else done
+
     def json(self, *arguments: str) -> list[dict]:
-        return json.loads(self.run(*arguments, "--json").stdout)
+        return json.loads(self.ask(*arguments, "--json").stdout)
 
     def endpoints(self) -> Endpoints:
         found = Endpoints.load(self.folder / "run" / "stack.json")
@@ -91,14 +114,55 @@ def data_folders() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(scope="module")
-def stack(data_folders: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """A stack that stays for a module; `STACK_SETTINGS` of the module go into its environment."""
-    settings = getattr(request.module, "stack_settings", dict)()
-    made = Stack(data_folders / f"{request.module.__name__.rpartition('.')[2]}-{time.time_ns()}", **settings)
+@pytest.fixture(scope="session")
+def stack(data_folders: Path) -> Iterator[Stack]:
+    """One for all tests that neither kill nor measure it; each asks for its own things in it (`one_stack`)."""
+    agents = data_folders / "agents"
+    agents.mkdir()
+    made = Stack(
+        data_folders / "shared", SYNTHBENCH_CLIENTS="client,mallory", SYNTHBENCH_API_TOKENS=token_lines(),
+        SYNTHBENCH_AGENTS_ROOT=os.environ.get("SYNTHBENCH_TEST_AGENTS", str(agents)),
+    )  # fmt: skip
     made.run("up")
     yield made
     made.down()
+
+
+@contextmanager
+def upstream(folder: Path, mode: str = "solve") -> Generator[str]:
+    """A provider in a process of its own, `upstream.py`; yields its address."""
+    port_file = folder / f"port-{mode}-{time.time_ns()}"
+    process = subprocess.Popen([sys.executable, Path(__file__).with_name("upstream.py"), port_file, mode])
+    try:
+        deadline = time.monotonic() + 30
+        while not port_file.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield f"http://127.0.0.1:{port_file.read_text()}/v1"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@dataclass(frozen=True)
+class Provided:
+    """A stack before a provider, and the trajectory of the command that started it."""
+
+    stack: Stack
+    url: str
+    row: dict
+
+
+@pytest.fixture(scope="session")
+def provided(data_folders: Path) -> Iterator[Provided]:
+    """Started by a command that names provider and key. It stays, because this process is a client of it, too."""
+    made = Stack(data_folders / "provided", MY_KEY=KEY, WRONG_KEY="sk-wrong", SYNTHBENCH_MONEY_PAUSE_SECONDS="1")
+    with upstream(data_folders) as url, DataDir(made.folder).shared("clients"):
+        words = ["--task", "simple-task-001", "--base-url", url, "--api-key-env", "MY_KEY", "--model", "gpt-4o-mini"]
+        (row,) = json.loads(made.run("generate-trajectory", *words, "--json").stdout)
+        yield Provided(made, url, row)
+        made.down()
 
 
 @pytest.fixture(scope="session")

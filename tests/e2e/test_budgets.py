@@ -1,17 +1,15 @@
 """A campaign whose budget is used up pauses, and goes on with a new one; what it cost is told."""
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(240)
+from .conftest import Provided
 
-KEY = "sk-upstream-secret-0123456789"
+pytestmark = [pytest.mark.one_stack, pytest.mark.timeout(240)]
+
 CAMPAIGN = """
 [campaign]
 name = "night"
@@ -22,39 +20,19 @@ budget_usd = {budget}
 """
 
 
-@pytest.fixture
-def stack(data_folders: Path, make_stack):
-    made = make_stack(data_folders / f"budgets-{time.time_ns()}", MY_KEY=KEY, SYNTHBENCH_MONEY_PAUSE_SECONDS="1")
-    yield made
-    made.down()
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    port_file = tmp_path / "port"
-    process = subprocess.Popen([sys.executable, Path(__file__).with_name("upstream.py"), port_file, "solve"])
-    while not port_file.exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port_file.read_text()}/v1"
-    process.terminate()
-    process.wait(10)
-
-
-def test_a_used_up_budget_pauses_the_campaign_until_somebody_raises_it(stack, url: str, tmp_path: Path):
+def test_a_used_up_budget_pauses_the_campaign_until_somebody_raises_it(provided: Provided, tmp_path: Path):
+    stack = provided.stack
     file = tmp_path / "night.toml"
     file.write_text(CAMPAIGN.format(budget=0.004))  # a call is set aside with 0.0026, and costs 0.00021
-    stack.env |= {"SYNTHBENCH_UPSTREAM_BASE_URL": url, "SYNTHBENCH_UPSTREAM_API_KEY": KEY}
-    stack.run("up")
-    done = stack.run("run", str(file), check=False)
+    done = stack.ask("run", str(file), check=False)
     assert done.returncode == 1
     assert "the cap of campaign night is 0.0040 USD" in done.stderr
     listed = {one["campaign"]: one for one in stack.json("campaigns", "list")}["night"]
     assert listed["paused_at"]
     assert 0 < listed["spent_microusd"] <= listed["cost_cap_microusd"] == 4000
-    assert "budget of campaign night too small for the next call" in stack.run("status").stderr
+    assert "budget of campaign night too small for the next call" in stack.ask("status").stderr
 
-    stack.run("campaigns", "resume", "night", "--max-cost-usd", "1")
+    stack.ask("campaigns", "resume", "night", "--max-cost-usd", "1")
     deadline = time.monotonic() + 60
     while True:
         made = stack.json("trajectories", "list", "campaign:night")
@@ -62,16 +40,17 @@ def test_a_used_up_budget_pauses_the_campaign_until_somebody_raises_it(stack, ur
         if len(counted) == 2 and all(one["curation"] for one in counted):
             break
         assert time.monotonic() < deadline, made
-        time.sleep(0.3)
+        time.sleep(0.1)
     assert {one["outcome"] for one in counted} == {"solved"}
     costs = {by: stack.json("cost", "--by", by) for by in ("model", "campaign", "category", "day")}
     total = {sum(one["cost_microusd"] for one in rows) for rows in costs.values()}
     assert len(total) == 1
     assert total.pop() > 0
-    assert [one["name"] for one in costs["campaign"]] == ["night"]
-    stack.run("cost", "--csv", str(tmp_path / "cost.csv"))
+    night = {one["name"]: one["cost_microusd"] for one in costs["campaign"]}["night"]
+    assert night == {one["campaign"]: one for one in stack.json("campaigns", "list")}["night"]["spent_microusd"]
+    stack.ask("cost", "--csv", str(tmp_path / "cost.csv"))
     assert (tmp_path / "cost.csv").read_text().startswith("name,tries,answered")
-    audited = json.loads(stack.run("audit", "--json", check=False).stdout)
+    audited = json.loads(stack.ask("audit", "--json", check=False).stdout)
     money = {
         one["invariant"]: one["held"] for one in audited if "spent" in one["invariant"] or "lease" in one["invariant"]
     }

@@ -12,11 +12,7 @@ from nats.js.errors import Error as JetStreamError
 
 from synthbench.contracts.ids import derived_id
 
-pytestmark = pytest.mark.timeout(240)
-
-
-def stack_settings() -> dict[str, str]:
-    return {"SYNTHBENCH_CLIENTS": "client,mallory"}
+pytestmark = [pytest.mark.one_stack, pytest.mark.timeout(240)]
 
 
 async def connection(stack, user: str):
@@ -120,7 +116,7 @@ def test_requests_to_verify_in_a_pool_that_nobody_serves_starve_nobody(stack):
     assert finished(stack, submission)["verdict"] == "accept"
 
 
-async def test_a_bare_publish_works_and_dead_letters_are_the_operators(stack):
+async def test_a_bare_publish_works_and_a_client_does_not_see_dead_letters(stack):
     client = await connection(stack, "client")
     with pytest.raises((NatsError, JetStreamError)):
         await client.jetstream(timeout=1).stream_info("DEAD")
@@ -135,4 +131,7 @@ async def test_a_bare_publish_works_and_dead_letters_are_the_operators(stack):
     await client.publish("task.submitted", b'{"task": "simple-task-001", "scaffold": "nop"}')
     assert (await asyncio.wait_for(accepted, 20))["task"]["name"].endswith("simple-task-001")
     await client.close()
+
+
+def test_dead_letters_are_listed_for_the_operator(stack):
     assert isinstance(stack.json("dead", "list"), list)

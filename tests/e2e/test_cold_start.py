@@ -29,28 +29,50 @@ def bare(data_folders: Path, make_stack):
     return make_stack(data_folders / f"cold-{time.time_ns()}")
 
 
-def test_one_command_from_nothing_to_a_verified_trajectory(bare):
-    process = subprocess.Popen(
-        [*bare.command, "generate-trajectory", "--task", "simple-task-001", "--json"],
-        env=bare.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    seen: dict[str, int] = {}
-    while process.poll() is None:
+def start(bare, model: str) -> subprocess.Popen[str]:
+    words = ["generate-trajectory", "--task", "simple-task-001", "--model", model, "--json"]
+    return subprocess.Popen(
+        [*bare.command, *words], env=bare.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_two_commands_from_nothing_to_verified_trajectories_by_one_stack(bare):
+    process, second = start(bare, "sim/expert"), start(bare, "sim/quitter")
+    seen: dict[str, set[int]] = {}
+    while process.poll() is None or second.poll() is None:
         try:
             status = bare.status()
-            seen |= {**status["processes"], "supervisor": status["supervisor"]}
+            for name, pid in {**status["processes"], "supervisor": status["supervisor"]}.items():
+                seen.setdefault(name, set()).add(pid)
         except (FileNotFoundError, ValueError):
             pass
-        time.sleep(0.02)
-    out, err = process.communicate()
-    assert process.returncode == 0, err + bare.last_words()
+        time.sleep(0.05)
+    for ended, outcome in ((process, "solved"), (second, "gave_up")):
+        out, err = ended.communicate()
+        assert ended.returncode == 0, err + bare.last_words()
+        row = json.loads(out)[0]
+        assert row["outcome"] == outcome
+        if outcome == "solved":
+            verified(row)
 
-    # Seven processes of ours and the two servers, each its own; the command itself is another one.
-    assert set(seen) == SERVICES | {"supervisor", "nats", "postgres"}
-    assert len({*seen.values(), process.pid}) == 10
+    # Seven processes of ours and the two servers, each its own and there once; the commands are others.
+    assert seen.keys() == SERVICES | {"supervisor", "nats", "postgres"}
+    assert {len(pids) for pids in seen.values()} == {1}
+    pids = set[int]().union(*seen.values())
+    assert len(pids | {process.pid, second.pid}) == 11
 
-    row = json.loads(out)[0]
-    assert (row["outcome"], row["reward"], row["verdict"], row["curation"]) == ("solved", 1.0, "accept", "admitted")
+    # The journal has done its work; nothing of a sandbox is left.
+    assert [path for path in (bare.folder / "artifacts" / "key" / "journal").rglob("*") if path.is_file()] == []
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and any(map(running, pids)):
+        time.sleep(0.1)
+    assert [pid for pid in pids if running(pid)] == []
+    assert [p for p in (bare.folder / "sandboxes").glob("*/*") if not p.name.startswith(".engine")] == []
+
+
+def verified(row: dict) -> None:
+    """A solution that was verified twice, step by step."""
+    assert (row["reward"], row["verdict"], row["curation"]) == (1.0, "accept", "admitted")
     trajectory = decode(Path(row["location"]).read_bytes())
     assert trajectory.rollout.simulated
     assert len(trajectory.steps) == row["steps"] >= 5
@@ -61,30 +83,6 @@ def test_one_command_from_nothing_to_a_verified_trajectory(bare):
     assert trajectory.verification is not None
     assert all(test.status == "passed" for test in trajectory.verification.tests)
     assert trajectory.usage.calls == len(trajectory.steps)
-    # The journal has done its work; nothing of a sandbox is left.
-    assert [path for path in (bare.folder / "artifacts" / "key" / "journal").rglob("*") if path.is_file()] == []
-
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and any(map(running, seen.values())):
-        time.sleep(0.1)
-    assert [name for name, pid in seen.items() if running(pid)] == []
-    assert [p for p in (bare.folder / "sandboxes").glob("*/*") if not p.name.startswith(".engine")] == []
-
-
-def test_two_commands_at_once_share_one_stack(bare):
-    commands = [
-        subprocess.Popen(
-            [*bare.command, "generate-trajectory", "--task", "simple-task-001", "--model", model, "--json"],
-            env=bare.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for model in ("sim/expert", "sim/quitter")
-    ]  # fmt: skip
-    outcomes = []
-    for process in commands:
-        out, err = process.communicate(timeout=100)
-        assert process.returncode == 0, err
-        outcomes.append(json.loads(out)[0]["outcome"])
-    assert outcomes == ["solved", "gave_up"]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(bare):

@@ -8,7 +8,7 @@ import pytest
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.trajectories import decode
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.one_stack, pytest.mark.timeout(240)]
 
 KEPT = 6
 
@@ -42,12 +42,12 @@ def test_branches_begin_alike_and_end_differently(stack, parent: Trajectory):
         # A pair shares its prompt word for word.
         prompt = [json.loads(step.model_call.messages) for step in branch.steps[: KEPT + 1] if step.model_call]
         assert prompt == [json.loads(step.model_call.messages) for step in parent.steps[: KEPT + 1] if step.model_call]
-    listed = stack.run("trajectories", "list").stdout
+    listed = stack.ask("trajectories", "list").stdout
     assert listed.count(f"{identity}@{last}") == 2
     assert f"goes on after step {KEPT - 1} of trajectory {identity}" in (
-        stack.run("trajectories", "show", str(branches[0].trajectory_id)).stdout
+        stack.ask("trajectories", "show", str(branches[0].trajectory_id)).stdout
     )
-    audited = json.loads(stack.run("audit", "--json", check=False).stdout)
+    audited = json.loads(stack.ask("audit", "--json", check=False).stdout)
     about = [one for one in audited if "model call" in one["invariant"] or "whole and unaltered" in one["invariant"]]
     assert len(about) >= 2
     assert [one["culprits"] for one in about if not one["held"]] == []
@@ -70,13 +70,13 @@ def test_the_same_model_makes_the_same_solution_from_anywhere(stack, parent: Tra
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_forked_is_said_in_a_line(stack, parent: Trajectory, options: list[str], said: str):
-    done = stack.run("trajectories", "fork", str(parent.trajectory_id), *options, check=False)
+    done = stack.ask("trajectories", "fork", str(parent.trajectory_id), *options, check=False)
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_an_unknown_trajectory_is_said_in_a_line(stack):
-    done = stack.run("trajectories", "fork", "0190a5c0-0000-7000-8000-0000000000f0", "--step", "1", check=False)
+    done = stack.ask("trajectories", "fork", "0190a5c0-0000-7000-8000-0000000000f0", "--step", "1", check=False)
     assert done.returncode != 0
     assert "no trajectory 0190a5c0" in done.stderr

@@ -13,13 +13,19 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 GREETER = Path(__file__).with_name("greeter")
 
 
-def stack_settings() -> dict[str, str]:
-    return {"SYNTHBENCH_ENGINES": "docker,bubblewrap", "SYNTHBENCH_BUILD_NETWORK": "default"}
+@pytest.fixture(scope="module")
+def stack(data_folders: Path, make_stack):
+    made = make_stack(
+        data_folders / "harbor", SYNTHBENCH_ENGINES="docker,bubblewrap", SYNTHBENCH_BUILD_NETWORK="default"
+    )
+    made.run("up")
+    yield made
+    made.down()
 
 
 def record_of(stack, row: dict) -> dict:
     """The whole record of a row."""
-    return json.loads(stack.run("trajectories", "export", row["trajectory"]).stdout)
+    return json.loads(stack.ask("trajectories", "export", row["trajectory"]).stdout)
 
 
 def test_the_solution_installs_and_serves_and_its_reward_is_forgeable(stack):
@@ -64,7 +70,7 @@ def test_the_tests_may_run_in_a_container_of_their_own(stack, tmp_path: Path):
 
 
 def test_without_a_container_it_is_refused_with_the_reason(stack):
-    done = stack.run(
+    done = stack.ask(
         "generate-trajectory", "--task", str(GREETER), "--scaffold", "oracle", "--sandbox", "bubblewrap", check=False
     )
     assert done.returncode != 0

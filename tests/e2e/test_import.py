@@ -10,7 +10,7 @@ import pytest
 
 from .compare_imported import main as compare
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.one_stack, pytest.mark.timeout(300)]
 
 REAL = os.environ.get("SYNTHBENCH_TEST_TRAJECTORIES", "")
 """A folder of real ones, with a labels.csv."""
@@ -35,12 +35,12 @@ def mini(name: str) -> dict:
 
 def exported(stack, folder: Path, campaign: str) -> Path:
     folder.mkdir()
-    listed = json.loads(stack.run("trajectories", "list", f"campaign:{campaign}", "--limit", "100", "--json").stdout)
+    listed = json.loads(stack.ask("trajectories", "list", f"campaign:{campaign}", "--limit", "100", "--json").stdout)
     for entry in listed:
         name = entry["task"].removeprefix("imported/")
         for form in ("messages", "atif"):
             path = str(folder / f"{name}.{form}.json")
-            stack.run("trajectories", "export", entry["trajectory_id"], "--format", form, "--output", path)
+            stack.ask("trajectories", "export", entry["trajectory_id"], "--format", form, "--output", path)
     return folder
 
 
@@ -56,7 +56,7 @@ def test_they_come_in_once_and_go_out_as_they_were(stack, tmp_path: Path):
     (tmp_path / "labels.csv").write_text("instance_id,resolved\none,true\ntwo,false\n")
     wanted = ["trajectories", "import", str(folder), "--labels", str(tmp_path / "labels.csv"), "--campaign", "mine"]
     for stored, there in ((3, 0), (0, 3)):
-        done = stack.run(*wanted, check=False)
+        done = stack.ask(*wanted, check=False)
         assert done.returncode == 1
         assert "5 files, 3 trajectories read (2 mini-swe-agent, 1 messages)" in done.stderr
         assert f"{stored} stored, {there} were there already" in done.stderr
@@ -64,20 +64,20 @@ def test_they_come_in_once_and_go_out_as_they_were(stack, tmp_path: Path):
         assert "refused: binary.traj: it is no UTF-8 text" in done.stderr
         assert "refused: many.jsonl line 2: it is cut off" in done.stderr
         assert "Traceback" not in done.stderr
-    listed = json.loads(stack.run("trajectories", "list", "campaign:mine", "--json").stdout)
+    listed = json.loads(stack.ask("trajectories", "list", "campaign:mine", "--json").stdout)
     assert {(one["task"], one["outcome"], one["resolved"], one["counted"]) for one in listed} == {
         ("imported/one", "solved", True, False),
         ("imported/two", "unsolved", False, False),
         ("imported/many.jsonl#0", "unsolved", None, False),
     }
-    found = json.loads(stack.run("trajectories", "list", 'submit "Mend two" -resolved:true', "--json").stdout)
+    found = json.loads(stack.ask("trajectories", "list", 'submit "Mend two" -resolved:true', "--json").stdout)
     assert [one["task"] for one in found] == ["imported/two"]
     out = exported(stack, tmp_path / "out", "mine")
     (folder / "broken.json").unlink()
     assert compare(folder, out) == 0
-    shown = stack.run("trajectories", "show", listed[0]["trajectory_id"])
+    shown = stack.ask("trajectories", "show", listed[0]["trajectory_id"])
     assert "nothing was verified here" in " ".join(shown.stdout.split())
-    audited = stack.run("audit", "--json", check=False)
+    audited = stack.ask("audit", "--json", check=False)
     assert [one["invariant"] for one in json.loads(audited.stdout) if not one["held"]] == []
 
 
@@ -87,14 +87,14 @@ def test_where_there_is_nothing_to_import_a_line_says_so(stack, tmp_path: Path):
         ([str(tmp_path / "no")], "is not there"),
         ([], "name files or folders"),
     ):
-        done = stack.run("trajectories", "import", *wanted, check=False)
+        done = stack.ask("trajectories", "import", *wanted, check=False)
         assert done.returncode == 2
         assert words in " ".join(done.stderr.split())
     (tmp_path / "labels.csv").write_text("a,b\n1,2\n")
     (tmp_path / "one.json").write_text(json.dumps(mini("one")))
     files = [str(tmp_path / "one.json"), "--labels", str(tmp_path / "labels.csv")]
-    assert "needs the columns" in stack.run("trajectories", "import", *files, check=False).stderr
-    dry = stack.run("trajectories", "import", str(tmp_path / "one.json"), "--dry-run")
+    assert "needs the columns" in stack.ask("trajectories", "import", *files, check=False).stderr
+    dry = stack.ask("trajectories", "import", str(tmp_path / "one.json"), "--dry-run")
     assert "1 trajectories read" in dry.stderr
     assert "stored" not in dry.stderr
 
@@ -104,7 +104,7 @@ def test_the_real_ones(stack, tmp_path: Path):
     folder = Path(REAL)
     count = len(list(folder.glob("*.traj.json")))
     labels = ["--labels", str(folder / "labels.csv")]
-    done = stack.run("trajectories", "import", REAL, *labels, "--campaign", "real")
+    done = stack.ask("trajectories", "import", REAL, *labels, "--campaign", "real")
     assert f"{count} stored, 0 were there already" in done.stderr
     out = exported(stack, tmp_path / "out", "real")
     script = Path(__file__).with_name("compare_imported.py")

@@ -29,8 +29,14 @@ ASKED = (
 )
 
 
-def stack_settings() -> dict[str, str]:
-    return {"SYNTHBENCH_ARCHIVE_SECONDS": "1"}
+@pytest.fixture(scope="module")
+def stack(data_folders: Path, make_stack):
+    """One of their own: they empty its catalogue, and count what is in it."""
+    made = make_stack(data_folders / "keeping", SYNTHBENCH_ARCHIVE_SECONDS="1")
+    made.env["ADAS_TOKEN"] = made.ask("tokens", "new", "ada", "--role", "reviewer").stdout.strip()
+    made.run("up")
+    yield made
+    made.down()
 
 
 def dsn(stack) -> str:
@@ -70,7 +76,7 @@ def archived(stack) -> None:
     with client(stack) as http:
         while http.get("/v1/storage").raise_for_status().json()["changes_not_archived"]:
             assert time.monotonic() < deadline
-            time.sleep(0.3)
+            time.sleep(0.1)
 
 
 def test_the_catalogue_from_artifacts_alone(stack):
@@ -89,14 +95,14 @@ def test_the_catalogue_from_artifacts_alone(stack):
         connection.execute(f"truncate {tables} restart identity".encode())
         connection.execute("alter sequence catalogue.archive_segments restart")
     assert json.loads(answers(stack)["/v1/trajectories"])["trajectories"] == []
-    refused = stack.run("artifacts", "gc", "--delete", check=False)
+    refused = stack.ask("artifacts", "gc", "--delete", check=False)
     assert refused.returncode == 1
     assert "run `synth-bench rebuild catalogue` first" in refused.stderr
-    done = stack.run("rebuild", "catalogue")
+    done = stack.ask("rebuild", "catalogue")
     assert "3 trajectories read" in done.stderr
     assert answers(stack) == before
-    assert "nothing, all was there" in stack.run("rebuild", "catalogue").stderr
-    assert "BROKEN" not in stack.run("audit", "--wait", "30").stdout
+    assert "nothing, all was there" in stack.ask("rebuild", "catalogue").stderr
+    assert "BROKEN" not in stack.ask("audit", "--wait", "30").stdout
 
 
 def old(path: Path, days: float) -> None:
@@ -119,30 +125,29 @@ def test_what_nothing_names_goes_and_nothing_else(stack):
         made[name].parent.mkdir(parents=True, exist_ok=True)
         made[name].write_bytes(content)
         old(made[name], days)
-    shown = json.loads(stack.run("artifacts", "gc", "--json").stdout)
+    shown = json.loads(stack.ask("artifacts", "gc", "--json").stdout)
     assert f"artifact://sha256/{made['garbage'].name}" in [one["uri"] for one in shown]
     assert made["garbage"].exists()
     unneeded = {one["uri"].rpartition("/")[2] for one in shown}
-    assert "named by nothing: deleted" in stack.run("artifacts", "gc", "--delete").stderr
+    assert "named by nothing: deleted" in stack.ask("artifacts", "gc", "--delete").stderr
     assert not made["garbage"].exists()
     assert made["young garbage"].exists()
     left = [path for path in bodies if path.exists()]
     assert {path.name for path in bodies} - {path.name for path in left} == unneeded - {made["garbage"].name}
-    assert "0 problems" in stack.run("artifacts", "verify").stderr
-    assert "BROKEN" not in stack.run("audit").stdout
+    assert "0 problems" in stack.ask("artifacts", "verify").stderr
+    assert "BROKEN" not in stack.ask("audit").stdout
     assert stack.json("generate-trajectory", "--task", "simple-task-001")[0]["reward"] == 1
-    assert "at least 2" in stack.run("artifacts", "gc", "--days", "1", check=False).stderr
+    assert "at least 2" in stack.ask("artifacts", "gc", "--days", "1", check=False).stderr
 
 
-@pytest.mark.long
 def test_a_backup_is_taken_back_by_an_empty_stack(stack, make_stack, tmp_path: Path):
     stack.json("generate-trajectory", "--task", "simple-task-001")
     archived(stack)
     file = tmp_path / "saved.tar"
-    assert "tables" in stack.run("backup", str(file)).stderr
+    assert "tables" in stack.ask("backup", str(file)).stderr
     assert file.stat().st_mode & 0o077 == 0
     before = answers(stack)
-    assert "is there already" in stack.run("backup", str(file), check=False).stderr
+    assert "is there already" in stack.ask("backup", str(file), check=False).stderr
     assert "the stack is running" in stack.run("restore", str(file), check=False).stderr
     for value in DataDir(stack.folder).sub("secrets").iterdir():
         assert value.read_bytes() not in file.read_bytes(), value.name
@@ -157,9 +162,9 @@ def test_a_backup_is_taken_back_by_an_empty_stack(stack, make_stack, tmp_path: P
         assert "restored: " in other.run("restore", str(file)).stderr
         other.run("up")
         assert answers(other) == before
-        assert "out" in other.run("rebuild", "bus").stderr
-        assert "BROKEN" not in other.run("audit", "--wait", "30").stdout
-        assert "0 problems" in other.run("artifacts", "verify").stderr
+        assert "out" in other.ask("rebuild", "bus").stderr
+        assert "BROKEN" not in other.ask("audit", "--wait", "30").stdout
+        assert "0 problems" in other.ask("artifacts", "verify").stderr
         assert other.json("generate-trajectory", "--task", "simple-task-001")[0]["reward"] == 1
         other.down()
         assert "has a record already" in other.run("restore", str(file), check=False).stderr
@@ -178,48 +183,43 @@ def test_statistics_as_parquet_are_those_of_json(stack, tmp_path: Path):
     stack.json("generate-trajectory", "--task", "simple-task-001")
     file = tmp_path / "stats.parquet"
     for view in ("groups", "funnel", "days"):
-        stack.run("stats", "--view", view, "--format", "parquet", "--output", str(file))
+        stack.ask("stats", "--view", view, "--format", "parquet", "--output", str(file))
         rows = parquet.read_table(file).to_pylist()
-        wanted = json.loads(stack.run("stats", "--view", view, "--format", "json").stdout)
+        wanted = json.loads(stack.ask("stats", "--view", view, "--format", "json").stdout)
         assert len(rows) == len(wanted) > 0
         for row, one in zip(rows, wanted, strict=True):
             for name, value in one.items():
                 flat = value if isinstance(value, dict) else {"": value}
                 for inner, expected in flat.items():
                     assert row[f"{name}_{inner}" if inner else name] == expected, (view, name)
-    refused = stack.run("stats", "--format", "parquet", check=False)
+    refused = stack.ask("stats", "--format", "parquet", check=False)
     assert (refused.returncode, "takes an --output" in refused.stderr) == (2, True)
-    missing = stack.run("stats", "--format", "parquet", "--output", str(tmp_path / "no" / "x.parquet"), check=False)
+    missing = stack.ask("stats", "--format", "parquet", "--output", str(tmp_path / "no" / "x.parquet"), check=False)
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
 
 
 def test_room_is_told(stack):
-    report = json.loads(stack.run("storage", "--json").stdout)
+    report = json.loads(stack.ask("storage", "--json").stdout)
     assert {table["name"] for table in report["tables"]} >= {"steps", "trajectories", "llm_calls", "names"}
     assert report["policy"] == {"hot_step_days": 30.0, "failed_attempt_days": None}
-    assert "steps stay hot for 30 days" in stack.run("storage").stderr
+    assert "steps stay hot for 30 days" in stack.ask("storage").stderr
 
 
-@pytest.mark.long
-def test_tokens_are_made_shown_once_and_taken_away(make_stack, data_folders: Path):
-    own = make_stack(data_folders / f"tokens-{time.time_ns()}")
-    token = own.run("tokens", "new", "ada", "--role", "reviewer").stdout.strip()
-    assert "ada has a token" in own.run("tokens", "new", "ada", check=False).stderr
-    assert "is no name" in own.run("tokens", "new", "a:b", check=False).stderr
-    assert json.loads(own.run("tokens", "list", "--json").stdout) == [{"name": "ada", "role": "reviewer"}]
-    kept = DataDir(own.folder).tokens_file
+def test_tokens_are_made_shown_once_and_taken_away(stack):
+    token = stack.env["ADAS_TOKEN"]
+    assert "ada has a token" in stack.ask("tokens", "new", "ada", check=False).stderr
+    assert "is no name" in stack.ask("tokens", "new", "a:b", check=False).stderr
+    assert stack.json("tokens", "list") == [{"name": "ada", "role": "reviewer"}]
+    kept = DataDir(stack.folder).tokens_file
     assert token not in kept.read_text()
     assert kept.stat().st_mode & 0o077 == 0
-    try:
-        for known in (True, False):
-            own.run("up")
-            with client(own) as http:
-                answer = http.get("/v1/tasks", headers={"Authorization": f"Bearer {token}"})
-            assert answer.status_code == (200 if known else 401)
-            assert "BROKEN" not in own.run("audit").stdout
-            own.down()
-            if known:
-                own.run("tokens", "revoke", "ada")
-    finally:
-        own.down()
-    assert "ada has no token" in own.run("tokens", "revoke", "ada", check=False).stderr
+    for known in (True, False):
+        with client(stack) as http:
+            answer = http.get("/v1/tasks", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == (200 if known else 401)
+        assert "BROKEN" not in stack.ask("audit").stdout
+        if known:
+            stack.down()
+            stack.ask("tokens", "revoke", "ada")
+            stack.run("up")
+    assert "ada has no token" in stack.ask("tokens", "revoke", "ada", check=False).stderr

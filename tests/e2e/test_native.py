@@ -6,7 +6,7 @@ from synthbench.cli.session import session
 from synthbench.cli.work import carry_out, task_reference
 from synthbench.contracts.events import TaskSubmitted
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.one_stack, pytest.mark.timeout(240)]
 
 TASKS = ("simple-task-001", "stock-report-002", "log-analyzer-003")
 SHORT = {"context_tokens": "1800"}

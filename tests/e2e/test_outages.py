@@ -17,15 +17,17 @@ from fire import Counter, Field
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(400)]
 
-POSTGRES_AWAY = 120 if os.environ.get("FULL") == "1" else 15
+FULL = os.environ.get("FULL") == "1"
+LEASE, GIVE_UP, POSTGRES_AWAY = (6, 10, 120) if FULL else (3, 5, 8)
+SAMPLES, IN_FLIGHT = (4, 8) if FULL else (2, 6)
 
 
 @pytest.fixture(scope="module")
 def field(data_folders: Path, make_stack) -> Iterator[Field]:
     stack = make_stack(
-        data_folders / f"outages-{time.time_ns()}", SYNTHBENCH_LEASE_SECONDS="6", SYNTHBENCH_PERMITS="8",
+        data_folders / f"outages-{time.time_ns()}", SYNTHBENCH_LEASE_SECONDS=str(LEASE), SYNTHBENCH_PERMITS="8",
         SYNTHBENCH_READY_LIMIT="24", SYNTHBENCH_RETRY_PAUSE_SECONDS="0.2", SYNTHBENCH_MAX_ATTEMPTS="20",
-        SYNTHBENCH_SIM_LATENCY_MS="150", SYNTHBENCH_GIVE_UP_SECONDS="10",
+        SYNTHBENCH_SIM_LATENCY_MS="150", SYNTHBENCH_GIVE_UP_SECONDS=str(GIVE_UP),
     )  # fmt: skip
     stack.run("up")
     made = Field(stack, data_folders)
@@ -36,8 +38,8 @@ def field(data_folders: Path, make_stack) -> Iterator[Field]:
 
 
 def test_postgres_is_away_in_the_middle_of_a_run(field: Field):
-    field.submit(samples=4)
-    field.until_in_flight(8)
+    field.submit(samples=SAMPLES)
+    field.until_in_flight(IN_FLIGHT)
     group = os.getpgid(field.pids("postgres")[0])
     os.killpg(group, signal.SIGSTOP)
     time.sleep(POSTGRES_AWAY)
@@ -60,12 +62,12 @@ def test_a_full_stream_stalls_its_publishers_and_loses_nothing(field: Field):
 
     before = field.one("select count(*) from scheduler.rollouts where state = 'curated'")
     asyncio.run(limit(60_000))
-    field.submit(samples=4)
+    field.submit(samples=SAMPLES)
     deadline = time.monotonic() + 60
     while not (stalled := stalls(field)):
         assert time.monotonic() < deadline, "nobody noticed that the stream is full"
-        time.sleep(0.5)
-    time.sleep(5)
+        time.sleep(0.2)
+    time.sleep(LEASE)
     assert stalls(field) >= stalled
     assert field.one("select count(*) from scheduler.rollouts where state = 'curated'") < before + 12
     assert any("publish stalled" in path.read_text() for path in (field.stack.folder / "logs").glob("*.log"))
@@ -88,8 +90,8 @@ def stalls(field: Field) -> float:
 
 
 def test_a_lost_bus_is_made_again_from_postgres_and_the_journal(field: Field):
-    field.submit(samples=4)
-    field.until_in_flight(8)
+    field.submit(samples=SAMPLES)
+    field.until_in_flight(IN_FLIGHT)
     field.counter.stop()
     os.kill(field.stack.status()["supervisor"], signal.SIGKILL)
     time.sleep(1)

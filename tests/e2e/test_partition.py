@@ -21,7 +21,7 @@ from fire import Field, wait
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(200)]
 
-LEASE = 5
+LEASE = 3
 NAME = "synthbench-test"
 HOST, INSIDE = "10.233.77.1", "10.233.77.2"
 

@@ -72,11 +72,11 @@ def trap(port: int) -> Generator[list[str]]:
 def run(stack, tmp_path: Path, name: str, model: str = "gpt-4o-mini", *, check: bool = True):
     file = tmp_path / f"{name}.toml"
     file.write_text(CAMPAIGN.format(name=name, model=model))
-    return stack.run("run", str(file), check=check)
+    return stack.ask("run", str(file), check=check)
 
 
 def digest_of(stack, name: str) -> dict:
-    return json.loads(stack.run("campaigns", "digest", name, "--json").stdout)
+    return json.loads(stack.ask("campaigns", "digest", name, "--json").stdout)
 
 
 def last_recording(folder: Path, sample: int) -> Path:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(240)
+from in_process import run_command
+
+pytestmark = [pytest.mark.one_stack, pytest.mark.timeout(240)]
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,13 +67,12 @@ asyncio.run(main())
     first, second = done.stdout.strip().splitlines()
     assert json.loads(first)[0]["field"] == "sampels"
     assert "JSON" in json.loads(second)[0]["message"]
-    letters = json.loads(stack.run("dead", "list", "--json").stdout)
+    letters = json.loads(stack.ask("dead", "list", "--json").stdout)
     assert len([letter for letter in letters if letter["subject"] == "task.submitted.client"]) >= 2
     # The stack goes on.
     assert stack.json("generate-trajectory", "--task", "simple-task-001", "--scaffold", "nop")[0]["reward"] == 0
 
 
-@pytest.mark.long
 def test_simulated_models_do_what_they_say(stack, tmp_path: Path):
     campaign = tmp_path / "campaign.toml"
     models = ["sim/expert", "sim/novice", "sim/looper", "sim/quitter", "sim/cheater"]
@@ -95,19 +96,19 @@ def test_simulated_models_do_what_they_say(stack, tmp_path: Path):
 
 def test_checking_a_task_of_ones_own(stack, tmp_path: Path):
     folder = tmp_path / "mine"
-    stack.run("tasks", "init", str(folder))
-    done = stack.run("tasks", "check", str(folder))
+    stack.ask("tasks", "init", str(folder))
+    done = stack.ask("tasks", "check", str(folder))
     assert "oracle" in done.stdout
     # Break the solution: the reward is 0, and the check says so.
     (folder / "solution/files/greeting.py").write_text("def greet(name):\n    return 'Hello'\n")
-    broken = stack.run("tasks", "check", str(folder), check=False)
+    broken = stack.ask("tasks", "check", str(folder), check=False)
     assert broken.returncode == 1
     assert "oracle earned 0" in broken.stderr
 
 
 def test_export_gives_messages_that_hang_together(stack):
     made = stack.json("generate-trajectory", "--task", "simple-task-001", "--model", "sim/novice")[0]
-    exported = json.loads(stack.run("trajectories", "export", made["trajectory"], "--format", "messages").stdout)
+    exported = json.loads(stack.ask("trajectories", "export", made["trajectory"], "--format", "messages").stdout)
     roles = [message["role"] for message in exported["messages"]]
     assert roles[:2] == ["system", "user"]
     asked = [call["id"] for message in exported["messages"] for call in message.get("tool_calls") or []]
@@ -115,9 +116,9 @@ def test_export_gives_messages_that_hang_together(stack):
     assert asked == answered
     assert len(asked) == made["steps"]
     assert {tool["function"]["name"] for tool in exported["tools"]} >= {"bash", "edit_file", "submit"}
-    whole = json.loads(stack.run("trajectories", "export", made["trajectory"]).stdout)
+    whole = json.loads(stack.ask("trajectories", "export", made["trajectory"]).stdout)
     assert whole["trajectory_id"] == made["trajectory"]
-    assert "edit_file" in stack.run("trajectories", "show", made["trajectory"]).stdout
+    assert "edit_file" in stack.ask("trajectories", "show", made["trajectory"]).stdout
 
 
 def test_ctrl_c_cancels_the_submission(stack):
@@ -132,12 +133,16 @@ def test_ctrl_c_cancels_the_submission(stack):
     assert process.returncode == 130
     assert err.strip().endswith("cancelled")
     deadline = time.monotonic() + 60
-    listing = stack.run("status").stdout
-    while " open " in listing and time.monotonic() < deadline:
-        time.sleep(0.5)
-        listing = stack.run("status").stdout
-    assert " open " not in listing
-    assert " cancelled " in listing
+    while " open " in (line := of_forty(stack)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert " cancelled " in line
+
+
+def of_forty(stack) -> str:
+    """What `status` says of the submission of forty samples."""
+    listed = stack.ask("status").stdout.splitlines()
+    (line,) = [line for line in listed if " of 40 " in f"{line} " and " default " in line]
+    return line
 
 
 @pytest.mark.parametrize(
@@ -157,7 +162,7 @@ def test_ctrl_c_cancels_the_submission(stack):
     ],
 )
 def test_bad_input_is_one_clear_line(stack, arguments, said):
-    done = stack.run(*arguments, check=False)
+    done = stack.ask(*arguments, check=False)
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert said in last
@@ -165,13 +170,12 @@ def test_bad_input_is_one_clear_line(stack, arguments, said):
 
 
 def test_settings_say_where_they_come_from_and_keep_secrets(stack):
-    done = stack.run("config", "show", "scheduler")
-    assert "environment SYNTHBENCH" not in done.stdout  # nothing is set here but the data folder
-    stack.env |= {"SYNTHBENCH_LEASE_SECONDS": "45", "SYNTHBENCH_NATS_PASSWORD": "hunter2hunter2"}
-    try:
-        done = stack.run("config", "show", "scheduler")
-    finally:
-        del stack.env["SYNTHBENCH_LEASE_SECONDS"], stack.env["SYNTHBENCH_NATS_PASSWORD"]
+    plain = {name: value for name, value in stack.env.items() if not name.startswith("SYNTHBENCH_")}
+    plain["SYNTHBENCH_DATA_DIR"] = stack.env["SYNTHBENCH_DATA_DIR"]
+    wanted = ["config", "show", "scheduler"]
+    assert "environment SYNTHBENCH" not in run_command(wanted, plain).stdout
+    secret = {"SYNTHBENCH_LEASE_SECONDS": "45", "SYNTHBENCH_NATS_PASSWORD": "hunter2hunter2"}
+    done = run_command(wanted, plain | secret)
     line = next(line for line in done.stdout.splitlines() if "lease_seconds" in line)
     assert "45" in line
     assert "environment SYNTHBENCH_LEASE_SECONDS" in line
@@ -179,7 +183,7 @@ def test_settings_say_where_they_come_from_and_keep_secrets(stack):
 
 
 def test_doctor_tries_things_out(stack):
-    done = stack.run("doctor")
+    done = stack.ask("doctor")
     assert "nats-server" in done.stdout
     assert "migrations apply" in done.stdout
 

@@ -3,7 +3,9 @@
 Each request is validated with the OpenAI SDK's own types, tool results without their call (and calls without their
 result) are answered with 400, and the key is checked. It plays a small agent that solves simple-task-001.
 
-    python upstream.py PORT_FILE [solve|nonsense|html|empty|bad_json]
+    python upstream.py PORT_FILE [MODE]
+
+It plays MODE (`solve` by default), and with a model that is named after a mode, as `somebody/empty`, that one.
 """
 
 import json
@@ -19,7 +21,8 @@ from synthbench.tasks import load_library_task
 
 KEY = "sk-upstream-secret-0123456789"
 REQUEST = TypeAdapter(CompletionCreateParamsNonStreaming)
-MODE = sys.argv[2] if len(sys.argv) > 2 else "solve"
+MODES = ("solve", "nonsense", "html", "empty", "bad_json")
+DEFAULT = sys.argv[2] if len(sys.argv) > 2 else "solve"
 
 
 def orphans(messages: list[dict]) -> str:
@@ -48,13 +51,19 @@ def turns() -> list[list[tuple[str, dict]]]:
     ]
 
 
+def mode_of(request: dict) -> str:
+    named = request["model"].rpartition("/")[2]
+    return named if named in MODES else DEFAULT
+
+
 def answer(request: dict) -> dict:
+    mode = mode_of(request)
     number = sum(message["role"] == "assistant" for message in request["messages"])
-    calls = turns()[number] if MODE == "solve" else []
-    text = "I look." if MODE == "solve" else "I would rather talk about the weather."
-    if MODE == "bad_json":
+    calls = turns()[number] if mode == "solve" else []
+    text = "I look." if mode == "solve" else "I would rather talk about the weather."
+    if mode == "bad_json":
         calls = [("bash", "{not json")]
-    if MODE == "empty":
+    if mode == "empty":
         text = ""
     tool_calls = [
         {
@@ -90,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(str(error.errors()[0]))
         if problem := orphans(request["messages"]):
             return self.refuse(problem)
-        if MODE == "html":
+        if mode_of(request) == "html":
             return self.raw(200, b"<html>it works</html>")
         return self.reply(200, answer(request))
 
