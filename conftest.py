@@ -6,6 +6,7 @@ They come from wheels, or with `--containers` from the images of docker-compose.
 import asyncio
 import itertools
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -14,11 +15,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import psycopg
 import pytest
 import structlog
 from pydantic import SecretStr
 
+from databases import Databases
 from s3_faults import FaultyS3
 from servers import SeaweedFS
 from synthbench.chassis.process import Chassis, open_chassis
@@ -28,13 +29,16 @@ from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.registry import Service
 from synthbench.storage.artifacts import s3 as s3_store
-from synthbench.storage.migrations import migrate
+from synthbench.storage.schemas import installed_schemas
 
 if TYPE_CHECKING:
     from containers import ContainerNats, ContainerPostgres, ContainerSeaweedFS
 
 T = TypeVar("T")
 _numbers = itertools.count()
+_MEMORY = Path("/dev/shm")  # noqa: S108 - Linux' own file system in memory
+_MEMORY_BYTES = 2 * 2**30
+"""Of this file system have to be free for the servers of one run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,10 +85,16 @@ def background() -> Generator[Background]:
     made.close()
 
 
+def _in_memory() -> Path | None:
+    """A file system in memory: half of what a short-lived database or stream costs is the files that it consists of."""
+    room = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES
+    return _MEMORY if room else None
+
+
 @pytest.fixture(scope="session")
 def servers_folder() -> Generator[Path]:
     """Where the unprivileged user of Postgres can look."""
-    with tempfile.TemporaryDirectory(prefix="synthbench-servers-") as folder:
+    with tempfile.TemporaryDirectory(prefix="synthbench-servers-", dir=_in_memory()) as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
 
@@ -108,18 +118,45 @@ def postgres_server(
     background.run(server.stop())
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_server: "EmbeddedPostgres | ContainerPostgres") -> Databases:
+    return Databases(postgres_server.dsn)
+
+
 @pytest.fixture
-def dsn(postgres_server: "EmbeddedPostgres | ContainerPostgres") -> SecretStr:
+def dsn(databases: Databases) -> Generator[SecretStr]:
     """An empty database."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    with psycopg.connect(postgres_server.dsn.get_secret_value(), autocommit=True) as connection:
-        connection.execute(f"create database {name}")  # pyright: ignore[reportArgumentType, reportCallIssue] - our own name
-    return SecretStr(postgres_server.dsn.get_secret_value().rpartition("/")[0] + f"/{name}")
+    created = databases.create()
+    yield created
+    databases.drop(created)
+
+
+@pytest.fixture
+def migrated_dsn(databases: Databases) -> Generator[SecretStr]:
+    """A database with the schemas of all services."""
+    created = databases.create(installed_schemas())
+    yield created
+    databases.drop(created)
+
+
+@pytest.fixture
+def migrated(databases: Databases) -> Generator[Callable[[str, str], SecretStr]]:
+    """Make a database with one schema; within a test the same one again for the same schema."""
+    created: dict[tuple[str, str], SecretStr] = {}
+
+    def make(schema: str, package: str) -> SecretStr:
+        if (schema, package) not in created:
+            created[schema, package] = databases.create([(schema, package)])
+        return created[schema, package]
+
+    yield make
+    for database in created.values():
+        databases.drop(database)
 
 
 @pytest.fixture
 def nats_server(
-    background: Background, tmp_path: Path, in_containers: bool
+    background: Background, servers_folder: Path, tmp_path: Path, in_containers: bool
 ) -> "Generator[EmbeddedNats | ContainerNats]":
     """A server without users, with empty streams."""
     if in_containers:
@@ -129,10 +166,12 @@ def nats_server(
         yield container
         container.stop()
         return
-    server = EmbeddedNats(tmp_path / "nats", tmp_path / "nats.log")
+    folder = servers_folder / f"nats-{next(_numbers)}"
+    server = EmbeddedNats(folder, tmp_path / "nats.log")
     background.run(server.start())
     yield server
     background.run(server.stop())
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -193,16 +232,5 @@ def make_chassis(nats_server: "EmbeddedNats | ContainerNats", tmp_path: Path) ->
             await ensure_topology(chassis.bus.js)
             chassis.health.ready = True
             yield chassis
-
-    return make
-
-
-@pytest.fixture
-def migrated(dsn: SecretStr) -> Callable[[str, str], SecretStr]:
-    """Bring one schema up in the test's database."""
-
-    def make(schema: str, package: str) -> SecretStr:
-        migrate(dsn, [(schema, package)])
-        return dsn
 
     return make

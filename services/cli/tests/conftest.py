@@ -1,6 +1,5 @@
 """A database with every schema, and a connection to it."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 
 import psycopg
@@ -9,11 +8,15 @@ from psycopg.rows import DictRow
 from pydantic import SecretStr
 
 from synthbench.cli.operator import connected
-from synthbench.storage.migrations import migrate_all
+
+
+@pytest.fixture
+def dsn(migrated_dsn: SecretStr) -> SecretStr:
+    """With the schemas of all services."""
+    return migrated_dsn
 
 
 @pytest.fixture
 async def connection(dsn: SecretStr) -> AsyncGenerator[psycopg.AsyncConnection[DictRow]]:
-    await asyncio.to_thread(migrate_all, dsn)
     async with connected(dsn) as made:
         yield made

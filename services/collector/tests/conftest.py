@@ -1,6 +1,5 @@
 """A catalogue of its own for each test, and the store beside it."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -14,13 +13,16 @@ from synthbench.collector.archive import Archive
 from synthbench.collector.settings import CollectorSettings
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
-from synthbench.storage.migrations import migrate_all
+
+
+@pytest.fixture
+def dsn(migrated_dsn: SecretStr) -> SecretStr:
+    """With every migration applied."""
+    return migrated_dsn
 
 
 @pytest.fixture
 async def database(dsn: SecretStr) -> AsyncGenerator[Database]:
-    """With every migration applied."""
-    await asyncio.to_thread(migrate_all, dsn)
     made = Database(dsn, "catalogue")
     await made.open()
     yield made

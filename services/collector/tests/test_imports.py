@@ -22,7 +22,6 @@ from synthbench.datasets.formats.foreign import Source, read
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
-from synthbench.storage.migrations import migrate_all
 from synthbench.storage.trajectories import encode
 
 OTHER = sha256_digest(b"another document")
@@ -57,7 +56,6 @@ async def test_it_is_listed_once_and_never_counts(imports: Imports, store: Files
 
 def test_many_imports_of_one_trajectory_at_once_store_it_once(dsn: SecretStr):
     """On threads: inserts of one event loop hardly ever meet."""
-    migrate_all(dsn)
     together, stored, failed = threading.Barrier(6), list[str](), list[Exception]()
     first = made()
     row = trajectory_row(
