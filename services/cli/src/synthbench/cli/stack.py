@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -25,7 +24,9 @@ from synthbench.contracts.loose import as_object
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 900.0
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.05
+_LOOK_SECONDS = 0.25
+"""A command that stops a stack looks so often what it still does."""
 _NEEDED = ("SYNTHBENCH_SCHEDULER_URL", "SYNTHBENCH_COLLECTOR_URL", "SYNTHBENCH_ARTIFACTS_URL")
 _MAY_BE = ("SYNTHBENCH_NATS_USER", "SYNTHBENCH_NATS_PASSWORD", "SYNTHBENCH_GATEWAY_ADMIN_URL", "SYNTHBENCH_API_TOKEN")
 SHELL_VARIABLES = ("NATS_URL", "NATS_USER", "NATS_PASSWORD", "SYNTHBENCH_NATS_URL", *_NEEDED, *_MAY_BE)
@@ -201,16 +202,29 @@ async def stop_stack(data: DataDir, *, now: bool) -> bool:
             signal.pidfd_send_signal(supervisor, signal.SIGINT if now else signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
         waiting = Waiting()
-        while not select.select([supervisor], [], [], 0)[0]:  # the lock is given back a moment before the process ends
+        while not await _ended(supervisor):  # the lock is given back a moment before the process ends
             if time.monotonic() > deadline:
                 raise CliError(
                     f"the stack (process {pid}) still has work after {_STOP_SECONDS:g} s; `down --now` stops it"
                 )
             left = (stack_status(data) or {}).get("left") or "its processes to end"
             waiting(f"the stack to stop: {left}" + ("" if now else "; `synth-bench down --now` does not wait for work"))
-            await asyncio.sleep(_POLL_SECONDS)
     finally:
         os.close(supervisor)
+    return True
+
+
+async def _ended(process: int) -> bool:
+    """Wait a moment for the end of a process, by its pidfd, and say whether it ended."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(process, ended.set)
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            await ended.wait()
+    except TimeoutError:
+        return False
+    finally:
+        loop.remove_reader(process)
     return True
 
 
