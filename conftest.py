@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import certifi
 import pytest
 import structlog
 from pydantic import SecretStr
@@ -68,13 +69,26 @@ class Background:
         self.loop.close()
 
 
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of the authorities that HTTP clients trust: each new client reads the file, and that of all takes 20 ms."""
+    end = "-----END CERTIFICATE-----\n"
+    path = tmp_path_factory.mktemp("authorities") / "one.pem"
+    path.write_text(Path(certifi.where()).read_text("utf-8").partition(end)[0] + end, "utf-8")
+    return path
+
+
 @pytest.fixture(autouse=True)
-def no_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_environment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_authority: Path
+) -> None:
     """Neither variables of the developer's shell nor a synth-bench.toml reach a unit test."""
     if request.path.is_relative_to(Path(__file__).parent / "tests"):
         return  # those start the product as a user does
     for name in [name for name in os.environ if name.startswith("SYNTHBENCH_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
+    monkeypatch.setattr(certifi, "where", lambda: str(one_authority))
     monkeypatch.chdir(tmp_path)
 
 

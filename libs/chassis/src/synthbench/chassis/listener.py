@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
+from email.utils import formatdate
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.http_limits import HttpLimits, LimitedProtocol, look_at_all
@@ -19,6 +20,8 @@ _BACKLOG = 1024
 _LOOK_SECONDS = 1.0
 _NO_DESCRIPTOR_SECONDS = 1.0
 """Until the next try, where the process has no descriptor left for a connection."""
+_ANSWER_SECONDS = 1.0
+"""A request that is running at the end gets at least so many."""
 
 
 class Listener:
@@ -36,17 +39,16 @@ class Listener:
     def __init__(self, app: ASGIApp, *, setting: str = "http_port", limits: HttpLimits | None = None) -> None:
         self._setting = setting
         self.limits = limits or HttpLimits()
-        self._server = _Server(
-            uvicorn.Config(
-                app, interface="asgi3", http="httptools", ws="none", lifespan="off", log_config=None,
-                access_log=False, proxy_headers=False, timeout_graceful_shutdown=5,
-            )
+        self._config = uvicorn.Config(
+            app, interface="asgi3", http="httptools", ws="none", lifespan="off", log_config=None,
+            access_log=False, proxy_headers=False,
         )  # fmt: skip
+        self._state = ServerState()
         rate = self.limits.bytes_a_second
         self._pace = Bucket(rate, self.limits.burst_bytes) if rate else None
         self._room = asyncio.Semaphore(self.limits.connections)
+        self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._serving: asyncio.Task[None] | None = None
         self._log = structlog.stdlib.get_logger(__name__)
 
     async def serve(self, host: str, port: int) -> int:
@@ -76,7 +78,8 @@ class Listener:
 
     def _begin(self, listener: socket.socket) -> None:
         listener.setblocking(False)
-        self._serving = asyncio.create_task(self._server.serve(sockets=[]), name="http")
+        self._config.load()
+        self._set_date()
         self._tasks = [asyncio.create_task(self._accept(listener)), asyncio.create_task(self._look())]
 
     async def _accept(self, listener: socket.socket) -> None:
@@ -103,37 +106,48 @@ class Listener:
                     self._room.release()
 
     def _protocol(self) -> LimitedProtocol:
-        server = self._server
         return LimitedProtocol(
-            config=server.config,
-            server_state=server.server_state,
+            config=self._config,
+            server_state=self._state,
             app_state={},
             limits=self.limits,
             pace=self._pace,
-            ended=self._room.release,
+            ended=self._connection_ended,
         )
+
+    def _connection_ended(self) -> None:
+        self._room.release()
+        self._ended.set()
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            look_at_all(self._server.server_state.connections, _LOOK_SECONDS)
+            self._set_date()
+            look_at_all(self._state.connections, _LOOK_SECONDS)
+
+    def _set_date(self) -> None:
+        """The headers that each answer has."""
+        date = (b"date", formatdate(usegmt=True).encode())
+        self._state.default_headers = [date, *self._config.encoded_headers]
 
     async def close(self, seconds: float = 5.0) -> None:
         """Take no more requests, and give the running ones up to `seconds`."""
-        if self._serving is None:
+        if not self._tasks:
             return
         await cancel_all(*self._tasks)
-        self._server.config.timeout_graceful_shutdown = max(1, int(seconds))
-        self._server.should_exit = True
+        self._tasks = []
+        for connection in list(self._state.connections):
+            connection.shutdown()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._serving, seconds + 2)
-        for connection in list(self._server.server_state.connections):
+            await asyncio.wait_for(self._answered(), max(_ANSWER_SECONDS, seconds))
+        for task in self._state.tasks:
+            task.cancel()
+        for connection in list(self._state.connections):
             connection.transport.abort()  # what it still waits for has no end
 
-
-class _Server(uvicorn.Server):
-    """Signals are the process's business, not uvicorn's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
+    async def _answered(self) -> None:
+        while self._state.connections:
+            self._ended.clear()
+            await self._ended.wait()
+        if self._state.tasks:
+            await asyncio.wait(self._state.tasks)

@@ -5,6 +5,7 @@ A line `-- include: outbox` stands for `synthbench/storage/outbox.sql`, and `-- 
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from importlib.metadata import entry_points
 
@@ -55,10 +56,11 @@ def load(package: str) -> list[Migration]:
     return found
 
 
-def installed_schemas() -> list[tuple[str, str]]:
+@cache
+def installed_schemas() -> tuple[tuple[str, str], ...]:
     """Pairs of schema and the package that holds its migrations, by name."""
     found = sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name)
-    return [(entry.name, entry.value) for entry in found]
+    return tuple((entry.name, entry.value) for entry in found)
 
 
 def latest_version(schema: str) -> int:

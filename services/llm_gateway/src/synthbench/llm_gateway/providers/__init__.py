@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
@@ -103,6 +104,7 @@ class ProviderFactory(Protocol):
         ...
 
 
+@cache
 def factories() -> dict[str, ProviderFactory]:
     """Every installed kind of provider."""
     return {entry.name: entry.load() for entry in entry_points(group=GROUP)}
