@@ -1,9 +1,10 @@
 """Services opened for the chassis' tests, on one nats-server for each module."""
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +34,27 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settle, "_LONGEST_PAUSE", 0.08)
 
 
+@asynccontextmanager
+async def _running(servers_folder: Path) -> AsyncGenerator[EmbeddedNats]:
+    with tempfile.TemporaryDirectory(dir=servers_folder) as folder:
+        server = EmbeddedNats(Path(folder, "data"), Path(folder, "nats.log"))
+        await server.start()
+        yield server
+        await server.stop()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def nats(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[EmbeddedNats]:
+async def nats(servers_folder: Path) -> AsyncGenerator[EmbeddedNats]:
     """Shared by a module. It must not be stopped: that is what `own_nats` is for."""
-    folder = tmp_path_factory.mktemp("nats")
-    server = EmbeddedNats(folder / "data", folder / "nats.log")
-    await server.start()
-    yield server
-    await server.stop()
+    async with _running(servers_folder) as server:
+        yield server
 
 
 @pytest.fixture
-async def own_nats(tmp_path: Path) -> AsyncGenerator[EmbeddedNats]:
+async def own_nats(servers_folder: Path) -> AsyncGenerator[EmbeddedNats]:
     """One that a test may stop and start."""
-    server = EmbeddedNats(tmp_path / "own", tmp_path / "own.log")
-    await server.start()
-    yield server
-    await server.stop()
+    async with _running(servers_folder) as server:
+        yield server
 
 
 @pytest.fixture
