@@ -144,6 +144,13 @@ def check(arguments: list[str]) -> None:
         assert told.strip(), arguments
 
 
+@pytest.mark.parametrize("path", ["x" * 10_000, "loop/x"])
+def test_a_path_that_cannot_be_is_told_in_one_line(folder: Path, path: str):
+    (folder / "loop").symlink_to(folder / "loop")
+    for command in (["trajectories", "import", path, "--dry-run"], ["tasks", "show", f"./{path}"], ["run", path]):
+        check(command)
+
+
 @fuzz(100, shrink=False, command=st.sampled_from(WITH_TEXT), data=st.data())
 def test_no_argument_ends_a_command_otherwise_than_with_one_line(folder: Path, command: list[str], data: st.DataObject):
     assert folder.is_dir()

@@ -69,3 +69,22 @@ def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path):
     with pytest.raises(CliError, match="no TOML") as caught:
         ModelsFile(path)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("providers = 5\n", "providers"),
+        ('[providers]\nlab = "x"\n', r"providers\.lab"),
+        ("providers = [1]", "providers"),
+    ],
+)
+def test_what_should_be_a_table_and_is_none_is_told_by_its_name(tmp_path: Path, text: str, shown: str):
+    path = tmp_path / "models.toml"
+    path.write_text(text)
+    for change in (
+        lambda file: file.put("providers", "lab", {"kind": "openai"}),
+        lambda file: file.unset("providers", "lab", "kind"),
+    ):
+        with pytest.raises(CliError, match=rf"models\.toml: {shown} is no table; write it as \[{shown}\]"):
+            change(ModelsFile(path))

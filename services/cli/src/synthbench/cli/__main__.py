@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import App
 
-from synthbench.chassis.errors import ChassisError
+from synthbench.chassis.errors import ChassisError, one_line
 from synthbench.cli import output
 from synthbench.cli.errors import CliError
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
@@ -17,6 +17,7 @@ from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 """As shells name the end of a process by SIGPIPE."""
+_PATH_CHARACTERS = 300
 
 app = App(
     name="synth-bench",
@@ -70,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (CliError, ChassisError, ArtifactNotFound, ArtifactCorrupt) as error:
         output.fail(str(error))
         sys.exit(getattr(error, "exit_code", 1))
+    except OSError as error:  # a path that cannot be: too long, a loop of links, not ours to look into
+        output.fail(f"{_cut(error.filename)}{error.strerror or one_line(error)}")
+        sys.exit(1)
     except KeyboardInterrupt:
         output.say("cancelled")
         sys.exit(_INTERRUPTED)
@@ -77,6 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         output.discard(sys.stdout)
         sys.exit(_PIPE_CLOSED)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _cut(path: object) -> str:
+    """A path at the beginning of a line, if there is one, without the middle of a long one."""
+    text = "" if path is None else f"{path}: "
+    return text if len(text) <= _PATH_CHARACTERS else f"{text[:80]}…{text[-80:]}"
 
 
 def _run(command: Callable[..., Any], bound: inspect.BoundArguments) -> Any:

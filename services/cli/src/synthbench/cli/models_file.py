@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ class ModelsFile:
     """One models.toml, read whole.
 
     Raises:
-        CliError: it cannot be read, or is no TOML.
+        CliError: it cannot be read, is no TOML, or what a command changes is no table in it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,27 +49,35 @@ class ModelsFile:
         """Make a table, or change the named fields of one that is there."""
         if not _NAME.match(name):
             raise CliError(f"{name!r} is no name of a model or provider", exit_code=2)
-        holder: Any = self._content.setdefault(kind, tomlkit.table(is_super_table=True))
-        table: Any = holder.setdefault(name, tomlkit.table())
+        self._content.setdefault(kind, tomlkit.table(is_super_table=True))
+        holder = self._holder(kind)
+        holder.setdefault(name, tomlkit.table())
+        table = self._table(holder, name, f"{kind}.{name}")
         for field, value in fields.items():
             table[field] = value
 
     def unset(self, kind: str, name: str, field: str) -> None:
         """Take one field away, if it is there."""
         holder = self._holder(kind)
-        if holder is not None and name in holder:
-            holder[name].pop(field, None)
+        if name in holder:
+            self._table(holder, name, f"{kind}.{name}").pop(field, None)
 
     def remove(self, kind: str, name: str) -> None:
         """Take a table away, if it is there."""
         holder = self._holder(kind)
-        if holder is not None:
-            holder.pop(name, None)
-            if not holder:
-                self._content.pop(kind)
+        holder.pop(name, None)
+        if not holder and kind in self._content:
+            self._content.pop(kind)
 
-    def _holder(self, kind: str) -> Any:
-        return cast("Any", self._content.get(kind))
+    def _holder(self, kind: str) -> MutableMapping[str, Any]:
+        """The table of tables of a kind; an empty one that is in no file, where there is none."""
+        return self._table(self._content, kind, kind) if kind in self._content else {}
+
+    def _table(self, holder: MutableMapping[str, Any], name: str, shown: str) -> MutableMapping[str, Any]:
+        found = holder[name]
+        if not isinstance(found, MutableMapping):
+            raise CliError(f"{self.path}: {shown} is no table; write it as [{shown}]")
+        return cast("MutableMapping[str, Any]", found)
 
     def users_of(self, model: str) -> list[str]:
         """Routes that name a model."""
