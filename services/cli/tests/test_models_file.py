@@ -88,3 +88,12 @@ def test_what_should_be_a_table_and_is_none_is_told_by_its_name(tmp_path: Path, 
     ):
         with pytest.raises(CliError, match=rf"models\.toml: {shown} is no table; write it as \[{shown}\]"):
             change(ModelsFile(path))
+
+
+def test_what_is_no_utf8_is_not_written_and_the_file_stays(file: ModelsFile):
+    before = file.path.read_text()
+    file.put("providers", "lab", {"api_key_file": "/keys/\udc80"})
+    with pytest.raises(CliError, match=r"cannot be written: .* is no text in UTF-8"):
+        file.write()
+    assert file.path.read_text() == before
+    assert [one.name for one in file.path.parent.iterdir()] == [file.path.name]

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -84,12 +85,21 @@ class ModelsFile:
         return [name for name, route in self.tables("routes").items() if model in as_list(route.get("models"))]
 
     def write(self, text: str | None = None) -> None:
-        """Put it in place whole: what was changed, or another text."""
+        """Put it in place whole: what was changed, or another text.
+
+        Raises:
+            CliError: it cannot be written, or holds what is no text, such as a path that is not UTF-8.
+        """
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
-            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            temporary.write_text(tomlkit.dumps(self._content) if text is None else text, "utf-8")
+            temporary.write_bytes((tomlkit.dumps(self._content) if text is None else text).encode())
             if self.path.exists():
                 temporary.chmod(self.path.stat().st_mode & 0o777)
             temporary.replace(self.path)
+        except UnicodeEncodeError as error:
+            wrong = error.object[error.start : error.end][:40]
+            raise CliError(f"{self.path}: cannot be written: {wrong!r} is no text in UTF-8") from error
         except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise CliError(f"{self.path}: cannot be written: {error.strerror}") from error
