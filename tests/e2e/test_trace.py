@@ -30,7 +30,7 @@ def receiver(tmp_path: Path):
 def test_one_attempt_is_one_connected_tree(receiver, data_folders: Path, make_stack):
     endpoint, spans_file = receiver
     stack = make_stack(data_folders / f"trace-{time.time_ns()}", SYNTHBENCH_OTLP_ENDPOINT=endpoint)
-    row = stack.json("generate-trajectory", "--task", "simple-task-001")[0]
+    row = json.loads(stack.run("generate-trajectory", "--task", "simple-task-001", "--json").stdout)[0]
     deadline = time.monotonic() + 60
     while (stack.folder / "run" / "status.json").exists():  # services flush their spans when they end
         assert time.monotonic() < deadline
