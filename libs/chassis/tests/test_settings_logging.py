@@ -12,7 +12,7 @@ import structlog
 from pydantic import Field, SecretStr
 from structlog.stdlib import BoundLogger
 
-from synthbench.chassis import logging as chassis_logging
+from synthbench.chassis import redaction
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.logging import setup_logging
 from synthbench.chassis.redaction import redact, redacted
@@ -87,7 +87,7 @@ def test_an_error_is_one_line_without_the_value(
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Registers secrets for this test only."""
-    monkeypatch.setattr(chassis_logging, "_secrets", set[str]())
+    monkeypatch.setattr(redaction, "_secrets", set[str]())
     return redact
 
 
