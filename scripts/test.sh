@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 if [ $# -gt 0 ]; then
     exec .venv/bin/pytest "$@"
 fi
+# Files with a mark: to collect all others takes a process 13 s.
+marked() { grep -rlE "mark\.$1\b" --include='test_*.py' tests libs services; }
 say() { printf 'test: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 work=$(mktemp -d)
@@ -29,9 +31,9 @@ if [ "${CI:-}" = true ]; then
     fi
 fi
 # What mostly waits does so beside all of the first phase, and so does what asks one stack, one test after the other.
-.venv/bin/pytest -q -m waits tests libs services >"$work/waits.log" 2>&1 &
+.venv/bin/pytest -q -m waits $(marked waits) >"$work/waits.log" 2>&1 &
 waiting=$!
-.venv/bin/pytest -q --durations 12 -m "one_stack and $first" tests/e2e >"$work/one_stack.log" 2>&1 &
+.venv/bin/pytest -q --durations 12 -m "one_stack and $first" $(marked one_stack) >"$work/one_stack.log" 2>&1 &
 asking=$!
 # One more than there are cores: much of a test is waiting for servers.
 workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(min(8, 1 + (os.cpu_count() or 2)))')}
@@ -45,7 +47,8 @@ if [ -n "$preparing" ]; then
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
     # In this order: the longest single tests, compose and Harbor's package, begin first.
     .venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 \
-        -m "docker and not alone and not agents and not long" tests libs services || failed="$failed docker"
+        -m "docker and not alone and not agents and not long" \
+        tests/compose tests/e2e tests/security libs/sandbox services/executor services/cli || failed="$failed docker"
 fi
 
 # All three look at the machine, and none minds the others: what has a living owner is nobody's remains.
@@ -53,7 +56,7 @@ fi
 kills=$!
 .venv/bin/pytest -q --durations 5 -m "alone and not long" tests/e2e/test_bench.py >"$work/benches.log" 2>&1 &
 benches=$!
-.venv/bin/pytest -q --durations 12 -m "alone and not long" --ignore tests/e2e/test_kills.py --ignore tests/e2e/test_bench.py \
+.venv/bin/pytest -q --durations 12 -m "alone and not long" $(marked alone | grep -vE 'test_(kills|bench)\.py') \
     || failed="$failed alone"
 wait "$kills" || failed="$failed kills"
 wait "$benches" || failed="$failed benches"
