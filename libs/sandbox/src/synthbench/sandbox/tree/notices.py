@@ -129,7 +129,7 @@ class Notices:
             raise OSError(errno.ENOSYS, "no inotify")
         if self._inotify is None:
             # PLC0415: there is no such package elsewhere; and it has no type stubs
-            from inotify_simple import INotify  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs]
+            from inotify_simple import INotify  # noqa: PLC0415 - only there on Linux  # pyright: ignore[reportMissingTypeStubs] - it has none
 
             self._most = max(512, int(_WATCHES.read_text()) // _SANDBOXES)
             self._inotify = cast("_Inotify", INotify(nonblocking=True))

@@ -172,7 +172,7 @@ def _unlock(above: int, name: str) -> None:
             mode = os.fstat(handle).st_mode
             if stat.S_ISDIR(mode):
                 # through /proc, as a mode cannot be set by a handle alone; a name could be a link by now
-                os.chmod(f"/proc/self/fd/{handle}", 0o700)  # noqa: PTH101
+                os.chmod(f"/proc/self/fd/{handle}", 0o700)  # noqa: PTH101 - a descriptor
         finally:
             os.close(handle)
         if stat.S_ISDIR(mode) or stat.S_ISREG(mode):

@@ -140,8 +140,8 @@ def _bar(value: int, most: int) -> str:
 
 
 def _parquet(rows: list[dict[str, Any]], output: Path) -> None:
-    import pyarrow as pa  # noqa: PLC0415 - other commands do without  # pyright: ignore[reportMissingTypeStubs]
-    from pyarrow import parquet  # noqa: PLC0415 - as above  # pyright: ignore[reportMissingTypeStubs]
+    import pyarrow as pa  # noqa: PLC0415 - other commands do without  # pyright: ignore[reportMissingTypeStubs] - it has none
+    from pyarrow import parquet  # noqa: PLC0415 - as above  # pyright: ignore[reportMissingTypeStubs] - as above
 
     flat = _flat(rows)
     columns = {name: [row.get(name) for row in flat] for row in flat for name in row}

@@ -5,7 +5,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
-import pyarrow as untyped  # noqa: ICN001 - it has no stubs  # pyright: ignore[reportMissingTypeStubs]
+import pyarrow as untyped  # noqa: ICN001 - it has no stubs  # pyright: ignore[reportMissingTypeStubs] - as said
 
 pa = cast("Any", untyped)
 

@@ -18,7 +18,7 @@ BANDS = 32
 _SEED = 20_260_101
 _ROWS = PERMUTATIONS // BANDS
 # rensa has no type stubs.
-_make: Any = rensa.RMinHash  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+_make: Any = rensa.RMinHash  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] - it is written in Rust, without types
 
 
 @dataclass(frozen=True)
