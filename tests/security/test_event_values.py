@@ -197,14 +197,17 @@ async def _attempt(stack: Stack, told: dict[str, Any], known: Known) -> None:
         asked = "select 1 from quality.verifications v join quality.scorings s using (trajectory_id)"
         return bool(await stack.rows(f"{asked} where s.trajectory_id = %s", derived_id("trajectory", rollout, 1)))
 
-    await stack.until(verifying, f"a second verification of {rollout}")
-    tests = [{"name": "a test named \0", "status": "failed"}]  # checks name it in their findings
-    result = {**told["verification.finished"]["result"], "tests": tests, "error": None}
-    answer = {
-        **told["verification.finished"], "requested_by": "quality", "result": result,
-        "verification_id": derived_id("verification", "quality", derived_id("trajectory", rollout, 1)),
-    }  # fmt: skip
-    await stack.bus.publish(events.VerificationFinished.model_validate(answer))
+    # Nobody can verify a second time what was verified in the sandbox of the agent by a package that grades itself.
+    verified = finished.verification
+    if verified is None or not (verified.forgeable and verified.in_place):
+        await stack.until(verifying, f"a second verification of {rollout}")
+        tests = [{"name": "a test named \0", "status": "failed"}]  # checks name it in their findings
+        result = {**told["verification.finished"]["result"], "tests": tests, "error": None}
+        answer = {
+            **told["verification.finished"], "requested_by": "quality", "result": result,
+            "verification_id": derived_id("verification", "quality", derived_id("trajectory", rollout, 1)),
+        }  # fmt: skip
+        await stack.bus.publish(events.VerificationFinished.model_validate(answer))
 
     async def curated() -> bool:
         return await stack.state(rollout) == "curated"
