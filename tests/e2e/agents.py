@@ -65,9 +65,6 @@ AGENTS = [
     ),
 ]
 
-TESTED = [one for one in AGENTS if os.environ.get("FULL") or one.name != "openhands"]
-"""Those of every run; to install OpenHands takes minutes."""
-
 
 @dataclass(frozen=True)
 class Run:

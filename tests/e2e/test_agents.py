@@ -1,6 +1,7 @@
 """The real agents in a real stack: each solves tasks and fails one visibly, and every model call is in the record.
 
-`make test-agents` adds further tasks and ends, what Harbor reads of them, and SWE-agent where a checkout is named.
+Without FULL=1 these are the scaffolds that need no install. `make test-agents` installs the others, lets Harbor's own
+models read what is exported of all of them, and runs SWE-agent where a checkout is named.
 """
 
 import json
@@ -17,7 +18,7 @@ from bench.peers import HARBOR, Absent, install, python_3_12
 from synthbench.datasets.formats.atif import AtifTrajectory
 from synthbench.datasets.formats.atif_mapping import from_atif
 
-from .agents import AGENTS, TESTED, Agent, Run, counted, generate, generate_all
+from .agents import AGENTS, Agent, Run, counted, generate, generate_all
 from .conftest import KEY, upstream
 
 pytestmark = [pytest.mark.one_stack, pytest.mark.timeout(900)]
@@ -40,7 +41,7 @@ def only(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("agent", [one for one in AGENTS if one.name == name], indirect=True, ids=[name])
 
 
-@pytest.fixture(scope="module", params=TESTED, ids=lambda one: one.name)
+@pytest.fixture(scope="module", params=AGENTS, ids=lambda one: one.name)
 def agent(request: pytest.FixtureRequest, stack) -> Agent:
     """Each that can be had here, installed."""
     if reason := request.param.absent():
@@ -55,6 +56,7 @@ def records() -> dict[str, Run]:
     return {}
 
 
+@pytest.mark.agents
 def test_it_solves_tasks_and_fails_one_visibly(stack, agent: Agent, records: dict[str, Run]):
     before = counted(stack)
     wanted = [*((agent.name, task, "sim/expert") for task in TASKS), (agent.name, TASKS[0], "sim/quitter")]
@@ -96,7 +98,7 @@ def test_what_cannot_be_done_is_told_in_one_line(stack):
 @pytest.fixture(scope="module")
 def documents(stack, records: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Run]:
     """An ATIF file of each scaffold's; what an earlier test has run is not run again."""
-    present = [one for one in TESTED if one.name not in records and not one.absent()]
+    present = [one for one in AGENTS if FULL and one.name not in records and not one.absent()]
     for one in present:
         one.install(stack)
     if "command" not in records:
@@ -134,7 +136,7 @@ def test_harbors_own_models_accept_every_scaffolds_file(harbor: Path, documents:
     read = [json.loads(line) for line in done.stdout.splitlines()]
     assert read == [json.loads(path.read_text()) for path in documents]
     scaffolds = {run.trajectory.rollout.scaffold for run in documents.values()}
-    assert scaffolds >= {"native", "command", "oracle", "nop", *(one.name for one in TESTED if not one.absent())}
+    assert scaffolds >= {"native", "command", "oracle", "nop", *(one.name for one in AGENTS if not one.absent())}
 
 
 def test_the_file_is_the_record_but_for_what_docs_say_is_lost(documents: dict[Path, Run]):

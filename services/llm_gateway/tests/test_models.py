@@ -86,6 +86,14 @@ async def test_a_broken_file_keeps_the_old_models_and_says_why(admin):
     assert "chat/other" in (await http.get("/v1/models")).json()["models"]
 
 
+@pytest.mark.parametrize("since", ["8.75e-255", "1764460800", "-1", "1e5", "today", "20261125", "2026-13-01"])
+async def test_a_number_is_no_moment(admin, since: str):
+    http, _ = admin
+    refused = await http.get("/v1/costs", params={"since": since})
+    assert refused.status_code == 422
+    assert "since" in refused.text
+
+
 async def test_a_key_may_lie_in_a_file(admin, upstream: Upstream, tmp_path: Path):
     http, path = admin
     (tmp_path / "key").write_text(KEY + "\n")

@@ -3,6 +3,7 @@
 On a port of its own, away from the models' callers.
 """
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -16,9 +17,11 @@ from synthbench.llm_gateway.trying_out import try_out
 from synthbench.storage.api import answer_refusals
 from synthbench.storage.database import Database
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
+
 
 def _written_out(value: object) -> object:
-    if isinstance(value, str) and "-" not in value.lstrip("-"):
+    if isinstance(value, str) and not _DAY.match(value):  # a number is no moment, whatever it might stand for
         raise ValueError("write a date or a time by ISO 8601, such as 2026-11-25")
     return value
 
