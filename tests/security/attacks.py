@@ -252,8 +252,8 @@ BOMBS = [
         won()
     """, "disk_mb"),
     Attack("empty files", """
-        for part in range(40):
-            for number in range(1000):
+        for part in range(80):
+            for number in range(500):
                 open(f"empty-{part}-{number}", "w").close()
             time.sleep(0.1)
         won()
