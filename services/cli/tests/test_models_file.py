@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.errors import CliError
 from synthbench.cli.models_file import ModelsFile
 
@@ -97,3 +98,17 @@ def test_what_is_no_utf8_is_not_written_and_the_file_stays(file: ModelsFile):
         file.write()
     assert file.path.read_text() == before
     assert [one.name for one in file.path.parent.iterdir()] == [file.path.name]
+
+
+@pytest.mark.parametrize("name", ["lab", "a/b", "../../outside", "\0", "\udc80", "a_b"])
+def test_the_key_of_a_provider_lies_among_the_secrets_whatever_its_name(tmp_path: Path, name: str):
+    data = DataDir(tmp_path)
+    path = data.provider_key(name)
+    assert path.parent == data.sub("secrets")
+    assert "\0" not in path.name
+    assert path == path.resolve()
+
+
+def test_two_providers_share_no_key(tmp_path: Path):
+    data = DataDir(tmp_path)
+    assert data.provider_key("a/b") != data.provider_key("a_b")

@@ -29,6 +29,7 @@ from synthbench.storage.errors import (
     ArtifactStoreUnavailable,
     NotSupported,
 )
+from synthbench.storage.walk import files_below
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -215,12 +216,7 @@ class FilesStore:
     @_translated
     def _keys_below(self, prefix: str) -> Sequence[str]:
         base = self.root / "key"
-        found = (
-            (Path(folder) / name).relative_to(base).as_posix()
-            for folder, _, names in os.walk(base / prefix)
-            for name in names
-            if not name.startswith(".")
-        )
+        found = (path.relative_to(base).as_posix() for path in files_below(base / prefix) if path.name[0] != ".")
         return sorted(found)
 
     @_translated

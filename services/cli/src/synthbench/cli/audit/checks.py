@@ -1,6 +1,5 @@
 """The invariants, each as culprits: an empty list means that it is held."""
 
-import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.queries import Queries
 from synthbench.storage.trajectories import read_trajectory
+from synthbench.storage.walk import files_below
 
 ALWAYS = Queries.load("synthbench.cli.audit")
 SETTLED = Queries.load("synthbench.cli.audit", "settled.sql")
@@ -169,13 +169,11 @@ def secrets(data: Path, values: Sequence[str]) -> Finding:
     found: list[str] = []
     wanted = [value.encode() for value in values]
     for top in ("artifacts", "logs", "nats/jetstream"):
-        for folder, _, names in os.walk(data / top):
-            for name in names:
-                path = Path(folder, name)
-                try:
-                    content = path.read_bytes()
-                except OSError:
-                    continue
-                if any(value in content for value in wanted):
-                    found.append(str(path.relative_to(data)))
+        for path in files_below(data / top):
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue
+            if any(value in content for value in wanted):
+                found.append(str(path.relative_to(data)))
     return Finding("no secret is in an artifact, an event or a log", found[:CULPRITS])

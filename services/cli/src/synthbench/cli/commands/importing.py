@@ -20,6 +20,7 @@ from synthbench.contracts.trajectory import Trajectory
 from synthbench.datasets.formats.foreign import ForeignError, Source, digest_of, load_json, read
 from synthbench.datasets.formats.provenance import instance_of
 from synthbench.storage.trajectories import MEDIA_TYPE, encode
+from synthbench.storage.walk import files_below
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".traj")
 _LINES = (".jsonl", ".ndjson")
@@ -101,7 +102,7 @@ async def import_trajectories(
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+        found = sorted(file for file in files_below(path) if file.suffix in _SUFFIXES and file.is_file())
         if not found:
             raise CliError(f"{path} has no files that end in {', '.join(_SUFFIXES)}", exit_code=2)
         return found

@@ -117,7 +117,7 @@ async def remove(name: str, /) -> None:
     file.remove("models", name)
     if not any(_provider_of(other, model) == provider for other, model in models.items() if other != name):
         file.remove("providers", provider)
-        data.secret_file(f"provider-{provider}").unlink(missing_ok=True)
+        data.provider_key(provider).unlink(missing_ok=True)
     file.write()
     await _taken_over(data, file, f"{name} is removed from {file.path}")
 
@@ -182,7 +182,7 @@ def _kept_key(data: DataDir, provider: str, variable: str) -> Path:
     key = os.environ.get(variable)
     if not key:
         raise CliError(f"the environment variable {variable} is not set; it should hold the provider's key")
-    path = data.secret_file(f"provider-{provider.replace('/', '_')}")
+    path = data.provider_key(provider)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
         written.write(key)

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from synthbench.cli.errors import CliError
 
@@ -84,9 +85,9 @@ class DataDir:
         """models.toml of a stack that is told of no other."""
         return self.sub("models.toml")
 
-    def secret_file(self, name: str) -> Path:
-        """Where a secret lies that somebody else made up."""
-        return self.sub("secrets") / name
+    def provider_key(self, provider: str) -> Path:
+        """Where the API key of a model provider lies, whatever the provider is called."""
+        return self.sub("secrets") / f"provider-{quote(provider, safe='', errors='surrogatepass')}"
 
     def secret(self, name: str) -> str:
         """Return a secret of this stack, made up at its first use; only its owner can read it."""

@@ -1,10 +1,10 @@
 """The room on disk that the servers of a stack take."""
 
-import os
 from pathlib import Path
 
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.nats import RESERVED_BYTES
+from synthbench.storage.walk import files_below
 
 POSTGRES_BYTES = 768 * 1024 * 1024
 """A new cluster, its write-ahead log (512 MB at most), and some growth."""
@@ -29,10 +29,9 @@ def require_room(data: DataDir) -> None:
 def _size(folder: Path) -> int:
     """Bytes of the files below a folder of ours."""
     total = 0
-    for top, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += Path(top, name).stat().st_blocks * 512
-            except OSError:
-                continue
+    for path in files_below(folder):
+        try:
+            total += path.stat().st_blocks * 512
+        except OSError:
+            continue
     return total
