@@ -1,5 +1,7 @@
 """What a command imports before it has done its work: each module more is paid at every call."""
 
+import importlib
+import inspect
 import json
 import os
 import socket
@@ -11,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+
+from synthbench.cli.commands.trajectories import LOADED_LATER
 
 LIBRARIES = {
     "aiohttp", "boto3", "botocore", "click", "docker", "faststream", "nats", "numpy", "opentelemetry",
@@ -78,3 +82,10 @@ def test_version_and_help_import_neither_pydantic_nor_httpx_nor_a_command(comman
 )
 def test_a_command_that_only_asks_the_services_imports_no_bus_and_no_events(command: list[str], stack: dict[str, str]):
     assert imported_by(*command, stack=stack) & (LIBRARIES | OURS) == set()
+
+
+def test_a_command_that_is_loaded_later_is_summed_up_as_it_says_itself():
+    for place, summary in LOADED_LATER.values():
+        module, function = place.split(":")
+        command = getattr(importlib.import_module(f"synthbench.cli.commands.{module}"), function)
+        assert str(inspect.getdoc(command)).splitlines()[0] == summary

@@ -9,7 +9,7 @@ from synthbench.cli.attaching import services_api
 
 app = App(name="trajectories", help="What was recorded.")
 # Named, not imported, as in `synthbench.cli.__main__`: a list needs nothing of them.
-_OTHERS = {
+LOADED_LATER = {
     "rescore": (
         "rescore:rescore",
         "Weigh stored reward parts anew; nothing is run, and the records stay as they are. See docs/rewards.md.",
@@ -28,7 +28,7 @@ _OTHERS = {
         "Show one trajectory: the instruction, each step with what it answered, the patch, and how it was judged.",
     ),
 }
-for name, (place, summary) in _OTHERS.items():
+for name, (place, summary) in LOADED_LATER.items():
     app.command(f"synthbench.cli.commands.{place}", name=name, help=summary)
 
 
