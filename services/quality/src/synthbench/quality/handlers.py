@@ -55,10 +55,11 @@ class Handlers:
         """Ask for a second verification."""
         done = delivery.envelope.body
         assert isinstance(done, TrajectoryDone)
+        in_place = done.summary.forgeable and await self._ran_in_place(done)  # read before the transaction begins
         async with self._database.transaction() as connection:
             values = {"trajectory_id": done.trajectory_id, "body": Jsonb(done.to_dict())}
             if await (await connection.execute(SQL["add_scoring"], values)).fetchone():
-                if done.summary.forgeable and await self._ran_in_place(done):
+                if in_place:
                     await self._score(connection, done, None)
                 else:
                     await self._ask(connection, done, number=1)
