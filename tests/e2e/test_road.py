@@ -139,7 +139,7 @@ def test_ctrl_c_cancels_the_submission(stack):
 
 
 def of_forty(stack) -> str:
-    """What `status` says of the submission of forty samples."""
+    """Return what `status` says of the submission of forty samples."""
     listed = stack.ask("status").stdout.splitlines()
     (line,) = [line for line in listed if " of 40 " in f"{line} " and " default " in line]
     return line

@@ -44,7 +44,7 @@ def test_a_model_that_answers_nonsense_ends_as_its_own_doing(provided: Provided,
 
 
 def refused(provided: Provided, model: str, url: str, key: str) -> str:
-    """What is said of a model that is added with this address and key, and asked for."""
+    """Return what a command says of a model that is added with this address and key, and asked for."""
     prices = ["--input-price", "1", "--output-price", "1"]
     provided.stack.ask("models", "add", model, "--base-url", url, "--api-key-env", key, *prices)
     done = provided.stack.ask("generate-trajectory", "--task", "simple-task-001", "--model", model, check=False)

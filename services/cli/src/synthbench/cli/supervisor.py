@@ -24,7 +24,7 @@ from synthbench.chassis.permissions import nats_accounts
 from synthbench.chassis.redaction import redact
 from synthbench.chassis.settings import Settings, load_settings
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.children import Child, free_port, spawn, stop
+from synthbench.cli.embedded.children import ChildProcess, free_port, spawn, stop
 from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.forked import ForkServer
 from synthbench.cli.embedded.healing import BusHealing
@@ -76,7 +76,7 @@ class Supervisor:
         redact(*passwords.values(), *clients.values(), *others)
         self._nats = EmbeddedNats(data.sub("nats"), log_of(data, "nats"), nats_accounts(passwords, clients))
         self._postgres = EmbeddedPostgres(data.sub("postgres"), log_of(data, "postgres"), data.secret("postgres"))
-        self._children: dict[Instance, Child] = {}
+        self._children: dict[Instance, ChildProcess] = {}
         imported = [f"{module_of(service)}.bootstrap" for service in SERVICES]
         self._forks = ForkServer(imported, log_of(data, "supervisor"))
         self._mending = Mending(self._log, lambda name: log_of(data, name))

@@ -123,7 +123,7 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
 
 
 def campaign_totals(entries: list[dict[str, Any]]) -> None:
-    """What came of many trajectories: by model, by task, and why those that are not solved ended."""
+    """Print the results of many trajectories: by model, by task, and why those that are not solved ended."""
     for by in ("model", "task"):
         found = tally.totals(entries, by)
         console.table(found.columns, found.rows)

@@ -14,7 +14,7 @@ from typing import Protocol
 _PR_SET_PDEATHSIG = 1
 
 
-class Child(Protocol):
+class ChildProcess(Protocol):
     """A process that was started here; `asyncio.subprocess.Process` is one."""
 
     @property
@@ -98,7 +98,7 @@ async def spawn(
         )  # fmt: skip
 
 
-async def stop(process: Child, *, grace: float, first: signal.Signals = signal.SIGTERM) -> bool:
+async def stop(process: ChildProcess, *, grace: float, first: signal.Signals = signal.SIGTERM) -> bool:
     """Ask a child to end, and kill it after `grace` seconds; whether it ended by itself."""
     if process.returncode is not None:
         return True

@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import ChassisError
-from synthbench.cli.embedded.children import Child, tail
+from synthbench.cli.embedded.children import ChildProcess, tail
 from synthbench.cli.errors import CliError
 from synthbench.storage.errors import DatabaseUnavailable, MigrationError
 
@@ -76,7 +76,7 @@ class Mending:
     log_of: Callable[[str], Path]
     deaths: dict[str, Deaths] = field(default_factory=dict[str, Deaths])
 
-    async def revive(self, name: str, process: Child | None, start: Start) -> bool:
+    async def revive(self, name: str, process: ChildProcess | None, start: Start) -> bool:
         """Start a process again if it has ended and its time has come; whether anything changed."""
         if process is None:
             return False
