@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hostile_trees import chain
+from synthbench.sandbox.tree.removal import remove_tree
 from synthbench.storage.walk import files_below
 
 
@@ -23,7 +24,11 @@ def test_files_of_every_level_are_found_and_links_are_not_followed(tmp_path: Pat
 def test_folders_nested_without_end_are_passed_over_where_no_path_is_long_enough(tmp_path: Path):
     chain(tmp_path, 3000)
     (tmp_path / "file").write_text("x")
-    assert [path.name for path in files_below(tmp_path)] == ["file"]
+    try:
+        assert [path.name for path in files_below(tmp_path)] == ["file"]
+    finally:  # pytest's own removal recurses
+        remove_tree(tmp_path / "d")
+    assert not (tmp_path / "d").exists()
 
 
 @pytest.mark.parametrize("name", ["absent", "file"])
