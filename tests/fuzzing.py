@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 FULL = os.environ.get("FULL") == "1"
 _FULL_SECONDS = 60.0 * float(os.environ.get("FULL_MINUTES", "10"))
 
+_OF_OTHER_THREADS = ("ignore:Do not use the `random` module inside strategies", "ignore:Generating overly large repr")
+"""Services that run in threads of the test's process may take a random number while a value is drawn; hypothesis blames
+its strategies for that, and prints them."""
+
 SURROGATES = st.characters(categories=["Cs"])
 _ODD = st.characters() | SURROGATES | st.sampled_from("\0\x01\x1b\x7f\x85\u2028\ufffe\\\"'%{}/")
 _LONG = ["x" * 10_000, "\0" * 5_000, "ä" * 3_000]
@@ -49,7 +53,7 @@ def fuzz(
     )
 
     def applied(test: Callable[..., None]) -> Callable[..., None]:
-        one_round = chosen(given(**strategies)(test))
+        one_round = pytest.mark.filterwarnings(*_OF_OTHER_THREADS)(chosen(given(**strategies)(test)))
         if not FULL:
             return one_round
 
