@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.cli.embedded.forked import ForkServer
+from synthbench.cli.embedded.forked import ServiceForks
 from synthbench.cli.errors import CliError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
@@ -51,8 +51,8 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def server(modules: Path) -> AsyncGenerator[ForkServer]:
-    made = ForkServer(["dearly_imported"], modules / "server.log")
+async def server(modules: Path) -> AsyncGenerator[ServiceForks]:
+    made = ServiceForks(["dearly_imported"], modules / "server.log")
     yield made
     await made.stop()
 
@@ -72,7 +72,7 @@ async def until_asleep(log: Path) -> None:
 
 
 async def test_a_fork_runs_the_module_as_main_with_its_own_environment_session_and_log(
-    server: ForkServer, modules: Path
+    server: ServiceForks, modules: Path
 ):
     env = {"A": "1", "LONG": "x" * 200_000}  # more than a pipe holds
     process = await server.start("tell", log=modules / "log", env=env)
@@ -90,7 +90,7 @@ async def test_a_fork_runs_the_module_as_main_with_its_own_environment_session_a
         process.kill()
 
 
-async def test_forks_side_by_side_end_by_the_signal_that_each_was_sent(server: ForkServer, modules: Path):
+async def test_forks_side_by_side_end_by_the_signal_that_each_was_sent(server: ServiceForks, modules: Path):
     logs = [modules / f"log-{number}" for number in range(4)]
     processes = await asyncio.gather(*(server.start("asleep", log=log, env={}) for log in logs))
     assert len({process.pid for process in processes}) == 4
@@ -104,7 +104,7 @@ async def test_forks_side_by_side_end_by_the_signal_that_each_was_sent(server: F
     assert processes[3].returncode is None
 
 
-async def test_what_one_fork_was_given_is_in_the_memory_of_no_other(server: ForkServer, modules: Path):
+async def test_what_one_fork_was_given_is_in_the_memory_of_no_other(server: ServiceForks, modules: Path):
     secret = "secret-12345678"
     holder = await server.start("asleep", log=modules / "holder", env={"KEY": secret})
     await until_asleep(modules / "holder")
@@ -118,7 +118,7 @@ async def test_what_one_fork_was_given_is_in_the_memory_of_no_other(server: Fork
     assert holder.returncode is None
 
 
-async def test_forks_end_with_their_server_and_the_next_one_is_of_a_new_server(server: ForkServer, modules: Path):
+async def test_forks_end_with_their_server_and_the_next_one_is_of_a_new_server(server: ServiceForks, modules: Path):
     process = await server.start("asleep", log=modules / "log", env={})
     await until_asleep(modules / "log")
     first = server.pid
@@ -132,14 +132,14 @@ async def test_forks_end_with_their_server_and_the_next_one_is_of_a_new_server(s
 
 
 async def test_a_server_whose_imports_fail_says_so_and_names_the_log(modules: Path):
-    server = ForkServer(["broken"], modules / "server.log")
+    server = ServiceForks(["broken"], modules / "server.log")
     with pytest.raises(CliError, match=r"the fork server ended; see .*server\.log"):
         await server.start("tell", log=modules / "log", env={})
     assert "ImportError" in (modules / "server.log").read_text()
     await server.stop()
 
 
-async def test_the_server_holds_no_setting_of_a_service(server: ForkServer, modules: Path, monkeypatch):
+async def test_the_server_holds_no_setting_of_a_service(server: ServiceForks, modules: Path, monkeypatch):
     monkeypatch.setenv("SYNTHBENCH_API_TOKEN", "a-token")
     monkeypatch.setenv("SOME_PROVIDER_KEY", "a-key")
     process = await server.start("asleep", log=modules / "log", env={"KEY": "b"})

@@ -26,7 +26,7 @@ from synthbench.chassis.settings import Settings, load_settings
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli.embedded.children import ChildProcess, free_port, spawn, stop
 from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.embedded.forked import ForkServer
+from synthbench.cli.embedded.forked import ServiceForks
 from synthbench.cli.embedded.healing import BusHealing
 from synthbench.cli.embedded.layout import SERVICES, Instance, Layout, client_password, instances_of, log_of, module_of
 from synthbench.cli.embedded.mending import BAD_SETTINGS, Mending
@@ -78,7 +78,7 @@ class Supervisor:
         self._postgres = EmbeddedPostgres(data.sub("postgres"), log_of(data, "postgres"), data.secret("postgres"))
         self._children: dict[Instance, ChildProcess] = {}
         imported = [f"{module_of(service)}.bootstrap" for service in SERVICES]
-        self._forks = ForkServer(imported, log_of(data, "supervisor"))
+        self._forks = ServiceForks(imported, log_of(data, "supervisor"))
         self._mending = Mending(self._log, lambda name: log_of(data, name))
         self._state = "starting"
         self._unready: Mapping[str, str] = {}

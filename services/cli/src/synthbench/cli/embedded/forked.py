@@ -81,7 +81,7 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-class ForkServer:
+class ServiceForks:
     """Starts processes by forking one that has imported their code. That one is started when it is first needed, and
     again when it died.
 
