@@ -15,9 +15,10 @@ from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent
 from synthbench.contracts.records import ArtifactRef, Rollout, RolloutLimits, TaskInfo
 from synthbench.executor.adapters.model import GatewayModel
+from synthbench.executor.announcing import AttemptScope
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import Submitted
-from synthbench.executor.recorder import Recorder, Scope
+from synthbench.executor.recorder import StepRecorder
 from synthbench.executor.scaffold import World
 from synthbench.executor.scaffolds.native import NativeScaffold
 from synthbench.executor.settings import ExecutorSettings
@@ -53,7 +54,7 @@ class InstantSandbox:
 class InstantAnnouncer:
     """Takes steps and keeps their time."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: AttemptScope) -> None:
         self.scope = scope
         self.at: list[float] = []
 
@@ -88,9 +89,9 @@ async def attempt() -> list[float]:
         task=TaskInfo(name=package.id, digest="sha256:" + "0" * 64), limits=RolloutLimits(max_steps=STEPS),
     )  # fmt: skip
     clock = Clock(rollout.limits)
-    announcer = InstantAnnouncer(Scope(rollout.submission_id, "bench", rollout.rollout_id, 1))
+    announcer = InstantAnnouncer(AttemptScope(rollout.submission_id, "bench", rollout.rollout_id, 1))
     sandbox = cast("Sandbox", InstantSandbox())
-    recorder = Recorder(announcer, sandbox, cast("Snapshot", None), clock, checkpoints=True)
+    recorder = StepRecorder(announcer, sandbox, cast("Snapshot", None), clock, checkpoints=True)
     async with httpx.AsyncClient(transport=httpx.MockTransport(script())) as client:
         model = GatewayModel(client, "http://gateway", None, "m")
         log = structlog.stdlib.get_logger()

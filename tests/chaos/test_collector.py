@@ -33,7 +33,7 @@ from synthbench.contracts.records import Outcome, Rollout, TaskInfo
 from synthbench.contracts.registry import Service
 from synthbench.contracts.steps import step_digest
 from synthbench.contracts.trajectory import AttemptContext
-from synthbench.executor.recorder import Announcer, Recent, Scope
+from synthbench.executor.announcing import AttemptScope, EventAnnouncer, RecentEvents
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.trajectories import read_trajectory
 
@@ -84,7 +84,7 @@ class Attempts:
     def __init__(self, bus: Bus, store: FilesStore) -> None:
         self._bus = bus
         self._store = store
-        self._recent = Recent(bus, 1.0)
+        self._recent = RecentEvents(bus, 1.0)
         self.sent: dict[UUID, list[StepRecorded]] = {}
         self.closed: dict[UUID, AttemptClosed] = {}
 
@@ -92,8 +92,8 @@ class Attempts:
         rollout_id = uuid7()
         recorded = self.sent[rollout_id] = list(steps_of(rollout_id, STEPS))
         first = recorded[0]
-        scope = Scope(first.submission_id, "c", rollout_id, 1)
-        announcer = Announcer(scope, self._bus, self._store, self._recent)
+        scope = AttemptScope(first.submission_id, "c", rollout_id, 1)
+        announcer = EventAnnouncer(scope, self._bus, self._store, self._recent)
         for body in recorded:
             await patiently(lambda event=body: announcer.announce(event))
         report = AttemptFinished.model_validate(

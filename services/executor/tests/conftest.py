@@ -19,12 +19,13 @@ from synthbench.contracts.journal import JournalEvent, journal_key
 from synthbench.contracts.records import ArtifactRef, Rollout, RolloutLimits, TaskInfo
 from synthbench.contracts.steps import Step
 from synthbench.executor.adapters.model import GatewayModel
-from synthbench.executor.beginning import Ground
+from synthbench.executor.announcing import AttemptScope
 from synthbench.executor.domain.clock import Clock
-from synthbench.executor.domain.resuming import Start
-from synthbench.executor.recorder import Recorder, Scope
+from synthbench.executor.domain.resuming import StartingPoint
+from synthbench.executor.recorder import StepRecorder
 from synthbench.executor.scaffold import World
 from synthbench.executor.settings import ExecutorSettings
+from synthbench.executor.workspace.preparing import PreparedWorkspace
 from synthbench.sandbox.diff import Snapshot
 from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.protocol import Sandbox
@@ -35,9 +36,9 @@ from synthbench.tasks.library import load_library_task
 
 @dataclass
 class Heard:
-    """Stands where the `Announcer` stands: keeps the journal, and has no bus."""
+    """Stands where the `EventAnnouncer` stands: keeps the journal, and has no bus."""
 
-    scope: Scope
+    scope: AttemptScope
     store: FilesStore
     steps: list[Step] = field(default_factory=list)
 
@@ -113,10 +114,10 @@ MakeWorld = Callable[..., World]
 
 def make_world_of(
     sandbox: Sandbox, baseline: Snapshot, client: httpx.AsyncClient, artifacts: FilesStore,
-    *, settings: dict[str, Any] | None = None, ground: Ground | None = None, attempt: int = 1,
+    *, settings: dict[str, Any] | None = None, prepared: PreparedWorkspace | None = None, attempt: int = 1,
     rollout_id: UUID | None = None, args: dict[str, str] | None = None, **limits: Any,
 ) -> World:  # fmt: skip
-    ground = ground or Ground(sandbox, Start(), baseline, baseline)
+    prepared = prepared or PreparedWorkspace(sandbox, StartingPoint(), baseline, baseline)
     package = load_library_task("simple-task-001")
     task = TaskInfo(name=package.id, digest="sha256:" + "0" * 64)
     rollout = Rollout(
@@ -124,12 +125,12 @@ def make_world_of(
         route="m", pool="process", limits=RolloutLimits(**limits), scaffold_args=args or {},
     )  # fmt: skip
     clock = Clock(rollout.limits)
-    heard = Heard(Scope(rollout.submission_id, "c", rollout.rollout_id, attempt), artifacts)
+    heard = Heard(AttemptScope(rollout.submission_id, "c", rollout.rollout_id, attempt), artifacts)
     model = GatewayModel(client, "http://gateway", SecretStr("key"), "m", patience=0)
     return World(
-        rollout, package, ground.sandbox, model,
-        Recorder(heard, ground.sandbox, ground.now, clock, checkpoints=True), clock,
-        ExecutorSettings(**(settings or {})), structlog.stdlib.get_logger(), ground.start,
+        rollout, package, prepared.sandbox, model,
+        StepRecorder(heard, prepared.sandbox, prepared.now, clock, checkpoints=True), clock,
+        ExecutorSettings(**(settings or {})), structlog.stdlib.get_logger(), prepared.start,
     )  # fmt: skip
 
 

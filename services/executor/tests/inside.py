@@ -12,11 +12,11 @@ import pytest
 
 from synthbench.contracts.records import KeptFile
 from synthbench.contracts.steps import Step
-from synthbench.executor.beginning import Ground
 from synthbench.executor.capture.place import reachable
 from synthbench.executor.domain.endings import Ending
-from synthbench.executor.domain.resuming import Start
+from synthbench.executor.domain.resuming import StartingPoint
 from synthbench.executor.scaffold import World, load_scaffold
+from synthbench.executor.workspace.preparing import PreparedWorkspace
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable
 from synthbench.sandbox.spec import Limits, SandboxSpec
@@ -60,8 +60,8 @@ class Player:
             sandbox = await self.engine.create(given)
             try:
                 baseline = await sandbox.snapshot()
-                ground = Ground(sandbox, Start(), baseline, baseline)
-                world = self._make(ground=ground, settings=self._settings, **limits)
+                prepared = PreparedWorkspace(sandbox, StartingPoint(), baseline, baseline)
+                world = self._make(prepared=prepared, settings=self._settings, **limits)
                 rollout = world.rollout.model_copy(update={"scaffold": scaffold, "scaffold_args": arguments})
                 world = replace(world, rollout=rollout, socket=socket)
                 try:

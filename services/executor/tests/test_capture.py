@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from synthbench.executor.capture.streams import Passing
+from synthbench.executor.capture.streams import PassedStream
 from synthbench.wire.agent_request import AgentRequest
 from synthbench.wire.assembling import whole_answer
 from synthbench.wire.refusal import Refusal
@@ -88,7 +88,7 @@ def stream(events: list[dict]) -> bytes:
 def test_a_stream_passes_whole_events_whatever_its_pieces():
     request = asked(HELLO, wire="anthropic", stream=True)
     body = stream(EVENTS[:-1]) + b": cost-microusd=5 cost-known=false\n\n" + stream(EVENTS[-1:])
-    passing = Passing(request)
+    passing = PassedStream(request)
     out = b"".join(passing.feed(body[at : at + 11]) for at in range(0, len(body), 11))
     assert out == stream(EVENTS)
     assert (passing.whole, passing.cost, bytes(passing.raw)) == (True, (5, False), body)
@@ -102,7 +102,7 @@ def test_a_stream_passes_whole_events_whatever_its_pieces():
 
 @pytest.mark.parametrize("events", [EVENTS[:3], EVENTS[:5], []])
 def test_a_stream_that_breaks_off_is_not_whole(events):
-    passing = Passing(asked(HELLO, wire="anthropic", stream=True))
+    passing = PassedStream(asked(HELLO, wire="anthropic", stream=True))
     passing.feed(stream(events))
     assert not passing.whole
     assert passing.cost == (0, False)

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,17 +15,17 @@ from pydantic import SecretStr
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.consumer import Delivery
 from synthbench.chassis.errors import BusUnavailable, Retry
-from synthbench.contracts.cloudevents import Envelope
+from synthbench.contracts.cloudevents import Envelope, Message
 from synthbench.contracts.events import AttemptFinished, AttemptStarted, TaskReady
 from synthbench.contracts.journal import journal_key
 from synthbench.contracts.model import Record
 from synthbench.contracts.records import Outcome, Rollout, RolloutLimits, TaskInfo
 from synthbench.contracts.rpc import CLAIM, ClaimReply, HeartbeatReply
 from synthbench.contracts.trajectory import AttemptContext
-from synthbench.executor.adapters.packages import Packages
-from synthbench.executor.attempts import Services
-from synthbench.executor.handlers import Handlers
-from synthbench.executor.recorder import Recent
+from synthbench.executor.adapters.packages import TaskPackageCache
+from synthbench.executor.announcing import RecentEvents
+from synthbench.executor.attempt.services import AttemptServices
+from synthbench.executor.handlers import ExecutorHandlers
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.engines import choose_engine
 from synthbench.storage.artifacts import FilesStore
@@ -61,8 +61,8 @@ class Scheduler:
             status="granted", attempt=1, rollout=self.rollout, attempt_key=SecretStr("k"), lease_seconds=30.0
         )
 
-    async def publish(self, body: Record, *, id: UUID | None = None, timeout: float = 0) -> None:  # noqa: A002 - as in Bus
-        self.said.append(body)
+    async def publish_encoded(self, envelope: Envelope, _message: Message, *, timeout: float = 0) -> None:
+        self.said.append(envelope.body)
 
     def kinds(self) -> list[str]:
         return [type(one).__name__ for one in self.said]
@@ -85,17 +85,17 @@ def scheduler(rollout: Rollout) -> Scheduler:
 
 
 @pytest.fixture
-async def handlers(scheduler: Scheduler, artifacts: FilesStore, script: "Script") -> AsyncGenerator[Handlers]:
+async def handlers(scheduler: Scheduler, artifacts: FilesStore, script: "Script") -> AsyncGenerator[ExecutorHandlers]:
     http = httpx.AsyncClient(transport=httpx.MockTransport(script))
     with tempfile.TemporaryDirectory(prefix="synthbench-test-") as folder:
         Path(folder).chmod(0o711)
         engine = (await choose_engine("process", root=Path(folder, "boxes"))).engine
         real = cast("Bus", scheduler)
-        services = Services(
-            ExecutorSettings(), real, artifacts, http, {"process": engine}, {}, Packages(artifacts),
-            Recent(real, 1.0), asyncio.Event(), structlog.stdlib.get_logger(),
+        services = AttemptServices(
+            ExecutorSettings(), real, artifacts, http, {"process": engine}, {}, TaskPackageCache(artifacts),
+            RecentEvents(real, 1.0), asyncio.Event(), structlog.stdlib.get_logger(),
         )  # fmt: skip
-        yield Handlers(services)
+        yield ExecutorHandlers(services)
         await engine.aclose()
     await http.aclose()
 
@@ -106,7 +106,7 @@ def ready(rollout: Rollout) -> Delivery:
 
 
 async def test_a_second_message_waits_while_the_first_is_worked_on(
-    handlers: Handlers, scheduler: Scheduler, rollout: Rollout
+    handlers: ExecutorHandlers, scheduler: Scheduler, rollout: Rollout
 ):
     first, second = await asyncio.gather(
         handlers.on_ready(ready(rollout)), handlers.on_ready(ready(rollout)), return_exceptions=True
@@ -116,7 +116,7 @@ async def test_a_second_message_waits_while_the_first_is_worked_on(
     assert scheduler.kinds() == ["AttemptStarted", "StepRecorded", "AttemptFinished"]
 
 
-async def test_a_lost_answer_is_asked_for_again(handlers: Handlers, scheduler: Scheduler, rollout: Rollout):
+async def test_a_lost_answer_is_asked_for_again(handlers: ExecutorHandlers, scheduler: Scheduler, rollout: Rollout):
     scheduler.lost = 1
     with pytest.raises(BusUnavailable):
         await handlers.on_ready(ready(rollout))
@@ -126,7 +126,7 @@ async def test_a_lost_answer_is_asked_for_again(handlers: Handlers, scheduler: S
 
 
 async def test_what_somebody_else_began_under_our_name_is_left_alone(
-    handlers: Handlers, scheduler: Scheduler, rollout: Rollout, artifacts: FilesStore
+    handlers: ExecutorHandlers, scheduler: Scheduler, rollout: Rollout, artifacts: FilesStore
 ):
     """As after a crash in a container, where the next process has the same host and number."""
     scope = {"submission_id": rollout.submission_id, "campaign": "c", "rollout_id": rollout.rollout_id, "attempt": 1}
@@ -145,7 +145,12 @@ async def test_what_somebody_else_began_under_our_name_is_left_alone(
 
 @pytest.mark.parametrize(("finish_reason", "named"), [("length", True), ("stop", False)])
 async def test_an_attempt_whose_last_answer_was_cut_off_at_its_token_limit_says_so(
-    handlers: Handlers, scheduler: Scheduler, rollout: Rollout, script: "Script", finish_reason: str, named: bool
+    handlers: ExecutorHandlers,
+    scheduler: Scheduler,
+    rollout: Rollout,
+    script: "Script",
+    finish_reason: str,
+    named: bool,
 ):
     scheduler.rollout = rollout.model_copy(update={"scaffold": "native", "route": "m"})
     choice = {"message": {"role": "assistant", "content": "I shall"}, "finish_reason": finish_reason}

@@ -8,12 +8,11 @@ import pytest
 
 from synthbench.contracts.records import Outcome
 from synthbench.contracts.steps import Step
-from synthbench.executor.beginning import Ground
 from synthbench.executor.domain.endings import ContextFull, LimitReached, Submitted
-from synthbench.executor.domain.requests import appended
-from synthbench.executor.domain.resuming import Start, taken_over
+from synthbench.executor.domain.resuming import StartingPoint, request_messages, taken_over
 from synthbench.executor.scaffolds.native import NativeScaffold
 from synthbench.executor.scaffolds.native.window import turns_in
+from synthbench.executor.workspace.preparing import PreparedWorkspace
 
 if TYPE_CHECKING:
     from .conftest import MakeWorld, Script
@@ -79,7 +78,7 @@ def requests_of(steps: list[Step]) -> list[list[dict[str, Any]]]:
     """What was asked, put together again from the record alone."""
     found: list[list[dict[str, Any]]] = []
     for step in steps:
-        found.append(appended(found[-1] if found else [], step.model_call))
+        found.append(request_messages(found[-1] if found else [], step.model_call))
     return found
 
 
@@ -146,7 +145,9 @@ async def test_resumed_after_any_step_it_asks_what_it_would_have_asked(
     for kept in range(1, len(steps)):
         before = tuple(taken_over(step, world.rollout.rollout_id, 1) for step in steps[:kept])
         baseline = await world.sandbox.snapshot()
-        again = make_world(args=args, ground=Ground(world.sandbox, Start(before), baseline, baseline), attempt=2)
+        again = make_world(
+            args=args, prepared=PreparedWorkspace(world.sandbox, StartingPoint(before), baseline, baseline), attempt=2
+        )
         for step in before:
             await again.recorder.take_over(step)
         script.asked.clear()

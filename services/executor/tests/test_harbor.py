@@ -12,8 +12,8 @@ import pytest
 
 from synthbench.executor.environment import outfit, spec_of
 from synthbench.executor.harbor import bring, verify_in_place
-from synthbench.executor.keeping import keep
 from synthbench.executor.verification import verify
+from synthbench.executor.workspace.kept_files import keep_files
 from synthbench.sandbox.docker import BASE_IMAGE, DockerEngine
 from synthbench.sandbox.errors import SpecRefused
 from synthbench.sandbox.protocol import Sandbox
@@ -118,7 +118,7 @@ async def test_files_that_the_task_wants_are_kept_and_others_said(sandbox: Sandb
     script = "mkdir /app; echo 1 >/app/made; truncate -s 80M /big; echo 2 >/logs/artifacts/more"
     await sandbox.run(["sh", "-c", script], timeout=20)
     store = open_store(f"file://{tmp_path}")
-    kept = {one.path: one for one in await keep(sandbox, package(), store)}
+    kept = {one.path: one for one in await keep_files(sandbox, package(), store)}
     assert kept["/etc/nothing"].problem == "it is not there"
     assert "larger" in kept["/big"].problem
     found = kept["/app/made"].artifact

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from fuzzing import HOSTILE_JSON, HOSTILE_NUMBER, HOSTILE_TEXT, fuzz
 from synthbench.chassis.listener import Listener
 from synthbench.executor.capture.http import SANDBOX_LIMITS
-from synthbench.executor.capture.server import Capture
+from synthbench.executor.capture.server import ModelCallProxy
 from synthbench.executor.domain.endings import Ending
 from synthbench.executor.domain.fault import as_ending
 from synthbench.executor.scaffold import World
@@ -155,7 +155,7 @@ def test_an_agent_may_send_anything_and_is_told(
 ):
     async def captured() -> None:
         async with world_with(list(bodies)) as world:
-            capture = Capture(world, max_output=1_000_000)
+            capture = ModelCallProxy(world, max_output=1_000_000)
             listener = Listener(capture, limits=SANDBOX_LIMITS)
             with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as near:
                 near.bind(f"{folder}/models")

@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthbench.executor.domain.observing import shown
+from synthbench.executor.scaffolds.native.answers import head_and_tail
 
 
 @given(st.text(max_size=300), st.integers(8, 100))
 def test_what_is_shown_is_bounded_and_says_what_is_missing(content: str, limit: int):
-    text = shown(content, limit)
+    text = head_and_tail(content, limit)
     if len(content) <= limit:
         assert text is None
         return

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from synthbench.contracts.steps import ChangedPath, State, Step, StepOrigin
-from synthbench.executor.domain.resuming import Journal, Start, choose_journal, taken_over
+from synthbench.executor.domain.resuming import AttemptJournal, StartingPoint, choose_journal, taken_over
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -15,8 +15,8 @@ def step(index: int, **state) -> Step:
     return Step(index=index, started_at=NOW, finished_at=NOW, state=State(**state)).sealed()
 
 
-def journal(attempt: int, steps: int, version: str = "native-1", *, given_back: bool = False) -> Journal:
-    return Journal(attempt, tuple(step(index) for index in range(steps)), version, given_back=given_back)
+def journal(attempt: int, steps: int, version: str = "native-1", *, given_back: bool = False) -> AttemptJournal:
+    return AttemptJournal(attempt, tuple(step(index) for index in range(steps)), version, given_back=given_back)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,9 @@ def journal(attempt: int, steps: int, version: str = "native-1", *, given_back: 
     ],
     ids=str,
 )
-def test_the_one_that_came_furthest_is_resumed_unless_the_next_step_kills(journals: list[Journal], chosen: int | None):
+def test_the_one_that_came_furthest_is_resumed_unless_the_next_step_kills(
+    journals: list[AttemptJournal], chosen: int | None
+):
     best = choose_journal(journals, "native-1")
     assert (best.attempt if best else None) == chosen
 
@@ -52,12 +54,12 @@ def test_a_copy_of_a_copy_names_the_first_maker():
 def test_what_is_lost_is_told_to_the_agent_only_where_it_would_notice():
     quiet, lossy = step(0), step(1, left_out={"a b: c": "is a device"})
     mended = step(2, changed=[ChangedPath(path="a b: c", kind="deleted")])
-    assert (Start().lost, Start().note) == ([], "")
-    assert Start((quiet,), attempt=1).lost == [
+    assert (StartingPoint().lost, StartingPoint().note) == ([], "")
+    assert StartingPoint((quiet,), attempt=1).lost == [
         "processes that were running in the background", "what lay in the home folder and in /tmp"
     ]  # fmt: skip
-    assert "are gone, and the home folder and /tmp are empty" in Start((quiet,), attempt=1).note
-    assert Start((quiet,)).note == ""  # a fork's conversation stays the one that it forks
-    assert Start((quiet, lossy)).note == "These could not be brought back: a b: c"
-    assert "a b: c: is a device" in Start((quiet, lossy)).lost
-    assert Start((quiet, lossy, mended)).note == ""
+    assert "are gone, and the home folder and /tmp are empty" in StartingPoint((quiet,), attempt=1).note
+    assert StartingPoint((quiet,)).note == ""  # a fork's conversation stays the one that it forks
+    assert StartingPoint((quiet, lossy)).note == "These could not be brought back: a b: c"
+    assert "a b: c: is a device" in StartingPoint((quiet, lossy)).lost
+    assert StartingPoint((quiet, lossy, mended)).note == ""

@@ -16,9 +16,9 @@ from synthbench.contracts.steps import Action
 from synthbench.contracts.verification import VerificationResult
 from synthbench.executor import look_at_files, shaping
 from synthbench.executor.domain.shaping import Look, evenly, file_parts
-from synthbench.executor.recorder import Recorder, Turn
+from synthbench.executor.recorder import AgentTurn, StepRecorder
 from synthbench.executor.settings import ExecutorSettings
-from synthbench.executor.shaping import Bounds, Evidence, look_at, measure
+from synthbench.executor.shaping import RewardInputs, ShapingBounds, look_at, measure
 from synthbench.executor.verification import verify
 from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.protocol import SandboxEngine
@@ -77,33 +77,39 @@ async def engine() -> AsyncGenerator[SandboxEngine]:
         await made.aclose()
 
 
-async def work(engine: SandboxEngine, package: TaskPackage, make_world, turns: Sequence[dict[str, str]]) -> Recorder:
+async def work(
+    engine: SandboxEngine, package: TaskPackage, make_world, turns: Sequence[dict[str, str]]
+) -> StepRecorder:
     """Steps that write these files; an empty text takes one away."""
     sandbox = await engine.create(SandboxSpec(owner="agent"))
     try:
         await sandbox.upload(package.workspace_archive())
         world = make_world()
-        recorder = Recorder(world.recorder._announcer, sandbox, await sandbox.snapshot(), world.clock, checkpoints=True)
+        recorder = StepRecorder(
+            world.recorder._announcer, sandbox, await sandbox.snapshot(), world.clock, checkpoints=True
+        )
         for files in turns:
             for path, text in files.items():
                 if text:
                     await sandbox.write(path, text.encode())
                 else:
                     await sandbox.run(["rm", path], timeout=10)
-            await recorder.record(Turn(Action(), (), datetime.now(UTC)))
+            await recorder.record(AgentTurn(Action(), (), datetime.now(UTC)))
         assert len(steps_of(world)) == len(turns)
     finally:
         await sandbox.close()
     return recorder
 
 
-async def judged(engine, package, artifacts, recorder: Recorder, *, states: int = 20, seconds: float = 60) -> Rewards:
+async def judged(
+    engine, package, artifacts, recorder: StepRecorder, *, states: int = 20, seconds: float = 60
+) -> Rewards:
     runs = partial(verify, engine, package, owner="t")
     archives = [await artifacts.get(change.checkpoint.uri) for change in recorder.changes if change.checkpoint]
     result = await runs(archives)
     assert result.error is None
-    evidence = Evidence(package, artifacts, recorder.changes, result, len(recorder.digests), runs)
-    return await measure(evidence, ALL, Bounds(states, seconds))
+    evidence = RewardInputs(package, artifacts, recorder.changes, result, len(recorder.digests), runs)
+    return await measure(evidence, ALL, ShapingBounds(states, seconds))
 
 
 TURNS = [
@@ -156,8 +162,10 @@ async def test_a_lost_checkpoint_costs_the_steps_and_not_the_attempt(engine, pac
     assert change.checkpoint
     await artifacts.delete(change.checkpoint.uri)
     result = VerificationResult(reward=0.0)
-    evidence = Evidence(package, artifacts, recorder.changes, result, 1, partial(verify, engine, package, owner="t"))
-    rewards = await measure(evidence, ALL, Bounds(9, 9))
+    evidence = RewardInputs(
+        package, artifacts, recorder.changes, result, 1, partial(verify, engine, package, owner="t")
+    )
+    rewards = await measure(evidence, ALL, ShapingBounds(9, 9))
     assert rewards.steps == []
     assert {"progress", "regression", "parses", "lint", "partial"} <= rewards.missing.keys()
     assert rewards.scalar == 0.0
@@ -166,8 +174,10 @@ async def test_a_lost_checkpoint_costs_the_steps_and_not_the_attempt(engine, pac
 async def test_tests_of_a_foreign_kind_are_not_run_again(engine, package, artifacts, make_world):
     recorder = await work(engine, package, make_world, [{"calc.py": ADD}])
     result = VerificationResult(reward=0.4, forgeable=True)
-    evidence = Evidence(package, artifacts, recorder.changes, result, 1, partial(verify, engine, package, owner="t"))
-    rewards = await measure(evidence, ALL, Bounds(9, 9))
+    evidence = RewardInputs(
+        package, artifacts, recorder.changes, result, 1, partial(verify, engine, package, owner="t")
+    )
+    rewards = await measure(evidence, ALL, ShapingBounds(9, 9))
     assert "foreign" in rewards.missing["progress"]
     assert "parses" not in rewards.missing
     assert rewards.scalar == 0.4

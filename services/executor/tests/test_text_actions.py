@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from synthbench.contracts.steps import Observation
 from synthbench.executor.domain.endings import AgentFailed, GaveUp, Submitted
-from synthbench.executor.domain.resuming import Start
+from synthbench.executor.domain.resuming import StartingPoint
 from synthbench.executor.scaffolds.native import NativeScaffold
-from synthbench.executor.scaffolds.native.conversation import Conversation, Patience
-from synthbench.executor.scaffolds.native.text import TextDialect
-from synthbench.executor.scaffolds.native.window import Window
+from synthbench.executor.scaffolds.native.conversation import NativeConversation, TurnLimits
+from synthbench.executor.scaffolds.native.text_actions import TextBlockFormat
+from synthbench.executor.scaffolds.native.window import ContextWindow
 
 if TYPE_CHECKING:
     from .conftest import MakeWorld, Script
@@ -93,14 +93,14 @@ async def test_a_conversation_in_text_goes_on_word_for_word(make_world: "MakeWor
     world = make_world(args=TEXT)
     with pytest.raises(Submitted):
         await NativeScaffold().run(world)
-    again = Conversation([], TextDialect(), Patience(), Window(10_000))
-    again.resume(Start(tuple(steps_of(world)[:2])))
+    again = NativeConversation([], TextBlockFormat(), TurnLimits(), ContextWindow(10_000))
+    again.resume(StartingPoint(tuple(steps_of(world)[:2])))
     assert again.messages == script.asked[2]["messages"]
 
 
 @given(st.text(max_size=60) | st.text(alphabet='`action\n{}"[] ', max_size=60))
 def test_any_text_becomes_an_action_that_can_be_answered(content: str):
-    dialect = TextDialect()
+    dialect = TextBlockFormat()
     action = dialect.read_action({"content": content})
     assert len(action.tool_calls) <= 1
     assert dialect.assistant_message(action) == {"role": "assistant", "content": content}

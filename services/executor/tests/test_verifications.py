@@ -14,14 +14,14 @@ import structlog
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.consumer import Delivery
 from synthbench.chassis.errors import Drop
-from synthbench.contracts.cloudevents import Envelope
+from synthbench.contracts.cloudevents import Envelope, Message
 from synthbench.contracts.events import VerificationFinished, VerificationRequested
 from synthbench.contracts.model import Record
 from synthbench.contracts.registry import arrives_as
-from synthbench.executor.adapters.packages import Packages
-from synthbench.executor.attempts import Services
-from synthbench.executor.handlers import Handlers
-from synthbench.executor.recorder import Recent
+from synthbench.executor.adapters.packages import TaskPackageCache
+from synthbench.executor.announcing import RecentEvents
+from synthbench.executor.attempt.services import AttemptServices
+from synthbench.executor.handlers import ExecutorHandlers
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.engines import choose_engine
 from synthbench.storage.artifacts import FilesStore
@@ -40,8 +40,8 @@ class Heard:
     def on_reconnected(self, callback: Any) -> None:
         """Nothing is ever lost here."""
 
-    async def publish(self, body: Record, *, id: UUID | None = None) -> None:  # noqa: A002 - as in Bus
-        self.said.append((id, body))
+    async def publish_encoded(self, envelope: Envelope, _message: Message) -> None:
+        self.said.append((envelope.id, envelope.body))
 
 
 @pytest.fixture
@@ -50,16 +50,16 @@ async def bus() -> Heard:
 
 
 @pytest.fixture
-async def handlers(bus: Heard, artifacts: FilesStore) -> AsyncGenerator[Handlers]:
+async def handlers(bus: Heard, artifacts: FilesStore) -> AsyncGenerator[ExecutorHandlers]:
     with tempfile.TemporaryDirectory(prefix="synthbench-test-") as folder:
         Path(folder).chmod(0o711)
         engine = (await choose_engine("process", root=Path(folder, "boxes"))).engine
         real = cast("Bus", bus)
-        services = Services(
-            ExecutorSettings(), real, artifacts, cast("Any", None), {"process": engine}, {}, Packages(artifacts),
-            Recent(real, 1.0), asyncio.Event(), structlog.stdlib.get_logger(),
+        services = AttemptServices(
+            ExecutorSettings(), real, artifacts, cast("Any", None), {"process": engine}, {},
+            TaskPackageCache(artifacts), RecentEvents(real, 1.0), asyncio.Event(), structlog.stdlib.get_logger(),
         )  # fmt: skip
-        yield Handlers(services)
+        yield ExecutorHandlers(services)
         await engine.aclose()
 
 
@@ -73,7 +73,7 @@ async def request(artifacts: FilesStore, asker: str = "quality", **fields: Any) 
     return Delivery(Envelope(wanted, "test"), cast("Any", None), cast("Any", message), b"")
 
 
-async def test_delivered_again_it_says_the_same(handlers: Handlers, bus: Heard, artifacts: FilesStore):
+async def test_delivered_again_it_says_the_same(handlers: ExecutorHandlers, bus: Heard, artifacts: FilesStore):
     delivery = await request(artifacts)
     await handlers.on_verification(delivery)
     await handlers.on_verification(delivery)
@@ -84,7 +84,7 @@ async def test_delivered_again_it_says_the_same(handlers: Handlers, bus: Heard, 
     assert first[1].result.reward == 0.0
 
 
-async def test_two_at_once_say_the_same(handlers: Handlers, bus: Heard, artifacts: FilesStore):
+async def test_two_at_once_say_the_same(handlers: ExecutorHandlers, bus: Heard, artifacts: FilesStore):
     delivery = await request(artifacts)
     await asyncio.gather(handlers.on_verification(delivery), handlers.on_verification(delivery))
     first, second = bus.said
@@ -92,7 +92,7 @@ async def test_two_at_once_say_the_same(handlers: Handlers, bus: Heard, artifact
 
 
 async def test_nobody_chooses_the_answer_to_what_another_will_ask(
-    handlers: Handlers, bus: Heard, artifacts: FilesStore
+    handlers: ExecutorHandlers, bus: Heard, artifacts: FilesStore
 ):
     """Ids are derived, so a client can know the one that quality will take; its name does not make it quality."""
     known = uuid4()
@@ -111,7 +111,7 @@ async def test_nobody_chooses_the_answer_to_what_another_will_ask(
 
 
 async def test_a_request_for_another_pool_than_its_subject_names_is_dropped(
-    handlers: Handlers, bus: Heard, artifacts: FilesStore
+    handlers: ExecutorHandlers, bus: Heard, artifacts: FilesStore
 ):
     with pytest.raises(Drop, match=r"mallory asked on verification.requested.process.mallory for pool docker"):
         await handlers.on_verification(await request(artifacts, "mallory", pool="docker"))

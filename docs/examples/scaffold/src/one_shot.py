@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from synthbench.contracts.steps import Action, Observation
 from synthbench.executor.domain.endings import GaveUp, Submitted
-from synthbench.executor.recorder import Turn
+from synthbench.executor.recorder import AgentTurn
 from synthbench.executor.scaffold import Briefing, World
 
 RULES = "Answer with one shell script that does the whole task, and nothing else."
@@ -34,6 +34,8 @@ class OneShotScaffold:
         seen = Observation(content=output, total_bytes=len(output.encode()), exit_code=result.exit_code)
         timing = answer.timing.model_copy(update={"tool_seconds": result.seconds})
         await world.recorder.record(
-            Turn(Action(message=script), [seen], started, usage=answer.usage, timing=timing, model_call=answer.call)
+            AgentTurn(
+                Action(message=script), [seen], started, usage=answer.usage, timing=timing, model_call=answer.call
+            )
         )
         raise Submitted("the script was run")

@@ -7,7 +7,7 @@ from synthbench.contracts.ids import canonical_json
 from synthbench.executor.adapters.model import cost_of
 from synthbench.executor.domain.endings import AgentFailed, Draining, GaveUp, InfraFailure
 from synthbench.executor.domain.fault import as_ending, is_agents
-from synthbench.executor.domain.requests import appended
+from synthbench.executor.domain.resuming import request_messages
 from synthbench.sandbox.errors import ArchiveRefused, PathRefused, SandboxClosed, SandboxError
 from synthbench.storage.artifacts import uri_of_digest
 from synthbench.wire.turns import read_action
@@ -33,7 +33,7 @@ def deep(depth: int) -> object:
     [
         lambda: canonical_json(deep(5000)),
         lambda: read_action({"tool_calls": [{"function": {"arguments": deep(5000)}}]}),
-        lambda: appended([], 3),  # pyright: ignore[reportArgumentType] - no call
+        lambda: request_messages([], 3),  # pyright: ignore[reportArgumentType] - no call
     ],
 )
 def test_what_arises_where_agents_data_is_handled_is_the_agents(work):

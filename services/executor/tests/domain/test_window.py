@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthbench.executor.scaffolds.native.window import OPENING, Window, size, turns_in
+from synthbench.executor.scaffolds.native.window import OPENING, ContextWindow, size, turns_in
 
 Message = dict[str, Any]
 START: list[Message] = [{"role": "system", "content": "s"}, {"role": "user", "content": "the task"}]
@@ -26,7 +26,7 @@ def talk(*answers: str) -> list[Message]:
 
 
 def test_tokens_are_what_the_model_said_and_a_guess_for_the_rest():
-    window = Window(100, overhead=40)
+    window = ContextWindow(100, overhead=40)
     messages = talk("x" * 400)
     assert window.tokens(messages) == (size(messages) + 40) // 4
     window.told(1000, messages)
@@ -37,7 +37,7 @@ def test_tokens_are_what_the_model_said_and_a_guess_for_the_rest():
 
 
 def test_old_answers_are_shown_by_their_ends_and_new_ones_stay():
-    window = Window(100_000)
+    window = ContextWindow(100_000)
     messages = talk(*[f"{number}-" + "x" * 5000 + f"-{number}" for number in range(6)])
     before = json.dumps(messages)
     elided = window.elided(messages)
@@ -53,11 +53,11 @@ def test_old_answers_are_shown_by_their_ends_and_new_ones_stay():
 @pytest.mark.parametrize(("turns", "first_kept"), [(1, 0), (2, 1), (3, 2), (5, 3), (6, 3), (8, 4), (20, 16)])
 def test_four_new_turns_stay_or_as_many_as_are_half_of_it_all(turns: int, first_kept: int):
     messages = talk(*["x" * 2000] * turns)
-    assert messages[Window(9999).kept(messages)]["content"] == f"turn {first_kept}"
+    assert messages[ContextWindow(9999).kept(messages)]["content"] == f"turn {first_kept}"
 
 
 def test_a_summary_stands_for_old_turns_and_is_told_how_many():
-    window = Window(100_000)
+    window = ContextWindow(100_000)
     messages = talk(*["seen"] * 6)
     once = window.condensed(messages, " I looked around. ")
     assert once[:OPENING] == START
@@ -71,17 +71,17 @@ def test_a_summary_stands_for_old_turns_and_is_told_how_many():
 
 
 def test_an_empty_summary_is_said():
-    assert "(nothing was told)" in Window(9999).condensed(talk(*["a"] * 6), "  ")[OPENING]["content"]
+    assert "(nothing was told)" in ContextWindow(9999).condensed(talk(*["a"] * 6), "  ")[OPENING]["content"]
 
 
 def test_where_there_is_but_one_turn_nothing_is_old():
-    window = Window(1000)
+    window = ContextWindow(1000)
     assert window.old(START) == window.old(talk("x" * 9000)) == []
     assert window.elided(talk("x" * 9000)) == talk("x" * 9000)
 
 
 def test_a_transcript_says_who_said_what_and_fits():
-    window = Window(1000)
+    window = ContextWindow(1000)
     told = window.transcript(talk("found it")[OPENING:])
     assert told == 'AGENT: turn 0\n[calls bash {"command": "ls"}]\n\nANSWER: found it'
     long = window.transcript(talk("x" * 9000)[OPENING:])
@@ -91,7 +91,7 @@ def test_a_transcript_says_who_said_what_and_fits():
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=12), st.integers(1000, 5000))
 def test_whatever_is_left_begins_with_a_turn_and_answers_every_call(sizes: list[int], budget: int):
-    window = Window(budget)
+    window = ContextWindow(budget)
     messages = talk(*["x" * size for size in sizes])
     shorter = window.condensed(window.elided(messages), "s" * 200)
     assert shorter[OPENING + 1]["role"] == "assistant"
@@ -106,5 +106,5 @@ def test_answers_in_text_are_elided_as_well(role: str):
     messages = [*START]
     for number in range(6):
         messages += [{"role": "assistant", "content": f"turn {number}"}, {"role": role, "content": "y" * 2000}]
-    elided = Window(100_000).elided(messages)
+    elided = ContextWindow(100_000).elided(messages)
     assert [len(one["content"]) < 600 for one in elided if one["role"] == role][1:] == [True] * 3 + [False] * 3

@@ -159,10 +159,29 @@ class Bus:
         envelope = (
             Envelope(body, self.source, trace=context) if id is None else Envelope(body, self.source, id, trace=context)
         )
-        message = await self.checked(cloudevents.encode(envelope))
-        await self.publish_message(message, msg_id=str(envelope.id), stream=envelope.stream, timeout=timeout)
-        metrics.PUBLISHED.labels(envelope.spec.name).inc()
+        await self.publish_encoded(envelope, cloudevents.encode(envelope), timeout=timeout)
         return envelope.id
+
+    async def publish_encoded(
+        self,
+        envelope: Envelope,
+        message: Message,
+        *,
+        timeout: float = 10.0,  # noqa: ASYNC109 - as above
+    ) -> None:
+        """Publish an event that was encoded already, and wait until the stream has stored it.
+
+        Args:
+            envelope: the event.
+            message: the same, encoded; a payload over the limit goes through the claim check.
+            timeout: seconds for all tries together.
+
+        Raises:
+            BusUnavailable: not stored within `timeout` seconds.
+        """
+        checked = await self.checked(message)
+        await self.publish_message(checked, msg_id=str(envelope.id), stream=envelope.stream, timeout=timeout)
+        metrics.PUBLISHED.labels(envelope.spec.name).inc()
 
     async def checked(self, message: Message, limit: int = CLAIM_CHECK_BYTES) -> Message:
         """Apply the claim check: a payload of more bytes goes to the artifact store, its reference stays."""

@@ -12,10 +12,10 @@ from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.process import Chassis
 from synthbench.contracts.records import POOLS, Priority
 from synthbench.contracts.registry import Service, durable, durables_of
-from synthbench.executor.adapters.packages import Packages
-from synthbench.executor.attempts import Services
-from synthbench.executor.handlers import Handlers
-from synthbench.executor.recorder import Recent
+from synthbench.executor.adapters.packages import TaskPackageCache
+from synthbench.executor.announcing import RecentEvents
+from synthbench.executor.attempt.services import AttemptServices
+from synthbench.executor.handlers import ExecutorHandlers
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.docker.images import BuildPolicy
 from synthbench.sandbox.domain.images import Keeping
@@ -40,11 +40,11 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.bus.use_payload_store(store)
     http = httpx.AsyncClient(trust_env=False)
     chassis.on_drain(http.aclose)
-    recent = Recent(chassis.bus, settings.nats_sync_seconds)
-    services = Services(
-        settings, chassis.bus, store, http, engines, beside, Packages(store), recent, chassis.stop, chassis.log
+    recent = RecentEvents(chassis.bus, settings.nats_sync_seconds)
+    services = AttemptServices(
+        settings, chassis.bus, store, http, engines, beside, TaskPackageCache(store), recent, chassis.stop, chassis.log
     )
-    handlers = Handlers(services)
+    handlers = ExecutorHandlers(services)
 
     permits = asyncio.Semaphore(settings.permits)
     for pool in engines:

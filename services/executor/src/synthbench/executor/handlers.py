@@ -7,13 +7,16 @@ from prometheus_client import Counter, Gauge
 from synthbench.chassis.consumer import Delivery
 from synthbench.chassis.errors import Drop, Retry
 from synthbench.chassis.failpoints import failpoint, failpoint_soon
+from synthbench.chassis.telemetry import current_trace
+from synthbench.contracts.cloudevents import Envelope, encode
 from synthbench.contracts.events import TaskReady, VerificationFinished, VerificationRequested
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.journal import verification_key
 from synthbench.contracts.registry import arrives_as
 from synthbench.contracts.rpc import CLAIM, ClaimReply, ClaimRequest
 from synthbench.contracts.verification import VerificationResult
-from synthbench.executor.attempts import Attempt, Services
+from synthbench.executor.attempt.run import AttemptRun
+from synthbench.executor.attempt.services import AttemptServices
 from synthbench.executor.domain.endings import InfraFailure
 from synthbench.executor.verification import verify
 from synthbench.storage.artifacts import key_uri
@@ -24,10 +27,10 @@ RUNNING = Gauge("synthbench_attempts_running", "Attempts at work in this process
 CLAIMS = Counter("synthbench_claims_total", "Claims by answer", ["status"])
 
 
-class Handlers:
+class ExecutorHandlers:
     """The executor's reactions to events."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: AttemptServices) -> None:
         self._services = services
         self._at_work: set[UUID] = set()
 
@@ -59,7 +62,7 @@ class Handlers:
         if grant.status == "gone":
             raise Drop(grant.reason)
         with RUNNING.track_inprogress():
-            await Attempt(services, grant).run()
+            await AttemptRun(services, grant).run()
         failpoint("executor.reported")
 
     async def on_verification(self, delivery: Delivery) -> None:
@@ -72,8 +75,10 @@ class Handlers:
         finished = await self._answered(asker, wanted) or await self._answer(asker, wanted)
         failpoint("executor.answered_verification")
         event_id = derived_id("verification.finished", asker, wanted.verification_id)
-        await services.bus.publish(finished, id=event_id)
-        services.recent.add(finished, event_id)
+        envelope = Envelope(finished, services.bus.source, event_id, trace=current_trace())
+        message = encode(envelope)
+        await services.bus.publish_encoded(envelope, message)
+        services.recent.add(envelope, message)
 
     async def _answered(self, asker: str, wanted: VerificationRequested) -> VerificationFinished | None:
         try:

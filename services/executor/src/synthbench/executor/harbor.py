@@ -12,8 +12,8 @@ from time import monotonic
 from synthbench.chassis.errors import one_line
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.verification import TestResult, VerificationResult
-from synthbench.executor.changes import applied
 from synthbench.executor.domain.rewards import Reward, RewardUnreadable, read_reward
+from synthbench.executor.workspace.changes import apply_changes
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.result import RunResult
@@ -75,7 +75,7 @@ async def verify_apart(
         )
     sandbox = await engine.create(spec)
     try:
-        left_out = await applied(sandbox, changes)
+        left_out = await apply_changes(sandbox, changes)
         await make_logs(sandbox)
         result = await _tested(sandbox, package)
     finally:

@@ -13,8 +13,8 @@ from synthbench.contracts.records import Rollout
 from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import PermanentFailure
-from synthbench.executor.domain.resuming import Start
-from synthbench.executor.recorder import Recorder
+from synthbench.executor.domain.resuming import StartingPoint
+from synthbench.executor.recorder import StepRecorder
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.inside import Mount
 from synthbench.sandbox.protocol import Sandbox
@@ -31,11 +31,11 @@ class World:
     package: TaskPackage
     sandbox: Sandbox
     model: GatewayModel
-    recorder: Recorder
+    recorder: StepRecorder
     clock: Clock
     settings: ExecutorSettings
     log: BoundLogger
-    start: Start = field(default_factory=Start)
+    start: StartingPoint = field(default_factory=StartingPoint)
     """What was done already; only for a scaffold that is `resumable`. The sandbox is as it was after it."""
     socket: Socket | None = None
     """Where an agent inside the sandbox is listened to; only for an `InsideScaffold`."""

@@ -17,8 +17,8 @@ from synthbench.contracts.verification import VerificationResult
 from synthbench.executor import look_at_files
 from synthbench.executor.domain.shaping import (
     LOOKED_AT,
-    Change,
     Look,
+    WorkspaceChange,
     evenly,
     file_parts,
     passing,
@@ -40,7 +40,7 @@ Verify = Callable[[Sequence[bytes]], Awaitable[VerificationResult]]
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ShapingBounds:
     """How far measuring may go."""
 
     states: int
@@ -53,13 +53,13 @@ class _Unmeasured(Exception):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RewardInputs:
     """What the parts of an attempt follow from."""
 
     package: TaskPackage
     store: ArtifactStore
     """Has the checkpoints."""
-    changes: Sequence[Change]
+    changes: Sequence[WorkspaceChange]
     """Of the steps that changed files, in order."""
     result: VerificationResult
     """The attempt's verification, without an error."""
@@ -68,7 +68,7 @@ class Evidence:
     verify: Verify
 
 
-async def measure(evidence: Evidence, weights: Mapping[str, float], bounds: Bounds) -> Rewards:
+async def measure(evidence: RewardInputs, weights: Mapping[str, float], bounds: ShapingBounds) -> Rewards:
     """Measure what the weights name, and the parts of the whole anyway.
 
     Returns:
@@ -101,7 +101,7 @@ def _why_absent(name: str) -> str:
 class _Shaping:
     """Parts of steps, as far as the weights name them."""
 
-    def __init__(self, evidence: Evidence, weights: Mapping[str, float], bounds: Bounds) -> None:
+    def __init__(self, evidence: RewardInputs, weights: Mapping[str, float], bounds: ShapingBounds) -> None:
         self._evidence = evidence
         self._weights = weights
         self._bounds = bounds
@@ -161,7 +161,7 @@ class _Shaping:
             now |= after
 
 
-async def _checkpoints(store: ArtifactStore, changes: Sequence[Change]) -> list[bytes]:
+async def _checkpoints(store: ArtifactStore, changes: Sequence[WorkspaceChange]) -> list[bytes]:
     archives: list[bytes] = []
     for change in changes:
         if change.checkpoint is None:

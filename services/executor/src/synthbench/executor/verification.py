@@ -11,9 +11,9 @@ from synthbench.chassis.errors import one_line
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.verification import VerificationResult
 from synthbench.executor import harbor
-from synthbench.executor.changes import applied
 from synthbench.executor.domain.endings import InfraFailure
 from synthbench.executor.environment import spec_of
+from synthbench.executor.workspace.changes import apply_changes
 from synthbench.sandbox.errors import PathRefused, SandboxError
 from synthbench.sandbox.forkserver import PYTHON, SOCKET, ForkServer, fork_server
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
@@ -85,9 +85,9 @@ async def _verify(
         python = await stack.enter_async_context(fork_server(engines.code))
         code = await _sandbox(stack, engines.code, spec.model_copy(update={"sockets": {SOCKET: python.path}}))
         await code.upload(package.workspace_archive())
-        left_out = await applied(code, changes, package.own.protected)
+        left_out = await apply_changes(code, changes, package.own.protected)
         await python.start(code, output_bytes=spec.limits.output_bytes)
-        side = _CodeSide(code, python)
+        side = CodeSandbox(code, python)
         report, words = await _run_tests(stack, engines.tests, package, side, owner)
     if report is None and not side.timed_out:
         return VerificationResult(error=f"the tests ended without a report: {words}")
@@ -102,7 +102,7 @@ async def _sandbox(stack: AsyncExitStack, engine: SandboxEngine, spec: SandboxSp
 
 
 async def _run_tests(
-    stack: AsyncExitStack, engine: SandboxEngine, package: TaskPackage, side: "_CodeSide", owner: str
+    stack: AsyncExitStack, engine: SandboxEngine, package: TaskPackage, side: "CodeSandbox", owner: str
 ) -> tuple[CtrfReport | None, str]:
     """Run the driver beside the tests; return its report, or why there is none."""
     loop = asyncio.get_running_loop()
@@ -156,7 +156,7 @@ async def _listening(engine: SandboxEngine, serve: object) -> AsyncGenerator[Pat
             server.close()
 
 
-class _CodeSide:
+class CodeSandbox:
     """What the tests may do in the sandbox with the code under test."""
 
     def __init__(self, sandbox: Sandbox, python: ForkServer) -> None:

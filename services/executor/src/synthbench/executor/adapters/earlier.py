@@ -9,7 +9,7 @@ from synthbench.contracts.records import ForkPoint
 from synthbench.contracts.steps import Step, step_digest
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.executor.domain.endings import InfraFailure
-from synthbench.executor.domain.resuming import Journal
+from synthbench.executor.domain.resuming import AttemptJournal
 from synthbench.storage.artifacts import ArtifactStore, key_uri, uri_of_digest
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.trajectories import read_trajectory
@@ -17,13 +17,13 @@ from synthbench.storage.trajectories import read_trajectory
 
 async def read_journals(
     store: ArtifactStore, rollout_id: UUID, before: int, given_back: Collection[int]
-) -> list[Journal]:
+) -> list[AttemptJournal]:
     """The journals of the attempts before `before` that left one."""
     found = [await _journal(store, rollout_id, attempt, attempt in given_back) for attempt in range(1, before)]
     return [journal for journal in found if journal is not None]
 
 
-async def _journal(store: ArtifactStore, rollout_id: UUID, attempt: int, given_back: bool) -> Journal | None:
+async def _journal(store: ArtifactStore, rollout_id: UUID, attempt: int, given_back: bool) -> AttemptJournal | None:
     steps: dict[int, Step] = {}
     started: AttemptStarted | None = None
     try:
@@ -42,7 +42,7 @@ async def _journal(store: ArtifactStore, rollout_id: UUID, attempt: int, given_b
     prefix: list[Step] = []
     while len(prefix) in steps:
         prefix.append(steps[len(prefix)])
-    return Journal(attempt, tuple(prefix), started.context.scaffold_version, given_back=given_back)
+    return AttemptJournal(attempt, tuple(prefix), started.context.scaffold_version, given_back=given_back)
 
 
 async def read_parent(store: ArtifactStore, fork: ForkPoint, task_digest: str, scaffold_version: str) -> Trajectory:

@@ -26,7 +26,7 @@ from synthbench.executor.domain.endings import (
     OutOfMoney,
     PermanentFailure,
 )
-from synthbench.executor.domain.requests import appended
+from synthbench.executor.domain.resuming import request_messages
 from synthbench.wire.turns import finish_reason, first_choice
 from synthbench.wire.usage import usage_of
 
@@ -87,7 +87,7 @@ class GatewayModel:
         calls = [step.model_call for step in steps if step.model_call]
         self._sent = []
         for call in calls:
-            self._sent = appended(self._sent, call)
+            self._sent = request_messages(self._sent, call)
         self._base = next((call.base for call in reversed(calls) if call.base), "")
 
     async def ask(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], *, timeout: float) -> Completion:  # noqa: ASYNC109 - of the model, a result

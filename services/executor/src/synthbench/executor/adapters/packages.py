@@ -11,7 +11,7 @@ from synthbench.tasks import TaskError, TaskPackage, unpack
 _KEPT = 32
 
 
-class Packages:
+class TaskPackageCache:
     """A small cache over the artifact store."""
 
     def __init__(self, store: ArtifactStore) -> None:

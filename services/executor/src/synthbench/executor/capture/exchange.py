@@ -12,7 +12,7 @@ from synthbench.contracts.loose import as_object
 from synthbench.contracts.records import Timing, Usage
 from synthbench.contracts.steps import ModelCall, Observation
 from synthbench.executor.capture.streams import ANSWER_JSON
-from synthbench.executor.recorder import Turn
+from synthbench.executor.recorder import AgentTurn
 from synthbench.wire.agent_request import AgentRequest
 from synthbench.wire.assembling import whole_answer
 from synthbench.wire.turns import action_of, finish_reason, observed
@@ -22,7 +22,7 @@ _CONTEXT = "context_length_exceeded"
 
 
 @dataclass(frozen=True)
-class Exchange:
+class ModelExchange:
     """A call that was answered, or refused, or whose answer broke off."""
 
     asked: AgentRequest
@@ -48,7 +48,7 @@ class Exchange:
         error = as_object(self._whole().get("error")) if self.refused else {}
         return str(error.get("message") or _CONTEXT) if error.get("code") == _CONTEXT else ""
 
-    def turn(self, following: AgentRequest | None, own_seconds: float, cwd: str, native: str) -> Turn:
+    def turn(self, following: AgentRequest | None, own_seconds: float, cwd: str, native: str) -> AgentTurn:
         """Make a turn of it.
 
         Args:
@@ -62,7 +62,7 @@ class Exchange:
         observations = [*self._problems(), *(observed(self.asked.wire, new) if new else [])]
         micro, known = self.cost
         usage = usage_of(self.asked.wire, answer) or Usage(calls=1)
-        return Turn(
+        return AgentTurn(
             action=action_of(self.asked.wire, answer),
             observations=observations,
             started_at=self.started_at,

@@ -12,7 +12,7 @@ from synthbench.chassis.listener import Listener
 from synthbench.contracts.records import Outcome
 from synthbench.executor.capture.http import SANDBOX_LIMITS
 from synthbench.executor.capture.place import SOCKET
-from synthbench.executor.capture.server import Capture
+from synthbench.executor.capture.server import ModelCallProxy
 from synthbench.executor.domain.endings import AgentFailed, Ending, GaveUp, InfraFailure, LimitReached, Submitted
 from synthbench.executor.scaffold import World
 from synthbench.sandbox.errors import SandboxError
@@ -53,7 +53,7 @@ class AgentCommand:
 
 
 @dataclass(frozen=True)
-class Ran:
+class AgentRun:
     """How it ended. Its last step is recorded, and what it printed is kept."""
 
     result: RunResult
@@ -93,7 +93,7 @@ def seconds_of(arguments: Mapping[str, str], name: str, default: float) -> float
     return seconds
 
 
-async def run_agent(world: World, command: AgentCommand, notes: Notes | None = None) -> Ran:
+async def run_agent(world: World, command: AgentCommand, notes: Notes | None = None) -> AgentRun:
     """Run an agent to its end; each of its model calls is a step, safe before the next call goes out.
 
     Args:
@@ -116,7 +116,7 @@ async def run_agent(world: World, command: AgentCommand, notes: Notes | None = N
         return capture.files.pop(name, None)
 
     native = partial(notes, fetch) if notes else None
-    capture = Capture(world, native, max_output=command.max_output_bytes)
+    capture = ModelCallProxy(world, native, max_output=command.max_output_bytes)
     listener = Listener(capture, limits=SANDBOX_LIMITS)
     listener.serve_on(world.socket)
     try:
@@ -128,7 +128,7 @@ async def run_agent(world: World, command: AgentCommand, notes: Notes | None = N
     for name, data in (("stdout", result.stdout_text), ("stderr", result.stderr_text)):
         await world.recorder.keep(f"agent/{name}.txt", data.encode(), "text/plain; charset=utf-8")
     files = {name: data for name, data in sent.items() if data is not None}
-    return Ran(result, capture.calls, files, _ending(capture, result), capture.overflow)
+    return AgentRun(result, capture.calls, files, _ending(capture, result), capture.overflow)
 
 
 async def _set_up(world: World, command: AgentCommand) -> None:
@@ -139,7 +139,7 @@ async def _set_up(world: World, command: AgentCommand) -> None:
         raise AgentFailed(f"the agent's setup ended with {result.exit_code}: {_last_line(result)}")
 
 
-async def _to_its_end(world: World, command: AgentCommand, capture: Capture) -> RunResult:
+async def _to_its_end(world: World, command: AgentCommand, capture: ModelCallProxy) -> RunResult:
     capture.start()
     work = asyncio.create_task(_inside(world, command))
     over = asyncio.create_task(capture.over.wait())
@@ -160,7 +160,7 @@ async def _to_its_end(world: World, command: AgentCommand, capture: Capture) -> 
             await work
 
 
-def _look(world: World, command: AgentCommand, capture: Capture) -> None:
+def _look(world: World, command: AgentCommand, capture: ModelCallProxy) -> None:
     """Stop an agent that is out of time, or hangs."""
     most = world.clock.limits.max_seconds
     if capture.spent >= most:
@@ -188,7 +188,7 @@ async def _inside(
     return await world.sandbox.run([*_PYTHON, source], stdin=json.dumps(plan).encode(), timeout=seconds)
 
 
-def _ending(capture: Capture, result: RunResult) -> Ending | None:
+def _ending(capture: ModelCallProxy, result: RunResult) -> Ending | None:
     """Why we ended it.
 
     Raises:

@@ -13,10 +13,10 @@ from synthbench.chassis import genai
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.json_limits import JsonLimits
 from synthbench.executor.adapters.model import cost_of
-from synthbench.executor.capture.asking import AskedOfModel, read_asked
-from synthbench.executor.capture.exchange import Exchange
+from synthbench.executor.capture.agent_requests import AgentModelRequest, read_agent_request
+from synthbench.executor.capture.exchange import ModelExchange
 from synthbench.executor.capture.http import AgentHttp
-from synthbench.executor.capture.streams import Passing
+from synthbench.executor.capture.streams import PassedStream
 from synthbench.executor.domain.endings import AgentFailed, LimitReached
 from synthbench.executor.scaffold import World
 from synthbench.wire.agent_request import PATHS, AgentRequest
@@ -31,7 +31,7 @@ Native = Callable[[], Awaitable[str]]
 """AgentRequest for what the agent itself wrote down of the turn that is over: JSON as text."""
 
 
-class Capture:
+class ModelCallProxy:
     """An ASGI application for one attempt.
 
     Args:
@@ -45,7 +45,7 @@ class Capture:
         self._native = native
         self._max_output = max_output
         self._turn = asyncio.Lock()
-        self._pending: Exchange | None = None
+        self._pending: ModelExchange | None = None
         self._asked: AgentRequest | None = None
         self._own = 0.0
         self._since: float | None = None
@@ -140,7 +140,7 @@ class Capture:
 
     async def _call(self, path: str, headers: Mapping[str, str], http: AgentHttp) -> None:
         async with self._turn:
-            asked = await read_asked(http, path, headers, self._world.model.route)
+            asked = await read_agent_request(http, path, headers, self._world.model.route)
             self._pause()
             try:
                 await self._answered(asked, http)
@@ -152,7 +152,7 @@ class Capture:
                 code = str(self.stopped.outcome) if isinstance(self.stopped, LimitReached) else "attempt_over"
                 raise Refusal(403, code, str(self.stopped or "the attempt is over"))
 
-    async def _answered(self, asked: AskedOfModel, http: AgentHttp) -> None:
+    async def _answered(self, asked: AgentModelRequest, http: AgentHttp) -> None:
         if self.stopped is not None or self._gone:
             return
         await self._record(asked.request)
@@ -164,7 +164,7 @@ class Capture:
             exchange = await self._exchanged(asked, http)
         self._pending, self._asked = exchange, asked.request
 
-    async def _exchanged(self, asked: AskedOfModel, http: AgentHttp) -> Exchange:
+    async def _exchanged(self, asked: AgentModelRequest, http: AgentHttp) -> ModelExchange:
         """Ask the gateway, and give the agent what it says."""
         world, request = self._world, asked.request
         started, timeout = datetime.now(UTC), max(0.1, world.clock.limits.max_seconds - self.spent)
@@ -186,7 +186,7 @@ class Capture:
         else:
             raw, cost, whole, readable = response.content, cost_of(response.headers), True, True
             await http.answer(response.status_code, raw, response.headers.get("content-type", "application/json"))
-        return Exchange(
+        return ModelExchange(
             request,
             self._asked,
             started,
@@ -212,9 +212,9 @@ class Capture:
         await self._world.recorder.record(turn)
 
 
-async def _passed_on(asked: AgentRequest, response: httpx.Response, http: AgentHttp, seconds: float) -> Passing:
+async def _passed_on(asked: AgentRequest, response: httpx.Response, http: AgentHttp, seconds: float) -> PassedStream:
     """Pass a stream on to its end, or to where it breaks off."""
-    passing = Passing(asked)
+    passing = PassedStream(asked)
     await http.start(response.headers.get("content-type", "text/event-stream"))
     try:
         async with asyncio.timeout(seconds):

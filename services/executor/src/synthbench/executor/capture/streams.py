@@ -14,7 +14,7 @@ _COST = re.compile(rb"^: cost-microusd=(\d+) cost-known=(true|false)\r?$", re.MU
 """As the gateway says it in a comment, just before the end mark."""
 
 
-class Passing:
+class PassedStream:
     """One stream on its way from the gateway to an agent.
 
     Args:

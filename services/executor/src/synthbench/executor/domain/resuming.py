@@ -1,10 +1,13 @@
 """Where an attempt begins: at the task's own workspace, or after steps that were made before. Pure."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from synthbench.contracts.steps import Step, StepOrigin
+from synthbench.contracts.loose import as_list
+from synthbench.contracts.steps import ModelCall, Step, StepOrigin
 
 _SAME_STEP = 2
 """So many attempts that ended before the same step make it suspicious: then it is tried from the very beginning."""
@@ -14,7 +17,7 @@ _NEVER_KEPT = ("processes that were running in the background", "what lay in the
 
 
 @dataclass(frozen=True)
-class Journal:
+class AttemptJournal:
     """What an earlier attempt of the rollout left."""
 
     attempt: int
@@ -27,7 +30,7 @@ class Journal:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartingPoint:
     """Where an attempt begins. Without steps: with the task's own workspace."""
 
     steps: tuple[Step, ...] = ()
@@ -66,7 +69,7 @@ class Start:
         return " ".join(said)
 
 
-def choose_journal(journals: Sequence[Journal], scaffold_version: str) -> Journal | None:
+def choose_journal(journals: Sequence[AttemptJournal], scaffold_version: str) -> AttemptJournal | None:
     """Which earlier attempt is resumed: the one that came furthest, the latest of those.
 
     None where nothing was done, where another version of the scaffold did it, or where two attempts failed before the
@@ -84,6 +87,19 @@ def taken_over(step: Step, rollout_id: UUID, attempt: int) -> Step:
     """A copy of a step that says where the step was made first; to be sealed by its new attempt."""
     origin = step.copied_from or StepOrigin(rollout_id=rollout_id, attempt=attempt, index=step.index)
     return step.model_copy(update={"copied_from": origin})
+
+
+def request_messages(before: Sequence[dict[str, Any]], call: ModelCall | None) -> list[dict[str, Any]]:
+    """Return all messages of a recorded model call's request.
+
+    Args:
+        before: the messages of the request before it.
+        call: the call as its step recorded it, which may hold only the messages that are new; None for no call.
+    """
+    if call is None:
+        return list(before)
+    new = as_list(json.loads(call.messages))
+    return new if call.whole else [*before, *new]
 
 
 def _left_out(steps: Sequence[Step]) -> dict[str, str]:

@@ -12,7 +12,7 @@ LOOKED_AT = (".py", ".json", ".toml")
 
 
 @dataclass(frozen=True)
-class Change:
+class WorkspaceChange:
     """What one step did to the workspace."""
 
     index: int
@@ -20,7 +20,7 @@ class Change:
     checkpoint: ArtifactRef | None
 
     @classmethod
-    def of(cls, step: Step) -> "Change | None":
+    def of(cls, step: Step) -> "WorkspaceChange | None":
         """None if it changed nothing."""
         state = step.state
         return cls(step.index, tuple(state.changed), state.checkpoint) if state.changed else None
@@ -80,7 +80,7 @@ def evenly(count: int, most: int) -> list[int]:
     return sorted({count - 1 - round(number * count / most) for number in range(most)})
 
 
-def state_after(changes: Sequence[Change]) -> frozenset[tuple[str, str, str | None]]:
+def state_after(changes: Sequence[WorkspaceChange]) -> frozenset[tuple[str, str, str | None]]:
     """What differs from the untouched workspace after these steps: equal for equal files."""
     found: dict[str, tuple[str, str | None]] = {}
     for change in changes:

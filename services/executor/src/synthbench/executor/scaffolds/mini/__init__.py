@@ -9,7 +9,7 @@ from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.records import Outcome
 from synthbench.executor.agents.environments import ENVIRONMENTS
 from synthbench.executor.capture.notes import GrowingRecord
-from synthbench.executor.capture.running import AgentCommand, Ran, run_agent
+from synthbench.executor.capture.running import AgentCommand, AgentRun, run_agent
 from synthbench.executor.domain.endings import AgentFailed, Ending, LimitReached, Submitted
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.settings import ExecutorSettings
@@ -52,7 +52,7 @@ class MiniSweAgentScaffold:
         raise ending_of(ran, parse_object(record))
 
 
-def ending_of(ran: Ran, record: Mapping[str, Any]) -> Ending:
+def ending_of(ran: AgentRun, record: Mapping[str, Any]) -> Ending:
     """What its exit status means: it ends with 0 whatever came of its work.
 
     Args:

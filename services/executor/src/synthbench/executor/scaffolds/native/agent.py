@@ -11,17 +11,16 @@ from synthbench.contracts.records import Timing
 from synthbench.contracts.scaffold_args import ArgumentError, NativeOptions, read_native
 from synthbench.contracts.steps import Action, Observation, ToolCall
 from synthbench.executor.domain.endings import AgentFailed, ContextFull
-from synthbench.executor.recorder import Turn
+from synthbench.executor.recorder import AgentTurn
 from synthbench.executor.scaffold import Briefing, World
+from synthbench.executor.scaffolds.native.action_format import ActionFormat, FunctionCallFormat
 from synthbench.executor.scaffolds.native.arguments import as_json, schemas
 from synthbench.executor.scaffolds.native.briefing import prompt_version, system_prompt, task_prompt
 from synthbench.executor.scaffolds.native.condensing import Condenser
-from synthbench.executor.scaffolds.native.conversation import Conversation, Patience
-from synthbench.executor.scaffolds.native.dialect import Dialect
-from synthbench.executor.scaffolds.native.text import TextDialect
+from synthbench.executor.scaffolds.native.conversation import NativeConversation, TurnLimits
+from synthbench.executor.scaffolds.native.text_actions import TextBlockFormat
 from synthbench.executor.scaffolds.native.tools import Toolbox
-from synthbench.executor.scaffolds.native.turns import ToolDialect
-from synthbench.executor.scaffolds.native.window import Window
+from synthbench.executor.scaffolds.native.window import ContextWindow
 
 _NEW_SHELL = "The shell is a new one, in the folder where it was: its variables, functions and jobs are gone."
 
@@ -57,14 +56,14 @@ class NativeScaffold:
 
 async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
     offered = _offered(args)
-    dialect: Dialect = TextDialect() if args.actions == "text" else ToolDialect()
+    dialect: ActionFormat = TextBlockFormat() if args.actions == "text" else FunctionCallFormat()
     opening = [
         {"role": "system", "content": system_prompt(world, args, offered)},
         {"role": "user", "content": task_prompt(world, args)},
     ]
-    window = Window(args.context_tokens, overhead=len(as_json(dialect.offered(offered))))
-    patience = Patience(world.settings.agent_patience, world.settings.loop_repeats)
-    talk = Conversation(opening, dialect, patience, window)
+    window = ContextWindow(args.context_tokens, overhead=len(as_json(dialect.offered(offered))))
+    patience = TurnLimits(world.settings.agent_patience, world.settings.loop_repeats)
+    talk = NativeConversation(opening, dialect, patience, window)
     condenser = Condenser(world, args, talk)
     if world.start.steps:
         talk.resume(world.start, note=_NEW_SHELL if args.shell == "persistent" else "")
@@ -86,7 +85,7 @@ async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
             observations = talk.answered(action, found)
             timing = answer.timing.model_copy(update={"tool_seconds": sum((o.seconds for o in found), 0.0)})
             await world.recorder.record(
-                Turn(
+                AgentTurn(
                     action,
                     observations,
                     started,
@@ -128,5 +127,5 @@ async def play(world: World, tools: Toolbox, name: str, arguments: str, thought:
         observation = await tools.execute(call)
         action = Action(message=thought, tool_calls=[call])
         timing = Timing(tool_seconds=observation.seconds)
-        await world.recorder.record(Turn(action, [observation], started, tools.cwd, timing=timing))
+        await world.recorder.record(AgentTurn(action, [observation], started, tools.cwd, timing=timing))
     return observation

@@ -2,7 +2,7 @@
 
 from synthbench.contracts.scaffold_args import ShellKind
 from synthbench.executor.domain.clock import Clock
-from synthbench.executor.scaffolds.native.answers import Answer
+from synthbench.executor.scaffolds.native.answers import ToolAnswer
 from synthbench.executor.scaffolds.native.arguments import Bash
 from synthbench.sandbox.errors import PathRefused
 from synthbench.sandbox.protocol import Sandbox, Shell
@@ -34,7 +34,7 @@ class Commands:
         self._shell: Shell | None = None
         self.cwd = sandbox.workdir
 
-    async def run(self, wanted: Bash) -> Answer:
+    async def run(self, wanted: Bash) -> ToolAnswer:
         """Run one command line or script."""
         timeout = min(wanted.timeout or self._timeout, self._timeout, self._clock.remaining)
         stays = self._kind == "persistent"
@@ -49,7 +49,7 @@ class Commands:
         if result.restarted:
             text += "\n[the shell ended; a new one begins in the same folder, without variables and jobs]"
         total = result.stdout_total + result.stderr_total
-        return Answer(text.lstrip(), result.exit_code, total, result.hit[0] if result.hit else None)
+        return ToolAnswer(text.lstrip(), result.exit_code, total, result.hit[0] if result.hit else None)
 
     async def _alone(self, command: str, timeout: float) -> RunResult:  # noqa: ASYNC109 - of the command, a result
         script = ["bash", "-c", command]

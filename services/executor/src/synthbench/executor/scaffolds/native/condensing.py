@@ -4,17 +4,17 @@ from datetime import UTC, datetime
 
 from synthbench.contracts.scaffold_args import NativeOptions
 from synthbench.executor.domain.endings import ContextFull
-from synthbench.executor.recorder import Turn
+from synthbench.executor.recorder import AgentTurn
 from synthbench.executor.scaffold import World
 from synthbench.executor.scaffolds.native.briefing import condensing_prompt, task_prompt
-from synthbench.executor.scaffolds.native.conversation import Conversation
+from synthbench.executor.scaffolds.native.conversation import NativeConversation
 from synthbench.wire.turns import read_action
 
 
 class Condenser:
     """Keeps a conversation within its window; between two turns it condenses once at most."""
 
-    def __init__(self, world: World, args: NativeOptions, talk: Conversation) -> None:
+    def __init__(self, world: World, args: NativeOptions, talk: NativeConversation) -> None:
         self._world = world
         self._args = args
         self._talk = talk
@@ -64,6 +64,6 @@ class Condenser:
         started = datetime.now(UTC)
         answer = await world.model.ask(asked, [], timeout=world.clock.remaining)
         action = read_action(answer.message).model_copy(update={"tool_calls": []})
-        turn = Turn(action, (), started, cwd, answer.usage, answer.timing, answer.call, kind="condensation")
+        turn = AgentTurn(action, (), started, cwd, answer.usage, answer.timing, answer.call, kind="condensation")
         await world.recorder.record(turn)
         return action.message

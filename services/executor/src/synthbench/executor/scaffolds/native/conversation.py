@@ -7,10 +7,9 @@ from typing import Any
 from synthbench.contracts.loose import parse_object
 from synthbench.contracts.steps import Action, Observation
 from synthbench.executor.domain.endings import AgentFailed, GaveUp, Submitted
-from synthbench.executor.domain.requests import appended
-from synthbench.executor.domain.resuming import Start
-from synthbench.executor.scaffolds.native.dialect import Dialect
-from synthbench.executor.scaffolds.native.window import Window
+from synthbench.executor.domain.resuming import StartingPoint, request_messages
+from synthbench.executor.scaffolds.native.action_format import ActionFormat
+from synthbench.executor.scaffolds.native.window import ContextWindow
 
 _CIRCLE = (
     "You have done exactly this {count} times in a row, and the answer was always the same. Doing it again will not "
@@ -19,7 +18,7 @@ _CIRCLE = (
 
 
 @dataclass(frozen=True)
-class Patience:
+class TurnLimits:
     """What is put up with."""
 
     turns: int = 3
@@ -28,7 +27,7 @@ class Patience:
     """From so many equal turns in a row on the agent is told, and twice as many end the attempt."""
 
 
-class Conversation:
+class NativeConversation:
     """Messages, how much room they have, and the counts by which an attempt ends.
 
     Args:
@@ -38,7 +37,9 @@ class Conversation:
         window: the room that the messages have.
     """
 
-    def __init__(self, opening: Sequence[dict[str, Any]], dialect: Dialect, patience: Patience, window: Window) -> None:
+    def __init__(
+        self, opening: Sequence[dict[str, Any]], dialect: ActionFormat, patience: TurnLimits, window: ContextWindow
+    ) -> None:
         self.messages = list(opening)
         self._dialect = dialect
         self._patience = patience
@@ -65,14 +66,14 @@ class Conversation:
         self._equal = self._equal_with(action, observations)
         self._last = action, observations
 
-    def resume(self, start: Start, *, note: str = "") -> None:
+    def resume(self, start: StartingPoint, *, note: str = "") -> None:
         """Go on after turns that were recorded: word for word what the model was sent then, and notes where needed."""
         sent: list[dict[str, Any]] = []
         for step in start.steps:
             if step.kind == "condensation":
                 self.condense(step.action.message)
                 continue
-            sent = appended(sent, step.model_call)
+            sent = request_messages(sent, step.model_call)
             self.messages = list(sent)
             self.window.told(step.usage.input_tokens, sent)
             self.take(step.action, step.observations)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from synthbench.executor.scaffolds.native.answers import Answer, ToolFailed
+from synthbench.executor.scaffolds.native.answers import ToolAnswer, ToolFailed
 from synthbench.executor.scaffolds.native.arguments import EditFile, ReadFile, UndoEdit, WriteFile
 from synthbench.executor.scaffolds.native.edits import History, make_edit
 from synthbench.executor.scaffolds.native.lines import TextFile, lines_of
@@ -18,7 +18,7 @@ class FileTools:
         self._sandbox = sandbox
         self.history = History(sandbox.workdir)
 
-    async def read(self, wanted: ReadFile) -> Answer:
+    async def read(self, wanted: ReadFile) -> ToolAnswer:
         """Lines of a file, each with its number."""
         lines = lines_of((await self._file(wanted.path)).text)
         if wanted.start_line > max(1, len(lines)):
@@ -26,29 +26,29 @@ class FileTools:
         if wanted.end_line is not None and wanted.end_line < wanted.start_line:
             raise ToolFailed(f"end_line {wanted.end_line} is before start_line {wanted.start_line}", "bad_arguments")
         chosen = lines[wanted.start_line - 1 : wanted.end_line]
-        return Answer("\n".join(f"{number:>5}\t{line}" for number, line in enumerate(chosen, wanted.start_line)))
+        return ToolAnswer("\n".join(f"{number:>5}\t{line}" for number, line in enumerate(chosen, wanted.start_line)))
 
-    async def write(self, wanted: WriteFile) -> Answer:
+    async def write(self, wanted: WriteFile) -> ToolAnswer:
         """A whole file."""
         await self._sandbox.write(wanted.path, wanted.content.encode())
-        return Answer(f"wrote {len(wanted.content.encode())} bytes to {wanted.path}")
+        return ToolAnswer(f"wrote {len(wanted.content.encode())} bytes to {wanted.path}")
 
-    async def edit(self, wanted: EditFile) -> Answer:
+    async def edit(self, wanted: EditFile) -> ToolAnswer:
         """One piece of a file."""
         file = await self._file(wanted.path)
         # Looking for lines that are alike takes its time in a large file; the loop has others to serve.
         new, edit = await asyncio.to_thread(make_edit, wanted.path, file, wanted.old_text, wanted.new_text)
         await self._sandbox.write(wanted.path, new.encoded())
-        return Answer(f"replaced 1 piece in {wanted.path}, {edit.told}")
+        return ToolAnswer(f"replaced 1 piece in {wanted.path}, {edit.told}")
 
-    async def undo(self, wanted: UndoEdit) -> Answer:
+    async def undo(self, wanted: UndoEdit) -> ToolAnswer:
         """Take back the last edit of a file."""
         edit = self.history.last(wanted.path)
         before = await asyncio.to_thread(edit.undone, await self._file(wanted.path))
         if before is None:
             raise ToolFailed(f"{wanted.path} was changed {edit.place} since; edit it by hand", "no_match")
         await self._sandbox.write(wanted.path, before.encoded())
-        return Answer(f"took back the edit of {wanted.path} {edit.place}")
+        return ToolAnswer(f"took back the edit of {wanted.path} {edit.place}")
 
     async def _file(self, path: str) -> TextFile:
         data = await self._sandbox.read(path, max_bytes=_FILE_BYTES)

@@ -14,7 +14,7 @@ from time import monotonic
 from pathspec import GitIgnoreSpec
 
 from synthbench.executor.domain.clock import Clock
-from synthbench.executor.scaffolds.native.answers import Answer, ToolFailed
+from synthbench.executor.scaffolds.native.answers import ToolAnswer, ToolFailed
 from synthbench.executor.scaffolds.native.arguments import Search
 from synthbench.executor.scaffolds.native.lines import lines_of
 from synthbench.sandbox.errors import PathRefused
@@ -57,11 +57,11 @@ class Searcher:
         self._sandbox = sandbox
         self._clock = clock
 
-    async def search(self, wanted: Search) -> Answer:
+    async def search(self, wanted: Search) -> ToolAnswer:
         """The lines that match, at most so many."""
         files = await self._files(wanted)
         if not files:
-            return Answer("no match: there is no file to search")
+            return ToolAnswer("no match: there is no file to search")
         options = [f"-C{wanted.context}"] if wanted.context else []
         options += ["-i"] if wanted.ignore_case else []
         script = ["bash", "-c", _GREP, "search", _any_line_end(wanted.pattern), " ".join(options)]
@@ -72,7 +72,7 @@ class Searcher:
             raise ToolFailed(f"the search failed: {result.stderr_text.strip()[:300]}")
         if len(lines) > _LINES:
             lines[_LINES:] = [f"[only the first {_LINES} lines; narrow the search]"]
-        return Answer("\n".join(lines) or "no match")
+        return ToolAnswer("\n".join(lines) or "no match")
 
     async def _files(self, wanted: Search) -> list[str]:
         path = _relative(wanted.path, self._sandbox.workdir)

@@ -16,8 +16,7 @@ from synthbench.contracts.steps import Observation, Step, ToolCall
 from synthbench.contracts.text import valid_text
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.fault import is_agents
-from synthbench.executor.domain.observing import shown
-from synthbench.executor.scaffolds.native.answers import Answer, ToolFailed
+from synthbench.executor.scaffolds.native.answers import ToolAnswer, ToolFailed, head_and_tail
 from synthbench.executor.scaffolds.native.arguments import TOOLS, Submit
 from synthbench.executor.scaffolds.native.commands import Commands
 from synthbench.executor.scaffolds.native.files import FileTools
@@ -63,7 +62,7 @@ class Toolbox:
         await self._commands.close()
 
     @property
-    def _run(self) -> dict[str, Callable[[Any], Awaitable[Answer]]]:
+    def _run(self) -> dict[str, Callable[[Any], Awaitable[ToolAnswer]]]:
         return {
             "bash": self._commands.run,
             "read_file": self._files.read,
@@ -101,7 +100,7 @@ class Toolbox:
         seen = Observation(
             tool_call_id=call.id,
             content=content,
-            shown=shown(content, self._shown_bytes),
+            shown=head_and_tail(content, self._shown_bytes),
             exit_code=answer.exit_code,
             total_bytes=len(content.encode()) if answer.total_bytes is None else answer.total_bytes,
             error=answer.error,
@@ -110,7 +109,7 @@ class Toolbox:
         self._files.history.take(call, seen)
         return seen
 
-    async def _answer(self, call: ToolCall) -> Answer:
+    async def _answer(self, call: ToolCall) -> ToolAnswer:
         try:
             self._check(call)
             return await self._run[call.name](TOOLS[call.name].model_validate_json(_readable(call.arguments or "{}")))
@@ -118,15 +117,15 @@ class Toolbox:
             problems = "; ".join(
                 f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_url=False)
             )
-            return Answer(f"bad arguments: {problems}", error="bad_arguments")
+            return ToolAnswer(f"bad arguments: {problems}", error="bad_arguments")
         except ToolFailed as error:
-            return Answer(str(error), error=error.kind)
+            return ToolAnswer(str(error), error=error.kind)
         except PathRefused as error:
-            return Answer(str(error), error="path_refused")
+            return ToolAnswer(str(error), error="path_refused")
         except Exception as error:
             if not is_agents(error):
                 raise
-            return Answer(f"the tool cannot do this: {one_line(error)}"[:_PROBLEM], error="failed")
+            return ToolAnswer(f"the tool cannot do this: {one_line(error)}"[:_PROBLEM], error="failed")
 
     def _check(self, call: ToolCall) -> None:
         if self.submitted is not None:
@@ -142,9 +141,9 @@ class Toolbox:
         if call.error:
             raise ToolFailed(f"the arguments are no JSON object: {call.error}", "bad_arguments")
 
-    async def _submit(self, wanted: Submit) -> Answer:
+    async def _submit(self, wanted: Submit) -> ToolAnswer:
         self.submitted = wanted.summary
-        return Answer("handed in")
+        return ToolAnswer("handed in")
 
 
 def _readable(arguments: str) -> str:

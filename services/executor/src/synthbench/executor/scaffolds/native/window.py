@@ -22,7 +22,7 @@ _TURNS = re.compile(r"The first (\d+) turns of this work are left out here\.")
 Message = dict[str, Any]
 
 
-class Window:
+class ContextWindow:
     """The room that a conversation has.
 
     Args:

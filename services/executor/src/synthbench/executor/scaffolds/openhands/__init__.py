@@ -7,7 +7,7 @@ from typing import Any
 
 from synthbench.contracts.loose import parse_object
 from synthbench.executor.agents.environments import ENVIRONMENTS
-from synthbench.executor.capture.running import AgentCommand, Fetch, Ran, run_agent, seconds_of
+from synthbench.executor.capture.running import AgentCommand, AgentRun, Fetch, run_agent, seconds_of
 from synthbench.executor.domain.endings import Ending
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.scaffolds.openhands.ending import ending_of
@@ -62,7 +62,7 @@ class OpenHandsScaffold:
         raise _ending(ran)
 
 
-def _ending(ran: Ran) -> Ending:
+def _ending(ran: AgentRun) -> Ending:
     usual = ran.ending()
     end = parse_object(ran.files.get("end.json", b""))
     if ran.stopped is not None or not end:

@@ -8,7 +8,7 @@ from synthbench.contracts.loose import as_object, parse_object
 from synthbench.contracts.records import Outcome
 from synthbench.executor.agents.environments import ENVIRONMENTS
 from synthbench.executor.capture.notes import GrowingRecord
-from synthbench.executor.capture.running import AgentCommand, Ran, run_agent
+from synthbench.executor.capture.running import AgentCommand, AgentRun, run_agent
 from synthbench.executor.domain.endings import AgentFailed, Ending, LimitReached, Submitted
 from synthbench.executor.scaffold import Briefing, World
 from synthbench.executor.scaffolds.swe_agent.configuring import MODES, configuration
@@ -51,7 +51,7 @@ class SweAgentScaffold:
         raise _ending(ran, record)
 
 
-def _ending(ran: Ran, record: bytes) -> Ending:
+def _ending(ran: AgentRun, record: bytes) -> Ending:
     usual = ran.ending()
     if ran.stopped is not None or ran.result.exit_code != 0:
         return usual

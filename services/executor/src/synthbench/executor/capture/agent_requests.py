@@ -17,7 +17,7 @@ _HEADER = re.compile(r"[ -~]{0,1000}")
 
 
 @dataclass(frozen=True)
-class AskedOfModel:
+class AgentModelRequest:
     """A request that can be passed on."""
 
     request: AgentRequest
@@ -26,7 +26,7 @@ class AskedOfModel:
     headers: Mapping[str, str]
 
 
-async def read_asked(http: AgentHttp, path: str, headers: Mapping[str, str], route: str) -> AskedOfModel:
+async def read_agent_request(http: AgentHttp, path: str, headers: Mapping[str, str], route: str) -> AgentModelRequest:
     """Read what an agent asks.
 
     Args:
@@ -47,7 +47,7 @@ async def read_asked(http: AgentHttp, path: str, headers: Mapping[str, str], rou
         raise Refusal(400, "invalid_request", "the body is no JSON object")
     request = AgentRequest(PATHS[path], path, content)
     try:
-        return AskedOfModel(request, request.outgoing(route), passed)
+        return AgentModelRequest(request, request.outgoing(route), passed)
     except ValueError as error:
         said = "half of a surrogate pair is no text" if isinstance(error, UnicodeError) else "a number is too long"
         raise Refusal(400, "invalid_request", f"the body cannot be sent on: {said}") from error

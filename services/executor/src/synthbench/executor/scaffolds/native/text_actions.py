@@ -14,8 +14,8 @@ _BLOCK = re.compile(rf"^{FENCE}[ \t]*\r?\n(.*?)^```[ \t]*\r?$", re.MULTILINE | r
 _SHAPE = 'one object {"name": …, "arguments": {…}}'
 
 
-class TextDialect:
-    """See `synthbench.executor.scaffolds.native.dialect.Dialect`."""
+class TextBlockFormat:
+    """See `synthbench.executor.scaffolds.native.action_format.ActionFormat`."""
 
     nudge = (
         f"There is no {FENCE} block in your answer. Continue with exactly one; when the work is done, use it to submit."

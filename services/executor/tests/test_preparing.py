@@ -16,11 +16,11 @@ from synthbench.contracts.records import ForkPoint, Outcome
 from synthbench.contracts.rpc import ClaimReply
 from synthbench.contracts.scaffolds import RESUMABLE
 from synthbench.contracts.trajectory import AttemptContext, Trajectory
-from synthbench.executor.beginning import Ground, break_ground
 from synthbench.executor.domain.endings import InfraFailure, LimitReached, Submitted
 from synthbench.executor.scaffold import World
 from synthbench.executor.scaffolds.native import NativeScaffold
 from synthbench.executor.scaffolds.played import OracleScaffold
+from synthbench.executor.workspace.preparing import PreparedWorkspace, prepare_workspace
 from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.spec import SandboxSpec
@@ -68,15 +68,17 @@ async def begin(
         rollout = template.rollout.model_copy(update={"forked_from": fork})
         grant = ClaimReply(status="granted", attempt=attempt, rollout=rollout, given_back=list(given_back))
         spec = SandboxSpec(owner=f"{rollout_id}.{attempt}")
-        ground: Ground = await break_ground(engine, spec, artifacts, grant, NativeScaffold(), template.package)
-        opened.append(ground.sandbox)
+        prepared: PreparedWorkspace = await prepare_workspace(
+            engine, spec, artifacts, grant, NativeScaffold(), template.package
+        )
+        opened.append(prepared.sandbox)
         context = AttemptContext(scaffold_version=NativeScaffold.version)
         started = AttemptStarted(
             submission_id=rollout.submission_id, rollout_id=rollout_id, attempt=attempt, rollout=rollout,
             context=context, started_at=datetime(2026, 1, 1, tzinfo=UTC),
         )  # fmt: skip
         await artifacts.put_named(journal_key(started), started.to_json())
-        return make_world(ground=ground, attempt=attempt, rollout_id=rollout_id, **limits)
+        return make_world(prepared=prepared, attempt=attempt, rollout_id=rollout_id, **limits)
 
     yield begun
     for sandbox in opened:

@@ -1,4 +1,4 @@
-"""What a task wants kept of what was made in its sandbox: taken as tars before that is gone, and put into the store."""
+"""Files that a task wants kept from its sandbox: taken as tars before it is closed, and stored as artifacts."""
 
 import io
 import tarfile
@@ -13,11 +13,11 @@ from synthbench.tasks import TaskPackage
 EACH_BYTES = 64 * 1024 * 1024
 ALL_BYTES = 256 * 1024 * 1024
 CONVENTION = "/logs/artifacts"
-"""Kept of every foreign package, where something is in it. Source: Harbor's artifacts."""
+"""Folder that is kept for every foreign package, where something is in it. Source: Harbor's artifacts."""
 
 
-async def keep(sandbox: Sandbox, package: TaskPackage, store: ArtifactStore) -> list[KeptFile]:
-    """Keep what the task names; what is missing, or too big, is said and fails nothing.
+async def keep_files(sandbox: Sandbox, package: TaskPackage, store: ArtifactStore) -> list[KeptFile]:
+    """Keep the files that the task names; one that is missing or too big is recorded with its problem.
 
     Raises:
         SandboxClosed: the sandbox is gone.
