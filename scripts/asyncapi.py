@@ -16,20 +16,19 @@ TARGET = Path(__file__).resolve().parent.parent / "docs/asyncapi.json"
 
 def channel(spec: EventSpec) -> dict[str, Any]:
     """One subject, with its producers and consumers named."""
-    tokens = ("pool", "priority")[: spec.suffixes[0].count(".") + 1] if spec.suffixes else ()
     names = {"by_sender": "sender", "to_sender": "receiver"}
     named = next((token for field, token in names.items() if getattr(spec, field)), None)
     place = f"Stream {spec.stream}" if spec.stream else "A stream for each client"
     described: dict[str, Any] = {
-        "address": ".".join([spec.name, *(f"{{{token}}}" for token in (*tokens, *([named] if named else [])))]),
+        "address": ".".join([spec.name, *(f"{{{token}}}" for token in (*spec.tokens, *([named] if named else [])))]),
         "title": spec.type,
         "description": f"{place}. From {', '.join(spec.producers)}; "
         f"read by {', '.join(spec.consumers) or 'whoever listens'}.",
         "messages": {spec.body.__name__: {"$ref": f"#/components/messages/{spec.body.__name__}"}},
     }
     parameters: dict[str, Any] = {
-        token: {"enum": sorted({suffix.split(".")[index] for suffix in spec.suffixes})}
-        for index, token in enumerate(tokens)
+        token: {"enum": sorted({suffix.split(".")[index] for suffix in spec.suffixes()})}
+        for index, token in enumerate(spec.tokens)
     }
     if named:
         parameters[named] = {

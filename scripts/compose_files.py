@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write deploy/compose/nats.conf from the registry (--check: fail if it is stale), or a .env with fresh secrets.
 
---clients alice,bob writes it for these instead of `client` alone.
+--clients alice,bob writes it for these instead of `client` alone, --pools NAME,… for further sandbox engines.
 """
 
 import re
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from synthbench.chassis.permissions import nats_accounts
-from synthbench.contracts.registry import DEFAULT_CLIENTS, Service, check_clients
+from synthbench.contracts.registry import DEFAULT_CLIENTS, Service, check_clients, declared_pools
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "deploy/compose/nats.conf"
@@ -32,9 +32,16 @@ def clients() -> tuple[str, ...]:
     return check_clients(sys.argv[sys.argv.index("--clients") + 1].split(","))
 
 
+def pools() -> tuple[str, ...]:
+    """Return every pool that has subjects: those of our own engines, and those that --pools names."""
+    named = sys.argv[sys.argv.index("--pools") + 1].split(",") if "--pools" in sys.argv else ()
+    return declared_pools(named)
+
+
 def nats_conf() -> str:
     """The server reads the passwords from its environment."""
-    users = nats_accounts({s: f"${variable(s)}" for s in SERVICES}, {c: f"${variable(c)}" for c in clients()})
+    services = {service: f"${variable(service)}" for service in SERVICES}
+    users = nats_accounts(services, {client: f"${variable(client)}" for client in clients()}, pools())
     users = re.sub(r'password: "(\$\w+)"', r"password: \1", users)
     return (
         "# Written by `make docs` from the registry of events: accounts, users, and what each may say.\n"

@@ -13,7 +13,7 @@ from pydantic import StringConstraints, ValidationError
 
 from fuzzing import HOSTILE_JSON, HOSTILE_NUMBER, HOSTILE_TEXT
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import POOLS
+from synthbench.contracts.records import DEFAULT_POOLS
 
 Known = Mapping[str, Sequence[Any]]
 """Values of fields by name that a service knows already, such as the ids of what runs."""
@@ -31,7 +31,7 @@ _LABELS = st.sampled_from(["c", "native"])
 _PATTERNED: Mapping[str, st.SearchStrategy[Any]] = {
     "sha256": st.sampled_from(DIGESTS),
     "x20": st.sampled_from(ADDRESSES),
-    "bubblewrap": st.sampled_from(POOLS),
+    "a-z0-9-": st.sampled_from(DEFAULT_POOLS),
 }
 """Values of texts that have a pattern, by what stands in it."""
 

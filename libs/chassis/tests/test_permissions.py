@@ -154,8 +154,8 @@ async def door(nats: EmbeddedNats, log: BoundLogger) -> AsyncGenerator[Door]:
 def everything() -> set[str]:
     """Every subject of the system: events under whichever name, requests, the server's API, acknowledgements."""
     senders = (*Service, *CLIENTS)
-    events = {subject for spec in EVENTS for subject in spec.subjects}
-    events |= {arrives_as(subject, sender) for spec in EVENTS if spec.named for subject in spec.subjects
+    events = {subject for spec in EVENTS for subject in spec.subjects()}
+    events |= {arrives_as(subject, sender) for spec in EVENTS if spec.named for subject in spec.subjects()
                for sender in senders}  # fmt: skip
     api = {f"$JS.API.STREAM.{verb}.{spec.name}" for spec in streams(CLIENTS) for verb in STREAM_VERBS}
     for one in durables(CLIENTS):
@@ -173,7 +173,7 @@ def passes(patterns: Iterable[str], subject: str) -> bool:
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_service_publishes_what_the_registry_gives_it_and_not_one_subject_more(door: Door, service: Service):
-    produced = {one for spec in EVENTS if service in spec.producers and not spec.named for one in spec.subjects}
+    produced = {one for spec in EVENTS if service in spec.producers and not spec.named for one in spec.subjects()}
     if service is Service.QUALITY:
         produced |= {f"verification.requested.{pool}.quality" for pool in ("bubblewrap", "docker", "process")}
     if service is Service.SCHEDULER:
@@ -206,7 +206,7 @@ async def test_a_client_publishes_its_requests_and_nothing_else(door: Door, clie
 
 
 async def test_a_client_hears_events_and_its_own_answers(door: Door):
-    events = {one for spec in EVENTS if not spec.named for one in spec.subjects} | {"task.rejected"}
+    events = {one for spec in EVENTS if not spec.named for one in spec.subjects()} | {"task.rejected"}
     wanted = {*everything(), ">", "$JS.>", "$SYS.>", "dead.>", "task.>", "_INBOX.>", "_R_.>"}
     inboxes = {subject for subject in wanted if subject.startswith("_INBOX.")}
     assert await door.listens("alice", wanted) == events | inboxes

@@ -110,8 +110,8 @@ def test_durables_are_unique_and_filters_of_work_queues_do_not_overlap():
 
 def test_every_subject_lies_in_exactly_one_stream():
     clients = ("alice", "bob")
-    said = [subject for spec in EVENTS if not spec.named for subject in spec.subjects]
-    said += [arrives_as(one, sender) for spec in EVENTS if spec.by_sender for one in spec.subjects
+    said = [subject for spec in EVENTS if not spec.named for subject in spec.subjects()]
+    said += [arrives_as(one, sender) for spec in EVENTS if spec.by_sender for one in spec.subjects()
              for sender in spec.senders(clients)]  # fmt: skip
     said += [arrives_as("task.rejected", sender) for sender in (OPERATOR, *clients)]
     for subject in said:

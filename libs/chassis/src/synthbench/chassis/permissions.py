@@ -9,6 +9,7 @@ in its own account: no acknowledgement and no answer of the server can be led to
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from synthbench.contracts.records import DEFAULT_POOLS
 from synthbench.contracts.registry import EVENTS, OPERATOR, EventSpec, Service, arrives_as, durables
 from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE
 
@@ -24,21 +25,24 @@ def client_account(name: str) -> str:
     return f"CLIENT-{name}"
 
 
-def nats_accounts(passwords: Mapping[Service, str], clients: Mapping[str, str]) -> str:
+def nats_accounts(
+    passwords: Mapping[Service, str], clients: Mapping[str, str], pools: Sequence[str] = DEFAULT_POOLS
+) -> str:
     """Return the `accounts {…}` block of a nats-server configuration.
 
     Args:
         passwords: for each service that shall exist; plain, or bcrypt hashes as the server takes them.
         clients: for each client that shall exist, by its name.
+        pools: names of the pools that have subjects.
 
     `topology` is the operator: it alone may make and change streams and consumers, and resend dead letters.
     """
     names = tuple(clients)
-    users = [_user(service, password, names) for service, password in passwords.items()]
-    exports = [_export(kind, subject, name) for name in names for kind, subject in _exports(name)]
-    shared = [f"{{ stream: {json.dumps(subject)} }}" for subject in client_events()]
+    users = [_user(service, password, names, pools) for service, password in passwords.items()]
+    exports = [_export(kind, subject, name) for name in names for kind, subject in _exports(name, pools)]
+    shared = [f"{{ stream: {json.dumps(subject)} }}" for subject in client_events(pools)]
     ours = [f"  {ACCOUNT}: {{", "    jetstream: enabled", *_list("users", users), *_list("exports", exports + shared)]
-    theirs = [line for name, password in clients.items() for line in _client(name, password)]
+    theirs = [line for name, password in clients.items() for line in _client(name, password, pools)]
     return "\n".join(["accounts {", *ours, "  }", *theirs, "}", ""])
 
 
@@ -46,8 +50,8 @@ def _list(name: str, rows: Iterable[str]) -> list[str]:
     return [f"    {name}: [", *(f"      {row}" for row in rows), "    ]"]
 
 
-def _user(service: Service, password: str, clients: Sequence[str]) -> str:
-    publish, subscribe = allowed(service, clients)
+def _user(service: Service, password: str, clients: Sequence[str], pools: Sequence[str]) -> str:
+    publish, subscribe = allowed(service, clients, pools)
     answers = "allow_responses: { max: 1, expires: '1m' }" if service in _ANSWERS else ""
     return _entry(str(service), password, publish, subscribe, answers)
 
@@ -60,16 +64,18 @@ def _entry(user: str, password: str, publish: Sequence[str], subscribe: Sequence
     return f"{{ user: {json.dumps(user)}, password: {json.dumps(password)}, permissions: {{ {permissions} }} }}"
 
 
-def allowed(service: Service, clients: Sequence[str]) -> tuple[list[str], list[str]]:
+def allowed(
+    service: Service, clients: Sequence[str], pools: Sequence[str] = DEFAULT_POOLS
+) -> tuple[list[str], list[str]]:
     """Return the subjects that a service may publish and subscribe to."""
     if service is Service.TOPOLOGY:
         return [">"], [">"]
     publish = [
-        subject for spec in EVENTS if service in spec.producers for subject in _published(spec, service, clients)
+        subject for spec in EVENTS if service in spec.producers for subject in _published(spec, service, clients, pools)
     ]
     publish += _ASKS.get(service, ())
     subscribe = [f"_INBOX.{service}.>", *_ANSWERS.get(service, ())]
-    mine = [durable for durable in durables(clients) if durable.service is service]
+    mine = [durable for durable in durables(clients, pools) if durable.service is service]
     for durable in mine:
         name = f"{durable.stream}.{durable.name}"
         publish += [f"$JS.API.CONSUMER.INFO.{name}", f"$JS.API.CONSUMER.MSG.NEXT.{name}", f"$JS.ACK.{name}.>"]
@@ -77,51 +83,51 @@ def allowed(service: Service, clients: Sequence[str]) -> tuple[list[str], list[s
     return publish, subscribe
 
 
-def _published(spec: EventSpec, service: Service, clients: Sequence[str]) -> list[str]:
+def _published(spec: EventSpec, service: Service, clients: Sequence[str], pools: Sequence[str]) -> list[str]:
     if spec.by_sender:
-        return [arrives_as(subject, service) for subject in spec.subjects]
+        return [arrives_as(subject, service) for subject in spec.subjects(pools)]
     if spec.to_sender:
-        return [arrives_as(subject, client) for subject in spec.subjects for client in (OPERATOR, *clients)]
-    return list(spec.subjects)
+        return [arrives_as(subject, client) for subject in spec.subjects(pools) for client in (OPERATOR, *clients)]
+    return list(spec.subjects(pools))
 
 
-def client_allowed() -> tuple[list[str], list[str]]:
+def client_allowed(pools: Sequence[str] = DEFAULT_POOLS) -> tuple[list[str], list[str]]:
     """Return the subjects that a client may publish and subscribe to, as they are called in its account."""
-    return client_requests(), [*client_events(), *_answers(), "_INBOX.>"]
+    return client_requests(pools), [*client_events(pools), *_answers(pools), "_INBOX.>"]
 
 
-def client_requests() -> list[str]:
+def client_requests(pools: Sequence[str] = DEFAULT_POOLS) -> list[str]:
     """What clients publish."""
-    return [subject for spec in EVENTS if Service.CLIENT in spec.producers for subject in spec.subjects]
+    return [subject for spec in EVENTS if Service.CLIENT in spec.producers for subject in spec.subjects(pools)]
 
 
-def client_events() -> list[str]:
+def client_events(pools: Sequence[str] = DEFAULT_POOLS) -> list[str]:
     """What every client is told. What others ask for is not among it, nor what they are answered."""
-    return [subject for spec in EVENTS if not spec.named for subject in spec.subjects]
+    return [subject for spec in EVENTS if not spec.named for subject in spec.subjects(pools)]
 
 
-def _answers() -> list[str]:
+def _answers(pools: Sequence[str]) -> list[str]:
     """What a client alone is told."""
-    return [subject for spec in EVENTS if spec.to_sender for subject in spec.subjects]
+    return [subject for spec in EVENTS if spec.to_sender for subject in spec.subjects(pools)]
 
 
-def _exports(client: str) -> list[tuple[str, str]]:
-    requests = [("service", arrives_as(subject, client)) for subject in client_requests()]
-    return requests + [("stream", arrives_as(subject, client)) for subject in _answers()]
+def _exports(client: str, pools: Sequence[str]) -> list[tuple[str, str]]:
+    requests = [("service", arrives_as(subject, client)) for subject in client_requests(pools)]
+    return requests + [("stream", arrives_as(subject, client)) for subject in _answers(pools)]
 
 
 def _export(kind: str, subject: str, client: str) -> str:
     return f"{{ {kind}: {json.dumps(subject)}, accounts: [{json.dumps(client_account(client))}] }}"
 
 
-def _client(name: str, password: str) -> list[str]:
-    imports = [_import("service", arrives_as(subject, name), subject) for subject in client_requests()]
-    imports += [_import("stream", arrives_as(subject, name), subject) for subject in _answers()]
-    imports += [_import("stream", subject) for subject in client_events()]
+def _client(name: str, password: str, pools: Sequence[str]) -> list[str]:
+    imports = [_import("service", arrives_as(subject, name), subject) for subject in client_requests(pools)]
+    imports += [_import("stream", arrives_as(subject, name), subject) for subject in _answers(pools)]
+    imports += [_import("stream", subject) for subject in client_events(pools)]
     return [
         f"  {json.dumps(client_account(name))}: {{",
         f"    limits: {{ max_connections: {CLIENT_CONNECTIONS} }}",
-        *_list("users", [_entry(name, password, *client_allowed())]),
+        *_list("users", [_entry(name, password, *client_allowed(pools))]),
         *_list("imports", imports),
         "  }",
     ]

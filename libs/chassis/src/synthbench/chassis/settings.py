@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from synthbench.chassis.errors import SettingsError
 from synthbench.contracts.loose import parse_toml
-from synthbench.contracts.registry import DEFAULT_CLIENTS, check_clients
+from synthbench.contracts.registry import DEFAULT_CLIENTS, check_clients, check_pools, declared_pools
 
 PREFIX = "SYNTHBENCH_"
 _CONFIG = f"{PREFIX}CONFIG"
@@ -42,11 +42,28 @@ class Settings(BaseSettings):
         """The same, one by one."""
         return tuple(self.clients.split(","))
 
+    @field_validator("pools")
+    @classmethod
+    def _pools(cls, value: str) -> str:
+        return ",".join(check_pools(part.strip() for part in value.split(",") if part.strip()))
+
+    @property
+    def pool_names(self) -> tuple[str, ...]:
+        """The pools that executors serve, preferred first."""
+        return tuple(self.pools.split(",")) if self.pools else ()
+
+    @property
+    def declared_pools(self) -> tuple[str, ...]:
+        """Every pool that has subjects and durables: those of our own engines, and those that executors serve."""
+        return declared_pools(self.pool_names)
+
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str = ""
     nats_password: SecretStr = SecretStr("")
     clients: str = ",".join(DEFAULT_CLIENTS)
     """Names of those who may submit, comma-separated: each has an account on the bus, and what it sends its name."""
+    pools: str = "bubblewrap"
+    """Sandbox engines that executors of this deployment serve, preferred first, comma-separated; each has a pool."""
     nats_sync_seconds: float = Field(default=120.0, ge=0)
     """The server's `sync_interval`: what it acknowledged within twice that before it was lost is published again."""
     postgres_dsn: SecretStr = SecretStr("postgresql://127.0.0.1:5432/synthbench")

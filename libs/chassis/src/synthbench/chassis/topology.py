@@ -19,6 +19,7 @@ from synthbench.chassis.errors import ChassisError, TopologyError
 from synthbench.chassis.logging import setup_logging
 from synthbench.chassis.settings import Settings, load_settings
 from synthbench.chassis.undeclared import remove_undeclared
+from synthbench.contracts.records import DEFAULT_POOLS
 from synthbench.contracts.registry import DEFAULT_CLIENTS, Durable, Service, durables
 from synthbench.contracts.streams import StreamSpec, streams
 
@@ -59,6 +60,7 @@ async def ensure_topology(
     js: JetStreamContext,
     *,
     clients: Sequence[str] = DEFAULT_CLIENTS,
+    pools: Sequence[str] = DEFAULT_POOLS,
     stream_bytes: Mapping[str, int] | None = None,
     replicas: int = 1,
 ) -> TopologyReport:
@@ -71,15 +73,15 @@ async def ensure_topology(
     """
     report = TopologyReport()
     sizes = stream_bytes or {}
-    specs = streams(clients)
+    specs = streams(clients, pools)
     there = {info.config.name for info in await js.streams_info()}
     # Those that are there give up subjects first that a new one takes over.
     for group in ([s for s in specs if s.name in there], [s for s in specs if s.name not in there]):
         await asyncio.gather(
             *(_stream(js, spec, sizes.get(spec.name, spec.max_bytes), replicas, report) for spec in group)
         )
-    await asyncio.gather(*(_durable(js, durable, report) for durable in durables(clients)))
-    report.removed += await remove_undeclared(js, clients)
+    await asyncio.gather(*(_durable(js, durable, report) for durable in durables(clients, pools)))
+    report.removed += await remove_undeclared(js, clients, pools)
     return report
 
 
@@ -172,14 +174,15 @@ def main() -> int:
     """Run the step, and say what it did."""
     try:
         settings = load_settings(TopologySettings)
-        clients, size = settings.client_names, settings.nats_max_bytes
-        sizes = {spec.name: size for spec in streams(clients)} if size else None
+        clients, pools, size = settings.client_names, settings.declared_pools, settings.nats_max_bytes
+        sizes = {spec.name: size for spec in streams(clients, pools)} if size else None
         report = asyncio.run(
             run_topology(
                 settings.nats_url,
                 settings.nats_user,
                 settings.nats_password,
                 clients=clients,
+                pools=pools,
                 stream_bytes=sizes,
                 replicas=settings.nats_replicas,
             )

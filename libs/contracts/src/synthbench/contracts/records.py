@@ -20,11 +20,12 @@ Address = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00-\x
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}$")]
 """A name that people choose: campaigns, tasks, scaffolds, routes."""
 
-POOLS = ("bubblewrap", "docker", "process")
-"""Names of the ready queues, one for each kind of sandbox engine."""
+DEFAULT_POOLS = ("bubblewrap", "docker", "process")
+"""The pools of the sandbox engines that come with synth-bench. Each has a ready queue in every deployment; settings
+(`SYNTHBENCH_POOLS`) may name the pools of further engines."""
 
-Pool = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(POOLS)})$")]
-"""One of them, where a subject is made of it: an event on any other subject could never be published."""
+Pool = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$")]
+"""Name of a pool, which is the name of its sandbox engine: one token of the subjects that are made of it."""
 
 
 class Outcome(StrEnum):

@@ -2,19 +2,22 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from itertools import product
+from typing import Literal
 
 from synthbench.contracts import events
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import POOLS, Priority
+from synthbench.contracts.records import DEFAULT_POOLS, Priority
 
 OPERATOR = "operator"
 """Who publishes in the services' own account without a name in the subject: the operator alone may."""
 DEFAULT_CLIENTS = ("client",)
 """Who may submit where nobody says otherwise (`SYNTHBENCH_CLIENTS`)."""
-_CLIENT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
+"""Of a client or a pool: one token of a subject."""
 
 
 class Stream(StrEnum):
@@ -41,7 +44,7 @@ class Service(StrEnum):
 
 @dataclass(frozen=True)
 class EventSpec:
-    """One kind of event. `name` is its subject, unless it has `suffixes`."""
+    """One kind of event. `name` is its subject, unless further `tokens` follow it."""
 
     name: str
     body: type[Record]
@@ -49,8 +52,8 @@ class EventSpec:
     """None: it lies in the stream of the client that sent it."""
     producers: tuple[Service, ...]
     consumers: tuple[Service, ...] = ()
-    suffixes: tuple[str, ...] = field(default=())
-    """Further subject tokens, each with a durable of its own (`task.ready.<pool>.<priority>`)."""
+    tokens: tuple[Literal["pool", "priority"], ...] = ()
+    """What follows the name in its subjects, each value with a durable of its own (`task.ready.<pool>.<priority>`)."""
     by_sender: bool = False
     """Whether the last token of its subject names who sent it, as the server proves it; see `arrives_as`."""
     to_sender: bool = False
@@ -61,10 +64,14 @@ class EventSpec:
         """CloudEvents type."""
         return f"synthbench.{self.name}.v1"
 
-    @cached_property
-    def subjects(self) -> tuple[str, ...]:
-        """Every subject that it is published on, without the name of a sender."""
-        return tuple(f"{self.name}.{suffix}" for suffix in self.suffixes) or (self.name,)
+    def suffixes(self, pools: Sequence[str] = DEFAULT_POOLS) -> tuple[str, ...]:
+        """Every combination of its `tokens` in a deployment with these pools; none where it has no tokens."""
+        values = {"pool": pools, "priority": tuple(Priority)}
+        return tuple(".".join(parts) for parts in product(*(values[token] for token in self.tokens)) if parts)
+
+    def subjects(self, pools: Sequence[str] = DEFAULT_POOLS) -> tuple[str, ...]:
+        """Every subject that it is published on in a deployment with these pools, without the name of a sender."""
+        return tuple(f"{self.name}.{suffix}" for suffix in self.suffixes(pools)) or (self.name,)
 
     @property
     def named(self) -> bool:
@@ -72,8 +79,18 @@ class EventSpec:
         return self.by_sender or self.to_sender
 
     def carried_by(self, subject: str) -> bool:
-        """Whether it may come on this subject."""
-        return subject in self.subjects or (self.named and subject.rpartition(".")[0] in self.subjects)
+        """Whether it may come on this subject, in some deployment."""
+        return self.is_nameless(subject) or (self.named and self.is_nameless(subject.rpartition(".")[0]))
+
+    def is_nameless(self, subject: str) -> bool:
+        """Whether this is a subject of it, in some deployment, without the name of a sender."""
+        name, *values = subject.rsplit(".", len(self.tokens))
+        fits = {"pool": _NAME.fullmatch, "priority": {*map(str, Priority)}.__contains__}
+        return (
+            name == self.name
+            and len(values) == len(self.tokens)
+            and all(fits[token](value) for token, value in zip(self.tokens, values, strict=True))
+        )
 
     def senders(self, clients: Sequence[str]) -> tuple[str, ...]:
         """Who sends it, where that is told by its subject; one empty name where it is not."""
@@ -88,13 +105,12 @@ class EventSpec:
 
 
 _S = Service
-_READY = tuple(f"{pool}.{priority}" for pool in POOLS for priority in Priority)
 
 EVENTS: tuple[EventSpec, ...] = (
     EventSpec("task.submitted", events.TaskSubmitted, None, (_S.CLIENT,), (_S.SCHEDULER,), by_sender=True),
     EventSpec("task.accepted", events.TaskAccepted, Stream.EVENTS, (_S.SCHEDULER,), (_S.COLLECTOR,)),
     EventSpec("task.rejected", events.TaskRejected, Stream.EVENTS, (_S.SCHEDULER,), to_sender=True),
-    EventSpec("task.ready", events.TaskReady, Stream.TASKS, (_S.SCHEDULER,), (_S.EXECUTOR,), _READY),
+    EventSpec("task.ready", events.TaskReady, Stream.TASKS, (_S.SCHEDULER,), (_S.EXECUTOR,), ("pool", "priority")),
     EventSpec("cancel.requested", events.CancelRequested, None, (_S.CLIENT,), (_S.SCHEDULER,), by_sender=True),
     EventSpec("attempt.started", events.AttemptStarted, Stream.EVENTS, (_S.EXECUTOR,), (_S.SCHEDULER, _S.COLLECTOR)),
     EventSpec("step.recorded", events.StepRecorded, Stream.STEPS, (_S.EXECUTOR,), (_S.COLLECTOR,)),
@@ -112,7 +128,7 @@ EVENTS: tuple[EventSpec, ...] = (
         Stream.TASKS,
         (_S.QUALITY, _S.CLIENT),
         (_S.EXECUTOR,),
-        POOLS,
+        ("pool",),
         by_sender=True,
     ),
     EventSpec("verification.finished", events.VerificationFinished, Stream.EVENTS, (_S.EXECUTOR,), (_S.QUALITY,)),
@@ -177,9 +193,31 @@ def check_clients(names: Iterable[str]) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(names))
     taken = {OPERATOR, *Service} - {Service.CLIENT}
     for name in found:
-        if not _CLIENT_NAME.fullmatch(name) or name in taken:
+        if not _NAME.fullmatch(name) or name in taken:
             raise ValueError(f"{name!r} cannot be a client's name: lower-case letters, digits and -, at most 32")
     return found
+
+
+def check_pools(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of pools, each once.
+
+    Raises:
+        ValueError: one cannot be a token of a subject.
+    """
+    found = tuple(dict.fromkeys(names))
+    for name in found:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be a pool's name: lower-case letters, digits and -, at most 32")
+    return found
+
+
+def declared_pools(served: Iterable[str]) -> tuple[str, ...]:
+    """Return every pool that has subjects and durables where executors serve these: the default ones are always there.
+
+    Raises:
+        ValueError: one cannot be a token of a subject.
+    """
+    return check_pools((*DEFAULT_POOLS, *served))
 
 
 def subject_of(body: Record) -> str:
@@ -210,10 +248,16 @@ def sender_of(subject: str) -> str:
     It is proven: a client's account maps what it says to subjects with its own name, a service has permission for
     subjects with its own name alone.
     """
-    return OPERATOR if any(subject in spec.subjects for spec in EVENTS) else subject.rpartition(".")[2]
+    return OPERATOR if any(spec.is_nameless(subject) for spec in EVENTS) else subject.rpartition(".")[2]
 
 
-def durable(service: Service, event: str, suffix: str = "", sender: str = OPERATOR) -> Durable:
+def durable(
+    service: Service,
+    event: str,
+    suffix: str = "",
+    sender: str = OPERATOR,
+    pools: Sequence[str] = DEFAULT_POOLS,
+) -> Durable:
     """Return the durable by which `service` reads `event`, e.g. `scheduler-attempt-finished`.
 
     Of events whose subjects name their sender there is one for each of them, e.g. `scheduler-task-submitted-alice`.
@@ -222,7 +266,7 @@ def durable(service: Service, event: str, suffix: str = "", sender: str = OPERAT
         KeyError: the registry does not declare this service as a consumer of this event.
     """
     spec = BY_NAME[event]
-    if service not in spec.consumers or (suffix and suffix not in spec.suffixes):
+    if service not in spec.consumers or (suffix and suffix not in spec.suffixes(pools)):
         raise KeyError(f"{service} is not declared as a consumer of {event} {suffix}".rstrip())
     subject = f"{event}.{suffix}" if suffix else event
     stream = spec.stream
@@ -232,19 +276,23 @@ def durable(service: Service, event: str, suffix: str = "", sender: str = OPERAT
     return Durable(f"{service}-{subject}".replace(".", "-"), stream or client_stream(sender), subject, service, spec)
 
 
-def durables_of(service: Service, event: str, clients: Sequence[str] = DEFAULT_CLIENTS) -> list[Durable]:
+def durables_of(
+    service: Service, event: str, clients: Sequence[str] = DEFAULT_CLIENTS, pools: Sequence[str] = DEFAULT_POOLS
+) -> list[Durable]:
     """Return all durables by which `service` reads `event`: one for each suffix and sender."""
     spec = BY_NAME[event]
     return [
-        durable(service, event, suffix, sender) for suffix in spec.suffixes or ("",) for sender in spec.senders(clients)
+        durable(service, event, suffix, sender, pools)
+        for suffix in spec.suffixes(pools) or ("",)
+        for sender in spec.senders(clients)
     ]
 
 
-def durables(clients: Sequence[str] = DEFAULT_CLIENTS) -> Iterator[Durable]:
-    """All durables of a system with these clients."""
+def durables(clients: Sequence[str] = DEFAULT_CLIENTS, pools: Sequence[str] = DEFAULT_POOLS) -> Iterator[Durable]:
+    """All durables of a deployment with these clients and pools."""
     for spec in EVENTS:
         for service in spec.consumers:
-            yield from durables_of(service, spec.name, clients)
+            yield from durables_of(service, spec.name, clients, pools)
 
 
 def spec_for_subject(subject: str) -> EventSpec | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from synthbench.contracts.records import DEFAULT_POOLS
 from synthbench.contracts.registry import (
     DEFAULT_CLIENTS,
     EVENTS,
@@ -42,7 +43,7 @@ def _subjects_of(spec: EventSpec) -> tuple[str, ...]:
         return tuple(f"{spec.name}.*.{service}" for service in spec.sending_services)
     if spec.to_sender:
         return (spec.name, f"{spec.name}.*")
-    return (f"{spec.name}.>",) if spec.suffixes else (spec.name,)
+    return (f"{spec.name}.>",) if spec.tokens else (spec.name,)
 
 
 def _subjects(stream: Stream) -> tuple[str, ...]:
@@ -57,13 +58,13 @@ STREAMS: tuple[StreamSpec, ...] = (
 )
 
 
-def _client(sender: str) -> StreamSpec:
+def _client(sender: str, pools: Sequence[str]) -> StreamSpec:
     """What one client sent: no other one can fill it, or use up message ids in it."""
     said = (spec for spec in EVENTS if spec.by_sender and Service.CLIENT in spec.producers)
-    subjects = tuple(arrives_as(subject, sender) for spec in said for subject in spec.subjects)
+    subjects = tuple(arrives_as(subject, sender) for spec in said for subject in spec.subjects(pools))
     return StreamSpec(client_stream(sender), subjects, "workqueue", 64 * _MIB, CLIENT_PENDING)
 
 
-def streams(clients: Sequence[str] = DEFAULT_CLIENTS) -> tuple[StreamSpec, ...]:
-    """All streams of a system with these clients."""
-    return (*STREAMS, *(_client(sender) for sender in (OPERATOR, *clients)))
+def streams(clients: Sequence[str] = DEFAULT_CLIENTS, pools: Sequence[str] = DEFAULT_POOLS) -> tuple[StreamSpec, ...]:
+    """All streams of a deployment with these clients and pools."""
+    return (*STREAMS, *(_client(sender, pools) for sender in (OPERATOR, *clients)))

@@ -162,7 +162,7 @@ class Garbage:
         await self._mark(found)
 
     async def _mark_bus(self) -> None:
-        for stream in (spec.name for spec in streams(self._operator.clients)):
+        for stream in (spec.name for spec in streams(self._operator.clients, self._operator.pools)):
             state = (await self._operator.bus.js.stream_info(stream)).state
             numbers = range(max(1, state.first_seq), state.last_seq + 1) if state.messages else range(0)
             for start in range(0, len(numbers), _REQUESTS):

@@ -19,7 +19,7 @@ from synthbench.cli.embedded.postgres import dsn_of
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.stack import remote_endpoints, stack_status, using_stack
-from synthbench.contracts.registry import DEFAULT_CLIENTS, Service
+from synthbench.contracts.registry import DEFAULT_CLIENTS, Service, declared_pools
 from synthbench.storage.artifacts import ArtifactStore, open_store
 from synthbench.storage.database import place_of
 
@@ -37,6 +37,8 @@ class Operator:
     """Of the embedded stack."""
     clients: Sequence[str]
     """Who may submit."""
+    pools: Sequence[str]
+    """Every pool that has subjects and durables."""
 
 
 @asynccontextmanager
@@ -52,15 +54,19 @@ async def as_operator() -> AsyncGenerator[Operator]:
     if remote is not None and found is not None:
         sandboxes = Path(os.environ.get("SYNTHBENCH_SANDBOX_ROOT", "/nonexistent"))
         async with _bus(remote, remote.nats_user, remote.nats_password) as bus:
-            yield Operator(bus, *found, sandboxes, None, load_settings(Settings).client_names)
+            settings = load_settings(Settings)
+            yield Operator(bus, *found, sandboxes, None, settings.client_names, settings.declared_pools)
         return
     data = DataDir()
     async with using_stack(data) as endpoints:
         dsn = _embedded_dsn(data)
         password = SecretStr(data.secret(f"nats-{Service.TOPOLOGY}"))
         async with _bus(endpoints, str(Service.TOPOLOGY), password) as bus:
-            clients: list[str] = (stack_status(data) or {}).get("clients") or list(DEFAULT_CLIENTS)
-            yield Operator(bus, dsn, open_store(endpoints.artifacts_url), data.sub("sandboxes"), data, clients)
+            status = stack_status(data) or {}
+            clients: list[str] = status.get("clients") or list(DEFAULT_CLIENTS)
+            pools = declared_pools(status.get("pools") or ())
+            store = open_store(endpoints.artifacts_url)
+            yield Operator(bus, dsn, store, data.sub("sandboxes"), data, clients, pools)
 
 
 def remote_record() -> tuple[SecretStr, ArtifactStore] | None:

@@ -38,8 +38,8 @@ from synthbench.cli.embedded.work import WorkLeft
 from synthbench.cli.endpoints import Endpoints
 from synthbench.cli.errors import CliError
 from synthbench.cli.stack_options import StackOptions, started_with
-from synthbench.contracts.registry import Service
-from synthbench.sandbox.engines import choose_engine
+from synthbench.contracts.registry import Service, declared_pools
+from synthbench.sandbox.engines import choose_engine, known_engines
 from synthbench.sandbox.errors import SandboxError
 from synthbench.storage.errors import DatabaseUnavailable, MigrationError
 from synthbench.storage.migrations import migrate_all
@@ -74,7 +74,9 @@ class Supervisor:
         clients = {name: client_password(data, name) for name in self._clients}
         others = (data.secret(name) for name in ("postgres", "api-token", "attempt-key"))
         redact(*passwords.values(), *clients.values(), *others)
-        self._nats = EmbeddedNats(data.sub("nats"), log_of(data, "nats"), nats_accounts(passwords, clients))
+        self._pools = declared_pools(set(self._named_engines()).intersection(known_engines()))
+        accounts = nats_accounts(passwords, clients, self._pools)
+        self._nats = EmbeddedNats(data.sub("nats"), log_of(data, "nats"), accounts)
         self._postgres = EmbeddedPostgres(data.sub("postgres"), log_of(data, "postgres"), data.secret("postgres"))
         self._children: dict[Instance, ChildProcess] = {}
         imported = [f"{module_of(service)}.bootstrap" for service in SERVICES]
@@ -122,7 +124,7 @@ class Supervisor:
         }
         servers = asyncio.create_task(self._start_servers(ports))
         layout = Layout(
-            self._data, self._nats.url, self._postgres.dsn, ports, await self._pools(), admin_port=free_port(),
+            self._data, self._nats.url, self._postgres.dsn, ports, await self._served_pools(), admin_port=free_port(),
             concurrency=self._options.concurrency, clients=self._clients,
         )  # fmt: skip
         self._status("starting", layout)
@@ -167,13 +169,18 @@ class Supervisor:
         if self._mending.problems():
             self._unready = {}  # that names the cause
 
-    async def _pools(self) -> list[str]:
-        named = self._options.sandbox or os.environ.get("SYNTHBENCH_ENGINES")
-        if named and "," in named:
-            return [part.strip() for part in named.split(",")]
+    def _named_engines(self) -> list[str]:
+        """Names of the sandbox engines that were asked for; none where the best one that works here is chosen."""
+        named = self._options.sandbox or os.environ.get("SYNTHBENCH_ENGINES") or ""
+        return [part.strip() for part in named.split(",") if part.strip()]
+
+    async def _served_pools(self) -> list[str]:
+        named = self._named_engines()
+        if len(named) > 1:
+            return named
         given = {name: os.environ.get(f"SYNTHBENCH_SANDBOX_{name.upper()}", "") for name in ("image", "runtime")}
         options = {"docker": {name: value for name, value in given.items() if value}}  # as the executor reads them
-        choice = await choose_engine(named, root=self._data.sub("sandboxes"), options=options)
+        choice = await choose_engine(named[0] if named else None, root=self._data.sub("sandboxes"), options=options)
         for name, reason in choice.refused.items():
             self._log.warning("sandbox engine not used", engine=name, reason=reason)
         await choice.engine.aclose()
@@ -186,7 +193,7 @@ class Supervisor:
     async def _start_nats(self, layout: Layout) -> None:
         await self._nats.start()
         async with WorkLeft.connected(layout) as work:
-            await ensure_topology(work.js, clients=self._clients)
+            await ensure_topology(work.js, clients=self._clients, pools=self._pools)
 
     async def _start_postgres(self) -> None:
         await self._postgres.start()

@@ -10,7 +10,7 @@ import httpx
 from synthbench.chassis.consumer import Consumer
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.process import Chassis
-from synthbench.contracts.records import POOLS, Priority
+from synthbench.contracts.records import Priority
 from synthbench.contracts.registry import Service, durable, durables_of
 from synthbench.executor.adapters.packages import TaskPackageCache
 from synthbench.executor.announcing import RecentEvents
@@ -48,12 +48,14 @@ async def bootstrap(chassis: Chassis) -> None:
 
     permits = asyncio.Semaphore(settings.permits)
     for pool in engines:
-        ready = [durable(Service.EXECUTOR, "task.ready", f"{pool}.{priority}") for priority in Priority]
+        ready = [
+            durable(Service.EXECUTOR, "task.ready", f"{pool}.{priority}", pools=settings.declared_pools)
+            for priority in Priority
+        ]
         Consumer(chassis, ready, handlers.on_ready, permits=permits).start()
     verifications = asyncio.Semaphore(settings.verification_permits)
-    asked = durables_of(Service.EXECUTOR, "verification.requested", settings.client_names)
-    wanted = [one for one in asked if one.subject.split(".")[2] in engines]
-    Consumer(chassis, wanted, handlers.on_verification, permits=verifications, in_turn=True).start()
+    requested = durables_of(Service.EXECUTOR, "verification.requested", settings.client_names, tuple(engines))
+    Consumer(chassis, requested, handlers.on_verification, permits=verifications, in_turn=True).start()
     chassis.health.check("artifacts", store.probe)
     for engine in all_engines:
         chassis.background(f"reaper of {engine.name}", partial(_reap, chassis, engine), every=_REAP_SECONDS)
@@ -84,8 +86,12 @@ async def _engines(settings: ExecutorSettings) -> dict[str, SandboxEngine]:
     """
     engines: dict[str, SandboxEngine] = {}
     for name in (part.strip() for part in settings.engines.split(",") if part.strip()):
-        if name not in POOLS:
-            raise SettingsError(f"SYNTHBENCH_ENGINES: there is no pool for {name!r}; take of {', '.join(POOLS)}")
+        if name not in settings.declared_pools:
+            known = ", ".join(settings.declared_pools)
+            raise SettingsError(
+                f"SYNTHBENCH_ENGINES: there is no pool for {name!r}, only for {known}; name it in SYNTHBENCH_POOLS of "
+                "every service"
+            )
         try:
             engine = load_engine(name, root=settings.sandbox_root, **_options(settings, name))
             await engine.probe()

@@ -30,6 +30,7 @@ async def bootstrap(chassis: Chassis) -> None:
         load_checks(),
         Policy(accept_aggregate=settings.accept_aggregate),
         max_verifications=settings.max_verifications,
+        pools=settings.declared_pools,
     )
     subscribers = EventSubscribers(chassis)
     subscribers.on("trajectory.done", handlers.on_done)

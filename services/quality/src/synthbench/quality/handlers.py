@@ -16,7 +16,7 @@ from synthbench.contracts.events import (
     VerificationRequested,
 )
 from synthbench.contracts.ids import derived_id
-from synthbench.contracts.records import POOLS
+from synthbench.contracts.records import DEFAULT_POOLS
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.contracts.verification import VerificationResult
 from synthbench.quality.domain.checks import Check, Evidence
@@ -43,6 +43,7 @@ class Handlers:
         policy: Policy,
         *,
         max_verifications: int,
+        pools: Sequence[str] = DEFAULT_POOLS,
     ) -> None:
         self._database = database
         self._store = store
@@ -50,6 +51,7 @@ class Handlers:
         self._checks = checks
         self._policy = policy
         self._max_verifications = max_verifications
+        self._pools = pools
 
     async def on_done(self, delivery: Delivery) -> None:
         """Ask for a second verification."""
@@ -86,7 +88,7 @@ class Handlers:
         verification_id = derived_id("verification", ASKER, done.trajectory_id, *([number] if number > 1 else []))
         ids = {"verification_id": verification_id, "trajectory_id": done.trajectory_id}
         await connection.execute(SQL["add_verification"], ids)
-        if done.pool not in POOLS:
+        if done.pool not in self._pools:
             raise Poison(f"trajectory {done.trajectory_id} names the pool {done.pool!r}, which nobody can serve")
         request = VerificationRequested(
             submission_id=done.submission_id,

@@ -40,7 +40,7 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.bus.use_payload_store(store)
     outbox = Outbox(chassis, database)
     state = SchedulerStore(database, outbox)
-    policy = Policy(names(settings.pools), names(settings.scaffolds), allow_process=settings.allow_process_engine)
+    policy = Policy(settings.pool_names, names(settings.scaffolds), allow_process=settings.allow_process_engine)
     routes = Routes(settings.gateway_url, settings.attempt_key_secret)
     chassis.on_drain(routes.aclose)
     handlers = Handlers(settings, state, TaskCatalogue(store), Parents(store), policy, chassis.log, routes)

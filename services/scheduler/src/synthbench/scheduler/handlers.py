@@ -283,7 +283,8 @@ class Handlers:
         async with self._store.transaction() as transaction:
             if not (await transaction.execute("feeder_lock"))[0]["mine"]:
                 return 0  # another replica is at it
-            waiting = [row["pool"] for row in await transaction.execute("pools_waiting")]
+            declared = self._settings.declared_pools
+            waiting = [row["pool"] for row in await transaction.execute("pools_waiting") if row["pool"] in declared]
             if not waiting:
                 return 0
             ready = {row["pool"]: row["ready"] for row in await transaction.execute("count_ready")}

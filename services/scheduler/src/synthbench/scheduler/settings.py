@@ -8,8 +8,6 @@ from synthbench.chassis.settings import Settings
 class SchedulerSettings(Settings):
     """Beside the common ones."""
 
-    pools: str = "bubblewrap"
-    """Engines that executors of this deployment serve, preferred first, comma-separated."""
     scaffolds: str = "native,command,mini-swe-agent,swe-agent,openhands,oracle,nop,cheat,wrong"
     """Scaffolds that executors have, comma-separated."""
     allow_process_engine: bool = False

@@ -140,16 +140,18 @@ async def journals(connection: psycopg.AsyncConnection[Any], store: ArtifactStor
     yield Finding("no journal is left of a rollout that is over", left[:CULPRITS], f"{len(kept)} kept to resume from")
 
 
-async def bus(js: JetStreamContext, clients: Sequence[str], *, settled: bool) -> AsyncGenerator[Finding]:
+async def bus(
+    js: JetStreamContext, clients: Sequence[str], pools: Sequence[str], *, settled: bool
+) -> AsyncGenerator[Finding]:
     """Streams and durables are there; when all is settled, nothing waits."""
     missing: list[str] = []
     waiting: list[str] = []
-    for stream in (spec.name for spec in streams(clients)):
+    for stream in (spec.name for spec in streams(clients, pools)):
         try:
             await js.stream_info(stream)
         except NotFoundError:
             missing.append(f"stream {stream}")
-    for one in durables(clients):
+    for one in durables(clients, pools):
         try:
             found = await js.consumer_info(str(one.stream), one.name)
         except NotFoundError:

@@ -17,7 +17,7 @@ from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import MalformedEvent
 from synthbench.contracts.events import CancelRequested, TaskSubmitted
 from synthbench.contracts.model import Record
-from synthbench.contracts.records import POOLS
+from synthbench.contracts.records import DEFAULT_POOLS
 from synthbench.contracts.registry import Service, durables, durables_of
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
@@ -35,12 +35,16 @@ _KNOWN = "select submission_id from scheduler.submissions where submission_id = 
 
 
 async def waiting(
-    connection: psycopg.AsyncConnection[Any], bus: Bus, store: ArtifactStore, clients: Sequence[str]
+    connection: psycopg.AsyncConnection[Any],
+    bus: Bus,
+    store: ArtifactStore,
+    clients: Sequence[str],
+    pools: Sequence[str] = DEFAULT_POOLS,
 ) -> AsyncGenerator[Finding]:
     """Look for each kind."""
     for name in _WAITING:
-        yield Finding(_TITLES[name], (await _without_message(connection, bus.js, name, clients))[:CULPRITS])
-    yield Finding("somebody serves each pool in which work waits", await _unserved(bus.js))
+        yield Finding(_TITLES[name], (await _without_message(connection, bus.js, name, clients, pools))[:CULPRITS])
+    yield Finding("somebody serves each pool in which work waits", await _unserved(bus.js, pools))
     letters = [letter async for letter in list_dead(bus)]
     yield Finding(
         "no dead letter holds back work",
@@ -57,14 +61,18 @@ _TITLES = {
 
 
 async def _without_message(
-    connection: psycopg.AsyncConnection[Any], js: JetStreamContext, name: str, clients: Sequence[str]
+    connection: psycopg.AsyncConnection[Any],
+    js: JetStreamContext,
+    name: str,
+    clients: Sequence[str],
+    pools: Sequence[str],
 ) -> list[str]:
     """Culprits for whom no consumer has a message. Asked twice: what came in between was no culprit."""
     first = await _rows(connection, name)
     if not first:
         return []
     busy: set[str] = set()
-    for durable in durables(clients):
+    for durable in durables(clients, pools):
         try:
             found = await js.consumer_info(durable.stream, durable.name)
         except NotFoundError:
@@ -80,14 +88,14 @@ async def _rows(connection: psycopg.AsyncConnection[Any], name: str) -> dict[str
     return {row["culprit"]: row["readers"] for row in rows}
 
 
-async def _unserved(js: JetStreamContext) -> list[str]:
+async def _unserved(js: JetStreamContext, pools: Sequence[str]) -> list[str]:
     """Pools whose queues have messages, none of them in hand, and nobody who asks for them."""
-    suspects = {pool: await _queued(js, pool) for pool in POOLS}
+    suspects = {pool: await _queued(js, pool, pools) for pool in pools}
     for _ in range(_LOOKS):
         if not any(suspects.values()):
             return []
         await asyncio.sleep(_LOOK_SECONDS)
-        suspects = {pool: await _queued(js, pool) if count else 0 for pool, count in suspects.items()}
+        suspects = {pool: await _queued(js, pool, pools) if count else 0 for pool, count in suspects.items()}
     return [
         f"pool {pool}: {count} rollouts wait, and no executor asks for them"
         for pool, count in suspects.items()
@@ -95,10 +103,10 @@ async def _unserved(js: JetStreamContext) -> list[str]:
     ]
 
 
-async def _queued(js: JetStreamContext, pool: str) -> int:
+async def _queued(js: JetStreamContext, pool: str, pools: Sequence[str]) -> int:
     """How many rollouts wait in a pool that seems to be served by nobody; 0 where somebody is at it, in any pool."""
     waits = 0
-    for durable in durables_of(Service.EXECUTOR, "task.ready"):
+    for durable in durables_of(Service.EXECUTOR, "task.ready", pools=pools):
         try:
             found = await js.consumer_info(durable.stream, durable.name)
         except NotFoundError:

@@ -66,8 +66,8 @@ async def _findings(
         *([checks.database(connection, checks.SETTLED)] if settled else []),
         checks.trajectories(connection, operator.store),
         checks.journals(connection, operator.store),
-        checks.bus(operator.bus.js, operator.clients, settled=settled),
-        waiting(connection, operator.bus, operator.store, operator.clients),
+        checks.bus(operator.bus.js, operator.clients, operator.pools, settled=settled),
+        waiting(connection, operator.bus, operator.store, operator.clients, operator.pools),
         machine(connection, operator.sandboxes),
     ]
     for part in parts:

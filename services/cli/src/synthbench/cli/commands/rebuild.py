@@ -34,7 +34,7 @@ async def rebuild(what: Literal["bus", "catalogue"] = "bus", /) -> int:
     if what == "catalogue":
         return await _catalogue()
     async with as_operator() as operator:
-        report = await ensure_topology(operator.bus.js, clients=operator.clients)
+        report = await ensure_topology(operator.bus.js, clients=operator.clients, pools=operator.pools)
         console.say(f"streams and consumers: {len(report.created)} made, {len(report.unchanged)} were there")
         again = 0
         for schema in _OUTBOXES:

@@ -106,6 +106,7 @@ class Layout:
             "SYNTHBENCH_NATS_PASSWORD": self.password(service).get_secret_value(),
             "SYNTHBENCH_NATS_SYNC_SECONDS": str(NATS_SYNC_SECONDS),
             "SYNTHBENCH_ARTIFACTS_URL": self.artifacts_url,
+            "SYNTHBENCH_POOLS": ",".join(self.pools),
             "SYNTHBENCH_HTTP_HOST": "127.0.0.1",
             "SYNTHBENCH_HTTP_PORT": str(self.ports[instance]),
             "SYNTHBENCH_API_TOKEN": self.data.secret("api-token"),
@@ -119,7 +120,6 @@ class Layout:
             env["SYNTHBENCH_ATTEMPT_KEY_SECRET"] = self.data.secret("attempt-key")
         permits = str(self.concurrency or env.get("SYNTHBENCH_PERMITS") or self._default_permits())
         if service is Service.SCHEDULER:
-            env["SYNTHBENCH_POOLS"] = ",".join(self.pools)
             executors = sum(one.service is Service.EXECUTOR for one in self.ports)
             if permits.isdecimal():  # what is no number the executor refuses by its name
                 env.setdefault("SYNTHBENCH_READY_LIMIT", str(max(8, 2 * int(permits) * executors)))

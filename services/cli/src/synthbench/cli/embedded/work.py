@@ -11,7 +11,7 @@ from nats.js.errors import Error as JetStreamError
 
 from synthbench.cli.embedded.layout import Layout
 from synthbench.cli.embedded.loopback import loopback_http
-from synthbench.contracts.registry import Service, durables
+from synthbench.contracts.registry import Service, declared_pools, durables
 
 _REQUEST_SECONDS = 3.0
 _BACKLOG = "synthbench_outbox_backlog "
@@ -64,7 +64,7 @@ class WorkLeft:
         return ""
 
     async def _events(self) -> str:
-        for durable in durables(self._layout.clients):
+        for durable in durables(self._layout.clients, declared_pools(self._layout.pools)):
             info = await self.js.consumer_info(str(durable.stream), durable.name)
             if (info.num_pending or 0) + (info.num_ack_pending or 0) > 0:
                 return f"{durable.name} has events to handle"

@@ -7,7 +7,7 @@ from uuid import UUID
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.numbers import LARGEST
-from synthbench.contracts.records import FieldError, Rollout, RolloutLimits, TaskInfo
+from synthbench.contracts.records import DEFAULT_POOLS, FieldError, Rollout, RolloutLimits, TaskInfo
 from synthbench.contracts.sampling import Sampling
 from synthbench.contracts.scaffold_args import ArgumentError, read_native
 from synthbench.contracts.scaffolds import MODEL_FREE, is_simulated
@@ -34,6 +34,10 @@ class TaskFacts:
     """Why it runs on these only."""
     max_seconds: float | None = None
     """The task's own limit for the agent."""
+
+    def runs_on(self, engine: str) -> bool:
+        """Whether an engine can run it; a task that names all of our engines makes no demand, and runs on any other."""
+        return engine in self.engines or set(DEFAULT_POOLS) <= set(self.engines)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def _scaffold_errors(wanted: TaskSubmitted, policy: Policy) -> list[FieldError]:
 
 
 def _choose_pool(wanted: TaskSubmitted, task: TaskFacts, policy: Policy) -> tuple[str, FieldError | None]:
-    served = [pool for pool in policy.pools if pool in task.engines]
+    served = [pool for pool in policy.pools if task.runs_on(pool)]
     candidates: Sequence[str] = served
     if wanted.engine:
         if wanted.engine not in policy.pools:
