@@ -1,54 +1,53 @@
-"""A scaffold in a package of its own is installed, found by its entry point, and works like any other."""
+"""Scaffolds in packages of their own are installed, found by their entry points, and work like any other."""
 
-import json
-import os
-import subprocess
-import sys
-import sysconfig
 import time
 from pathlib import Path
 
 import pytest
 
+from plugin_environments import EXAMPLES, PluginEnvironment, install_plugin
+from synthbench.contracts.trajectory import Trajectory
 from synthbench.storage.trajectories import decode
 
 pytestmark = pytest.mark.timeout(300)
 
-PACKAGE = Path(__file__).parents[2] / "docs" / "examples" / "scaffold"
+
+def read(row: dict) -> Trajectory:
+    return decode(Path(row["location"]).read_bytes())
 
 
-@pytest.fixture
-def python(tmp_path: Path) -> Path:
-    """Of an environment that has ours below it, and the package."""
-    uv = Path(sys.executable).with_name("uv")
-    environment = tmp_path / "environment"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, environment], check=True, timeout=60)
-    python = environment / "bin" / "python"
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    below = environment / "lib" / version / "site-packages" / "below.pth"
-    below.write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    copy = tmp_path / "package"
-    subprocess.run(["cp", "-r", PACKAGE, copy], check=True, timeout=20)
-    install = [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--no-build-isolation", copy]
-    subprocess.run(install, check=True, timeout=100)
-    return python
-
-
-def test_it_is_a_scaffold_like_any_other(python: Path, data_folders: Path, make_stack):
+def test_it_is_a_scaffold_like_any_other(tmp_path: Path, data_folders: Path, make_stack):
     stack = make_stack(data_folders / f"plugin-{time.time_ns()}", SYNTHBENCH_SCAFFOLDS="native,one-shot")
-    words = ["generate-trajectory", "--task", "simple-task-001", "--scaffold", "one-shot", "--json"]
-    done = subprocess.run(
-        [python, "-m", "synthbench.cli", *words],
-        env={**stack.env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr + stack.last_words()
-    [row] = json.loads(done.stdout)
-    trajectory = decode(Path(row["location"]).read_bytes())
+    plugin = PluginEnvironment(install_plugin(EXAMPLES / "scaffold", tmp_path), stack.env)
+    [row] = plugin.json("generate-trajectory", "--task", "simple-task-001", "--scaffold", "one-shot")
+    trajectory = read(row)
     assert trajectory.rollout.scaffold == "one-shot"
     assert trajectory.context.scaffold_version == "one-shot-1"
     assert (row["outcome"], row["steps"]) == ("unsolved", 1)
     assert trajectory.steps[0].action.message
+
+
+def test_a_resumable_scaffold_of_another_package_forks(tmp_path: Path, data_folders: Path, make_stack):
+    stack = make_stack(data_folders / f"plugin-{time.time_ns()}", SYNTHBENCH_SCAFFOLDS="bash-loop,oracle")
+    plugin = PluginEnvironment(install_plugin(EXAMPLES / "resumable_scaffold", tmp_path), stack.env)
+    plugin.run("up")
+    try:
+        words = ["--task", "simple-task-001", "--model", "sim/expert", "--scaffold", "bash-loop"]
+        [row] = plugin.json("generate-trajectory", *words)
+        parent = read(row)
+        assert (row["outcome"], parent.rollout.scaffold) == ("solved", "bash-loop")
+        assert len(parent.steps) > 3
+        identity = str(parent.trajectory_id)
+        [forked] = plugin.json("trajectories", "fork", identity, "--step", "2", "--model", "sim/expert")
+        branch = read(forked)
+        assert branch.rollout.forked_from is not None
+        assert (branch.context.resumed_from, branch.context.resumed_attempt) == (2, None)
+        kept = [step.model_copy(update={"copied_from": None}).sealed() for step in branch.steps[:3]]
+        assert kept == parent.steps[:3]
+        assert all(step.copied_from is None for step in branch.steps[3:])
+        assert branch.usage.calls == len(branch.steps) - 3
+        assert (branch.outcome, branch.patch) == ("solved", parent.patch)
+        refused = plugin.run("trajectories", "fork", identity, "--step", "1", "--scaffold", "oracle", check=False)
+        assert "oracle cannot go on from recorded steps; take bash-loop" in refused.stderr
+    finally:
+        plugin.run("down", "--now", check=False)

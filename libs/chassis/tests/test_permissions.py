@@ -42,7 +42,7 @@ from synthbench.contracts.registry import (
     durables,
     durables_of,
 )
-from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE, ClaimReply, ClaimRequest
+from synthbench.contracts.rpc import ANNOUNCE, CLAIM, HEARTBEAT, RELEASE, ClaimReply, ClaimRequest
 from synthbench.contracts.streams import CLIENT_PENDING, DEAD_LETTERS, streams
 from synthbench.storage.artifacts import FilesStore
 
@@ -54,7 +54,7 @@ SERVICES = [service for service in Service if service not in (Service.TOPOLOGY, 
 SUBMITTED = durable(Service.SCHEDULER, "task.submitted", sender="alice")
 STREAM_VERBS = ("INFO", "CREATE", "UPDATE", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE", "SNAPSHOT", "RESTORE")
 CONSUMER_VERBS = ("INFO", "MSG.NEXT", "CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "LEADER.STEPDOWN", "UNPIN")
-RPC = {CLAIM, HEARTBEAT, RELEASE}
+RPC = {CLAIM, HEARTBEAT, RELEASE, ANNOUNCE}
 
 
 def password(user: str) -> str:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+import structlog
 
 from synthbench.contracts.events import AttemptStarted
 from synthbench.contracts.journal import journal_key
 from synthbench.contracts.records import ForkPoint, Outcome
 from synthbench.contracts.rpc import ClaimReply
-from synthbench.contracts.scaffolds import RESUMABLE
 from synthbench.contracts.trajectory import AttemptContext, Trajectory
 from synthbench.executor.domain.endings import InfraFailure, LimitReached, Submitted
-from synthbench.executor.scaffold import World
+from synthbench.executor.scaffold import World, offered_scaffolds
 from synthbench.executor.scaffolds.native import NativeScaffold
 from synthbench.executor.scaffolds.played import OracleScaffold
 from synthbench.executor.workspace.preparing import PreparedWorkspace, prepare_workspace
@@ -293,7 +293,9 @@ async def test_what_cannot_be_forked_says_why(begin, script: "Script", artifacts
         await begin(uuid4(), 1, fork=fork)
 
 
-def test_the_scheduler_knows_which_scaffolds_can_resume():
+def test_the_executor_announces_which_scaffolds_can_resume():
+    offers = {offer.name: offer.resumable for offer in offered_scaffolds(structlog.stdlib.get_logger())}
     assert {"native": NativeScaffold.resumable, "oracle": OracleScaffold.resumable} == {
-        name: name in RESUMABLE for name in ("native", "oracle")
+        name: offers[name] for name in ("native", "oracle")
     }
+    assert {name for name, resumable in offers.items() if resumable} == {"native"}

@@ -17,6 +17,7 @@ from synthbench.scheduler.adapters.parents import Parents
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.domain.planning import Policy
 from synthbench.scheduler.handlers import Handlers
+from synthbench.scheduler.scaffolds import AnnouncedScaffolds
 from synthbench.scheduler.settings import SchedulerSettings
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
@@ -106,7 +107,7 @@ async def desk(make_chassis, migrated, tmp_path):
             chassis.settings,
             store,
             TaskCatalogue(FilesStore(tmp_path)),
-            Parents(FilesStore(tmp_path)),
+            Parents(FilesStore(tmp_path), AnnouncedScaffolds(store, policy.scaffolds).resumable),
             policy,
             chassis.log,
         )

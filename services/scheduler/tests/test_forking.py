@@ -30,6 +30,13 @@ def parent(checkpoint: Any = None, **rollout: Any) -> Trajectory:
     )  # fmt: skip
 
 
+def parents(store: FilesStore) -> Parents:
+    async def resumable(_wanted: str) -> list[str]:
+        return ["native"]
+
+    return Parents(store, resumable)
+
+
 CASES: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ({}, {"step": 3}, "fork.step", "the trajectory has 4 steps; it can be forked after 0 to 2, counted from 0"),
     ({}, {"step": 99}, "fork.step", "it can be forked after 0 to 2"),
@@ -51,9 +58,9 @@ async def test_what_cannot_be_forked_is_refused_field_by_field(
     fork = ForkPoint(trajectory_id=made.trajectory_id, artifact=reference.digest, step=2)
     wanted = TaskSubmitted(task="t", route="openai/m", fork=fork)
     if not rollout:
-        assert await Parents(store).problems(wanted, TASK) == []
+        assert await parents(store).problems(wanted, TASK) == []
     wanted = wanted.model_copy(update={"fork": fork.model_copy(update=point)})
-    (error,) = await Parents(store).problems(wanted, TASK)
+    (error,) = await parents(store).problems(wanted, TASK)
     assert error.field == field
     assert said in error.message
 
@@ -66,7 +73,7 @@ async def test_files_that_nobody_kept_cannot_be_forked(tmp_path: Path):
         reference = await store.put(made.to_json())
         for step, fine in ((0, True), (1, False)):
             fork = ForkPoint(trajectory_id=made.trajectory_id, artifact=reference.digest, step=step)
-            found = await Parents(store).problems(TaskSubmitted(task="t", route="openai/m", fork=fork), TASK)
+            found = await parents(store).problems(TaskSubmitted(task="t", route="openai/m", fork=fork), TASK)
             assert (found == []) == fine
             assert fine or said in found[0].message
 
@@ -75,10 +82,10 @@ async def test_an_artifact_that_is_no_trajectory_and_a_scaffold_that_starts_over
     store = FilesStore(tmp_path)
     reference = await store.put(b"not even JSON")
     fork = ForkPoint(trajectory_id=uuid4(), artifact=reference.digest, step=0)
-    (error,) = await Parents(store).problems(TaskSubmitted(task="t", route="m", fork=fork), TASK)
+    (error,) = await parents(store).problems(TaskSubmitted(task="t", route="m", fork=fork), TASK)
     assert error.message.endswith("is no trajectory")
     made = parent(scaffold="oracle", route="")
     reference = await store.put(made.to_json())
     fork = ForkPoint(trajectory_id=made.trajectory_id, artifact=reference.digest, step=0)
-    (error,) = await Parents(store).problems(TaskSubmitted(task="t", scaffold="oracle", fork=fork), TASK)
+    (error,) = await parents(store).problems(TaskSubmitted(task="t", scaffold="oracle", fork=fork), TASK)
     assert (error.field, error.message) == ("scaffold", "oracle cannot go on from recorded steps; take native")

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from synthbench.contracts.records import DEFAULT_POOLS
 from synthbench.contracts.registry import EVENTS, OPERATOR, EventSpec, Service, arrives_as, durables
-from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE
+from synthbench.contracts.rpc import ANNOUNCE, CLAIM, HEARTBEAT, RELEASE
 
 ACCOUNT = "SERVICES"
-_ANSWERS = {Service.SCHEDULER: (CLAIM, HEARTBEAT, RELEASE)}
-_ASKS = {Service.EXECUTOR: (CLAIM, HEARTBEAT, RELEASE)}
+_ANSWERS = {Service.SCHEDULER: (CLAIM, HEARTBEAT, RELEASE, ANNOUNCE)}
+_ASKS = {Service.EXECUTOR: (CLAIM, HEARTBEAT, RELEASE, ANNOUNCE)}
 CLIENT_CONNECTIONS = 250
 """Of one client at once: nobody takes the server's last descriptor."""
 

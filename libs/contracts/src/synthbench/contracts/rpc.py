@@ -13,6 +13,7 @@ from synthbench.contracts.text import Line, Name
 CLAIM = "scheduler.rpc.claim"
 HEARTBEAT = "scheduler.rpc.heartbeat"
 RELEASE = "scheduler.rpc.release"
+ANNOUNCE = "scheduler.rpc.announce"
 
 
 class ClaimRequest(Record):
@@ -74,3 +75,22 @@ class HeartbeatReply(Record):
     order: Literal["go_on", "stop"]
     reason: Line = ""
     cancelled: bool = False
+
+
+class ScaffoldOffer(Record):
+    """One scaffold that an executor has."""
+
+    name: Name
+    resumable: bool
+    """Whether it can go on from the recorded steps of another attempt; one that cannot starts over, and never forks."""
+
+
+class ExecutorAnnouncement(Record):
+    """The scaffolds that an executor has; announced when it starts, and again now and then."""
+
+    executor: Name
+    scaffolds: list[ScaffoldOffer]
+
+
+class AnnouncementNoted(Record):
+    """The scheduler has noted an announcement."""

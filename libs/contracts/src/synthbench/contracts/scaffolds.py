@@ -3,9 +3,6 @@
 MODEL_FREE = ("oracle", "nop", "cheat", "wrong")
 """They play the task's own files instead of asking a model; what they make is flagged as simulated."""
 
-RESUMABLE = ("native",)
-"""They can go on from the recorded steps of another attempt; the others start over, and cannot fork."""
-
 SIM_PREFIX = "sim/"
 
 

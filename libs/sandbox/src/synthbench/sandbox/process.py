@@ -75,7 +75,7 @@ class ProcessEngine:
             structlog.get_logger("synthbench.sandbox").warning(
                 "the process engine does not isolate: commands of agents run on this host", root=str(self._root)
             )
-            self._isolation = Isolation("process", sys.platform, isolated=False, unenforced=_UNENFORCED)
+            self._isolation = Isolation(self.name, sys.platform, isolated=False, unenforced=_UNENFORCED)
         return self._isolation
 
     def _programs(self) -> Path:

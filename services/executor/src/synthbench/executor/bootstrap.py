@@ -7,15 +7,18 @@ from typing import Any
 
 import httpx
 
+from synthbench.chassis.bus import instance_name
 from synthbench.chassis.consumer import Consumer
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.process import Chassis
 from synthbench.contracts.records import Priority
 from synthbench.contracts.registry import Service, durable, durables_of
+from synthbench.contracts.rpc import ANNOUNCE, AnnouncementNoted, ExecutorAnnouncement
 from synthbench.executor.adapters.packages import TaskPackageCache
 from synthbench.executor.announcing import RecentEvents
 from synthbench.executor.attempt.services import AttemptServices
 from synthbench.executor.handlers import ExecutorHandlers
+from synthbench.executor.scaffold import offered_scaffolds
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.docker.images import BuildPolicy
 from synthbench.sandbox.domain.images import Keeping
@@ -25,6 +28,7 @@ from synthbench.sandbox.protocol import SandboxEngine
 from synthbench.storage.artifacts import open_store
 
 _REAP_SECONDS = 5.0
+_ANNOUNCE_SECONDS = 30.0
 
 
 async def bootstrap(chassis: Chassis) -> None:
@@ -57,8 +61,16 @@ async def bootstrap(chassis: Chassis) -> None:
     requested = durables_of(Service.EXECUTOR, "verification.requested", settings.client_names, tuple(engines))
     Consumer(chassis, requested, handlers.on_verification, permits=verifications, in_turn=True).start()
     chassis.health.check("artifacts", store.probe)
+    chassis.background("scaffold announcement", partial(_announce_scaffolds, chassis), every=_ANNOUNCE_SECONDS)
     for engine in all_engines:
         chassis.background(f"reaper of {engine.name}", partial(_reap, chassis, engine), every=_REAP_SECONDS)
+
+
+async def _announce_scaffolds(chassis: Chassis) -> None:
+    """Tell the scheduler which scaffolds are installed here, and which of them can resume; it is waited for."""
+    offers = await asyncio.to_thread(offered_scaffolds, chassis.log)
+    announcement = ExecutorAnnouncement(executor=instance_name("executor"), scaffolds=offers)
+    await chassis.bus.request(ANNOUNCE, announcement, AnnouncementNoted, timeout=_ANNOUNCE_SECONDS)
 
 
 async def _reap(chassis: Chassis, engine: SandboxEngine) -> None:

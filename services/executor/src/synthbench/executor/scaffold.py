@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from structlog.stdlib import BoundLogger
 
 from synthbench.contracts.records import Rollout
+from synthbench.contracts.rpc import ScaffoldOffer
 from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import PermanentFailure
@@ -78,6 +79,17 @@ class InsideScaffold(Scaffold, Protocol):
             PermanentFailure: they are not there.
         """
         ...
+
+
+def offered_scaffolds(log: BoundLogger) -> list[ScaffoldOffer]:
+    """Return every scaffold that is installed here; one that cannot be loaded is logged and left out."""
+    offers: list[ScaffoldOffer] = []
+    for name in sorted({entry.name for entry in entry_points(group=GROUP)}):
+        try:
+            offers.append(ScaffoldOffer(name=name, resumable=load_scaffold(name).resumable))
+        except Exception:  # whatever is wrong with somebody else's package
+            log.exception("scaffold cannot be loaded", scaffold=name)
+    return offers
 
 
 @cache

@@ -6,7 +6,16 @@ from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
-from synthbench.contracts.rpc import CLAIM, HEARTBEAT, RELEASE, ClaimRequest, Heartbeat, Release
+from synthbench.contracts.rpc import (
+    ANNOUNCE,
+    CLAIM,
+    HEARTBEAT,
+    RELEASE,
+    ClaimRequest,
+    ExecutorAnnouncement,
+    Heartbeat,
+    Release,
+)
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue
 from synthbench.scheduler.adapters.parents import Parents
 from synthbench.scheduler.adapters.routes import Routes
@@ -16,6 +25,7 @@ from synthbench.scheduler.claims import Claims
 from synthbench.scheduler.domain.planning import Policy
 from synthbench.scheduler.handlers import Handlers
 from synthbench.scheduler.measures import Measures
+from synthbench.scheduler.scaffolds import AnnouncedScaffolds
 from synthbench.scheduler.settings import SchedulerSettings, names
 from synthbench.storage.api_calls import ApiCalls
 from synthbench.storage.artifacts import open_store
@@ -43,7 +53,9 @@ async def bootstrap(chassis: Chassis) -> None:
     policy = Policy(settings.pool_names, names(settings.scaffolds), allow_process=settings.allow_process_engine)
     routes = Routes(settings.gateway_url, settings.attempt_key_secret)
     chassis.on_drain(routes.aclose)
-    handlers = Handlers(settings, state, TaskCatalogue(store), Parents(store), policy, chassis.log, routes)
+    scaffolds = AnnouncedScaffolds(state, policy.scaffolds)
+    parents = Parents(store, scaffolds.resumable)
+    handlers = Handlers(settings, state, TaskCatalogue(store), parents, policy, chassis.log, routes)
     claims = Claims(settings, state, handlers, settings.attempt_key_secret)
 
     campaigns = Campaigns(state)
@@ -68,6 +80,7 @@ async def bootstrap(chassis: Chassis) -> None:
     await chassis.bus.respond(CLAIM, ClaimRequest, claims.claim)
     await chassis.bus.respond(HEARTBEAT, Heartbeat, claims.heartbeat)
     await chassis.bus.respond(RELEASE, Release, claims.release)
+    await chassis.bus.respond(ANNOUNCE, ExecutorAnnouncement, scaffolds.announce)
     await subscribers.start()
     chassis.health.check("postgres", database.ping)
     chassis.health.mount_lazily("/", api)

@@ -72,7 +72,7 @@ class BubblewrapEngine:
         assert self._cgroups is not None
         unenforced = [f"{name}: {reason}" for name, reason in self._cgroups.missing.items()]
         unenforced.append("disk_mb: a folder of the host has no quota; only the size of single files is held")
-        isolation = Isolation("bubblewrap", self._program.version, isolated=True, unenforced=tuple(unenforced))
+        isolation = Isolation(self.name, self._program.version, isolated=True, unenforced=tuple(unenforced))
         sandbox = await self._make(SandboxSpec(owner="probe"), isolation)
         try:
             result = await sandbox.run(["true"], timeout=_PROBE_SECONDS)

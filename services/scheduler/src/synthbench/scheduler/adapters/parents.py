@@ -1,5 +1,7 @@
 """Stored trajectories that submissions fork, read from the artifact store."""
 
+from collections.abc import Awaitable, Callable, Collection
+
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.records import FieldError, TaskInfo
 from synthbench.scheduler.domain.forking import fork_errors
@@ -9,10 +11,16 @@ from synthbench.storage.trajectories import read_trajectory
 
 
 class Parents:
-    """Looks at what is to be forked before anything is planned."""
+    """Checks what is to be forked before anything is planned.
 
-    def __init__(self, store: ArtifactStore) -> None:
+    Args:
+        store: has the trajectories and their checkpoints.
+        resumable: told the scaffold that is asked for, returns the names of those that can go on from recorded steps.
+    """
+
+    def __init__(self, store: ArtifactStore, resumable: Callable[[str], Awaitable[Collection[str]]]) -> None:
         self._store = store
+        self._resumable = resumable
 
     async def problems(self, wanted: TaskSubmitted, task: TaskInfo) -> list[FieldError]:
         """What is wrong with the fork that a submission asks for; nothing if it asks for none."""
@@ -25,7 +33,7 @@ class Parents:
             return [FieldError(field="fork.artifact", message=f"nothing is stored under {fork.artifact}")]
         except ArtifactCorrupt:
             return [FieldError(field="fork.artifact", message=f"{fork.artifact} is no trajectory")]
-        errors = fork_errors(wanted, fork, task, parent)
+        errors = fork_errors(wanted, fork, task, parent, await self._resumable(wanted.scaffold))
         if errors:
             return errors
         for step in parent.steps[: fork.step + 1]:

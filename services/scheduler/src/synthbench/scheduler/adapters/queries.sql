@@ -298,3 +298,12 @@ from rollouts r join submissions s using (submission_id) where r.rollout_id = %(
 -- name: attempts_of_rollout
 select attempt, executor, claimed_at, started_at, closed_at, steps, outcome, counted, reason from attempts
 where rollout_id = %(rollout_id)s order by attempt;
+
+-- name: announce_scaffolds
+insert into scaffolds (name, resumable)
+select name, resumable from unnest(%(names)s::text[], %(resumable)s::boolean[]) as offer (name, resumable) order by name
+on conflict (name) do update set resumable = excluded.resumable, announced_at = now()
+where scaffolds.resumable <> excluded.resumable;
+
+-- name: announced_scaffolds
+select name, resumable from scaffolds;

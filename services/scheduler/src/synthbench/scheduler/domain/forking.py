@@ -1,21 +1,26 @@
 """Whether a stored trajectory can be forked as a submission asks, field by field. Pure."""
 
+from collections.abc import Collection
+
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.records import FieldError, ForkPoint, TaskInfo
-from synthbench.contracts.scaffolds import RESUMABLE, is_simulated
+from synthbench.contracts.scaffolds import is_simulated
 from synthbench.contracts.trajectory import Trajectory
 
 
-def fork_errors(wanted: TaskSubmitted, fork: ForkPoint, task: TaskInfo, parent: Trajectory) -> list[FieldError]:
+def fork_errors(
+    wanted: TaskSubmitted, fork: ForkPoint, task: TaskInfo, parent: Trajectory, resumable: Collection[str]
+) -> list[FieldError]:
     """Return what is wrong with a fork; nothing if it can be made.
 
     Args:
         wanted: the submission.
         fork: where it branches off.
         task: what the submission's task turned out to be.
-        parent: what lies under the artifact that the fork names.
+        parent: the trajectory under the artifact that the fork names.
+        resumable: names of the scaffolds that can go on from recorded steps.
     """
-    errors = [*_scaffold_errors(wanted, parent), *_step_errors(fork, parent)]
+    errors = [*_scaffold_errors(wanted, parent, resumable), *_step_errors(fork, parent)]
     if parent.trajectory_id != fork.trajectory_id:
         said = f"the artifact holds trajectory {parent.trajectory_id}"
         errors.append(FieldError(field="fork.trajectory_id", message=said))
@@ -25,11 +30,11 @@ def fork_errors(wanted: TaskSubmitted, fork: ForkPoint, task: TaskInfo, parent: 
     return errors
 
 
-def _scaffold_errors(wanted: TaskSubmitted, parent: Trajectory) -> list[FieldError]:
+def _scaffold_errors(wanted: TaskSubmitted, parent: Trajectory, resumable: Collection[str]) -> list[FieldError]:
     errors: list[FieldError] = []
     made_by = parent.rollout.scaffold
-    if wanted.scaffold not in RESUMABLE:
-        said = f"{wanted.scaffold} cannot go on from recorded steps; take {', '.join(RESUMABLE)}"
+    if wanted.scaffold not in resumable:
+        said = f"{wanted.scaffold} cannot go on from recorded steps; take {', '.join(resumable)}"
         errors.append(FieldError(field="scaffold", message=said))
     elif made_by != wanted.scaffold:
         errors.append(FieldError(field="scaffold", message=f"the trajectory was made by {made_by}; only that forks it"))
