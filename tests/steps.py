@@ -5,13 +5,13 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from synthbench.sandbox.diff import Diff, Entry, Snapshot
+from synthbench.sandbox.diff import Diff, Snapshot, SnapshotEntry
 from synthbench.sandbox.domain.changes import compare
 from synthbench.sandbox.domain.known import is_below
-from synthbench.sandbox.tree.beneath import Owner, opened_root
+from synthbench.sandbox.tree.beneath import FileOwner, opened_root
 from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.scan import Scan
-from synthbench.sandbox.tree.workspace import Workspace
+from synthbench.sandbox.tree.workspace import WorkspaceFiles
 
 PATHS = st.lists(st.sampled_from(["a", "b", "c d"]), min_size=1, max_size=3).map("/".join)
 TARGETS = st.sampled_from(["a", "b/a", "../a", "/etc/passwd", "nowhere"])
@@ -48,7 +48,7 @@ def judge(
     ]
 
 
-def bare(snapshot: Snapshot, *, without: Collection[str] = ()) -> dict[str, Entry | tuple[object, ...]]:
+def bare(snapshot: Snapshot, *, without: Collection[str] = ()) -> dict[str, SnapshotEntry | tuple[object, ...]]:
     """Entries without stamps."""
     return {
         path: (entry.type, entry.mode, entry.digest, entry.size)
@@ -57,7 +57,7 @@ def bare(snapshot: Snapshot, *, without: Collection[str] = ()) -> dict[str, Entr
     }
 
 
-def second(folder: Path, side: Path) -> Workspace:
+def second(folder: Path, side: Path) -> WorkspaceFiles:
     """A workspace that gets the archives."""
     folder.mkdir()
-    return Workspace("second", folder, "/workspace", Contents(side), Owner(), 1 << 30)
+    return WorkspaceFiles("second", folder, "/workspace", Contents(side), FileOwner(), 1 << 30)

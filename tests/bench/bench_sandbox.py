@@ -18,7 +18,7 @@ from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable
 from synthbench.sandbox.host.system import find_bubblewrap
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 from .report import QUICK, Report
 from .sdk import Sdk
@@ -33,7 +33,7 @@ BARE = ["--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/us
         "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
         "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # fmt: skip
 MEGABYTE = ["head", "-c", "1000000", "/dev/zero"]
-LIMITS = Limits(memory_mb=256, pids=64)
+LIMITS = SandboxLimits(memory_mb=256, pids=64)
 
 
 def main() -> None:

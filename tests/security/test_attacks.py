@@ -27,7 +27,7 @@ from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.result import RunResult
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 from synthbench.storage.artifacts.files import FilesStore
 from synthbench.tasks import load_library_task
 from synthbench.tasks.package import pack
@@ -46,7 +46,7 @@ def beside(name: str) -> ModuleType:
 
 attacks, controls_module = beside("attacks"), beside("weakened")
 
-LIMITS = Limits(memory_mb=192, pids=40, disk_mb=64, files=256, cpus=0.5)
+LIMITS = SandboxLimits(memory_mb=192, pids=40, disk_mb=64, files=256, cpus=0.5)
 by_attack = pytest.mark.parametrize("attack", attacks.ALL, ids=lambda attack: attack.name.replace(" ", "-"))
 
 pytestmark = pytest.mark.skipif(

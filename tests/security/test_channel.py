@@ -6,7 +6,7 @@ import secrets
 import pytest
 
 from synthbench.sandbox.protocol import SandboxEngine
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 TOLD = "/run/synthbench/channel/told"
 FORGERIES = {
@@ -45,7 +45,7 @@ BREAKING = {
 async def test_what_breaks_one_sandbox_breaks_no_other(name: str, engine: SandboxEngine):
     mark = secrets.token_hex(4)
     beside = await engine.create(SandboxSpec(owner="beside"))
-    sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(output_bytes=10_000)))
+    sandbox = await engine.create(SandboxSpec(owner="t", limits=SandboxLimits(output_bytes=10_000)))
     slow = asyncio.create_task(beside.run(["sh", "-c", f"sleep 1; echo {mark}"], timeout=30))
     result = await sandbox.run(["sh", "-c", BREAKING[name]], timeout=3)
     assert (await slow).stdout_text == f"{mark}\n"

@@ -126,7 +126,7 @@ async def read_by_us(sandbox: Sandbox, name: str) -> str:
 async def test_a_link_leads_nowhere(engine: SandboxEngine, name: str, outside: Outside):
     sandbox = await engine.create(SandboxSpec(owner="t"))
     await sandbox.run(["sh", "-c", LINKS[name].format(folder=outside.folder)], timeout=10)
-    workspace = sandbox.places.workspace  # pyright: ignore[reportAttributeAccessIssue] - both engines have local folders
+    workspace = sandbox.folders.workspace  # pyright: ignore[reportAttributeAccessIssue] - both engines have local folders
     naive = (workspace / "way").read_text()
     mine = await read_by_us(sandbox, "way")
     with suppress(SandboxError):

@@ -23,7 +23,7 @@ from synthbench.sandbox.errors import SandboxError, SandboxKilled
 from synthbench.sandbox.host.local import LocalSandbox
 from synthbench.sandbox.image import ImageSource
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 
 def beside(name: str) -> ModuleType:
@@ -93,7 +93,7 @@ pytestmark = [
 
 
 def spec(image: str) -> SandboxSpec:
-    limits = Limits(memory_mb=192, pids=40, disk_mb=64, files=256, cpus=0.5)
+    limits = SandboxLimits(memory_mb=192, pids=40, disk_mb=64, files=256, cpus=0.5)
     return SandboxSpec(owner="root", limits=limits, image=image, root="writable", user="root", background=True)
 
 
@@ -127,7 +127,7 @@ async def test_what_fills_the_root_is_ended(sandbox: Sandbox):
 async def test_a_set_uid_file_in_the_workspace_helps_nobody_on_the_host(sandbox: LocalSandbox):
     before = await sandbox.snapshot()
     await sandbox.run(["sh", "-c", "cp /bin/sh rootsh && chmod 6755 rootsh . && mkdir -m 777 open"], timeout=20)
-    planted = sandbox.places.workspace / "rootsh"
+    planted = sandbox.folders.workspace / "rootsh"
     assert (planted.stat().st_mode & 0o7777, planted.stat().st_uid) == (0o6755, 0)
     with pytest.raises(PermissionError):
         subprocess.run([planted, "-pc", "id -u"], user=65534, group=65534, extra_groups=[], check=False)
@@ -162,7 +162,7 @@ async def test_links_do_not_lead_our_hands_out(sandbox: LocalSandbox, targets):
 async def test_when_it_is_killed_nothing_begins_anew_in_silence(engine: SandboxEngine, sandbox: LocalSandbox):
     """What was installed is gone with PID 1: a fresh root would be another world."""
     await sandbox.run(["touch", "/installed"], timeout=20)
-    folder = next(sandbox.places.top.glob("channel-*"))
+    folder = next(sandbox.folders.top.glob("channel-*"))
     assert folder.exists()
     container = f"synthbench-{sandbox.id}-1"
     await asyncio.to_thread(subprocess.run, ["docker", "kill", container], capture_output=True, check=True)

@@ -5,22 +5,24 @@ import sys
 
 import pytest
 
-from synthbench.sandbox.host.claims import Claim, claimed
+from synthbench.sandbox.host.claims import NameClaim, claimed
 from synthbench.sandbox.protocol import SandboxEngine
 from synthbench.sandbox.spec import SandboxSpec
 
 
 def test_a_name_is_taken_once_and_free_afterwards():
-    first = Claim("test-once")
+    first = NameClaim("test-once")
     with pytest.raises(OSError, match="in use"):
-        Claim("test-once")
+        NameClaim("test-once")
     assert "test-once" in claimed()
     first.release()
     assert "test-once" not in claimed()
 
 
 def test_a_killed_process_leaves_no_claim():
-    code = "from synthbench.sandbox.host.claims import Claim; c = Claim('test-killed'); print(flush=True); input()"
+    code = (
+        "from synthbench.sandbox.host.claims import NameClaim; c = NameClaim('test-killed'); print(flush=True); input()"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -3,7 +3,7 @@
 from prometheus_client import REGISTRY
 
 from synthbench.sandbox.protocol import SandboxEngine
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 
 def value(name: str, **labels: str) -> float:
@@ -19,7 +19,7 @@ async def test_sandboxes_commands_and_limits_are_counted(bubblewrap: SandboxEngi
         value("sandbox_command_seconds_count", **names),
         value("sandbox_limits_hit_total", **names, limit="timeout"),
     ]
-    sandbox = await bubblewrap.create(SandboxSpec(owner="t", limits=Limits()))
+    sandbox = await bubblewrap.create(SandboxSpec(owner="t", limits=SandboxLimits()))
     opened = value("sandboxes_open", **names)
     await sandbox.run(["true"], timeout=10)
     await sandbox.run(["sleep", "9"], timeout=0.2)

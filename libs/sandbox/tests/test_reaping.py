@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.sandbox.host.places import make_places
+from synthbench.sandbox.host.folders import make_folders
 from synthbench.sandbox.host.uids import can_lease, lease_uid
 from synthbench.sandbox.protocol import SandboxEngine
 from synthbench.sandbox.spec import SandboxSpec
@@ -110,12 +110,12 @@ async def test_killed_before_or_after_the_folder_went_nothing_stays(engine: Sand
 @pytest.mark.skipif(not can_lease(), reason="only root gives sandboxes uids of their own")
 async def test_a_uid_that_a_living_sandbox_has_by_now_keeps_its_processes(bubblewrap: SandboxEngine, root: Path):
     living = lease_uid(root / "bubblewrap")  # as another engine would, which does not see this one's folders
-    left = make_places(root / "bubblewrap", "deadbeef", "left-behind", living.uid, ".engine-of-nobody")
+    left = make_folders(root / "bubblewrap", "deadbeef", "left-behind", living.uid, ".engine-of-nobody")
     process = subprocess.Popen(["sleep", "60"], user=living.uid)
     assert await bubblewrap.reap() == ["left-behind"]
     assert not left.top.exists()
     assert process.poll() is None
     living.release()
-    make_places(root / "bubblewrap", "deadbeef", "left-behind", living.uid, ".engine-of-nobody")
+    make_folders(root / "bubblewrap", "deadbeef", "left-behind", living.uid, ".engine-of-nobody")
     assert await bubblewrap.reap() == ["left-behind"]
     assert process.wait(5) == -signal.SIGKILL

@@ -19,7 +19,7 @@ from synthbench.executor.scaffold import World, load_scaffold
 from synthbench.executor.workspace.preparing import PreparedWorkspace
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 if TYPE_CHECKING:
     from .conftest import MakeWorld
@@ -55,7 +55,7 @@ class Player:
     ) -> Played:
         played = load_scaffold(scaffold)
         world = self._make(settings=self._settings, **limits)
-        wanted = SandboxSpec(owner="test", limits=Limits(memory_mb=4096), **(spec or {}))
+        wanted = SandboxSpec(owner="test", limits=SandboxLimits(memory_mb=4096), **(spec or {}))
         with await reachable(self.engine, wanted, played, world.settings) as (given, socket):
             sandbox = await self.engine.create(given)
             try:

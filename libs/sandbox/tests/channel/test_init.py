@@ -15,7 +15,7 @@ import pytest
 from synthbench.sandbox import channel
 from synthbench.sandbox.channel import INIT
 from synthbench.sandbox.protocol import SandboxEngine
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
 both = pytest.mark.parametrize("engine", ENGINES, indirect=True)
@@ -83,7 +83,7 @@ def hold(engine: SandboxEngine, root: Path, mark: str) -> "subprocess.Popen[str]
 
 @both
 async def test_a_thousand_orphans_leave_nobody_who_counts(engine: SandboxEngine):
-    sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(pids=60), background=True))
+    sandbox = await engine.create(SandboxSpec(owner="t", limits=SandboxLimits(pids=60), background=True))
     result = await sandbox.run(["sh", "-c", ORPHANS], timeout=60)
     after = await sandbox.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 0.1 & done; wait; echo $?"], timeout=20)
     await sandbox.close()
@@ -158,7 +158,7 @@ async def test_who_kills_all_that_sleeps_ends_nobody_else(engine: SandboxEngine)
 
 @both
 async def test_ten_megabytes_of_both_streams_and_two_hundred_commands_at_once(engine: SandboxEngine):
-    sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(output_bytes=11_000_000, pids=900)))
+    sandbox = await engine.create(SandboxSpec(owner="t", limits=SandboxLimits(output_bytes=11_000_000, pids=900)))
     script = "import sys; b = bytes(range(256)) * 40960; sys.stdout.buffer.write(b); sys.stderr.buffer.write(b[::-1])"
     big = await sandbox.run(["python3", "-c", script], timeout=30)
     many = await asyncio.gather(

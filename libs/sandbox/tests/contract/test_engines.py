@@ -11,7 +11,7 @@ import pytest
 from commands import shell
 from synthbench.sandbox.errors import PathRefused, SandboxClosed
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 
 async def test_a_command_returns_code_and_both_streams_apart(sandbox: Sandbox):
@@ -93,7 +93,7 @@ async def test_kill_meets_a_command_that_is_ending(sandbox: Sandbox):
 
 
 async def test_huge_output_is_counted_and_capped(engine: SandboxEngine):
-    sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(output_bytes=4096)))
+    sandbox = await engine.create(SandboxSpec(owner="t", limits=SandboxLimits(output_bytes=4096)))
     result = await shell(sandbox, "echo first; head -c 100000000 /dev/zero; echo last", timeout=30)
     await sandbox.close()
     assert result.stdout_total == 100_000_000 + len("first\nlast\n")
@@ -177,7 +177,7 @@ async def test_many_sandboxes_side_by_side_stay_apart(engine: SandboxEngine):
 
 
 async def test_limits_hold_or_the_record_says_so(engine: SandboxEngine):
-    sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(memory_mb=64, pids=20)))
+    sandbox = await engine.create(SandboxSpec(owner="t", limits=SandboxLimits(memory_mb=64, pids=20)))
     lost = " ".join(sandbox.isolation.unenforced)
     memory = await sandbox.run(["python3", "-c", "x = bytearray(400_000_000); print(len(x))"], timeout=20)
     forks = await shell(sandbox, "for i in $(seq 60); do sleep 5 & done; jobs -p | wc -l", timeout=20)
@@ -197,7 +197,7 @@ async def test_limits_hold_or_the_record_says_so(engine: SandboxEngine):
     ],
 )
 async def test_a_limit_that_was_hit_is_named(engine: SandboxEngine, limit: str, controller: str, script: str):
-    limits = Limits(memory_mb=64, pids=20, disk_mb=32)
+    limits = SandboxLimits(memory_mb=64, pids=20, disk_mb=32)
     sandbox = await engine.create(SandboxSpec(owner="t", limits=limits))
     lost = [line.partition(":")[0] for line in sandbox.isolation.unenforced]
     quiet = await shell(sandbox, "true")
@@ -210,7 +210,7 @@ async def test_a_limit_that_was_hit_is_named(engine: SandboxEngine, limit: str, 
 
 
 async def test_what_has_ended_does_not_count_against_the_limits(engine: SandboxEngine):
-    sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(pids=10)))
+    sandbox = await engine.create(SandboxSpec(owner="t", limits=SandboxLimits(pids=10)))
     ended = [await sandbox.run(["true"], timeout=10) for _ in range(25)]
     await sandbox.close()
     assert [result.exit_code for result in ended] == [0] * 25

@@ -7,7 +7,7 @@ import pytest
 
 from synthbench.sandbox.docker.images import USED_FOLDER
 from synthbench.sandbox.errors import PathRefused
-from synthbench.sandbox.host.places import make_places, remove
+from synthbench.sandbox.host.folders import make_folders, remove
 from synthbench.sandbox.host.reaping import abandoned, reap
 from synthbench.sandbox.protocol import SandboxEngine
 from synthbench.sandbox.spec import SandboxSpec
@@ -59,7 +59,7 @@ async def test_a_path_of_thousands_of_names_is_refused_before_descriptors_run_ou
 
 async def test_one_left_behind_that_cannot_be_ended_does_not_keep_the_others(tmp_path: Path):
     for name in ("bad", "good"):
-        make_places(tmp_path, name, f"owner-of-{name}", None, ".engine-of-nobody")
+        make_folders(tmp_path, name, f"owner-of-{name}", None, ".engine-of-nobody")
 
     async def end(left: object) -> None:
         if getattr(left, "name", "") == "bad":
@@ -70,7 +70,7 @@ async def test_one_left_behind_that_cannot_be_ended_does_not_keep_the_others(tmp
 
 
 async def test_a_removal_that_was_cut_short_is_out_of_sight_and_the_reaper_goes_on(tmp_path: Path):
-    places = make_places(tmp_path, "big", "owner", None, ".engine-of-nobody")
+    places = make_folders(tmp_path, "big", "owner", None, ".engine-of-nobody")
     (places.workspace / "file").write_text("x")
     assert not remove(places.top, seconds=0)
     assert not places.top.exists()

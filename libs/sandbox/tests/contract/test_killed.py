@@ -11,7 +11,7 @@ import pytest
 
 from synthbench.sandbox.errors import SandboxKilled
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ for i in range(0, 10**9, 4096): x[i] = 1'; sleep 1""",
 
 @pytest.mark.parametrize("way", list(OWN_DOING))
 async def test_what_an_agent_does_to_its_own_pid1_is_a_result_and_no_error(engine_with_pid1: SandboxEngine, way: str):
-    sandbox = await engine_with_pid1.create(SandboxSpec(owner="agent", limits=Limits(memory_mb=256)))
+    sandbox = await engine_with_pid1.create(SandboxSpec(owner="agent", limits=SandboxLimits(memory_mb=256)))
     try:
         result = await sandbox.run(["sh", "-c", OWN_DOING[way]], timeout=30)
         assert result.exit_code is not None, result.hit

@@ -6,7 +6,7 @@ import pytest
 
 from synthbench.sandbox.errors import SandboxClosed, SpecRefused
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
 both = pytest.mark.parametrize("engine", ENGINES, indirect=True)
@@ -72,7 +72,7 @@ async def test_a_shell_that_hangs_or_ends_is_replaced_in_its_last_folder(sandbox
 
 @both
 async def test_much_output_is_capped_and_a_kill_or_a_cancel_ends_what_runs(engine: SandboxEngine):
-    sandbox = await engine.create(SandboxSpec(owner="t", limits=Limits(output_bytes=4096)))
+    sandbox = await engine.create(SandboxSpec(owner="t", limits=SandboxLimits(output_bytes=4096)))
     shell = await sandbox.shell()
     much = await shell.run("head -c 5000000 /dev/zero; echo end", timeout=20)
     assert (much.stdout_total, len(much.stdout)) == (5_000_004, 4096)

@@ -51,7 +51,7 @@ async def test_steps_say_what_a_walk_says(engine: SandboxEngine, root: Path):
         for todo in [*steps, *flood]:
             await do(sandbox, todo)
             before, (diff, base) = base, await sandbox.step(base)
-            judge(sandbox.places.workspace, sandbox.workdir, owner, side / "fresh", before, (diff, base))
+            judge(sandbox.folders.workspace, sandbox.workdir, owner, side / "fresh", before, (diff, base))
             assert copy.apply(diff.archive, ()) == ()
             assert bare(copy.snapshot()) == bare(base)
         await sandbox.close()

@@ -14,7 +14,7 @@ import pytest
 from synthbench.sandbox.docker import BASE_IMAGE, DockerEngine
 from synthbench.sandbox.docker.image_api import ImageApi
 from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
-from synthbench.sandbox.domain.images import Keeping
+from synthbench.sandbox.domain.images import ImageRetention
 from synthbench.sandbox.errors import ImageFailed
 from synthbench.sandbox.image import ImageSource
 from synthbench.sandbox.protocol import SandboxEngine
@@ -53,7 +53,7 @@ async def images(engine: SandboxEngine, root: Path) -> AsyncGenerator[Images]:
     """Those of this test; what it builds goes with it."""
     await engine.probe()
     used = root / "docker" / USED_FOLDER
-    made = Images(BuildPolicy(keeping=Keeping(seconds=-1.0, young_seconds=-1.0)), used)
+    made = Images(BuildPolicy(keeping=ImageRetention(seconds=-1.0, young_seconds=-1.0)), used)
     before = {one.id for one in await asyncio.to_thread(made.listed)}
     yield made
     api = ImageApi()

@@ -120,7 +120,7 @@ async def test_what_is_refused_is_told_once_and_not_without_end(docker: DockerEn
         assert sandbox.refused[:2] == ["h0.test:443", "h1.test:443"]
         assert len(sandbox.refused) == len(set(sandbox.refused)) == REFUSED_MOST
         if not again:
-            await sandbox.launcher.house.kill()  # type: ignore[attr-defined] - the engine is Docker here
+            await sandbox.launcher.init.kill()  # type: ignore[attr-defined] - the engine is Docker here
             await asyncio.sleep(0.5)
 
 
@@ -182,7 +182,7 @@ async def test_many_connections_wait_and_the_others_do_not(docker: DockerEngine,
 
 async def test_a_container_that_ended_gets_its_way_again(docker: DockerEngine, port: int):
     sandbox = await docker.create(spec(f"good.test:{port}"))
-    await sandbox.launcher.house.kill()  # type: ignore[attr-defined] - the engine is Docker here
+    await sandbox.launcher.init.kill()  # type: ignore[attr-defined] - the engine is Docker here
     await asyncio.sleep(0.5)
     assert await get(sandbox, f"http://good.test:{port}/") == f"good.test:{port} /".encode()
 

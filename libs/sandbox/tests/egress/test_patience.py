@@ -11,7 +11,7 @@ import pytest
 
 from synthbench.sandbox.domain.reach import Network, parse_allowed, parse_known
 from synthbench.sandbox.egress import proxy
-from synthbench.sandbox.egress.lane import Lane, Patience, Refused
+from synthbench.sandbox.egress.lane import EgressTimeouts, HostRefused, SandboxEgress
 from synthbench.sandbox.egress.proxy import serve
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -21,9 +21,9 @@ SOON = 5.0
 KNOWN = parse_known("up.test=127.0.0.1")
 
 
-def patience(**short: float) -> Patience:
+def patience(**short: float) -> EgressTimeouts:
     """Everything may last, but for what is named."""
-    return Patience(**({"head": LONG, "lookup": LONG, "connect": LONG, "idle": LONG, "life": LONG} | short))
+    return EgressTimeouts(**({"head": LONG, "lookup": LONG, "connect": LONG, "idle": LONG, "life": LONG} | short))
 
 
 @asynccontextmanager
@@ -46,10 +46,14 @@ async def listening(handler: Callable[..., Awaitable[None]]) -> AsyncGenerator[i
 
 
 @asynccontextmanager
-async def through(port: int, patient: Patience, known: dict[str, Network] | None = None) -> AsyncGenerator[Streams]:
+async def through(
+    port: int, patient: EgressTimeouts, known: dict[str, Network] | None = None
+) -> AsyncGenerator[Streams]:
     """A client of the proxy, which may reach up.test at the port."""
-    refused: list[Refused] = []
-    lane = Lane([parse_allowed(f"up.test:{port}")], KNOWN if known is None else known, refused.append, patience=patient)
+    refused: list[HostRefused] = []
+    lane = SandboxEgress(
+        [parse_allowed(f"up.test:{port}")], KNOWN if known is None else known, refused.append, patience=patient
+    )
 
     async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await serve(lane, (reader, writer))

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from fuzzing import fuzz
 from hostile_trees import chain
 from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.tree.beneath import Owner
+from synthbench.sandbox.tree.beneath import FileOwner
 from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.removal import remove_tree
-from synthbench.sandbox.tree.workspace import Workspace
+from synthbench.sandbox.tree.workspace import WorkspaceFiles
 
 ODD_NAMES = [
     b"n\nl", b"\xff\xfe", b"a\xffb", b"x" * 255, "ä".encode() * 127, b"-rf", b" ", b"...", b"\x1b[31m", b"\r", b"\\",
@@ -121,9 +121,9 @@ def outside_of(folder: Path) -> dict[str, tuple[object, ...]]:
     return seen
 
 
-def workspace(folder: Path, name: str) -> Workspace:
+def workspace(folder: Path, name: str) -> WorkspaceFiles:
     (folder / name).mkdir()
-    return Workspace(name, folder / name, "/workspace", Contents(folder / f"{name}-texts"), Owner(), 1 << 30)
+    return WorkspaceFiles(name, folder / name, "/workspace", Contents(folder / f"{name}-texts"), FileOwner(), 1 << 30)
 
 
 def walk_through(folder: Path, first: list[tuple[str, bytes, object]], then: list[tuple[str, bytes, object]]) -> None:

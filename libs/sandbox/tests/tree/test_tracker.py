@@ -14,13 +14,13 @@ from hypothesis import given, settings
 
 import file_operations
 from steps import STEPS, bare, judge, second
-from synthbench.sandbox.diff import ChangedPath, Diff, Snapshot
+from synthbench.sandbox.diff import Diff, PathChange, Snapshot
 from synthbench.sandbox.tree import tracker
-from synthbench.sandbox.tree.beneath import Owner
+from synthbench.sandbox.tree.beneath import FileOwner
 from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.notices import Notices
 from synthbench.sandbox.tree.pack import DiffBuilder
-from synthbench.sandbox.tree.workspace import Workspace
+from synthbench.sandbox.tree.workspace import WorkspaceFiles
 
 EXAMPLES = 2000 if os.environ.get("FULL") else 100
 
@@ -31,8 +31,8 @@ class Tree:
 
     root: Path
     side: Path
-    workspace: Workspace
-    copy: Workspace
+    workspace: WorkspaceFiles
+    copy: WorkspaceFiles
     base: Snapshot
 
     def do(self, *todo: list) -> None:
@@ -55,7 +55,9 @@ def a_tree(*, watched: bool = True) -> Generator[Tree]:
         folder = Path(name)
         (folder / "root").mkdir()
         notices = Notices() if watched else None
-        workspace = Workspace("s", folder / "root", "/workspace", Contents(folder / "texts"), Owner(), 1 << 30, notices)
+        workspace = WorkspaceFiles(
+            "s", folder / "root", "/workspace", Contents(folder / "texts"), FileOwner(), 1 << 30, notices
+        )
         copy = second(folder / "copy", folder / "copied-texts")
         try:
             yield Tree(folder / "root", folder, workspace, copy, workspace.snapshot())
@@ -200,7 +202,7 @@ def test_a_file_that_changes_while_it_is_packed_comes_again(monkeypatch: pytest.
     with a_tree() as tree:
         build = DiffBuilder.build
 
-        def changed_first(self: DiffBuilder, changes: Sequence[ChangedPath]) -> Diff:
+        def changed_first(self: DiffBuilder, changes: Sequence[PathChange]) -> Diff:
             monkeypatch.undo()
             (tree.root / "a").write_text("second")
             (tree.root / "b").unlink()

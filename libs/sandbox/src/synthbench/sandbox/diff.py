@@ -9,7 +9,7 @@ ChangeKind = Literal["added", "modified", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedPath:
+class PathChange:
     """One path of the workspace that is not as it was.
 
     Attributes:
@@ -30,7 +30,7 @@ class ChangedPath:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SnapshotEntry:
     """One path of a snapshot; `stamp` is (mtime_ns, ctime_ns, inode), by which it is not read twice."""
 
     type: PathType
@@ -46,7 +46,7 @@ class Snapshot:
 
     sandbox: str
     taken_ns: int
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, SnapshotEntry]
     refused: tuple[tuple[str, str], ...] = ()
 
 
@@ -63,7 +63,7 @@ class Diff:
         refused: (path, reason) of what is not in the archive: devices, setuid files, links out, what is too big.
     """
 
-    changes: tuple[ChangedPath, ...]
+    changes: tuple[PathChange, ...]
     archive: bytes = field(repr=False)
     patch: str = field(repr=False)
     digest: str

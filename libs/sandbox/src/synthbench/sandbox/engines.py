@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
-from synthbench.sandbox.host.places import make_root
+from synthbench.sandbox.host.folders import make_root
 from synthbench.sandbox.protocol import Isolation, SandboxEngine
 
 GROUP = "synthbench.sandboxes"
@@ -16,7 +16,7 @@ PREFERRED = ("docker", "bubblewrap", "process")
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """An engine that works here, and why the ones before it do not."""
 
     engine: SandboxEngine
@@ -50,7 +50,7 @@ def load_engine(name: str, *, root: Path, **options: object) -> SandboxEngine:
 
 async def choose_engine(
     preferred: str | None, *, root: Path, options: Mapping[str, Mapping[str, object]] = MappingProxyType({})
-) -> Choice:
+) -> EngineChoice:
     """Return the engine that was asked for, or the first one that works.
 
     Args:
@@ -66,7 +66,7 @@ async def choose_engine(
     for name in [preferred] if preferred else known_engines():
         engine = load_engine(name, root=root, **options.get(name, {}))
         try:
-            return Choice(engine, await engine.probe(), refused)
+            return EngineChoice(engine, await engine.probe(), refused)
         except EngineUnavailable as error:
             refused[name] = str(error)
             await engine.aclose()

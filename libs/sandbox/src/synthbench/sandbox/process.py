@@ -16,13 +16,13 @@ import structlog
 
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError, SpecRefused
 from synthbench.sandbox.host.cgroups import Counts
-from synthbench.sandbox.host.child import Child, ChildRunning, start
+from synthbench.sandbox.host.child import Child, ChildCommand, start
 from synthbench.sandbox.host.cwd import CwdPipe, telling_cwd
-from synthbench.sandbox.host.disk import DiskWatch
-from synthbench.sandbox.host.local import Command, LocalSandbox, OpenSandboxes, new_id
+from synthbench.sandbox.host.disk import HOW_DISK_IS_LIMITED, DiskWatch
+from synthbench.sandbox.host.folders import SandboxFolders, make_folders_in_thread, make_root
+from synthbench.sandbox.host.launching import Command
+from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
-from synthbench.sandbox.host.places import Places, make_root, new_places
-from synthbench.sandbox.host.plain import refuse_foreign, refuse_images
 from synthbench.sandbox.host.processes import MARK, kill_all, marked
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
 from synthbench.sandbox.host.running import Ended
@@ -32,7 +32,7 @@ from synthbench.sandbox.host.system import find_python
 from synthbench.sandbox.host.uids import UidLease, can_lease, lease_uid
 from synthbench.sandbox.image import Image, ImageSource
 from synthbench.sandbox.protocol import Isolation, Shell
-from synthbench.sandbox.spec import SandboxSpec
+from synthbench.sandbox.spec import SandboxSpec, refuse_foreign_system, refuse_images
 
 _UNENFORCED = (
     "isolation: commands run on the host itself; they see its files, processes and network",
@@ -40,7 +40,7 @@ _UNENFORCED = (
     "cpus: no cgroup",
     "memory_mb: held by address space for each process, not for all together",
     "pids: held only where the sandbox has a uid of its own",
-    "disk_mb: only the size of single files is held",
+    HOW_DISK_IS_LIMITED,
     "background processes: found by uid or by a mark in their environment, which they can drop",
 )
 
@@ -88,7 +88,7 @@ class ProcessEngine:
         return folder
 
     async def image(self, source: ImageSource) -> Image:  # noqa: ARG002 - as in the protocol
-        """See the protocol."""
+        """Refuse: this engine has no images."""
         refuse_images(self.name)
 
     async def create(self, spec: SandboxSpec) -> LocalSandbox:
@@ -100,7 +100,7 @@ class ProcessEngine:
         """
         if spec.background:
             raise SpecRefused("background: the process engine ends everything with its command", "use another engine")
-        refuse_foreign(self.name, spec)
+        refuse_foreign_system(self.name, spec)
         if spec.mounts:
             raise SpecRefused("mounts: the process engine mounts nothing", "use the docker or the bubblewrap engine")
         isolation = await self.probe()
@@ -113,20 +113,22 @@ class ProcessEngine:
         uid = lease.uid if lease else None
         name = new_id()
         try:
-            places = await new_places(self._root, name, spec.owner, uid, self._folder.path.name)
+            folders = await make_folders_in_thread(self._root, name, spec.owner, uid, self._folder.path.name)
         except BaseException:
             if lease:
                 lease.release()
             raise
-        launcher = _Processes(name, spec, places, lease, self._folder.path)
+        launcher = _Processes(name, spec, folders, lease, self._folder.path)
         sockets = {socket: str(path) for socket, path in spec.sockets.items()}
-        workdir = str(places.workspace)
-        sandbox = LocalSandbox(name, spec, isolation, workdir, places, launcher, lease, sockets, self._sandboxes.forget)
+        workdir = str(folders.workspace)
+        sandbox = LocalSandbox(
+            name, spec, isolation, workdir, folders, launcher, lease, sockets, self._sandboxes.forget
+        )
         self._sandboxes.add(sandbox)
         return sandbox
 
     def socket_place(self) -> AbstractContextManager[Path]:
-        """See the protocol."""
+        """Return a path for a socket below the engine's folder; it goes with the context."""
         assert self._folder is not None
         return socket_place(self._folder.path)
 
@@ -138,7 +140,10 @@ class ProcessEngine:
             self._folder = None
 
     async def reap(self) -> list[str]:
-        """See the protocol. Commands outlive a killed engine here: they are found by uid or by mark."""
+        """Remove what killed processes of this engine left under the same root; return the owners of those sandboxes.
+
+        Commands outlive a killed engine here: they are found by uid or by mark.
+        """
         await self.probe()
         return await reap(self._root, self._end)
 
@@ -152,16 +157,16 @@ class _Processes:
 
     id: str
     spec: SandboxSpec
-    places: Places
+    folders: SandboxFolders
     lease: UidLease | None
     programs: Path
     _commands: int = 0
 
-    async def launch(self, command: Command) -> "_Launched":
+    async def launch(self, command: Command) -> "_StartedProcess":
         """Start it in a session of its own."""
         self._commands += 1
         mark = f"{self.id}.{self._commands}"
-        launched = _Launched(mark, CwdPipe() if command.track_cwd else None)
+        launched = _StartedProcess(mark, CwdPipe() if command.track_cwd else None)
         tracker = launched.tracker
         argv = telling_cwd(command.argv, tracker.write_end) if tracker else command.argv
         uid = self.lease.uid if self.lease else None
@@ -189,8 +194,8 @@ class _Processes:
     def _environment(self) -> dict[str, str]:
         return {
             "PATH": f"{self.programs}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(self.places.home),
-            "TMPDIR": str(self.places.tmp),
+            "HOME": str(self.folders.home),
+            "TMPDIR": str(self.folders.tmp),
             "USER": "agent",
             "LANG": "C.UTF-8",
             "TERM": "dumb",
@@ -198,7 +203,7 @@ class _Processes:
         }
 
     def shell(self, command: Command, disk: DiskWatch) -> Shell:  # noqa: ARG002 - as in the protocol
-        """See `Launcher`.
+        """Refuse: this engine has no shell that stays.
 
         Raises:
             SpecRefused: always.
@@ -218,12 +223,12 @@ class _Processes:
 
 
 @dataclass
-class _Launched:
+class _StartedProcess:
     """One running command."""
 
     mark: str
     tracker: CwdPipe | None
-    running: ChildRunning = field(init=False)
+    running: ChildCommand = field(init=False)
 
     async def stop(self) -> None:
         """Kill its group, and what left the group but kept the mark."""
@@ -240,7 +245,7 @@ class _Launched:
         return None if ended.killed or code is None else code if code >= 0 else 128 - code
 
     def cwd(self) -> str | None:
-        """See `Launched`."""
+        """Return the folder in which the command ended; None where nobody asked, or the shell could not say."""
         return self.tracker.answer() if self.tracker else None
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ class RunResult:
 
     Attributes:
         exit_code: as a shell sees it (128 + n for signal n); None where it was killed: timeout, `kill`, `close`.
-        stdout: the bytes kept: the first three quarters of `Limits.output_bytes` and the last quarter.
+        stdout: the bytes kept: the first three quarters of `SandboxLimits.output_bytes` and the last quarter.
         stderr: the same of the other stream.
         stdout_total: bytes produced; more than `len(stdout)` means that the middle is missing.
         stderr_total: the same of the other stream.

@@ -3,17 +3,19 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from synthbench.sandbox.domain.paths import within
 from synthbench.sandbox.domain.reach import parse_allowed
+from synthbench.sandbox.errors import SpecRefused
 from synthbench.sandbox.inside import Mount, checked_workdir
 
 _T = TypeVar("_T")
 Network = Literal["none", "allowlist", "public"]
 HOSTS_MOST = 100
+_USE_DOCKER = "use the docker engine"
 
 
 def _names(value: Mapping[str, _T]) -> Mapping[str, _T]:
@@ -36,7 +38,7 @@ def _variables(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
-class Limits(BaseModel):
+class SandboxLimits(BaseModel):
     """What one sandbox may use, all its processes together unless said otherwise.
 
     What an engine cannot hold up is named in `Isolation.unenforced`.
@@ -64,7 +66,7 @@ class SandboxSpec(BaseModel):
     """What to make.
 
     Attributes:
-        limits: see `Limits`.
+        limits: see `SandboxLimits`.
         network: "none": a loopback of its own and nothing else. "allowlist": the same, and a proxy on it that leads
             to `allowed_hosts`; commands find it by the usual variables. "public": to every public address, at the ports
             80 and 443. SpecRefused where the engine or its operator does not offer it.
@@ -88,7 +90,7 @@ class SandboxSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     owner: str = Field(min_length=1, max_length=200)
-    limits: Limits = Limits()
+    limits: SandboxLimits = SandboxLimits()
     network: Network = "none"
     allowed_hosts: Annotated[tuple[str, ...], AfterValidator(_hosts)] = ()
     sockets: Annotated[Mapping[str, Path], AfterValidator(_names)] = {}
@@ -111,3 +113,28 @@ class SandboxSpec(BaseModel):
             if within(mount.target, self.workdir) is not None or within(self.workdir, mount.target) is not None:
                 raise ValueError(f"the mount at {mount.target} and the workspace at {self.workdir} overlap")
         return self
+
+
+def refuse_images(engine: str) -> NoReturn:
+    """Refuse an image for an engine that runs from the host's own system.
+
+    Raises:
+        SpecRefused: always.
+    """
+    raise SpecRefused(f"image: the {engine} engine runs from this machine's own system", _USE_DOCKER)
+
+
+def refuse_foreign_system(engine: str, spec: SandboxSpec) -> None:
+    """Refuse a spec that asks for another system than the host's own, for root inside it, or for a network.
+
+    Raises:
+        SpecRefused: names the field.
+    """
+    if spec.network != "none":
+        raise SpecRefused(f"network: the {engine} engine has no way out for a sandbox", _USE_DOCKER)
+    if spec.image is not None:
+        refuse_images(engine)
+    if spec.root == "writable":
+        raise SpecRefused(f"root: the {engine} engine shows this machine's own system, read-only", _USE_DOCKER)
+    if spec.user == "root":
+        raise SpecRefused(f"user: the {engine} engine has no root inside", _USE_DOCKER)

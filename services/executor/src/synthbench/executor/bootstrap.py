@@ -21,7 +21,7 @@ from synthbench.executor.handlers import ExecutorHandlers
 from synthbench.executor.scaffold import offered_scaffolds
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.sandbox.docker.images import BuildPolicy
-from synthbench.sandbox.domain.images import Keeping
+from synthbench.sandbox.domain.images import ImageRetention
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.protocol import SandboxEngine
@@ -83,7 +83,7 @@ def _options(settings: ExecutorSettings, engine: str) -> dict[str, Any]:
     """What is set for this engine."""
     if engine != "docker":
         return {}
-    keeping = Keeping(seconds=settings.image_days * 86_400, total_bytes=round(settings.image_gb * 1e9))
+    keeping = ImageRetention(seconds=settings.image_days * 86_400, total_bytes=round(settings.image_gb * 1e9))
     builds = BuildPolicy(network=settings.build_network, memory_mb=settings.build_memory_mb, keeping=keeping)
     named = {"image": settings.sandbox_image, "runtime": settings.sandbox_runtime}
     network = {"network": settings.allow_network, "known_hosts": settings.egress_hosts}

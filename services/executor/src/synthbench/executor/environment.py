@@ -13,17 +13,17 @@ from synthbench.sandbox.egress import check_network
 from synthbench.sandbox.errors import SpecRefused
 from synthbench.sandbox.image import Image, ImageSource
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 from synthbench.tasks import TaskPackage
 
 _WORKDIR = "/workspace"
 """Where an image that names no folder is worked in."""
 
 
-def limits_of(package: TaskPackage, max_memory_mb: int) -> Limits:
+def limits_of(package: TaskPackage, max_memory_mb: int) -> SandboxLimits:
     """Sandbox limits that a task asks for, within what this executor allows and this machine has."""
     wanted = package.limits
-    return Limits(
+    return SandboxLimits(
         memory_mb=min(wanted.memory_mb, max_memory_mb),
         cpus=min(wanted.cpus, float(os.cpu_count() or 1)),
         pids=wanted.pids,

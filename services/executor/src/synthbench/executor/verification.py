@@ -18,7 +18,7 @@ from synthbench.sandbox.errors import PathRefused, SandboxError
 from synthbench.sandbox.forkserver import PYTHON, SOCKET, ForkServer, fork_server
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.result import RunResult
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 from synthbench.tasks import TaskPackage
 from synthbench.tasks.verify import DRIVER, CtrfReport, grade, serve_verification
 from synthbench.tasks.verify.server import MAX_LINE, RemoteRun
@@ -120,7 +120,7 @@ async def _run_tests(
             writer.close()
 
     path = await stack.enter_async_context(_listening(engine, serve))
-    spec = SandboxSpec(owner=f"{owner}.tests", sockets={"channel": path}, limits=Limits(memory_mb=512))
+    spec = SandboxSpec(owner=f"{owner}.tests", sockets={"channel": path}, limits=SandboxLimits(memory_mb=512))
     tests = await _sandbox(stack, engine, spec)
     await tests.upload(package.tests_archive(), to="tests")
     folder = f"{tests.workdir}/tests"

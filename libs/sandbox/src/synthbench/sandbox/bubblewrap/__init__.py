@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from synthbench.sandbox.bubblewrap.launcher import Bwrap
+from synthbench.sandbox.bubblewrap.launcher import BubblewrapInit
 from synthbench.sandbox.channel.launcher import OWN_PROCESSES, SOCKETS, ChannelLauncher
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Cgroups, find_cgroups
+from synthbench.sandbox.host.disk import HOW_DISK_IS_LIMITED
+from synthbench.sandbox.host.folders import make_folders_in_thread, make_root
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
-from synthbench.sandbox.host.places import make_root, new_places
-from synthbench.sandbox.host.plain import refuse_foreign, refuse_images
 from synthbench.sandbox.host.processes import kill_all, naming, of_uid
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
 from synthbench.sandbox.host.shell import limit_lines
@@ -26,7 +26,7 @@ from synthbench.sandbox.host.system import BubblewrapProgram, SystemView, find_b
 from synthbench.sandbox.host.uids import can_lease, lease_uid
 from synthbench.sandbox.image import Image, ImageSource
 from synthbench.sandbox.protocol import Isolation
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec, refuse_foreign_system, refuse_images
 
 _PROBE_SECONDS = 15.0
 
@@ -71,7 +71,7 @@ class BubblewrapEngine:
         assert self._program is not None
         assert self._cgroups is not None
         unenforced = [f"{name}: {reason}" for name, reason in self._cgroups.missing.items()]
-        unenforced.append("disk_mb: a folder of the host has no quota; only the size of single files is held")
+        unenforced.append(HOW_DISK_IS_LIMITED)
         isolation = Isolation(self.name, self._program.version, isolated=True, unenforced=tuple(unenforced))
         sandbox = await self._make(SandboxSpec(owner="probe"), isolation)
         try:
@@ -98,7 +98,7 @@ class BubblewrapEngine:
         self._cgroups = find_cgroups()
 
     async def image(self, source: ImageSource) -> Image:  # noqa: ARG002 - as in the protocol
-        """See the protocol."""
+        """Refuse: this engine has no images."""
         refuse_images(self.name)
 
     async def create(self, spec: SandboxSpec) -> LocalSandbox:
@@ -109,7 +109,7 @@ class BubblewrapEngine:
             SpecRefused: it asks for an image, or for root.
             SandboxError: no room, no free uid.
         """
-        refuse_foreign(self.name, spec)
+        refuse_foreign_system(self.name, spec)
         isolation = await self.probe()
         with creating(self.name):
             return await self._make(spec, isolation)
@@ -123,7 +123,7 @@ class BubblewrapEngine:
         name = new_id()
         uid = lease.uid if lease else None
         try:
-            places = await new_places(self._root, name, spec.owner, uid, self._folder.path.name)
+            folders = await make_folders_in_thread(self._root, name, spec.owner, uid, self._folder.path.name)
         except BaseException:
             if lease:
                 lease.release()
@@ -134,8 +134,8 @@ class BubblewrapEngine:
             _with_ours(spec.limits), memory="memory" not in held, pids="pids" not in held and lease is not None
         )
         launcher = ChannelLauncher(
-            house=Bwrap(self._program, self._system, spec, places, lease, cgroup),
-            places=places,
+            init=BubblewrapInit(self._program, self._system, spec, folders, lease, cgroup),
+            folders=folders,
             limits=lines,
             output_bytes=spec.limits.output_bytes,
             uid=uid,
@@ -144,7 +144,7 @@ class BubblewrapEngine:
         )
         sockets = {socket: f"{SOCKETS}/{socket}.sock" for socket in spec.sockets}
         sandbox = LocalSandbox(
-            name, spec, isolation, spec.workdir, places, launcher, lease, sockets, self._sandboxes.forget
+            name, spec, isolation, spec.workdir, folders, launcher, lease, sockets, self._sandboxes.forget
         )
         self._sandboxes.add(sandbox)
         return sandbox
@@ -160,7 +160,7 @@ class BubblewrapEngine:
             return None, replace(isolation, unenforced=isolation.unenforced + lost)
 
     def socket_place(self) -> AbstractContextManager[Path]:
-        """See the protocol."""
+        """Return a path for a socket below the engine's folder; it goes with the context."""
         assert self._folder is not None
         return socket_place(self._folder.path)
 
@@ -172,7 +172,10 @@ class BubblewrapEngine:
             self._folder = None
 
     async def reap(self) -> list[str]:
-        """See the protocol. A bwrap dies with its engine, unless that died before it could ask the kernel for it."""
+        """Remove what killed processes of this engine left under the same root; return the owners of those sandboxes.
+
+        A bwrap dies with its engine, unless that died before it could ask the kernel for it.
+        """
         await self.probe()
         return await reap(self._root, self._end)
 
@@ -185,6 +188,6 @@ class BubblewrapEngine:
         await self._cgroups.existing(left.name).destroy()
 
 
-def _with_ours(limits: Limits) -> Limits:
+def _with_ours(limits: SandboxLimits) -> SandboxLimits:
     """Room for processes that are not the sandbox's own."""
     return limits.model_copy(update={"pids": limits.pids + OWN_PROCESSES})

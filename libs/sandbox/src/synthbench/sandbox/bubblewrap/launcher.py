@@ -11,9 +11,9 @@ from pathlib import Path
 from synthbench.sandbox.channel.launcher import CHANNEL, FIRST, SOCKETS
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Cgroup, Counts
-from synthbench.sandbox.host.child import Child, ChildRunning, start
+from synthbench.sandbox.host.child import Child, ChildCommand, start
+from synthbench.sandbox.host.folders import SandboxFolders
 from synthbench.sandbox.host.pid1 import ended_by_sigkill, kills_for_memory
-from synthbench.sandbox.host.places import Places
 from synthbench.sandbox.host.seccomp import filter_program
 from synthbench.sandbox.host.system import PID1_SHELL, SANDBOX_PATH, BubblewrapProgram, SystemView
 from synthbench.sandbox.host.uids import UidLease
@@ -34,22 +34,22 @@ _ENVIRONMENT = {
 
 
 @dataclass
-class Bwrap:
-    """See `House`: a set of namespaces, which lives as long as PID 1 does; it begins when its limits are set."""
+class BubblewrapInit:
+    """Runs PID 1 of a sandbox in namespaces of its own, which live as long as it does."""
 
     program: BubblewrapProgram
     system: SystemView
     spec: SandboxSpec
-    places: Places
+    folders: SandboxFolders
     lease: UidLease | None
     cgroup: Cgroup | None
-    _first: "_First | None" = None
+    _first: "_BubblewrapProcess | None" = None
     _out_of_memory: int = 0
     """Kills for want of memory, when the last command began."""
 
     async def start(self, number: int, folder: Path) -> None:  # noqa: ARG002 - as in the protocol
-        """See `House`."""
-        first = self._first = _First()
+        """Start PID 1 with the folder of a channel mounted read-only at `CHANNEL`."""
+        first = self._first = _BubblewrapProcess()
         uid = self.lease.uid if self.lease else None
         try:
             child = Child(
@@ -72,15 +72,15 @@ class Bwrap:
             await self.left()
             raise
 
-    def _arguments(self, folder: Path, first: "_First") -> list[str]:
+    def _arguments(self, folder: Path, first: "_BubblewrapProcess") -> list[str]:
         words = [str(self.program.path), "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"]
         words += ["--as-pid-1", "--new-session", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
         words += ["--clearenv", *self.system.arguments()]
-        words += ["--bind", str(self.places.tmp), "/tmp", "--bind", str(self.places.home), "/home/agent"]  # noqa: S108 - inside
-        words += ["--bind", str(self.places.workspace), self.spec.workdir]
+        words += ["--bind", str(self.folders.tmp), "/tmp", "--bind", str(self.folders.home), "/home/agent"]  # noqa: S108 - inside
+        words += ["--bind", str(self.folders.workspace), self.spec.workdir]
         for mount in self.spec.mounts.values():
             words += ["--ro-bind", str(mount.source), mount.target]
-        words += ["--ro-bind", str(self.places.top / "sockets"), SOCKETS, "--ro-bind", str(folder), CHANNEL]
+        words += ["--ro-bind", str(self.folders.top / "sockets"), SOCKETS, "--ro-bind", str(folder), CHANNEL]
         words += ["--remount-ro", "/", "--chdir", "/"]
         for name, value in _ENVIRONMENT.items():
             words += ["--setenv", name, value]
@@ -93,16 +93,16 @@ class Bwrap:
         return words
 
     async def kill(self) -> None:
-        """See `House`."""
+        """End PID 1 and everything inside, whatever it does."""
         if self._first is not None:
             await self._first.stop()
 
     def command_begins(self) -> None:
-        """See `House`."""
+        """Note the count of kills for want of memory, with which `killed_from_outside` compares."""
         self._out_of_memory = self._memory_kills()
 
     async def killed_from_outside(self) -> bool:
-        """See `House`."""
+        """Return whether it is proven that somebody outside, who was not we, ended PID 1."""
         if self._first is None or not await self._first.was_killed():
             return False
         return self._memory_kills() == self._out_of_memory
@@ -113,14 +113,14 @@ class Bwrap:
             return self.cgroup.counts().oom_kills
         return kills_for_memory()
 
-    async def left(self) -> None:
-        """See `House`."""
+    async def clean_up(self) -> None:
+        """Wait until the PID 1 that was started last is gone, and close its descriptors."""
         first, self._first = self._first, None
         if first is not None:
             await first.end()
 
     def counts(self) -> Counts:
-        """From the cgroup; inside it cannot be seen."""
+        """Return how often the kernel has refused something so far, from the cgroup; zeros without one."""
         return self.cgroup.counts() if self.cgroup else Counts()
 
     async def aclose(self) -> None:
@@ -130,10 +130,10 @@ class Bwrap:
 
 
 @dataclass
-class _First:
-    """One bwrap and its PID 1: the descriptors we share with it, and what it told us."""
+class _BubblewrapProcess:
+    """One bwrap and its PID 1, with the descriptors that are shared with it, and the status that it reported."""
 
-    running: ChildRunning | None = None
+    running: ChildCommand | None = None
     given: list[int] = field(default_factory=list[int])
     _gate: int = -1
     _child: int = -1
@@ -148,7 +148,7 @@ class _First:
         self.given.append(self.status_write)
 
     def gate_read(self) -> int:
-        """Bwrap's end of the pipe on which its child waits."""
+        """BubblewrapInit's end of the pipe on which its child waits."""
         read, self._gate = os.pipe()
         self.given.append(read)
         return read

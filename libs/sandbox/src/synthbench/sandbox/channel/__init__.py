@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from synthbench.sandbox.channel.command import ChannelRunning
+from synthbench.sandbox.channel.command import ChannelCommand
 from synthbench.sandbox.channel.slot import EMPTY, Slot
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.cgroups import Counts
@@ -60,7 +60,7 @@ class Channel:
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
         self._silent = False
-        self._commands: dict[int, ChannelRunning] = {}
+        self._commands: dict[int, ChannelCommand] = {}
         self._slots: list[Slot] = []
         self._left: deque[OutputStream] = deque()
         self._swept: dict[int, asyncio.Event] = {}
@@ -153,7 +153,7 @@ class Channel:
             case _:
                 pass
 
-    def _command(self, n: str) -> ChannelRunning | None:
+    def _command(self, n: str) -> ChannelCommand | None:
         return self._commands.get(int(n)) if _numbers(n) else None
 
     def _lost(self) -> None:
@@ -188,7 +188,7 @@ class Channel:
         *,
         track_cwd: bool,
         background: bool = False,
-    ) -> ChannelRunning:
+    ) -> ChannelCommand:
         """Start a command.
 
         Args:
@@ -213,14 +213,14 @@ class Channel:
 
     def _begin(
         self, slot: Slot, argv: Sequence[str], lines: Sequence[str], limit: int, given: str, *, background: bool
-    ) -> ChannelRunning:
+    ) -> ChannelCommand:
         slot.begin("\n".join([*lines, f"exec $own {shlex.join(argv)}", ""]), limit)
         self._last += 1
         self.say(f"run {self._last} {slot.number} {given}")
-        command = self._commands[self._last] = ChannelRunning(self, self._last, slot, background=background)
+        command = self._commands[self._last] = ChannelCommand(self, self._last, slot, background=background)
         return command
 
-    def shell(self, lines: Sequence[str], limit: int) -> ChannelRunning:
+    def shell(self, lines: Sequence[str], limit: int) -> ChannelCommand:
         """Start a shell that stays, bash where there is one; see shell.sh.
 
         Args:
@@ -241,7 +241,7 @@ class Channel:
         self._last_slot += 1
         return Slot(self.folder, self._last_slot, self._uid, self.inside)
 
-    async def end(self, command: ChannelRunning) -> None:
+    async def end(self, command: ChannelCommand) -> None:
         """Kill a command's processes: all that is inside, unless others run beside it or may stay."""
         others = any(not other.ended for other in self._commands.values() if other is not command)
         if (others or command.background) and await command.until_begun(_BEGIN):
@@ -272,14 +272,14 @@ class Channel:
         finally:
             del self._swept[n]
 
-    async def look_after(self, command: ChannelRunning) -> None:
+    async def look_after(self, command: ChannelCommand) -> None:
         """Wait for its exit; ask now and then, since somebody inside may kill who would tell."""
         while not command.over.done():
             await asyncio.wait([command.over], timeout=_LOOK)
             if not command.over.done() and not self._gone.is_set():
                 self.say(f"look {command.n} {command.slot.number} {command.pid}")
 
-    def forget(self, command: ChannelRunning) -> None:
+    def forget(self, command: ChannelCommand) -> None:
         """Take its files back; where somebody may still hold them, they are of no use to another command."""
         if self._commands.pop(command.n, None) is None:
             return

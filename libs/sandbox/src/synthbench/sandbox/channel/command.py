@@ -7,26 +7,26 @@ from typing import Protocol
 
 from synthbench.sandbox.channel.slot import Slot
 from synthbench.sandbox.domain.output import HeadTail
-from synthbench.sandbox.host.running import Running
+from synthbench.sandbox.host.running import RunningCommand
 
 
-class Line(Protocol):
+class CommandChannel(Protocol):
     """What a command needs of its channel."""
 
-    async def look_after(self, command: "ChannelRunning") -> None:
+    async def look_after(self, command: "ChannelCommand") -> None:
         """Wait for its exit."""
         ...
 
-    async def end(self, command: "ChannelRunning") -> None:
+    async def end(self, command: "ChannelCommand") -> None:
         """Kill its processes; they are gone when this returns."""
         ...
 
-    def forget(self, command: "ChannelRunning") -> None:
+    def forget(self, command: "ChannelCommand") -> None:
         """It is closed."""
         ...
 
 
-class ChannelRunning(Running):
+class ChannelCommand(RunningCommand):
     """A command that PID 1 started.
 
     Args:
@@ -36,7 +36,7 @@ class ChannelRunning(Running):
         background: what it leaves running lives on.
     """
 
-    def __init__(self, channel: Line, n: int, slot: Slot, *, background: bool) -> None:
+    def __init__(self, channel: CommandChannel, n: int, slot: Slot, *, background: bool) -> None:
         super().__init__()
         self.n = n
         self.slot = slot
@@ -54,7 +54,7 @@ class ChannelRunning(Running):
 
     @property
     def streams(self) -> Mapping[int, HeadTail]:
-        """See `Running`."""
+        """The output kept so far, by descriptor: 1 and 2."""
         return self._kept
 
     @property
@@ -82,7 +82,7 @@ class ChannelRunning(Running):
         self._begun.set()
 
     async def until_exit(self) -> None:
-        """See `Running`."""
+        """Wait for the process that was started, not for what it left behind."""
         await self._channel.look_after(self)
 
     @property
@@ -91,7 +91,7 @@ class ChannelRunning(Running):
         return self.clean or (self.background and not self._killed and self.returncode is not None)
 
     async def stop(self) -> None:
-        """See `Running`."""
+        """End every process of the command; they are gone when this returns."""
         if self.ended:
             return
         if not self.leaves:
@@ -100,7 +100,7 @@ class ChannelRunning(Running):
         self.exited(None)
 
     async def last_words(self) -> None:
-        """See `Running`."""
+        """Read what is left in its pipes, and close them."""
         for output in self.slot.outputs:
             output.drain()
 

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Protocol
 
 from synthbench.sandbox.channel import INIT, Channel
-from synthbench.sandbox.channel.command import ChannelRunning
+from synthbench.sandbox.channel.command import ChannelCommand
 from synthbench.sandbox.channel.shell import ChannelShell
 from synthbench.sandbox.errors import SandboxError, SandboxKilled
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.disk import DiskWatch
-from synthbench.sandbox.host.local import Command
-from synthbench.sandbox.host.places import Places
+from synthbench.sandbox.host.folders import SandboxFolders
+from synthbench.sandbox.host.launching import Command
 from synthbench.sandbox.host.running import Ended
 from synthbench.sandbox.protocol import Shell
 
 CHANNEL = "/run/synthbench/channel"
 SOCKETS = "/run/synthbench/sockets"
-"""Where a sandbox finds its sockets; a folder `sockets` of its places is seen there, read-only."""
+"""Where a sandbox finds its sockets; a folder `sockets` of its folders is seen there, read-only."""
 FIRST = ("/bin/sh", f"{CHANNEL}/{INIT}")
 """What PID 1 runs."""
 OWN_PROCESSES = 4
@@ -30,55 +30,68 @@ _GONE_SECONDS = 5.0
 _KILLED = 137
 
 
-class House(Protocol):
-    """What an engine builds around PID 1, one after the other; the folders stay the same."""
+class InitProcess(Protocol):
+    """How an engine starts and ends PID 1 of a sandbox, with the namespaces or the container around it.
+
+    PID 1 may be started several times, one after the other, over the same folders.
+    """
 
     async def start(self, number: int, folder: Path) -> None:
-        """Start `FIRST`, with a channel's folder at `CHANNEL`, read-only; SandboxError where it does not start."""
+        """Start `FIRST` with the folder of a channel mounted read-only at `CHANNEL`.
+
+        Args:
+            number: counts the starts, from 1.
+            folder: the channel's, on the host.
+
+        Raises:
+            SandboxError: it does not start.
+        """
         ...
 
     async def kill(self) -> None:
         """End PID 1 and everything inside, whatever it does."""
         ...
 
-    async def left(self) -> None:
-        """See that nothing stays of what was started last; PID 1 is gone, or going."""
+    async def clean_up(self) -> None:
+        """Remove what is left of the PID 1 that was started last, and wait until it is gone."""
         ...
 
     def command_begins(self) -> None:
-        """Note what `killed_from_outside` compares with."""
+        """Note the counts with which `killed_from_outside` compares."""
         ...
 
     async def killed_from_outside(self) -> bool:
-        """Whether it is proven that somebody outside, who was not we, ended PID 1; to be asked when it is gone."""
+        """Return whether it is proven that somebody outside, who was not we, ended PID 1; call it when that is gone."""
         ...
 
     def counts(self) -> Counts | None:
-        """What the kernel refused so far; None where PID 1 can tell, and nobody else."""
+        """Return how often the kernel has refused something so far; None where only PID 1 can tell."""
         ...
 
     async def aclose(self) -> None:
-        """Give back what the kernel keeps for it."""
+        """Release what the kernel keeps for the sandbox."""
         ...
 
 
 @dataclass
 class ChannelLauncher:
-    """See `Launcher`. Where somebody inside ended PID 1, or we did, the next command starts it anew over the same
-    folders; where somebody outside did, there is no next command.
+    """Starts commands through the channel to PID 1.
+
+    Where somebody inside ended PID 1, or we did, the next command starts it anew over the same folders; where somebody
+    outside did, every further command is refused.
 
     Args:
-        house: of the engine.
-        places: folders of the sandbox.
+        init: starts and ends PID 1, in the way of the engine.
+        folders: of the sandbox, on the host.
         limits: lines of shell that set a command's limits.
         output_bytes: kept of each stream.
         uid: who runs inside, where that is not this process's own user.
         sockets: host path of each socket, by its name inside.
-        background: what a command leaves running lives on.
+        background: whether what a command leaves running lives on.
     """
 
-    house: House
-    places: Places
+    init: InitProcess
+    folders: SandboxFolders
     limits: Sequence[str]
     output_bytes: int
     uid: int | None
@@ -87,11 +100,11 @@ class ChannelLauncher:
     _channel: Channel | None = None
     _starts: int = 0
     _counted: Counts = field(default_factory=Counts)
-    """As told by those that are gone."""
+    """Counts of the earlier PID 1s, which are gone."""
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _brought: set[str] = field(default_factory=set[str])
     _killed: bool = False
-    """Somebody outside ended PID 1."""
+    """Whether somebody outside ended PID 1."""
 
     async def start(self) -> Channel:
         """Start PID 1 where it does not run.
@@ -107,25 +120,25 @@ class ChannelLauncher:
             await self.refuse_if_killed()
             await self._leave()
             self._starts += 1
-            folder = self.places.top / f"channel-{self._starts}"
-            channel = Channel(folder, CHANNEL, self.uid, self.house.kill)
+            folder = self.folders.top / f"channel-{self._starts}"
+            channel = Channel(folder, CHANNEL, self.uid, self.init.kill)
             channel.make()
-            (self.places.top / "sockets").mkdir(mode=0o755, exist_ok=True)
+            (self.folders.top / "sockets").mkdir(mode=0o755, exist_ok=True)
             self._channel = channel
             try:
-                await self.house.start(self._starts, folder)
+                await self.init.start(self._starts, folder)
                 await channel.ready(_READY_SECONDS)
             except BaseException:
                 channel.closed()
                 self._channel = None
-                await self.house.left()
+                await self.init.clean_up()
                 raise
             return channel
 
-    async def launch(self, command: Command) -> "_Launched":
+    async def launch(self, command: Command) -> "_StartedInChannel":
         """Start a command through the channel."""
         channel = await self._reached()
-        self.house.command_begins()
+        self.init.command_begins()
         argv, lines = self._prepared(command.argv, {**command.env, "PWD": command.cwd}, command.cwd)
         running = await channel.run(
             argv,
@@ -135,28 +148,28 @@ class ChannelLauncher:
             track_cwd=command.track_cwd,
             background=self.background,
         )
-        return _Launched(running, self)
+        return _StartedInChannel(running, self)
 
-    async def begin_shell(self, command: Command, cwd: str) -> tuple[Channel, ChannelRunning]:
+    async def begin_shell(self, command: Command, cwd: str) -> tuple[Channel, ChannelCommand]:
         """Start a shell that stays."""
         channel = await self._reached()
-        self.house.command_begins()
+        self.init.command_begins()
         _, lines = self._prepared([], {**command.env, "PWD": cwd}, cwd)
         return channel, channel.shell(lines, self.output_bytes)
 
     async def refuse_if_killed(self) -> None:
-        """To be asked where PID 1 is gone, before anything is made of that.
+        """Refuse to go on where PID 1 is gone and somebody outside ended it.
 
         Raises:
             SandboxKilled: somebody outside ended it.
         """
         if not self._killed and self._channel is not None and self._channel.lost_pid1:
-            self._killed = await self.house.killed_from_outside()
+            self._killed = await self.init.killed_from_outside()
         if self._killed:
             raise SandboxKilled("the sandbox was killed from outside", "look for who ends containers or processes here")
 
     def shell(self, command: Command, disk: DiskWatch) -> Shell:
-        """See `Launcher`."""
+        """Return a shell that stays, not started yet."""
         return ChannelShell(self, command, disk)
 
     def _prepared(self, argv: Sequence[str], env: Mapping[str, str], cwd: str) -> tuple[Sequence[str], Sequence[str]]:
@@ -170,36 +183,36 @@ class ChannelLauncher:
         return channel
 
     def _bring_sockets(self) -> None:
-        """Show the sockets inside: a second name of each, in a folder that is seen there."""
+        """Make the sockets visible inside: a hard link to each, in a folder that is mounted there."""
         for name, socket in self.sockets.items():
-            link = self.places.top / "sockets" / f"{name}.sock"
+            link = self.folders.top / "sockets" / f"{name}.sock"
             if not link.exists():
                 link.hardlink_to(socket)
             self._brought.add(name)
 
     @property
     def alive(self) -> bool:
-        """Whether PID 1 runs, as far as we know."""
+        """Whether PID 1 runs, as far as is known."""
         return self._channel is not None and self._channel.alive
 
     def counts(self) -> Counts:
-        """As the engine or PID 1 read them."""
-        found = self.house.counts()
+        """Return how often the kernel has refused something so far, as the engine or PID 1 counted it."""
+        found = self.init.counts()
         if found is None:
             return self._counted + (self._channel.counts if self._channel else Counts())
         return found
 
     async def sweep(self) -> None:
-        """Through PID 1."""
+        """Have PID 1 end every other process of the sandbox."""
         if self._channel is not None and self._channel.alive:
             await self._channel.sweep()
 
     async def aclose(self) -> None:
-        """Hang up, and see PID 1 off."""
+        """Close the channel, end PID 1, and release what the kernel keeps for the sandbox."""
         try:
             await self._leave()
         finally:
-            await self.house.aclose()
+            await self.init.aclose()
 
     async def _leave(self) -> None:
         channel, self._channel = self._channel, None
@@ -208,10 +221,10 @@ class ChannelLauncher:
         self._counted += channel.counts
         channel.close()
         if not await channel.until_gone(_GONE_SECONDS):
-            await self.house.kill()
+            await self.init.kill()
             await channel.until_gone(_GONE_SECONDS)
         channel.closed()
-        await self.house.left()
+        await self.init.clean_up()
 
 
 def _environment(argv: Sequence[str], env: Mapping[str, str]) -> tuple[Sequence[str], list[str]]:
@@ -222,14 +235,14 @@ def _environment(argv: Sequence[str], env: Mapping[str, str]) -> tuple[Sequence[
 
 
 @dataclass
-class _Launched:
-    """One running command."""
+class _StartedInChannel:
+    """A command that was started through the channel."""
 
-    running: ChannelRunning
+    running: ChannelCommand
     launcher: ChannelLauncher
 
     async def exit_code(self, ended: Ended) -> int | None:
-        """As PID 1's shell saw it; where who would tell was killed from inside, it is a kill."""
+        """Return the exit code as seen by the shell of PID 1; 137 where the process that reports it was killed from inside."""
         if self.running.lost and not ended.killed:
             raise SandboxError(self.running.lost, "look for what stopped this process, or kept it busy")
         if ended.returncode is None and not ended.killed:
@@ -237,9 +250,9 @@ class _Launched:
         return None if ended.killed else _KILLED if ended.returncode is None else ended.returncode
 
     def cwd(self) -> str | None:
-        """See `Launched`."""
+        """Return the folder in which the command ended; None where nobody asked, or the shell could not say."""
         return self.running.cwd()
 
     def close(self) -> None:
-        """Give its files back."""
+        """Return its files to the channel, for the next command."""
         self.running.close()

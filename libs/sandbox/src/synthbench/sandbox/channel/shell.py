@@ -5,24 +5,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from synthbench.sandbox.channel.command import ChannelRunning
+from synthbench.sandbox.channel.command import ChannelCommand
 from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.errors import SandboxClosed, SandboxError
 from synthbench.sandbox.host.disk import DiskWatch
-from synthbench.sandbox.host.hits import hits
+from synthbench.sandbox.host.running import limits_hit
 from synthbench.sandbox.result import LimitHit, RunResult
 
 if TYPE_CHECKING:
     from synthbench.sandbox.channel import Channel
     from synthbench.sandbox.channel.launcher import ChannelLauncher
-    from synthbench.sandbox.host.local import Command
+    from synthbench.sandbox.host.launching import Command
 
 _GRACE = 1.0  # seconds until a shell whose jobs were killed must be itself again
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What the shell told at the end of a script."""
+class _ScriptEnd:
+    """The exit code, folder and background jobs that the shell reported at the end of a script."""
 
     code: int
     cwd: str | None
@@ -31,7 +31,7 @@ class _Said:
 
 @dataclass
 class ChannelShell:
-    """See `Shell`; it is started by its first script, and again by the next where it ended.
+    """A shell that stays; its first script starts it, and where it ended the next script starts it again.
 
     Args:
         launcher: of the sandbox.
@@ -44,13 +44,13 @@ class ChannelShell:
     disk: DiskWatch
     _cwd: str = ""
     _jobs: tuple[str, ...] = ()
-    _running: ChannelRunning | None = None
+    _running: ChannelCommand | None = None
     _channel: "Channel | None" = None
     _closed: bool = False
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, script: str, *, timeout: float) -> RunResult:  # noqa: ASYNC109 - as in the protocol
-        """See `Shell`."""
+        """Run a script in the shell; folder, variables, functions and jobs stay for the next one."""
         async with self._turn:
             if self._closed:
                 raise SandboxClosed("the shell was closed")
@@ -75,7 +75,7 @@ class ChannelShell:
                 await self.launcher.refuse_if_killed()
             if running.lost:
                 raise SandboxError(running.lost, "look for what stopped this process, or kept it busy")
-            hit = hits(counted, self.launcher.counts(), timed_out=timed_out, full=full)
+            hit = limits_hit(counted, self.launcher.counts(), timed_out=timed_out, full=full)
             kept = running.slot.take(self.launcher.output_bytes)
             return self._result(kept, None if timed_out or full else code, hit, seconds, restarted=said is None)
 
@@ -104,7 +104,7 @@ class ChannelShell:
             restarted=restarted,
         )
 
-    async def _started(self) -> ChannelRunning:
+    async def _started(self) -> ChannelCommand:
         """The shell, begun in the last folder where it does not run."""
         if self._running is not None and not self._running.over.done() and self._channel and self._channel.alive:
             return self._running
@@ -113,7 +113,7 @@ class ChannelShell:
         self._channel, self._running = await self.launcher.begin_shell(self.command, self._cwd)
         return self._running
 
-    async def _until_said(self, running: ChannelRunning, seconds: float) -> tuple[_Said | None, bool]:
+    async def _until_said(self, running: ChannelCommand, seconds: float) -> tuple[_ScriptEnd | None, bool]:
         """What it said, None where it ended or had to be; and whether its time was over."""
         assert self._channel is not None
         telling = asyncio.create_task(running.slot.until_told())
@@ -149,13 +149,13 @@ class ChannelShell:
         self._jobs = ()
 
     async def close(self) -> None:
-        """See `Shell`."""
+        """End the shell with all its jobs; twice is as good as once."""
         self._closed = True
         await self._end()
 
 
-def _said(lines: Sequence[str]) -> _Said | None:
+def _said(lines: Sequence[str]) -> _ScriptEnd | None:
     if len(lines) < 2 or not lines[0].isdecimal():
         return None  # told by somebody else
     jobs = tuple(line for line in lines[2:] if line.isdecimal())
-    return _Said(int(lines[0]), lines[1] if lines[1].startswith("/") else None, jobs)
+    return _ScriptEnd(int(lines[0]), lines[1] if lines[1].startswith("/") else None, jobs)

@@ -12,18 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from synthbench.sandbox.channel.launcher import SOCKETS, ChannelLauncher
-from synthbench.sandbox.docker.api import ENGINE_LABEL, NAME_LABEL, ROOT_LABEL, DockerApi, Host
+from synthbench.sandbox.docker.api import ENGINE_LABEL, NAME_LABEL, ROOT_LABEL, DockerApi, DockerHost
 from synthbench.sandbox.docker.container import Container, ContainerFiles
 from synthbench.sandbox.docker.containers import Containers
-from synthbench.sandbox.docker.gate import Gate
+from synthbench.sandbox.docker.gate import ContainerEgress
 from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
-from synthbench.sandbox.docker.plan import Kind, kind_of, plan_of, unenforced
+from synthbench.sandbox.docker.plan import ContainerKind, kind_of, plan_of, unenforced
 from synthbench.sandbox.docker.pool import WarmPool
 from synthbench.sandbox.egress import ENVIRONMENT, Egress, check_network
 from synthbench.sandbox.errors import EngineUnavailable, SandboxError
+from synthbench.sandbox.host.disk import HOW_DISK_IS_LIMITED
+from synthbench.sandbox.host.folders import SandboxFolders, make_folders_in_thread, make_root, remove
 from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
-from synthbench.sandbox.host.places import Places, make_root, new_places, remove
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, is_alive, open_engine_folder, reap
 from synthbench.sandbox.host.shell import limit_lines
 from synthbench.sandbox.host.sockets import socket_place
@@ -40,12 +41,12 @@ _COLLECT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class _PreparedContainer:
     """A sandbox without its owner."""
 
     name: str
-    places: Places
-    kind: Kind
+    folders: SandboxFolders
+    kind: ContainerKind
     lease: UidLease | None
     launcher: ChannelLauncher
     container: Container
@@ -93,7 +94,7 @@ class DockerEngine:
         self._sandboxes = OpenSandboxes()
         self._folder: EngineFolder | None = None
         self._api: DockerApi | None = None
-        self._host: Host | None = None
+        self._host: DockerHost | None = None
         self._image_id: str | None = None
         self._containers: Containers | None = None
         self._isolation: Isolation | None = None
@@ -143,11 +144,11 @@ class DockerEngine:
         self._image_id = await asyncio.to_thread(self._api.image_id, self._image)
         if self._image_id is None:
             raise EngineUnavailable(f"the Docker engine has no image {self._image}", f"docker pull {self._image}")
-        unenforced = ["disk_mb: a folder of the host has no quota; only the size of single files is held"]
+        unenforced = [HOW_DISK_IS_LIMITED]
         if not any("seccomp" in option for option in self._host.security):
             unenforced.append("seccomp: the engine was built without it")
         return Isolation(
-            "docker", self._host.version, isolated=True, unenforced=tuple(unenforced), network=self._network
+            self.name, self._host.version, isolated=True, unenforced=tuple(unenforced), network=self._network
         )
 
     def _connect(self) -> None:
@@ -158,7 +159,7 @@ class DockerEngine:
         self._containers = Containers(self._api, self._folder.path.name)
 
     async def image(self, source: ImageSource) -> Image:
-        """See the protocol."""
+        """Return an image that the engine has, or pull or build it."""
         await self.probe()
         return await self._images.get(source)
 
@@ -178,13 +179,13 @@ class DockerEngine:
                 spec = await self._let_out(prepared, spec)
             return self._wrap(prepared, spec, isolation)
 
-    async def _let_out(self, prepared: _Prepared, spec: SandboxSpec) -> SandboxSpec:
+    async def _let_out(self, prepared: _PreparedContainer, spec: SandboxSpec) -> SandboxSpec:
         """Open the way to the proxy; return the spec with the variables that name it."""
         assert self._containers is not None
         assert self._folder is not None
         hosts = spec.allowed_hosts if spec.network == "allowlist" else None
         labels = {ENGINE_LABEL: self._folder.path.name, ROOT_LABEL: str(self._root)}
-        gate = Gate(self._containers, self._egress, self._image, self._folder.path, labels, hosts)
+        gate = ContainerEgress(self._containers, self._egress, self._image, self._folder.path, labels, hosts)
         try:
             await prepared.container.open_gate(gate)
         except BaseException:
@@ -192,9 +193,9 @@ class DockerEngine:
             raise
         return spec.model_copy(update={"env": {**ENVIRONMENT, **spec.env}})
 
-    def _wrap(self, prepared: _Prepared, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
+    def _wrap(self, prepared: _PreparedContainer, spec: SandboxSpec, isolation: Isolation) -> LocalSandbox:
         assert self._host is not None
-        (prepared.places.top / "owner").write_text(spec.owner)
+        (prepared.folders.top / "owner").write_text(spec.owner)
         prepared.launcher.sockets = spec.sockets
         prepared.launcher.background = spec.background
         layer = prepared.container.layer
@@ -204,7 +205,7 @@ class DockerEngine:
             spec=spec,
             isolation=replace(isolation, unenforced=isolation.unenforced + lost) if lost else isolation,
             workdir=spec.workdir,
-            places=prepared.places,
+            folders=prepared.folders,
             launcher=prepared.launcher,
             lease=prepared.lease,
             sockets={name: f"{SOCKETS}/{name}.sock" for name in spec.sockets},
@@ -217,36 +218,36 @@ class DockerEngine:
         self._sandboxes.add(sandbox)
         return sandbox
 
-    async def _prepare(self, kind: Kind) -> _Prepared:
+    async def _prepare(self, kind: ContainerKind) -> _PreparedContainer:
         """Start a container over new folders."""
         assert self._folder is not None
         lease = lease_uid(self._root) if can_lease() and not kind.as_root else None
         uid = lease.uid if lease else None
         name = new_id()
         try:
-            places = await new_places(self._root, name, _WARM_OWNER, uid, self._folder.path.name)
+            folders = await make_folders_in_thread(self._root, name, _WARM_OWNER, uid, self._folder.path.name)
             try:
-                container, launcher = await self._started(kind, name, places, uid)
+                container, launcher = await self._started(kind, name, folders, uid)
             except BaseException:
-                remove(places.top)
+                remove(folders.top)
                 raise
         except BaseException:
             if lease:
                 lease.release()
             raise
-        return _Prepared(name, places, kind, lease, launcher, container)
+        return _PreparedContainer(name, folders, kind, lease, launcher, container)
 
     async def _started(
-        self, kind: Kind, name: str, places: Places, uid: int | None
+        self, kind: ContainerKind, name: str, folders: SandboxFolders, uid: int | None
     ) -> tuple[Container, ChannelLauncher]:
         assert self._folder is not None
         assert self._containers is not None
         assert self._host is not None
         labels = {ENGINE_LABEL: self._folder.path.name, ROOT_LABEL: str(self._root), NAME_LABEL: name}
-        plan = plan_of(kind, name, places, uid, self._host, labels, self._runtime)
+        plan = plan_of(kind, name, folders, uid, self._host, labels, self._runtime)
         container = Container(self._containers, plan)
         lines = limit_lines(kind.limits, memory=False, pids=False)
-        launcher = ChannelLauncher(container, places, lines, kind.limits.output_bytes, uid)
+        launcher = ChannelLauncher(container, folders, lines, kind.limits.output_bytes, uid)
         try:
             await launcher.start()
         except BaseException:
@@ -254,13 +255,13 @@ class DockerEngine:
             raise
         return container, launcher
 
-    async def _discard(self, prepared: _Prepared) -> None:
+    async def _discard(self, prepared: _PreparedContainer) -> None:
         await self._wrap(
-            prepared, SandboxSpec(owner=_WARM_OWNER), Isolation("docker", "", isolated=True, unenforced=())
+            prepared, SandboxSpec(owner=_WARM_OWNER), Isolation(self.name, "", isolated=True, unenforced=())
         ).close()
 
     def socket_place(self) -> AbstractContextManager[Path]:
-        """See the protocol."""
+        """Return a path for a socket below the engine's folder; it goes with the context."""
         assert self._folder is not None
         return socket_place(self._folder.path)
 
@@ -281,7 +282,10 @@ class DockerEngine:
             self._api = None
 
     async def reap(self) -> list[str]:
-        """See the protocol. A container ends with its engine's process, unless PID 1 was not listening yet."""
+        """Remove what killed processes of this engine left under the same root; return the owners of those sandboxes.
+
+        A container ends with its engine's process, unless PID 1 was not listening yet.
+        """
         await self.probe()
         owners = await reap(self._root, self._end)
         assert self._containers is not None
@@ -302,5 +306,5 @@ class DockerEngine:
             await self._containers.kill(found.name)
 
 
-def _usable(prepared: _Prepared) -> bool:
+def _usable(prepared: _PreparedContainer) -> bool:
     return prepared.launcher.alive

@@ -22,7 +22,7 @@ _POOL = 16
 
 
 @dataclass(frozen=True)
-class Host:
+class DockerHost:
     """Of the engine.
 
     Attributes:
@@ -80,7 +80,7 @@ class ContainerPlan:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundContainer:
     """A container that is there, in whatever state."""
 
     name: str
@@ -110,11 +110,11 @@ class DockerApi:
                 f"no Docker engine answers ({_one_line(error)})", "start one, or set DOCKER_HOST"
             ) from error
 
-    def host(self) -> Host:
+    def host(self) -> DockerHost:
         """Ask what it is."""
         with self._telling("the Docker engine does not tell what it is"):
             info = self._api.info()
-        return Host(
+        return DockerHost(
             version=str(info["ServerVersion"]),
             cpus=int(info["NCPU"]),
             memory_mb=int(info["MemTotal"]) // (1024 * 1024),
@@ -227,11 +227,11 @@ class DockerApi:
             with contextlib.closing(told):
                 return any(True for _ in told)
 
-    def containers(self, label: str, value: str) -> Sequence[Found]:
+    def containers(self, label: str, value: str) -> Sequence[FoundContainer]:
         """Find those with a label, running or not."""
         with self._telling("containers cannot be listed"):
             found = self._api.containers(all=True, filters={"label": f"{label}={value}"})
-        return [Found(str(one["Names"][0]).removeprefix("/"), dict(one.get("Labels") or {})) for one in found]
+        return [FoundContainer(str(one["Names"][0]).removeprefix("/"), dict(one.get("Labels") or {})) for one in found]
 
     def remove_volumes(self, label: str, value: str) -> None:
         """Remove those with a label that no container has any more: the engine's own end may leave them."""
@@ -263,7 +263,7 @@ def _filled(folder: str, inside: str, labels: Mapping[str, str]) -> Any:
 
 
 def _knock() -> None:
-    """See whether somebody listens on the engine's socket: docker-py leaks its own where nobody does."""
+    """Check that somebody listens on the engine's socket, because docker-py leaks its own where nobody does."""
     host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if host.startswith("unix://"):
         path = host.removeprefix("unix://")

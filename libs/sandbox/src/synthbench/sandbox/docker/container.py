@@ -1,4 +1,4 @@
-"""One container around PID 1 of a sandbox."""
+"""How the Docker engine starts and ends PID 1 of a sandbox: each time in a container of its own."""
 
 import os
 import time
@@ -8,13 +8,13 @@ from pathlib import Path
 from synthbench.sandbox.channel.launcher import CHANNEL, FIRST, ChannelLauncher
 from synthbench.sandbox.docker.api import ContainerPlan
 from synthbench.sandbox.docker.containers import Containers
-from synthbench.sandbox.docker.gate import Gate
+from synthbench.sandbox.docker.gate import ContainerEgress
 from synthbench.sandbox.errors import SandboxError
 
 
 @dataclass
 class Container:
-    """See `House`; each start is a container of its own, with the number behind its name.
+    """The container around PID 1 of a sandbox; each start is a container of its own, with the number after its name.
 
     Args:
         containers: of the engine.
@@ -23,7 +23,7 @@ class Container:
 
     containers: Containers
     plan: ContainerPlan
-    gate: Gate | None = None
+    gate: ContainerEgress | None = None
     """Its way out, if it has one."""
     layer: Path | None = None
     """Where what is written to its root lies, if that can be written and we can see it."""
@@ -35,7 +35,7 @@ class Container:
     """Whether we ended the last one."""
 
     async def start(self, number: int, folder: Path) -> None:
-        """See `House`."""
+        """Start PID 1 with the folder of a channel mounted read-only at `CHANNEL`."""
         if self.plan.writable and number > 1:
             raise SandboxError("the container ended, and with it what was changed in its root")
         self._started, self._killed = time.time(), False
@@ -47,7 +47,7 @@ class Container:
         if self.plan.writable:
             self.layer = await self.containers.call(lambda: _visible(self.containers.api.layer(name)))
 
-    async def open_gate(self, gate: Gate) -> None:
+    async def open_gate(self, gate: ContainerEgress) -> None:
         """Give it a way out, before its first command.
 
         Raises:
@@ -57,46 +57,52 @@ class Container:
         await gate.open(self.name)
 
     async def kill(self) -> None:
-        """See `House`."""
+        """End PID 1 and everything inside, whatever it does."""
         self._killed = True
         await self.containers.kill(self.name)
 
     def command_begins(self) -> None:
-        """See `House`; the engine's own events tell, whenever it began."""
+        """Do nothing: the engine's own events tell when a container was killed.
+
+        The engine's own events tell, whenever it began.
+        """
 
     async def killed_from_outside(self) -> bool:
-        """See `House`: somebody told the engine to kill or stop it, which nobody inside can."""
+        """Return whether it is proven that somebody outside, who was not we, ended PID 1.
+
+        Somebody told the engine to kill or stop it, which nobody inside can.
+        """
         name, since = self.name, self._started
         return not self._killed and await self.containers.call(lambda: self.containers.api.was_killed(name, since))
 
-    async def left(self) -> None:
+    async def clean_up(self) -> None:
         """The engine takes the container away."""
         if self.gate is not None:
             self.gate.close()
         self.containers.leaves(self.name)
 
     def counts(self) -> None:
-        """PID 1 tells."""
+        """Return None: only PID 1 can count inside the container."""
 
     async def aclose(self) -> None:
-        """The engine keeps nothing else."""
+        """Do nothing: the engine keeps nothing beside the container."""
 
 
 @dataclass(frozen=True)
 class ContainerFiles:
-    """See `Outside`: what of a container lies outside of its workspace."""
+    """The files of a container that lie outside of its workspace."""
 
     launcher: ChannelLauncher
     container: Container
 
     async def put(self, archive: bytes, to: str) -> None:
-        """See `Outside`."""
+        """Unpack a tar in a folder of the container; its files belong to root."""
         await self.launcher.start()
         found = self.container
         await found.containers.call(lambda: found.containers.api.put(found.name, archive, to))
 
     async def fetch(self, path: str, max_bytes: int) -> bytes | None:
-        """See `Outside`."""
+        """Return a file or folder of the container as a tar; None where there is none."""
         await self.launcher.start()
         found = self.container
         return await found.containers.call(lambda: found.containers.api.fetch(found.name, path, max_bytes))

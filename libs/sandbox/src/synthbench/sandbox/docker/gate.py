@@ -15,7 +15,7 @@ from pathlib import Path
 
 from synthbench.sandbox.docker.api import ContainerPlan
 from synthbench.sandbox.docker.containers import Containers
-from synthbench.sandbox.egress import LISTEN, Egress, Way
+from synthbench.sandbox.egress import LISTEN, Egress, EgressHandle
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.uids import can_lease
@@ -26,7 +26,7 @@ _SECONDS = 20.0
 
 
 @dataclass
-class Gate:
+class ContainerEgress:
     """One sandbox's way out, opened anew for each of its containers.
 
     Args:
@@ -46,7 +46,7 @@ class Gate:
     hosts: Sequence[str] | None
     refused: list[str] = field(default_factory=list[str])
     """What it asked for and may not have, each once."""
-    _way: Way | None = None
+    _way: EgressHandle | None = None
 
     async def open(self, container: str) -> None:
         """Give a container that has just started its way out.

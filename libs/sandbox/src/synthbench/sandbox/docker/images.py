@@ -14,9 +14,9 @@ import structlog
 
 from synthbench.sandbox.docker.image_api import REPOSITORY, TASK_LABEL, BuildPlan, Deadline, ImageApi
 from synthbench.sandbox.domain.dockerfile import base_images, labelled
-from synthbench.sandbox.domain.images import Keeping, StoredImage, expired
+from synthbench.sandbox.domain.images import ImageRetention, StoredImage, expired
 from synthbench.sandbox.errors import ImageFailed
-from synthbench.sandbox.host.claims import Claim
+from synthbench.sandbox.host.claims import NameClaim
 from synthbench.sandbox.image import Image, ImageSource
 
 USED_FOLDER = ".images"
@@ -43,7 +43,7 @@ class BuildPolicy:
     network: Literal["none", "default"] = "none"
     memory_mb: int = 2048
     cpus: float = 2.0
-    keeping: Keeping = field(default_factory=Keeping)
+    keeping: ImageRetention = field(default_factory=ImageRetention)
 
 
 class Images:
@@ -62,7 +62,10 @@ class Images:
         self._log = structlog.get_logger("synthbench.sandbox")
 
     async def get(self, source: ImageSource) -> Image:
-        """See `SandboxEngine.image`. One that is being made goes on when its asker is cancelled, within its time."""
+        """Return an image that the engine has, or pull or build it.
+
+        A pull or build goes on, within its time, when its caller is cancelled.
+        """
         key = hashlib.sha256(source.context or source.name.encode()).hexdigest()
         if key not in self._working:
             deadline = Deadline(source.seconds)
@@ -114,7 +117,7 @@ class Images:
                 await asyncio.to_thread(self._touch, str(found["Id"]))
                 return found
             try:
-                claim = Claim(f"image-{digest[:_TAG]}")
+                claim = NameClaim(f"image-{digest[:_TAG]}")
             except OSError:  # another process of this machine builds it: what it makes will do
                 if deadline.left <= 0:
                     raise ImageFailed("another executor builds this image for too long", "ask again later") from None

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthbench.sandbox.channel.launcher import OWN_PROCESSES, SOCKETS
-from synthbench.sandbox.docker.api import ContainerPlan, Host
+from synthbench.sandbox.docker.api import ContainerPlan, DockerHost
 from synthbench.sandbox.errors import SpecRefused
-from synthbench.sandbox.host.places import Places
+from synthbench.sandbox.host.folders import SandboxFolders
 from synthbench.sandbox.host.uids import can_lease
-from synthbench.sandbox.spec import Limits, SandboxSpec
+from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 
 _AGENT = {
     "HOME": "/home/agent",
@@ -26,18 +26,18 @@ _ROOT_MAY = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERV
 
 
 @dataclass(frozen=True)
-class Kind:
+class ContainerKind:
     """What makes two sandboxes interchangeable before they are used."""
 
     image: str
-    limits: Limits
+    limits: SandboxLimits
     workdir: str
     writable: bool
     as_root: bool
     mounts: tuple[tuple[str, str], ...]
 
 
-def kind_of(spec: SandboxSpec, default_image: str) -> Kind:
+def kind_of(spec: SandboxSpec, default_image: str) -> ContainerKind:
     """Return the kind of a spec.
 
     Raises:
@@ -45,7 +45,7 @@ def kind_of(spec: SandboxSpec, default_image: str) -> Kind:
     """
     if spec.user == "root" and not can_lease():
         raise SpecRefused("user root: files of root could not be removed", "run the executor as root")
-    return Kind(
+    return ContainerKind(
         image=spec.image or default_image,
         limits=spec.limits,
         workdir=spec.workdir,
@@ -55,7 +55,7 @@ def kind_of(spec: SandboxSpec, default_image: str) -> Kind:
     )
 
 
-def unenforced(kind: Kind, host: Host, layer: Path | None) -> tuple[str, ...]:
+def unenforced(kind: ContainerKind, host: DockerHost, layer: Path | None) -> tuple[str, ...]:
     """What of a kind is not held up by this engine, one line each."""
     found: list[str] = []
     if kind.limits.cpus > host.cpus:
@@ -70,25 +70,31 @@ def unenforced(kind: Kind, host: Host, layer: Path | None) -> tuple[str, ...]:
 
 
 def plan_of(
-    kind: Kind, name: str, places: Places, uid: int | None, host: Host, labels: Mapping[str, str], runtime: str | None
+    kind: ContainerKind,
+    name: str,
+    folders: SandboxFolders,
+    uid: int | None,
+    host: DockerHost,
+    labels: Mapping[str, str],
+    runtime: str | None,
 ) -> ContainerPlan:
     """Plan the container of a sandbox; makes its small files.
 
     Args:
         kind: what to run.
         name: of the sandbox.
-        places: its folders.
+        folders: its folders.
         uid: who runs in it, where that is not this process's own user.
         host: the engine's machine.
         labels: by which it is found again.
         runtime: OCI runtime.
     """
-    binds = [(str(places.top / "sockets"), SOCKETS, "ro"), *((source, target, "ro") for source, target in kind.mounts)]
-    workspace = (str(places.workspace), kind.workdir)
+    binds = [(str(folders.top / "sockets"), SOCKETS, "ro"), *((source, target, "ro") for source, target in kind.mounts)]
+    workspace = (str(folders.workspace), kind.workdir)
     if not kind.writable:
-        binds += [(*workspace, "rw"), (str(places.tmp), "/tmp", "rw"), (str(places.tmp), "/var/tmp", "rw")]  # noqa: S108 - inside
+        binds += [(*workspace, "rw"), (str(folders.tmp), "/tmp", "rw"), (str(folders.tmp), "/var/tmp", "rw")]  # noqa: S108 - inside
     if not kind.as_root:
-        binds += [(str(places.home), "/home/agent", "rw"), *_etc(places, uid)]
+        binds += [(str(folders.home), "/home/agent", "rw"), *_etc(folders, uid)]
     user = os.geteuid() if uid is None else uid
     return ContainerPlan(
         name=f"synthbench-{name}",
@@ -108,10 +114,10 @@ def plan_of(
     )
 
 
-def _etc(places: Places, uid: int | None) -> Sequence[tuple[str, str, str]]:
+def _etc(folders: SandboxFolders, uid: int | None) -> Sequence[tuple[str, str, str]]:
     """Files that give the sandbox's user a name."""
     user = os.geteuid() if uid is None else uid
-    etc = places.top / "etc"
+    etc = folders.top / "etc"
     etc.mkdir(mode=0o755)
     texts = {
         "passwd": "root:x:0:0::/root:/bin/sh\n"

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Mapping
 
-from synthbench.sandbox.diff import ChangedPath, ChangeKind, Entry, Snapshot
+from synthbench.sandbox.diff import ChangeKind, PathChange, Snapshot, SnapshotEntry
 from synthbench.sandbox.domain.known import is_below
 
 
-def compare(old: Snapshot, new: Snapshot, paths: Collection[str] | None = None) -> tuple[ChangedPath, ...]:
+def compare(old: Snapshot, new: Snapshot, paths: Collection[str] | None = None) -> tuple[PathChange, ...]:
     """What differs, sorted by path.
 
     A path that is there but could not be taken in (`new.refused`) is neither deleted nor changed: it is refused.
@@ -31,11 +31,11 @@ def compare(old: Snapshot, new: Snapshot, paths: Collection[str] | None = None) 
     return tuple(sorted([*found, *gone], key=lambda change: change.path))
 
 
-def _only(entries: Mapping[str, Entry], paths: Collection[str] | None) -> Mapping[str, Entry]:
+def _only(entries: Mapping[str, SnapshotEntry], paths: Collection[str] | None) -> Mapping[str, SnapshotEntry]:
     return entries if paths is None else {path: entries[path] for path in paths if path in entries}
 
 
-def _differs(a: Entry, b: Entry) -> bool:
+def _differs(a: SnapshotEntry, b: SnapshotEntry) -> bool:
     if (a.type, a.mode) != (b.type, b.mode):
         return True
     if a.type == "directory":
@@ -45,5 +45,5 @@ def _differs(a: Entry, b: Entry) -> bool:
     return a.digest != b.digest
 
 
-def _changed(path: str, kind: ChangeKind, entry: Entry) -> ChangedPath:
-    return ChangedPath(path=path, kind=kind, type=entry.type, mode=entry.mode, digest=entry.digest, size=entry.size)
+def _changed(path: str, kind: ChangeKind, entry: SnapshotEntry) -> PathChange:
+    return PathChange(path=path, kind=kind, type=entry.type, mode=entry.mode, digest=entry.digest, size=entry.size)

@@ -24,7 +24,7 @@ class StoredImage:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class ImageRetention:
     """How much is kept.
 
     Attributes:
@@ -38,7 +38,7 @@ class Keeping:
     young_seconds: float = 3_600.0
 
 
-def expired(images: Sequence[StoredImage], keeping: Keeping, now: float) -> Sequence[StoredImage]:
+def expired(images: Sequence[StoredImage], keeping: ImageRetention, now: float) -> Sequence[StoredImage]:
     """Return what goes: left-over layers, what was not used for long, and the longest unused of what is too much."""
     gone: list[StoredImage] = []
     total = sum(image.size for image in images)

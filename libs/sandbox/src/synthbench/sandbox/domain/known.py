@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from synthbench.sandbox.diff import Entry
+from synthbench.sandbox.diff import SnapshotEntry
 
 
 @dataclass
-class Found:
+class WalkResult:
     """What a walk met.
 
     Attributes:
@@ -18,7 +18,7 @@ class Found:
         full: there was more than may be taken in.
     """
 
-    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    entries: dict[str, SnapshotEntry] = field(default_factory=dict[str, SnapshotEntry])
     refused: dict[str, str] = field(default_factory=dict[str, str])
     doubtful: set[str] = field(default_factory=set[str])
     folders: dict[str, Collection[str]] = field(default_factory=dict[str, Collection[str]])
@@ -36,7 +36,7 @@ class KnownTree:
         before: entries of the walk before.
     """
 
-    def __init__(self, found: Found, before: dict[str, Entry]) -> None:
+    def __init__(self, found: WalkResult, before: dict[str, SnapshotEntry]) -> None:
         self.entries = found.entries
         self.refused = found.refused
         self.doubtful = found.doubtful
@@ -55,7 +55,7 @@ class KnownTree:
             yield path
             todo += [f"{path}/{name}" for name in self._names.get(path, ())]
 
-    def replace(self, looked: Collection[str], found: Found) -> set[str]:
+    def replace(self, looked: Collection[str], found: WalkResult) -> set[str]:
         """Put in what a look at these paths, and at everything below them, has found; returns what may differ.
 
         `entries` is a new mapping afterwards: the old one stays as it was.

@@ -68,7 +68,7 @@ def check_network(wanted: Network, allowed: Network, who: str = "network") -> No
 
 
 @dataclass(eq=False)
-class Way:
+class EgressHandle:
     """One sandbox's way out, while it is open.
 
     Attributes:
@@ -100,13 +100,13 @@ class Egress:
         self._known = known
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
-        self._ways: dict[int, Way] = {}
+        self._ways: dict[int, EgressHandle] = {}
         self._last = 0
         self._starting = asyncio.Lock()
         self._again: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("synthbench.sandbox")
 
-    async def open(self, listener: socket.socket, hosts: Sequence[str] | None) -> Way:
+    async def open(self, listener: socket.socket, hosts: Sequence[str] | None) -> EgressHandle:
         """Serve a listener, which is ours from now on.
 
         Args:
@@ -117,7 +117,7 @@ class Egress:
             SandboxError: the proxy does not start.
         """
         self._last += 1
-        way = Way(self._last, hosts, listener)
+        way = EgressHandle(self._last, hosts, listener)
         self._ways[way.number] = way
         try:
             async with self._starting:
@@ -131,7 +131,7 @@ class Egress:
             raise
         return way
 
-    def close(self, way: Way) -> None:
+    def close(self, way: EgressHandle) -> None:
         """Close it, with all its connections; twice is as good as once."""
         if self._ways.pop(way.number, None) is not None:
             way.listener.close()
@@ -159,7 +159,7 @@ class Egress:
         for way in self._ways.values():
             self._say(way)
 
-    def _say(self, way: Way) -> None:
+    def _say(self, way: EgressHandle) -> None:
         assert self._control is not None
         word = json.dumps({"open": way.number, "hosts": way.hosts and list(way.hosts)}).encode()
         try:

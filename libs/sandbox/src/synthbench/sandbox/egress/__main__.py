@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synthbench.sandbox.domain.reach import ANYWHERE, Network, parse_allowed, parse_known
-from synthbench.sandbox.egress.lane import BYTES, Lane, Refused
+from synthbench.sandbox.egress.lane import BYTES, HostRefused, SandboxEgress
 from synthbench.sandbox.egress.proxy import serve
 
 _NOBODY = 65534
@@ -34,7 +34,7 @@ _PAUSE = 0.2  # seconds after an accept that failed for want of descriptors
 class _Served:
     """One listener."""
 
-    lane: Lane
+    lane: SandboxEgress
     listener: socket.socket
     tasks: set["asyncio.Task[None]"] = field(default_factory=set["asyncio.Task[None]"])
     connections: int = 0
@@ -73,12 +73,12 @@ class _Process:
             self._closing = asyncio.ensure_future(self._close(int(word["close"])))
 
     def _open(self, number: int, hosts: list[str] | None, listener: socket.socket) -> None:
-        def refused(one: Refused) -> None:
+        def refused(one: HostRefused) -> None:
             self._tell({"lane": number, "refused": one.host, "why": one.why})
 
         rules = ANYWHERE if hosts is None else [parse_allowed(host) for host in hosts]
         listener.setblocking(False)
-        served = self._served[number] = _Served(Lane(rules, self._known, refused), listener)
+        served = self._served[number] = _Served(SandboxEgress(rules, self._known, refused), listener)
         self._spawn(served, self._accept(served))
 
     async def _accept(self, served: _Served) -> None:
@@ -94,7 +94,7 @@ class _Process:
             served.connections += 1
             self._spawn(served, self._serve(served.lane, connection))
 
-    async def _serve(self, lane: Lane, connection: socket.socket) -> None:
+    async def _serve(self, lane: SandboxEgress, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         try:
             reader = asyncio.StreamReader(limit=_WORD)

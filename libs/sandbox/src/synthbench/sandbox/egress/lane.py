@@ -18,7 +18,7 @@ REFUSED_MOST = 100
 """Hosts that are told of; later ones are refused and not told."""
 
 
-class Refused(Exception):
+class HostRefused(Exception):
     """The sandbox may not do this.
 
     Args:
@@ -32,16 +32,16 @@ class Refused(Exception):
         super().__init__(f"{host}: {why}")
 
 
-class Unreachable(Exception):
+class HostUnreachable(Exception):
     """Allowed, but not there."""
 
 
-class Spent(Exception):
+class TrafficSpent(Exception):
     """The sandbox has moved all the bytes that it may."""
 
 
 @dataclass(frozen=True)
-class Patience:
+class EgressTimeouts:
     """Seconds after which a wait has its end.
 
     Attributes:
@@ -60,7 +60,7 @@ class Patience:
 
 
 @dataclass
-class Lane:
+class SandboxEgress:
     """One sandbox's way out.
 
     Attributes:
@@ -74,10 +74,10 @@ class Lane:
 
     rules: Sequence[Allowed]
     known: Mapping[str, Network]
-    refused: Callable[[Refused], None]
+    refused: Callable[[HostRefused], None]
     bytes_left: int = BYTES
     connections: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS))
-    patience: Patience = Patience()
+    patience: EgressTimeouts = EgressTimeouts()
     _lookups: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKUPS))
     _seen: set[str] = field(default_factory=set[str])
 
@@ -85,42 +85,42 @@ class Lane:
         """Count bytes that passed.
 
         Raises:
-            Spent: there were too many.
+            TrafficSpent: there were too many.
         """
         self.bytes_left -= count
         if self.bytes_left < 0:
-            raise Spent
+            raise TrafficSpent
 
-    def refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: HostRefused) -> None:
         """Take note of a refusal."""
         host = told(refused.host)
         if host not in self._seen and len(self._seen) < REFUSED_MOST:
             self._seen.add(host)
-            self.refused(Refused(host, refused.why))
+            self.refused(HostRefused(host, refused.why))
 
     def check(self, host: str, port: int) -> None:
-        """See whether a name is allowed.
+        """Check whether a name is allowed.
 
         Raises:
-            Refused: it is not.
+            HostRefused: it is not.
         """
         if not allows(self.rules, host, port):
             allowed = ", ".join(map(str, self.rules)) or "none"
-            raise Refused(f"{host}:{port}", f"this sandbox may not reach it (allowed: {allowed})")
+            raise HostRefused(f"{host}:{port}", f"this sandbox may not reach it (allowed: {allowed})")
 
     async def connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to an allowed name, by the very address that was checked.
 
         Raises:
-            Refused: not allowed, or it stands for an address that is not.
-            Unreachable: it has no address, or nobody answers there.
+            HostRefused: not allowed, or it stands for an address that is not.
+            HostUnreachable: it has no address, or nobody answers there.
         """
         self.check(host, port)
         for address in await self._addresses(host, port):
             with suppress(OSError):
                 async with asyncio.timeout(self.patience.connect):
                     return await asyncio.open_connection(str(address), port)
-        raise Unreachable(f"{host}:{port} does not answer")
+        raise HostUnreachable(f"{host}:{port} does not answer")
 
     async def _addresses(self, host: str, port: int) -> Sequence[Address]:
         known = self.known.get(host)
@@ -135,7 +135,7 @@ class Lane:
             fine = [address for address, reason in told if reason is None]
             reasons = sorted({reason for _, reason in told if reason is not None})
         if not fine:
-            raise Refused(f"{host}:{port}", f"its address is {', '.join(reasons)}")
+            raise HostRefused(f"{host}:{port}", f"its address is {', '.join(reasons)}")
         return fine
 
     async def _resolve(self, host: str, port: int) -> Sequence[Address]:
@@ -144,7 +144,7 @@ class Lane:
             async with self._lookups, asyncio.timeout(self.patience.lookup):
                 found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise Unreachable(f"{host} has no address") from error
+            raise HostUnreachable(f"{host} has no address") from error
         return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 

@@ -14,8 +14,8 @@ import h11
 
 from synthbench.sandbox.domain.reach import host_name
 from synthbench.sandbox.egress.hello import NotTls, server_name
-from synthbench.sandbox.egress.lane import Lane, Refused, Spent, Unreachable
-from synthbench.sandbox.egress.wire import CHUNK, Wire
+from synthbench.sandbox.egress.http_connection import CHUNK, HttpConnection
+from synthbench.sandbox.egress.lane import HostRefused, HostUnreachable, SandboxEgress, TrafficSpent
 
 TLS_PORT = 443
 _LINGER_SECONDS = 1.0
@@ -33,22 +33,22 @@ class BadRequest(Exception):
     """Not a request to a proxy."""
 
 
-async def serve(lane: Lane, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+async def serve(lane: SandboxEgress, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
     """Serve a connection until it ends."""
-    client = Wire(h11.SERVER, streams, lane.spend, lane.patience.idle)
+    client = HttpConnection(h11.SERVER, streams, lane.spend, lane.patience.idle)
     try:
         async with asyncio.timeout(lane.patience.life):
             while await _one(lane, client):
                 client.http.start_next_cycle()
     except (h11.RemoteProtocolError, BadRequest) as error:
         await _answer(client, 400, str(error) or "that is no request to a proxy")
-    except (h11.LocalProtocolError, Spent, TimeoutError, OSError):
+    except (h11.LocalProtocolError, TrafficSpent, TimeoutError, OSError):
         pass  # the client, or whom it asked, has gone or says nothing
     finally:
         client.close()
 
 
-async def _one(lane: Lane, client: Wire) -> bool:
+async def _one(lane: SandboxEgress, client: HttpConnection) -> bool:
     """Serve one request; return whether another may follow."""
     request = await client.event(lane.patience.head)
     if not isinstance(request, h11.Request):
@@ -58,10 +58,10 @@ async def _one(lane: Lane, client: Wire) -> bool:
             await _tunnel(lane, client, *_authority(request.target))
             return False
         await _forward(lane, client, request)
-    except Refused as refused:
+    except HostRefused as refused:
         lane.refuse(refused)
         await _answer(client, 403, str(refused))
-    except Unreachable as error:
+    except HostUnreachable as error:
         await _answer(client, 502, str(error))
     return client.http.our_state is h11.DONE and client.http.their_state is h11.DONE
 
@@ -75,25 +75,25 @@ def _checked(match: "re.Match[bytes] | None", target: bytes) -> tuple[str, int]:
     """The name and port of a target; an address is refused like any host that is not allowed."""
     if match is None:
         if literal := _LITERAL.match(target):
-            raise Refused(literal[1].decode(), "addresses are not reached, only names")
+            raise HostRefused(literal[1].decode(), "addresses are not reached, only names")
         raise BadRequest("this is a proxy: CONNECT name:port, or a whole http:// URL")
     given, port = match[1].decode("ascii", "replace"), int(match[2] or b"80")
     host = host_name(given)
     if host is None:
-        raise Refused(f"{given}:{port}"[:100], "addresses are not reached, only names")
+        raise HostRefused(f"{given}:{port}"[:100], "addresses are not reached, only names")
     if not 0 < port < 65536:
         raise BadRequest("no such port")
     return host, port
 
 
-async def _answer(client: Wire, status: int, text: str) -> None:
+async def _answer(client: HttpConnection, status: int, text: str) -> None:
     """A word of our own."""
     if client.http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
         return
     body = f"synth-bench: {text}\n".encode()
     headers = [("content-type", "text/plain; charset=utf-8"), ("content-length", str(len(body))),
                ("connection", "close")]  # fmt: skip
-    with suppress(h11.LocalProtocolError, Spent, TimeoutError, OSError):
+    with suppress(h11.LocalProtocolError, TrafficSpent, TimeoutError, OSError):
         await client.say(h11.Response(status_code=status, headers=headers, reason=b"Egress"))
         await client.say(h11.Data(data=body))
         await client.say(h11.EndOfMessage())
@@ -103,13 +103,13 @@ async def _answer(client: Wire, status: int, text: str) -> None:
                 pass
 
 
-async def _forward(lane: Lane, client: Wire, request: h11.Request) -> None:
+async def _forward(lane: SandboxEgress, client: HttpConnection, request: h11.Request) -> None:
     """Send a request on, and its answer back."""
     match = _URL.fullmatch(request.target)
     host, port = _checked(match, request.target)
     assert match is not None
     path = match[3] or b"/"
-    server = Wire(h11.CLIENT, await lane.connect(host, port), lane.spend, lane.patience.idle)
+    server = HttpConnection(h11.CLIENT, await lane.connect(host, port), lane.spend, lane.patience.idle)
     try:
         authority = host if port == 80 else f"{host}:{port}"
         headers = [(b"host", authority.encode()), *_passed_on(request.headers), (b"connection", b"close")]
@@ -123,9 +123,9 @@ async def _forward(lane: Lane, client: Wire, request: h11.Request) -> None:
             upload.cancel()
             await asyncio.gather(upload, return_exceptions=True)
     except h11.RemoteProtocolError as error:
-        raise Unreachable(f"{host}:{port} does not answer in HTTP") from error
+        raise HostUnreachable(f"{host}:{port} does not answer in HTTP") from error
     except OSError as error:
-        raise Unreachable(f"{host}:{port} hung up") from error
+        raise HostUnreachable(f"{host}:{port} hung up") from error
     finally:
         server.close()
 
@@ -139,7 +139,7 @@ def _passed_on(headers: Any) -> list[tuple[bytes, bytes]]:
     return kept
 
 
-async def _body(client: Wire, server: Wire) -> None:
+async def _body(client: HttpConnection, server: HttpConnection) -> None:
     """Carry what the client sends. Where it breaks off all ends; a server that takes no more may still answer."""
     try:
         if client.http.they_are_waiting_for_100_continue:
@@ -154,11 +154,11 @@ async def _body(client: Wire, server: Wire) -> None:
                 await server.say(event)
             except OSError:
                 return
-    except (h11.RemoteProtocolError, h11.LocalProtocolError, Spent, OSError):
+    except (h11.RemoteProtocolError, h11.LocalProtocolError, TrafficSpent, OSError):
         server.close()
 
 
-async def _response(client: Wire, server: Wire, request: h11.Request) -> None:
+async def _response(client: HttpConnection, server: HttpConnection, request: h11.Request) -> None:
     while True:
         event = await server.event()
         if isinstance(event, h11.Response):
@@ -174,11 +174,11 @@ async def _response(client: Wire, server: Wire, request: h11.Request) -> None:
             raise OSError(f"{request.target!r} was not answered")
 
 
-async def _tunnel(lane: Lane, client: Wire, host: str, port: int) -> None:
+async def _tunnel(lane: SandboxEgress, client: HttpConnection, host: str, port: int) -> None:
     if port == 80:
-        raise Refused(f"{host}:{port}", "a tunnel to port 80 could ask for any host; send plain requests")
+        raise HostRefused(f"{host}:{port}", "a tunnel to port 80 could ask for any host; send plain requests")
     server_streams = await lane.connect(host, port)
-    server = Wire(h11.CLIENT, server_streams, lane.spend, lane.patience.idle)
+    server = HttpConnection(h11.CLIENT, server_streams, lane.spend, lane.patience.idle)
     try:
         await client.say(h11.Response(status_code=200, headers=[], reason=b"Connection established"))
         await server.put(await _greeting(client, host, port, lane.patience.head))
@@ -187,11 +187,11 @@ async def _tunnel(lane: Lane, client: Wire, host: str, port: int) -> None:
         server.close()
 
 
-async def _greeting(client: Wire, host: str, port: int, seconds: float) -> bytes:
+async def _greeting(client: HttpConnection, host: str, port: int, seconds: float) -> bytes:
     """What the client sends first: to port 443 a TLS greeting for that very host.
 
     Raises:
-        Refused: for another, or no TLS. Too late to tell the client: its connection ends.
+        HostRefused: for another, or no TLS. Too late to tell the client: its connection ends.
     """
     data = bytes(client.http.trailing_data[0])
     if port != TLS_PORT:
@@ -203,16 +203,16 @@ async def _greeting(client: Wire, host: str, port: int, seconds: float) -> bytes
                 data += (more := await client.reader.read(CHUNK))
                 whole, name = server_name(data if more else b"")
     except NotTls:
-        raise Refused(f"{host}:{port}", "it was not spoken to in TLS") from None
+        raise HostRefused(f"{host}:{port}", "it was not spoken to in TLS") from None
     if name is None or host_name(name) != host:
-        raise Refused(f"{name or 'no name'}:{port}", f"asked for by TLS inside a tunnel to {host}")
+        raise HostRefused(f"{name or 'no name'}:{port}", f"asked for by TLS inside a tunnel to {host}")
     return data
 
 
-async def _both_ways(client: Wire, server: Wire, idle: float) -> None:
+async def _both_ways(client: HttpConnection, server: HttpConnection, idle: float) -> None:
     moved = asyncio.get_running_loop().time()
 
-    async def carry(source: Wire, sink: Wire) -> None:
+    async def carry(source: HttpConnection, sink: HttpConnection) -> None:
         nonlocal moved
         loop = asyncio.get_running_loop()
         while True:

@@ -31,7 +31,10 @@ _READ_SECONDS = 5.0
 
 @dataclass
 class ForkServer:
-    """See the module. Made by `fork_server`; `path` belongs into `SandboxSpec.sockets[SOCKET]`."""
+    """Runs Python programs in forks of one interpreter inside a sandbox; `fork_server` makes it.
+
+    Its `path` belongs into `SandboxSpec.sockets[SOCKET]`.
+    """
 
     path: Path
     _listener: socket.socket

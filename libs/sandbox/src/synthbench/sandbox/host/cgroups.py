@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthbench.sandbox.host.claims import Claim
-from synthbench.sandbox.spec import Limits
+from synthbench.sandbox.host.claims import NameClaim
+from synthbench.sandbox.spec import SandboxLimits
 
 CONTROLLERS = ("memory", "cpu", "pids")
 _GONE = 5.0  # seconds until the kernel lets go of an empty group
@@ -35,7 +35,7 @@ class Cgroup:
     """The groups of one sandbox: one folder for each v1 controller, or one for all in v2."""
 
     folders: Mapping[str, Path]
-    claim: Claim | None = None
+    claim: NameClaim | None = None
     """Of who made it, so that anybody can tell a living one from what was left behind."""
 
     def add(self, pid: int) -> None:
@@ -103,10 +103,10 @@ class Cgroups:
         """The group of a sandbox that somebody else made."""
         return Cgroup({controller: parent / f"synthbench-{name}" for controller, parent in self.parents.items()})
 
-    def create(self, name: str, limits: Limits) -> Cgroup:
+    def create(self, name: str, limits: SandboxLimits) -> Cgroup:
         """Make a group; OSError where it fails, with nothing left behind."""
         made: dict[str, Path] = {}
-        claim = Claim(name)
+        claim = NameClaim(name)
         try:
             for controller, parent in self.parents.items():
                 folder = parent / f"synthbench-{name}"
@@ -190,7 +190,7 @@ def _is_v2(folder: Path) -> bool:
     return (folder / "cgroup.controllers").exists()
 
 
-def _settings(controller: str, limits: Limits, *, v2: bool) -> list[tuple[str, str]]:
+def _settings(controller: str, limits: SandboxLimits, *, v2: bool) -> list[tuple[str, str]]:
     memory = str(limits.memory_mb * 1024 * 1024)
     quota = str(max(1000, round(limits.cpus * 100_000)))
     pids = str(limits.pids)

@@ -12,7 +12,7 @@ from typing import Any
 
 from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.host.pidfds import watch_children
-from synthbench.sandbox.host.running import Running
+from synthbench.sandbox.host.running import RunningCommand
 
 _LAST_WORDS = 5.0  # seconds after the end of the processes until their pipes must be at their end
 
@@ -42,7 +42,7 @@ class Child:
     become: int | None = None
 
 
-class Capture(asyncio.SubprocessProtocol):
+class OutputCapture(asyncio.SubprocessProtocol):
     """Takes both streams as they come; `exited` and `closed` (pipes, too) tell how far it is."""
 
     def __init__(self, limit: int) -> None:
@@ -76,7 +76,7 @@ class _Feeding(asyncio.BaseProtocol):
         self.over = True
 
 
-class ChildRunning(Running):
+class ChildCommand(RunningCommand):
     """A child of this process.
 
     Args:
@@ -86,7 +86,7 @@ class ChildRunning(Running):
     """
 
     def __init__(
-        self, transport: asyncio.SubprocessTransport, capture: Capture, stop: Callable[[], Awaitable[None]]
+        self, transport: asyncio.SubprocessTransport, capture: OutputCapture, stop: Callable[[], Awaitable[None]]
     ) -> None:
         super().__init__()
         self._transport = transport
@@ -102,7 +102,7 @@ class ChildRunning(Running):
 
     @property
     def streams(self) -> Mapping[int, HeadTail]:
-        """See `Running`."""
+        """The output kept so far, by descriptor: 1 and 2."""
         return self._capture.streams
 
     @property
@@ -118,11 +118,11 @@ class ChildRunning(Running):
         self._stdin.write_eof()
 
     async def until_exit(self) -> None:
-        """See `Running`."""
+        """Wait for the process that was started, not for what it left behind."""
         await asyncio.shield(self._capture.exited)
 
     async def stop(self) -> None:
-        """See `Running`."""
+        """End every process of the command; they are gone when this returns."""
         await self._stop()
 
     def kill_direct(self) -> None:
@@ -131,7 +131,7 @@ class ChildRunning(Running):
             self._transport.kill()
 
     async def last_words(self) -> None:
-        """See `Running`."""
+        """Read what is left in its pipes, and close them."""
         # wait() cancels what it waits for only by our word; the pipes are closed then anyway
         await asyncio.wait([self._capture.closed], timeout=_LAST_WORDS)
         self._transport.close()
@@ -139,7 +139,7 @@ class ChildRunning(Running):
             self._stdin.abort()
 
 
-async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> ChildRunning:
+async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> ChildCommand:
     """Start a child in a session of its own, and begin to feed it.
 
     Raises:
@@ -152,7 +152,7 @@ async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> ChildRu
     near, far = os.pipe()
     try:
         transport, capture = await loop.subprocess_exec(
-            lambda: Capture(child.output_bytes),
+            lambda: OutputCapture(child.output_bytes),
             *argv,
             stdin=near,
             stdout=asyncio.subprocess.PIPE,
@@ -170,7 +170,7 @@ async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> ChildRu
     finally:
         os.close(near)
     _give_pipes(transport, far, child.uid)
-    running = ChildRunning(transport, capture, stop)
+    running = ChildCommand(transport, capture, stop)
     await running.feed(far, child.stdin)
     return running
 

@@ -9,7 +9,7 @@ from pathlib import Path
 _PREFIX = "synthbench-"
 
 
-class Claim:
+class NameClaim:
     """A name that is ours until `release`, or until this process ends, however it ends.
 
     Raises:

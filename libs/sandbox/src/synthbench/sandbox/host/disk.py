@@ -10,7 +10,7 @@ from time import monotonic
 import structlog
 
 from synthbench.sandbox.host.metrics import BACKGROUND_FAILURES
-from synthbench.sandbox.host.running import Running
+from synthbench.sandbox.host.running import RunningCommand
 from synthbench.sandbox.tree.beneath import opened_root
 from synthbench.sandbox.tree.walk import FolderWalk
 
@@ -19,6 +19,13 @@ _BETWEEN = 1.0
 _SHARE = 10  # a look that takes long comes rarely: it may use this part of the time (50,000 files take 0.14 s)
 _UNSEEN = 20  # commands too short to be met, after which one is looked at from its start
 _LEAST = 4096  # bytes that an entry counts, however small: it takes an inode
+
+HOW_DISK_IS_LIMITED = (
+    "disk_mb: a folder of the host has no quota; the size of each file is limited, and all files together are counted "
+    f"while a command runs, {_FIRST:g} s after its start and then every {_BETWEEN:g} s or more; a command that has "
+    "written too much by then is ended"
+)
+"""For the record of each engine whose sandboxes `DiskWatch` limits."""
 
 
 class DiskWatch:
@@ -30,21 +37,21 @@ class DiskWatch:
         end: ends a command.
     """
 
-    def __init__(self, folders: Sequence[Path], limit: int, end: Callable[[Running], Awaitable[None]]) -> None:
+    def __init__(self, folders: Sequence[Path], limit: int, end: Callable[[RunningCommand], Awaitable[None]]) -> None:
         self._folders = folders
         self._limit = limit
         self._end = end
-        self._watched: dict[Running, asyncio.Task[None]] = {}
-        self._full: set[Running] = set()
+        self._watched: dict[RunningCommand, asyncio.Task[None]] = {}
+        self._full: set[RunningCommand] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._unseen = 0
 
-    def watch(self, running: Running) -> None:
+    def watch(self, running: RunningCommand) -> None:
         """Look at it as long as it runs."""
         self._unseen += 1
         self._watched[running] = asyncio.create_task(self._watch(running))
 
-    async def _watch(self, running: Running) -> None:
+    async def _watch(self, running: RunningCommand) -> None:
         """A failure is said; the command is watched no more, and ends by its own limits of time and file size."""
         try:
             await self._look(running)
@@ -52,7 +59,7 @@ class DiskWatch:
             BACKGROUND_FAILURES.labels("disk watch").inc()
             structlog.get_logger("synthbench.sandbox").warning("disk watch", error=str(error) or type(error).__name__)
 
-    async def _look(self, running: Running) -> None:
+    async def _look(self, running: RunningCommand) -> None:
         await asyncio.sleep(0 if self._unseen > _UNSEEN else _FIRST)
         while True:
             self._unseen = 0
@@ -66,7 +73,7 @@ class DiskWatch:
                 return
             await asyncio.sleep(max(_BETWEEN, _SHARE * (monotonic() - began)))
 
-    def forget(self, running: Running) -> bool:
+    def forget(self, running: RunningCommand) -> bool:
         """It ended; whether by us."""
         if task := self._watched.pop(running, None):
             task.cancel()

@@ -1,4 +1,4 @@
-"""A sandbox whose files are folders of this host; how a command is started differs by engine (`Launcher`)."""
+"""A sandbox whose files are folders of this host; how a command is started differs by engine (`CommandLauncher`)."""
 
 import asyncio
 import contextlib
@@ -6,92 +6,28 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from synthbench.sandbox.diff import Diff, Snapshot
 from synthbench.sandbox.domain.paths import within
 from synthbench.sandbox.errors import PathRefused, SandboxClosed, SpecRefused
-from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.disk import DiskWatch
-from synthbench.sandbox.host.hits import hits
+from synthbench.sandbox.host.folders import SandboxFolders, remove
+from synthbench.sandbox.host.launching import Command, CommandLauncher, OutsideFiles
 from synthbench.sandbox.host.metrics import BACKGROUND_FAILURES, OPEN, count_command
-from synthbench.sandbox.host.outside import Outside
-from synthbench.sandbox.host.places import Places, remove
-from synthbench.sandbox.host.running import Ended, Running
+from synthbench.sandbox.host.running import RunningCommand, limits_hit
 from synthbench.sandbox.host.uids import UidLease
 from synthbench.sandbox.protocol import READ_CAP, Isolation, Shell
 from synthbench.sandbox.result import RunResult
 from synthbench.sandbox.spec import SandboxSpec
-from synthbench.sandbox.tree.beneath import Owner
+from synthbench.sandbox.tree.beneath import FileOwner
 from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.notices import Notices
-from synthbench.sandbox.tree.workspace import Workspace
+from synthbench.sandbox.tree.workspace import WorkspaceFiles
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command as the launcher gets it: everything resolved."""
-
-    argv: Sequence[str]
-    cwd: str
-    env: Mapping[str, str]
-    stdin: bytes
-    track_cwd: bool = False
-    """Learn where a `bash -c SCRIPT` ends."""
-
-
-class Launched(Protocol):
-    """A started command."""
-
-    @property
-    def running(self) -> Running:
-        """To wait for, or to end."""
-        ...
-
-    async def exit_code(self, ended: Ended) -> int | None:
-        """The code as a shell sees it, None where it was killed.
-
-        Raises:
-            SandboxError: it never began.
-            SandboxKilled: somebody outside ended the sandbox.
-        """
-        ...
-
-    def cwd(self) -> str | None:
-        """Where it ended, if that was asked for and told."""
-        ...
-
-    def close(self) -> None:
-        """Give back descriptors."""
-        ...
-
-
-class Launcher(Protocol):
-    """What an engine adds to the folders."""
-
-    async def launch(self, command: Command) -> Launched:
-        """Start it."""
-        ...
-
-    def shell(self, command: Command, disk: DiskWatch) -> Shell:
-        """A shell that stays, not started yet; SpecRefused where the engine has none."""
-        ...
-
-    def counts(self) -> Counts:
-        """What the kernel refused so far."""
-        ...
-
-    async def sweep(self) -> None:
-        """End whatever still runs in this sandbox."""
-        ...
-
-    async def aclose(self) -> None:
-        """Give back what the kernel keeps for it; the folders are still there, and tell the reaper of it till then."""
-        ...
 
 
 def new_id() -> str:
@@ -101,14 +37,14 @@ def new_id() -> str:
 
 @dataclass
 class LocalSandbox:
-    """See `synthbench.sandbox.protocol.Sandbox`.
+    """A sandbox whose workspace, /tmp and home are folders of this host.
 
     Args:
         id: unique on this machine.
         spec: as asked for.
         isolation: what is held up.
         workdir: the workspace as commands see it.
-        places: its folders.
+        folders: its folders.
         launcher: starts commands.
         lease: on the uid that owns the files, where we are root.
         sockets: where commands find the sockets, by name.
@@ -123,36 +59,36 @@ class LocalSandbox:
     spec: SandboxSpec
     isolation: Isolation
     workdir: str
-    places: Places
-    launcher: Launcher
+    folders: SandboxFolders
+    launcher: CommandLauncher
     lease: UidLease | None
     sockets: Mapping[str, str]
     closed: Callable[["LocalSandbox"], None]
     image: str | None = None
-    outside: Outside | None = None
+    outside: OutsideFiles | None = None
     written: Sequence[Path] = ()
     refused: Sequence[str] = ()
-    _running: set[Running] = field(default_factory=set[Running])
+    _running: set[RunningCommand] = field(default_factory=set[RunningCommand])
     _shells: list[Shell] = field(default_factory=list[Shell])
     _kills: int = 0
     _gone: bool = False
 
     def __post_init__(self) -> None:
-        self._workspace = Workspace(
+        self._workspace = WorkspaceFiles(
             sandbox=self.id,
-            root=self.places.workspace,
+            root=self.folders.workspace,
             workdir=self.workdir,
-            contents=Contents(self.places.side / "texts"),
-            owner=Owner(self.lease.uid if self.lease else None),
+            contents=Contents(self.folders.side / "texts"),
+            owner=FileOwner(self.lease.uid if self.lease else None),
             max_bytes=self.spec.limits.disk_mb * 1024 * 1024,
             # what is not isolated can write our files by names outside, of which nobody is told
             notices=Notices() if self.isolation.isolated and self.isolation.noticed else None,
         )
-        written = (self.places.workspace, self.places.tmp, self.places.home, *self.written)
+        written = (self.folders.workspace, self.folders.tmp, self.folders.home, *self.written)
         self._disk = DiskWatch(written, self.spec.limits.disk_mb * 1024 * 1024, self._end)
 
     def socket_path(self, name: str) -> str:
-        """See the protocol."""
+        """Return the path at which commands inside find a socket of the spec."""
         return self.sockets[name]
 
     async def run(
@@ -165,7 +101,7 @@ class LocalSandbox:
         timeout: float,  # noqa: ASYNC109 - as in the protocol
         track_cwd: bool = False,
     ) -> RunResult:
-        """See the protocol."""
+        """Run a command to its end, or kill it with all its children after `timeout` seconds."""
         self._open()
         command = Command(
             argv=list(argv),
@@ -183,7 +119,7 @@ class LocalSandbox:
                 await self._end(launched.running)
             ended = await launched.running.finish(timeout=timeout)
             full = self._disk.forget(launched.running)
-            hit = hits(before, self.launcher.counts(), timed_out=ended.timed_out, full=full)
+            hit = limits_hit(before, self.launcher.counts(), timed_out=ended.timed_out, full=full)
             result = ended.result(exit_code=await launched.exit_code(ended), hit=hit, cwd=launched.cwd())
             count_command(self.isolation.engine, result)
             return result
@@ -193,7 +129,7 @@ class LocalSandbox:
             launched.close()
 
     async def shell(self, *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Shell:
-        """See the protocol."""
+        """Return a shell that stays, and is closed with the sandbox."""
         self._open()
         command = Command(argv=[], cwd=await self._cwd(cwd), env={**self.spec.env, **(env or {})}, stdin=b"")
         made = self.launcher.shell(command, self._disk)
@@ -211,46 +147,46 @@ class LocalSandbox:
         return path
 
     async def read(self, path: str, *, max_bytes: int = READ_CAP) -> bytes:
-        """See the protocol."""
+        """Return the content of a regular file of the workspace."""
         return await self._do(lambda: self._workspace.read(path, max_bytes))
 
     async def write(self, path: str, data: bytes, *, mode: int | None = None) -> None:
-        """See the protocol."""
+        """Put a file of the workspace in place, whole or not at all."""
         await self._do(lambda: self._workspace.write(path, data, mode))
 
     async def upload(self, archive: bytes, *, to: str = ".") -> None:
-        """See the protocol."""
+        """Unpack a tar in the workspace, or nothing of it where a member is not harmless."""
         await self._do(lambda: self._workspace.upload(archive, to))
 
     async def download(self, path: str = ".") -> bytes:
-        """See the protocol."""
+        """Return a file or folder of the workspace as a tar."""
         return await self._do(lambda: self._workspace.download(path))
 
     async def put(self, archive: bytes, *, to: str) -> None:
-        """See the protocol."""
+        """Unpack a tar in a folder anywhere inside, as root."""
         self._open()
         await self._outside().put(archive, to)
 
     async def fetch(self, path: str, *, max_bytes: int = READ_CAP) -> bytes | None:
-        """See the protocol."""
+        """Return a file or folder from anywhere inside as a tar; None where there is none."""
         self._open()
         return await self._outside().fetch(path, max_bytes)
 
-    def _outside(self) -> Outside:
+    def _outside(self) -> OutsideFiles:
         if self.outside is None or self.spec.root != "writable":
             raise SpecRefused("files outside of the workspace are the system's in this sandbox")
         return self.outside
 
     async def snapshot(self) -> Snapshot:
-        """See the protocol."""
+        """Remember the workspace as it is now."""
         return await self._do(self._workspace.snapshot)
 
     async def diff(self, since: Snapshot) -> Diff:
-        """See the protocol."""
+        """Return everything that changed in the workspace since a snapshot."""
         return await self._do(lambda: self._workspace.diff(since))
 
     async def step(self, since: Snapshot) -> tuple[Diff, Snapshot]:
-        """See the protocol."""
+        """Return the changes since the snapshot of the step before, and a new snapshot."""
         busy = self._busy
         return await self._do(lambda: self._workspace.step(since, busy=busy))
 
@@ -260,7 +196,7 @@ class LocalSandbox:
         return bool(self._running) or self.spec.background
 
     async def apply(self, diff_archive: bytes, *, protected: Collection[str] = ()) -> tuple[str, ...]:
-        """See the protocol."""
+        """Apply the archive of a diff to the workspace; return the paths that were left out, sorted."""
         return await self._do(lambda: self._workspace.apply(diff_archive, protected))
 
     async def _do(self, work: Callable[[], T]) -> T:
@@ -272,18 +208,18 @@ class LocalSandbox:
             raise SandboxClosed(f"sandbox {self.id} was closed")
 
     async def kill(self) -> None:
-        """See the protocol."""
+        """End every process inside; they are gone when this returns."""
         self._kills += 1
         for running in tuple(self._running):
             await self._end(running)
         await self.launcher.sweep()
 
-    async def _end(self, running: Running) -> None:
+    async def _end(self, running: RunningCommand) -> None:
         running.marked_killed()
         await running.end()
 
     async def close(self) -> None:
-        """See the protocol. To its end even when cancelled: what is not taken away now nobody takes away."""
+        """Kill, unmount and remove everything, even when cancelled meanwhile; twice is as good as once."""
         if self._gone:
             return
         self._gone = True
@@ -314,7 +250,7 @@ class LocalSandbox:
     def _removed(self) -> None:
         with contextlib.suppress(OSError):
             self._workspace.close()
-        remove(self.places.top)
+        remove(self.folders.top)
 
 
 class OpenSandboxes:

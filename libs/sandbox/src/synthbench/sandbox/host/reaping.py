@@ -17,8 +17,8 @@ from typing import IO
 
 import structlog
 
+from synthbench.sandbox.host.folders import REMOVED_PREFIX, empty_removed, remove
 from synthbench.sandbox.host.metrics import REAP_FAILED, REAPED
-from synthbench.sandbox.host.places import REMOVED_PREFIX, empty_removed, remove
 from synthbench.sandbox.host.sockets import tidy_links
 from synthbench.sandbox.host.uids import claim_uid
 from synthbench.sandbox.tree.removal import REMOVE_SECONDS

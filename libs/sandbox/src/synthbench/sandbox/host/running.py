@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from synthbench.sandbox.domain.output import HeadTail
 from synthbench.sandbox.errors import SandboxError
+from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.result import LimitHit, RunResult
 
 _KILL = 20.0  # seconds until killed processes must be gone
@@ -41,7 +42,7 @@ class Ended:
         )
 
 
-class Running(ABC):
+class RunningCommand(ABC):
     """A command that was started; always ended by `finish`."""
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class Running(ABC):
     @property
     @abstractmethod
     def returncode(self) -> int | None:
-        """As the engine learned it; `Launched.exit_code` makes sense of it."""
+        """As the engine learned it; `StartedCommand.exit_code` makes sense of it."""
 
     @abstractmethod
     async def until_exit(self) -> None:
@@ -112,3 +113,21 @@ async def _through(work: Awaitable[None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+def limits_hit(before: Counts, after: Counts, *, timed_out: bool, full: bool) -> tuple[LimitHit, ...]:
+    """Return the limits that a command ran into, worst first.
+
+    Args:
+        before: how often the kernel had refused something when the command began.
+        after: the same when it had ended.
+        timed_out: whether its time was over.
+        full: whether it was ended because it had written too much.
+    """
+    found: dict[LimitHit, bool] = {
+        "disk": full,
+        "oom": after.oom_kills > before.oom_kills,
+        "timeout": timed_out,
+        "pids": after.refused_forks > before.refused_forks,
+    }
+    return tuple(name for name, was_hit in found.items() if was_hit)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from synthbench.sandbox.spec import Limits
+from synthbench.sandbox.spec import SandboxLimits
 
 
-def limit_lines(limits: Limits, *, memory: bool, pids: bool) -> list[str]:
+def limit_lines(limits: SandboxLimits, *, memory: bool, pids: bool) -> list[str]:
     """Shell that lowers rlimits, without a word where it cannot.
 
     Args:
@@ -21,7 +21,7 @@ def limit_lines(limits: Limits, *, memory: bool, pids: bool) -> list[str]:
     return [f"{line} 2>/dev/null" for line in lines]
 
 
-def limited(limits: Limits, argv: Sequence[str], *, memory: bool, pids: bool) -> list[str]:
+def limited(limits: SandboxLimits, argv: Sequence[str], *, memory: bool, pids: bool) -> list[str]:
     """Become `argv` under rlimits, found on PATH; 127 where there is no such command, as a shell says it."""
     script = "; ".join(limit_lines(limits, memory=memory, pids=pids))
     return ["/bin/sh", "-c", f'{script}; exec "$@"', "sh", *argv]

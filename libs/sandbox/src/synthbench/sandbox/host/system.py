@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.host.places import reachable
+from synthbench.sandbox.host.folders import reachable
 
 _BUSY_TRIES = 100
 _BUSY_PAUSE = 0.02

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthbench.sandbox.errors import SandboxError
-from synthbench.sandbox.host.claims import Claim
+from synthbench.sandbox.host.claims import NameClaim
 
 FIRST, COUNT = 200_000, 10_000
 _turns = itertools.count()
@@ -19,7 +19,7 @@ class UidLease:
     """A uid that is ours until `release`, or until this process ends, however it ends."""
 
     uid: int
-    _claim: Claim
+    _claim: NameClaim
 
     def release(self) -> None:
         """Let others have it."""
@@ -55,13 +55,13 @@ def lease_uid(root: Path) -> UidLease:
     raise SandboxError(f"all {COUNT} sandbox uids are taken", f"remove left-over folders under {root}")
 
 
-def claim_uid(uid: int) -> Claim:
+def claim_uid(uid: int) -> NameClaim:
     """Keep a uid from everybody else on this machine.
 
     Raises:
         OSError: somebody has it.
     """
-    return Claim(f"uid-{uid}")
+    return NameClaim(f"uid-{uid}")
 
 
 def _left_behind(root: Path) -> Collection[int]:

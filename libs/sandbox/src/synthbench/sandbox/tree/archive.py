@@ -28,14 +28,14 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedArchive:
     """An archive that may be unpacked."""
 
     members: tuple[Member, ...]
     deleted: tuple[str, ...]
 
 
-def check_archive(archive: bytes, *, max_bytes: int, workdir: str) -> Checked:
+def check_archive(archive: bytes, *, max_bytes: int, workdir: str) -> CheckedArchive:
     """Read an archive, or refuse all of it.
 
     Args:
@@ -63,7 +63,7 @@ def check_archive(archive: bytes, *, max_bytes: int, workdir: str) -> Checked:
         else:
             members[path] = _member(path, info, tar, workdir)
     _check_parents(members)
-    return Checked(members=tuple(members.values()), deleted=deleted)
+    return CheckedArchive(members=tuple(members.values()), deleted=deleted)
 
 
 def _infos(archive: bytes) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:

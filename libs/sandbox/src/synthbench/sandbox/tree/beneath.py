@@ -26,7 +26,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class FileOwner:
     """Who owns what we put into the workspace; None where we are not root and files are ours anyway."""
 
     uid: int | None = None
@@ -85,7 +85,7 @@ def held_for_writing(file: int) -> bool:
 
 
 @contextmanager
-def located(root: int, path: str, *, workdir: str, make: Owner | None = None) -> Generator[tuple[int, str]]:
+def located(root: int, path: str, *, workdir: str, make: FileOwner | None = None) -> Generator[tuple[int, str]]:
     """The open folder that holds `path`, and the last name in it ("." for the top); links on the way are followed.
 
     Args:
@@ -109,7 +109,7 @@ class _Walk:
     root: int
     path: str
     workdir: str
-    make: Owner | None
+    make: FileOwner | None
     _open: list[int] = field(default_factory=list[int])
     _todo: deque[str] = field(default_factory=deque[str])
     _links: int = 0

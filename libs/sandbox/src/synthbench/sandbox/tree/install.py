@@ -9,14 +9,14 @@ from contextlib import contextmanager
 
 from synthbench.sandbox.domain.paths import touches
 from synthbench.sandbox.errors import ArchiveRefused
-from synthbench.sandbox.tree.archive import Checked, Member
-from synthbench.sandbox.tree.beneath import Owner, open_folder
+from synthbench.sandbox.tree.archive import CheckedArchive, Member
+from synthbench.sandbox.tree.beneath import FileOwner, open_folder
 from synthbench.sandbox.tree.removal import remove_below
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def put_file(folder: int, name: str, data: bytes, *, mode: int, owner: Owner) -> None:
+def put_file(folder: int, name: str, data: bytes, *, mode: int, owner: FileOwner) -> None:
     """Write beside and rename: a link of that name is replaced, a reader sees the old file or the new one."""
     draft = f".{secrets.token_hex(8)}.part"
     fd = os.open(draft, _NEW, 0o600, dir_fd=folder)
@@ -35,7 +35,7 @@ def put_file(folder: int, name: str, data: bytes, *, mode: int, owner: Owner) ->
         raise
 
 
-def unpack(root: int, checked: Checked, *, owner: Owner) -> None:
+def unpack(root: int, checked: CheckedArchive, *, owner: FileOwner) -> None:
     """Unpack everything; what stands in the way is replaced."""
     for member in checked.members:
         with _parent(root, member.path, owner) as (folder, name):
@@ -43,7 +43,7 @@ def unpack(root: int, checked: Checked, *, owner: Owner) -> None:
     _folder_modes(root, checked.members, owner)
 
 
-def apply(root: int, checked: Checked, *, owner: Owner, protected: Collection[str]) -> tuple[str, ...]:
+def apply(root: int, checked: CheckedArchive, *, owner: FileOwner, protected: Collection[str]) -> tuple[str, ...]:
     """Delete and unpack, but for what is protected; returns the paths that were left out, sorted."""
     kept = frozenset(protected)
     left: set[str] = set()
@@ -60,7 +60,7 @@ def apply(root: int, checked: Checked, *, owner: Owner, protected: Collection[st
     return tuple(sorted(left))
 
 
-def _apply_one(root: int, member: Member, owner: Owner) -> bool:
+def _apply_one(root: int, member: Member, owner: FileOwner) -> bool:
     try:
         with _parent(root, member.path, owner) as (folder, name):
             # only an emptied folder may give way: what is left in it was protected
@@ -72,7 +72,7 @@ def _apply_one(root: int, member: Member, owner: Owner) -> bool:
     return True
 
 
-def _put(folder: int, name: str, member: Member, owner: Owner, *, clear: Callable[[int, str], None]) -> None:
+def _put(folder: int, name: str, member: Member, owner: FileOwner, *, clear: Callable[[int, str], None]) -> None:
     kind = _kind(folder, name)
     if kind and stat.S_ISDIR(kind) != (member.type == "directory"):
         clear(folder, name)
@@ -101,7 +101,7 @@ def _remove_empty(folder: int, name: str) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-def _delete(root: int, path: str, owner: Owner) -> bool:
+def _delete(root: int, path: str, owner: FileOwner) -> bool:
     try:
         with _parent(root, path, owner, make=False) as (folder, name):
             _remove_empty(folder, name)
@@ -114,7 +114,7 @@ def _delete(root: int, path: str, owner: Owner) -> bool:
     return True
 
 
-def _folder_modes(root: int, members: Collection[Member], owner: Owner) -> None:
+def _folder_modes(root: int, members: Collection[Member], owner: FileOwner) -> None:
     # last and deepest first: a folder of mode 0555 could not be filled by an ordinary user
     folders = [member for member in members if member.type == "directory"]
     for member in sorted(folders, key=lambda member: member.path.count("/"), reverse=True):
@@ -134,7 +134,7 @@ def _kind(folder: int, name: str) -> int:
 
 
 @contextmanager
-def _parent(root: int, path: str, owner: Owner, *, make: bool = True) -> Generator[tuple[int, str]]:
+def _parent(root: int, path: str, owner: FileOwner, *, make: bool = True) -> Generator[tuple[int, str]]:
     """The open folder above `path`, made where it is missing; a link on the way is refused, not followed."""
     *folders, name = path.split("/")
     fd = os.dup(root)

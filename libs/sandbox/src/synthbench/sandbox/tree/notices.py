@@ -25,7 +25,7 @@ _WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
 _SANDBOXES = 16  # so many big ones fit into what the kernel grants a user; who needs more than that part walks
 
 
-class Event(NamedTuple):
+class FileEvent(NamedTuple):
     """One notice: `name` in the folder with this watch, or the folder itself where it is empty."""
 
     wd: int
@@ -37,7 +37,7 @@ class Event(NamedTuple):
 class _Inotify(Protocol):
     def add_watch(self, path: str, mask: int) -> int: ...
     def rm_watch(self, wd: int) -> None: ...
-    def read(self, timeout: int) -> Sequence[Event]: ...
+    def read(self, timeout: int) -> Sequence[FileEvent]: ...
     def close(self) -> None: ...
 
 
@@ -45,7 +45,7 @@ class _Inotify(Protocol):
 class Inbox:
     """The notices of one tree; `lost` says that some are missing."""
 
-    events: list[Event] = field(default_factory=list[Event])
+    events: list[FileEvent] = field(default_factory=list[FileEvent])
     lost: bool = False
     watches: set[int] = field(default_factory=set[int])
 
@@ -76,7 +76,7 @@ class Notices:
             inbox.watches.add(wd)
             return wd
 
-    def take(self, inbox: Inbox) -> list[Event] | None:
+    def take(self, inbox: Inbox) -> list[FileEvent] | None:
         """What happened since the last time, or None where that is not known."""
         with self._lock:
             if self._inotify is None:
@@ -108,7 +108,7 @@ class Notices:
                 self._inotify.close()
                 self._inotify = None
 
-    def _sort(self, event: Event) -> None:
+    def _sort(self, event: FileEvent) -> None:
         if event.mask & _OVERFLOW:
             for inbox in self._inboxes.values():
                 inbox.lost = True

@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from synthbench.sandbox.diff import ChangedPath, Diff, Entry, Snapshot
+from synthbench.sandbox.diff import Diff, PathChange, Snapshot, SnapshotEntry
 from synthbench.sandbox.domain.patch import Side, file_patch
 from synthbench.sandbox.domain.paths import safe_target
 from synthbench.sandbox.errors import PathRefused
@@ -33,7 +33,7 @@ class DiffBuilder:
     _size: int = 0
     _refused: dict[str, str] = field(default_factory=dict[str, str])
 
-    def build(self, changes: Sequence[ChangedPath]) -> Diff:
+    def build(self, changes: Sequence[PathChange]) -> Diff:
         """Read what changed, and pack it."""
         if self.new.refused is not self.old.refused:
             known = set(self.old.refused)
@@ -50,7 +50,7 @@ class DiffBuilder:
             refused=tuple(sorted(self._refused.items())),
         )
 
-    def _take(self, change: ChangedPath) -> ChangedPath:
+    def _take(self, change: PathChange) -> PathChange:
         if change.kind == "deleted":
             self._note(change, None, None)
             return change
@@ -73,7 +73,7 @@ class DiffBuilder:
         # what was packed counts, should it have changed since the walk
         return replace(change, digest=digest_of(content), size=len(content))
 
-    def _note(self, change: ChangedPath, content: bytes | None, member: Member | None) -> None:
+    def _note(self, change: PathChange, content: bytes | None, member: Member | None) -> None:
         before = self.old.entries.get(change.path)
         old = self._old_side(before)
         new = Side(_git_mode(member.type, member.mode), content) if member and content is not None else None
@@ -88,13 +88,13 @@ class DiffBuilder:
         self._patch_size += len(text)
         self._patch.append(text)
 
-    def _old_side(self, entry: Entry | None) -> Side | None:
+    def _old_side(self, entry: SnapshotEntry | None) -> Side | None:
         if entry is None or entry.type == "directory":
             return None
         return Side(_git_mode(entry.type, entry.mode), self.contents.get(entry.digest) if entry.size else b"")
 
 
-def read_member(root: int, path: str, entry: Entry, workdir: str) -> Member | str:
+def read_member(root: int, path: str, entry: SnapshotEntry, workdir: str) -> Member | str:
     """One file or link as an archive member, or the reason why it may not be one."""
     folder, name = posixpath.split(path)
     with located(root, f"{folder}/." if folder else ".", workdir=workdir) as (above, last):
@@ -148,7 +148,7 @@ def pack_below(root: int, top: str, snapshot: Snapshot, workdir: str) -> bytes:
     return packer.finish()
 
 
-def _below(top: str, snapshot: Snapshot) -> Iterator[tuple[str, str, Entry]]:
+def _below(top: str, snapshot: Snapshot) -> Iterator[tuple[str, str, SnapshotEntry]]:
     if top in snapshot.entries and snapshot.entries[top].type != "directory":
         yield posixpath.basename(top), top, snapshot.entries[top]
         return

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from synthbench.sandbox.diff import Entry, PathType, Snapshot
-from synthbench.sandbox.domain.known import Found
+from synthbench.sandbox.diff import PathType, Snapshot, SnapshotEntry
+from synthbench.sandbox.domain.known import WalkResult
 from synthbench.sandbox.domain.paths import DELETED, MAX_DEPTH, is_text, safe_target, shown
 from synthbench.sandbox.tree.beneath import held_for_writing, open_folder, open_regular
 from synthbench.sandbox.tree.contents import TEXT_CAP, Contents
@@ -58,11 +58,11 @@ class Scan:
     seconds: float = SCAN_SECONDS
     entered: Callable[[int, str], None] | None = None
     busy: bool = False
-    found: Found = field(default_factory=Found)
+    found: WalkResult = field(default_factory=WalkResult)
 
     def __post_init__(self) -> None:
         """What was known, and how old a stamp has to be."""
-        self._known: Mapping[str, Entry] = self.known.entries if self.known else {}
+        self._known: Mapping[str, SnapshotEntry] = self.known.entries if self.known else {}
         self._trusted_ns = self.known.taken_ns - _YOUNG_NS if self.known else 0
         self._until = time.monotonic() + self.seconds
         self._met = self._letters = 0
@@ -254,20 +254,20 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def unstamped(entry: Entry) -> Entry:
+def unstamped(entry: SnapshotEntry) -> SnapshotEntry:
     """Of a file that has to be read again, whatever its stamp: it may be written without changing that."""
     return replace(entry, stamp=(0, 0, entry.stamp[2]))
 
 
-def _entry(kind: PathType, info: os.stat_result, digest: str | None, size: int) -> Entry:
+def _entry(kind: PathType, info: os.stat_result, digest: str | None, size: int) -> SnapshotEntry:
     mode = 0o777 if kind == "symlink" else stat.S_IMODE(info.st_mode) & 0o777
-    return Entry(type=kind, mode=mode, digest=digest, size=size, stamp=_stamp(info))
+    return SnapshotEntry(type=kind, mode=mode, digest=digest, size=size, stamp=_stamp(info))
 
 
 def _stamp(info: os.stat_result) -> tuple[int, int, int]:
     return info.st_mtime_ns, info.st_ctime_ns, info.st_ino
 
 
-def _unchanged(before: Entry, info: os.stat_result, trusted_ns: int) -> bool:
+def _unchanged(before: SnapshotEntry, info: os.stat_result, trusted_ns: int) -> bool:
     same = stat.S_ISREG(info.st_mode) and before.size == info.st_size and before.stamp == _stamp(info)
     return same and info.st_ctime_ns < trusted_ns

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
-from synthbench.sandbox.diff import ChangedPath, Entry, Snapshot
-from synthbench.sandbox.domain.known import Found, KnownTree, above
+from synthbench.sandbox.diff import PathChange, Snapshot, SnapshotEntry
+from synthbench.sandbox.domain.known import KnownTree, WalkResult, above
 from synthbench.sandbox.tree.beneath import open_folder
-from synthbench.sandbox.tree.notices import IS_FOLDER, NAMES_CHANGED, NO_MORE, Event, Inbox, Notices
+from synthbench.sandbox.tree.notices import IS_FOLDER, NAMES_CHANGED, NO_MORE, FileEvent, Inbox, Notices
 from synthbench.sandbox.tree.scan import MAX_ENTRIES, Scan, listed, unstamped
 
 _REST = 20  # steps that are walked before watching is tried again where it was not possible
@@ -27,7 +27,7 @@ NewScan = Callable[[Snapshot | None], Scan]
 
 
 @dataclass(frozen=True)
-class Seen:
+class TreeChange:
     """The tree at a step.
 
     Attributes:
@@ -42,7 +42,7 @@ class Seen:
 
 
 @dataclass
-class Tracker:
+class TreeTracker:
     """Keeps the last snapshot of one tree, and what the kernel says since.
 
     Use it under `lock`: one step at a time.
@@ -58,7 +58,7 @@ class Tracker:
     notices: Notices | None
     lock: threading.Lock = field(default_factory=threading.Lock)
     _inbox: Inbox = field(default_factory=Inbox)
-    _tree: KnownTree = field(default_factory=lambda: KnownTree(Found(), {}))
+    _tree: KnownTree = field(default_factory=lambda: KnownTree(WalkResult(), {}))
     _last: Snapshot | None = None
     _paths: dict[int, str] = field(default_factory=dict[int, str])
     _watches: dict[str, int] = field(default_factory=dict[str, int])
@@ -71,7 +71,7 @@ class Tracker:
         self._rest = 0
         return self._walk(root, None, busy=False)
 
-    def step(self, root: int, *, busy: bool) -> Seen:
+    def step(self, root: int, *, busy: bool) -> TreeChange:
         """Bring the snapshot up to date.
 
         Args:
@@ -81,11 +81,11 @@ class Tracker:
         before = self._last
         touched = self._told(root) if before and not busy else None
         if touched is None:
-            return Seen(before, self._walk(root, before, busy=busy), None)
+            return TreeChange(before, self._walk(root, before, busy=busy), None)
         assert self._last is not None
-        return Seen(before, self._last, touched)
+        return TreeChange(before, self._last, touched)
 
-    def settle(self, root: Snapshot, changes: Iterable[ChangedPath], unread: Collection[str]) -> Snapshot:
+    def settle(self, root: Snapshot, changes: Iterable[PathChange], unread: Collection[str]) -> Snapshot:
         """Make the last snapshot say what was packed, where files changed between the look and the packing.
 
         Args:
@@ -189,7 +189,7 @@ class Tracker:
             if entry.stamp[2] in inodes and entry.type == "file" and path not in self._tree.doubtful
         }
 
-    def _named(self, events: Iterable[Event]) -> tuple[set[str], set[str]]:
+    def _named(self, events: Iterable[FileEvent]) -> tuple[set[str], set[str]]:
         """Folders to walk ("" for the top), and single paths to look at."""
         whole, single = set[str](), set(self._tree.doubtful)
         for event in events:
@@ -250,7 +250,7 @@ def _opened(root: int, path: str) -> int:
     return fd
 
 
-def _same_folder(above_it: int, name: str, known: Entry | None) -> bool:
+def _same_folder(above_it: int, name: str, known: SnapshotEntry | None) -> bool:
     """Whether it is the folder that we know, with the rights that we know."""
     try:
         info = os.stat(name, dir_fd=above_it, follow_symlinks=False)
@@ -259,12 +259,12 @@ def _same_folder(above_it: int, name: str, known: Entry | None) -> bool:
     return known is not None and known.stamp[2] == info.st_ino and known.mode == info.st_mode & 0o777
 
 
-def _packed(now: Snapshot, change: ChangedPath) -> Entry | None:
+def _packed(now: Snapshot, change: PathChange) -> SnapshotEntry | None:
     entry = now.entries.get(change.path)
     if entry is None or entry.digest == change.digest:
         return entry
     return replace(unstamped(entry), digest=change.digest, size=change.size)
 
 
-def _was_read(entry: Entry | None) -> bool:
+def _was_read(entry: SnapshotEntry | None) -> bool:
     return entry is not None and entry.digest is not None

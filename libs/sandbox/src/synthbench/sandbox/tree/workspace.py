@@ -8,22 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthbench.sandbox.diff import ChangedPath, Diff, Snapshot
+from synthbench.sandbox.diff import Diff, PathChange, Snapshot
 from synthbench.sandbox.domain.changes import compare
 from synthbench.sandbox.domain.paths import checked_relative
 from synthbench.sandbox.errors import PathRefused, SandboxError
 from synthbench.sandbox.tree.archive import check_archive
-from synthbench.sandbox.tree.beneath import Owner, located, open_folder, opened_root
+from synthbench.sandbox.tree.beneath import FileOwner, located, open_folder, opened_root
 from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.install import apply, put_file, unpack
 from synthbench.sandbox.tree.notices import Notices
 from synthbench.sandbox.tree.pack import DiffBuilder, pack_below, read_capped
 from synthbench.sandbox.tree.scan import Scan
-from synthbench.sandbox.tree.tracker import Tracker
+from synthbench.sandbox.tree.tracker import TreeTracker
 
 
 @dataclass
-class Workspace:
+class WorkspaceFiles:
     """A folder of the host that belongs to one sandbox.
 
     Args:
@@ -40,16 +40,16 @@ class Workspace:
     root: Path
     workdir: str
     contents: Contents
-    owner: Owner
+    owner: FileOwner
     max_bytes: int
     notices: Notices | None = None
 
     def __post_init__(self) -> None:
         """What is known of it."""
-        self._tracker = Tracker(self.sandbox, self._new_scan, self.notices)
+        self._tracker = TreeTracker(self.sandbox, self._new_scan, self.notices)
 
     def read(self, path: str, max_bytes: int) -> bytes:
-        """See `Sandbox.read`."""
+        """Return the content of a regular file of the workspace."""
         with self._at(path) as (folder, name):
             info = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISREG(info.st_mode):
@@ -70,7 +70,7 @@ class Workspace:
             return False
 
     def write(self, path: str, data: bytes, mode: int | None) -> None:
-        """See `Sandbox.write`."""
+        """Put a file of the workspace in place, whole or not at all."""
         with self._at(path, make=True) as (folder, name):
             kind = _mode(folder, name)
             if name == "." or stat.S_ISDIR(kind):
@@ -79,13 +79,13 @@ class Workspace:
             put_file(folder, name, data, mode=kept if mode is None else mode & 0o777, owner=self.owner)
 
     def upload(self, archive: bytes, to: str) -> None:
-        """See `Sandbox.upload`."""
+        """Unpack a tar in the workspace, or nothing of it where a member is not harmless."""
         checked = check_archive(archive, max_bytes=self.max_bytes, workdir=self.workdir)
         with self._folder(to) as fd:
             unpack(fd, checked, owner=self.owner)
 
     def download(self, path: str) -> bytes:
-        """See `Sandbox.download`."""
+        """Return a file or folder of the workspace as a tar."""
         with self._failures(path), opened_root(self.root) as root:
             snapshot = self._scan(root, None)
             top = self._relative(path)
@@ -94,12 +94,15 @@ class Workspace:
             return pack_below(root, top, snapshot, self.workdir)
 
     def snapshot(self) -> Snapshot:
-        """See `Sandbox.snapshot`."""
+        """Remember the workspace as it is now."""
         with self._failures("."), opened_root(self.root) as root, self._tracker.lock:
             return self._tracker.begin(root)
 
     def step(self, since: Snapshot, *, busy: bool) -> tuple[Diff, Snapshot]:
-        """See `Sandbox.step`; `busy` says that something in the sandbox runs."""
+        """Return the changes since the snapshot of the step before, and a new snapshot.
+
+        `busy` says that something in the sandbox runs.
+        """
         self._own(since)
         with self._failures("."), opened_root(self.root) as root, self._tracker.lock:
             seen = self._tracker.step(root, busy=busy)
@@ -109,14 +112,14 @@ class Workspace:
             return diff, self._tracker.settle(since, diff.changes, unread)
 
     def diff(self, since: Snapshot) -> Diff:
-        """See `Sandbox.diff`."""
+        """Return everything that changed in the workspace since a snapshot."""
         self._own(since)
         with self._failures("."), opened_root(self.root) as root:
             now = self._scan(root, since)
             return self._packed(root, since, now, compare(since, now))
 
     def apply(self, archive: bytes, protected: Collection[str]) -> tuple[str, ...]:
-        """See `Sandbox.apply`."""
+        """Apply the archive of a diff to the workspace; return the paths that were left out, sorted."""
         checked = check_archive(archive, max_bytes=self.max_bytes, workdir=self.workdir)
         kept = {self._relative(path) for path in protected}
         with self._failures("."), opened_root(self.root) as root:
@@ -133,7 +136,7 @@ class Workspace:
     def _new_scan(self, known: Snapshot | None) -> Scan:
         return Scan(self.workdir, self.contents, self.owner.uid, known)
 
-    def _packed(self, root: int, since: Snapshot, now: Snapshot, changes: Sequence[ChangedPath]) -> Diff:
+    def _packed(self, root: int, since: Snapshot, now: Snapshot, changes: Sequence[PathChange]) -> Diff:
         return DiffBuilder(root, self.workdir, self.contents, since, now).build(changes)
 
     def _own(self, snapshot: Snapshot) -> None:

@@ -10,7 +10,7 @@ from synthbench.cli import console
 from synthbench.cli.commands.sandboxes import sandbox_root
 from synthbench.cli.errors import CliError
 from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
-from synthbench.sandbox.domain.images import Keeping, StoredImage
+from synthbench.sandbox.domain.images import ImageRetention, StoredImage
 from synthbench.sandbox.errors import SandboxError
 
 app = App(name="images", help="Images that were built for tasks.")
@@ -18,7 +18,7 @@ app = App(name="images", help="Images that were built for tasks.")
 _DAY = 86_400.0
 
 
-def _images(keeping: Keeping) -> Images:
+def _images(keeping: ImageRetention) -> Images:
     return Images(BuildPolicy(keeping=keeping), sandbox_root() / "docker" / USED_FOLDER)
 
 
@@ -44,7 +44,7 @@ def list_images(*, json: Annotated[bool, Parameter(negative="")] = False) -> Non
         json: Print them as JSON.
     """
     try:
-        found = _images(Keeping()).listed()
+        found = _images(ImageRetention()).listed()
     except SandboxError as error:
         raise CliError(str(error)) from error
     if json:
@@ -67,7 +67,7 @@ def gc(
         gb: The longest unused go when all together are more.
         dry_run: Only say what would go.
     """
-    images = _images(Keeping(seconds=days * _DAY, total_bytes=round(gb * 1e9)))
+    images = _images(ImageRetention(seconds=days * _DAY, total_bytes=round(gb * 1e9)))
     try:
         _show(list(images.unwanted()) if dry_run else images.collect())
     except SandboxError as error:

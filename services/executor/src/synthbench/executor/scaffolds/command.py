@@ -15,7 +15,10 @@ _ENV = "env."
 
 
 class CommandScaffold:
-    """See `docs/agents.md`. Arguments: `command`, and if wanted `setup`, `idle_seconds`, `env.NAME`."""
+    """Any agent that a command starts inside the sandbox.
+
+    Arguments: `command`; optional `setup`, `idle_seconds`, `env.NAME`; see `docs/agents.md`.
+    """
 
     version = "command-1"
     resumable = False

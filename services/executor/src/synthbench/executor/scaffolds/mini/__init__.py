@@ -30,7 +30,10 @@ _TOLD_CHARACTERS = 300
 
 
 class MiniSweAgentScaffold:
-    """See `docs/agents.md`. Argument: `step_limit` of its own, if wanted."""
+    """mini-swe-agent inside the sandbox.
+
+    Argument, optional: `step_limit` of the agent's own; see `docs/agents.md`.
+    """
 
     version = "mini-swe-agent-2.4.6/1"
     resumable = False

@@ -26,7 +26,7 @@ _NEW_SHELL = "The shell is a new one, in the folder where it was: its variables,
 
 
 class NativeScaffold:
-    """See `synthbench.executor.scaffold.Scaffold`."""
+    """The agent that comes with synth-bench: a conversation with tools, run by the executor itself."""
 
     version = "native-2"
     resumable = True

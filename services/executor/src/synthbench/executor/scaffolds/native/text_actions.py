@@ -15,7 +15,7 @@ _SHAPE = 'one object {"name": …, "arguments": {…}}'
 
 
 class TextBlockFormat:
-    """See `synthbench.executor.scaffolds.native.action_format.ActionFormat`."""
+    """Actions are fenced blocks in plain text, one in each answer."""
 
     nudge = (
         f"There is no {FENCE} block in your answer. Continue with exactly one; when the work is done, use it to submit."

@@ -30,7 +30,10 @@ _ENV = {
 
 
 class OpenHandsScaffold:
-    """See `docs/agents.md`. Arguments, if wanted: `url`, `start_seconds`, `idle_seconds`."""
+    """OpenHands' agent server, driven through its API.
+
+    Arguments, all optional: `url`, `start_seconds`, `idle_seconds`; see `docs/agents.md`.
+    """
 
     version = "openhands-1.58.2/1"
     resumable = False

@@ -29,7 +29,10 @@ _ENV = {
 
 
 class SweAgentScaffold:
-    """See `docs/agents.md`. Argument, if wanted: `mode`, functions or text."""
+    """SWE-agent inside the sandbox.
+
+    Argument, optional: `mode`, functions or text; see `docs/agents.md`.
+    """
 
     version = "swe-agent-1.1.0/1"
     resumable = False

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.sandbox.host import places
+from synthbench.sandbox.host import folders
 
 
 async def test_nothing_stays_of_folders_whose_making_was_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     begun, go_on = threading.Event(), threading.Event()
-    make = places.make_places
+    make = folders.make_folders
 
-    def slow(*arguments) -> places.Places:
+    def slow(*arguments) -> folders.SandboxFolders:
         begun.set()
         assert go_on.wait(10)
         return make(*arguments)
 
-    monkeypatch.setattr(places, "make_places", slow)
-    making = asyncio.create_task(places.new_places(tmp_path, "one", "owner", None, ".engine-1"))
+    monkeypatch.setattr(folders, "make_folders", slow)
+    making = asyncio.create_task(folders.make_folders_in_thread(tmp_path, "one", "owner", None, ".engine-1"))
     await asyncio.to_thread(begun.wait, 10)
     making.cancel()
     await asyncio.sleep(0)

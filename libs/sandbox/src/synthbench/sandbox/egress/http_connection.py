@@ -11,7 +11,7 @@ _HEAD_BYTES = 65536
 _LINGER_SECONDS = 5.0
 
 
-class Wire:
+class HttpConnection:
     """A peer, client or server.
 
     Args:

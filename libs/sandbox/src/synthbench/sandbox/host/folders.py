@@ -23,7 +23,7 @@ CLOSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Places:
+class SandboxFolders:
     """Where things lie."""
 
     top: Path
@@ -65,40 +65,40 @@ def make_root(root: Path) -> None:
         ) from error
 
 
-def make_places(root: Path, name: str, owner: str, uid: int | None, engine: str) -> Places:
+def make_folders(root: Path, name: str, owner: str, uid: int | None, engine: str) -> SandboxFolders:
     """Make the folders of one sandbox.
 
     Raises:
         SandboxError: the disk is full, or the folder cannot be written.
     """
-    places = Places(root / name)
+    folders = SandboxFolders(root / name)
     try:
-        places.top.mkdir(mode=0o700)
-        (places.top / "owner").write_text(owner)
-        (places.top / "engine").write_text(engine)
-        places.side.mkdir(mode=0o700)
-        for folder in (places.workspace, places.tmp, places.home):
+        folders.top.mkdir(mode=0o700)
+        (folders.top / "owner").write_text(owner)
+        (folders.top / "engine").write_text(engine)
+        folders.side.mkdir(mode=0o700)
+        for folder in (folders.workspace, folders.tmp, folders.home):
             folder.mkdir(mode=0o700)
             if uid is not None:
                 os.chown(folder, uid, uid)
         if uid is not None:
-            os.chown(places.top, 0, uid)
-            places.top.chmod(0o710)
+            os.chown(folders.top, 0, uid)
+            folders.top.chmod(0o710)
     except OSError as error:
-        remove(places.top)
+        remove(folders.top)
         raise SandboxError(
             f"no sandbox can be made under {root} ({error.strerror})", "free some space, or check its owner"
         ) from error
-    return places
+    return folders
 
 
-async def new_places(root: Path, name: str, owner: str, uid: int | None, engine: str) -> Places:
-    """`make_places` off the event loop; nothing stays of them where that is cancelled.
+async def make_folders_in_thread(root: Path, name: str, owner: str, uid: int | None, engine: str) -> SandboxFolders:
+    """`make_folders` off the event loop; nothing stays of them where that is cancelled.
 
     Raises:
         SandboxError: as above.
     """
-    making = asyncio.ensure_future(asyncio.to_thread(make_places, root, name, owner, uid, engine))
+    making = asyncio.ensure_future(asyncio.to_thread(make_folders, root, name, owner, uid, engine))
     try:
         return await asyncio.shield(making)
     except asyncio.CancelledError:
