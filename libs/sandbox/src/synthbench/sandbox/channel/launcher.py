@@ -242,7 +242,7 @@ class _StartedInChannel:
     launcher: ChannelLauncher
 
     async def exit_code(self, ended: Ended) -> int | None:
-        """Return the exit code as seen by the shell of PID 1; 137 where the process that reports it was killed from inside."""
+        """Return the exit code that the shell of PID 1 saw; 137 where that shell was killed from inside."""
         if self.running.lost and not ended.killed:
             raise SandboxError(self.running.lost, "look for what stopped this process, or kept it busy")
         if ended.returncode is None and not ended.killed:
