@@ -69,7 +69,7 @@ class BubblewrapInit:
                 first.started()
             await first.begin(self.cgroup)
         except BaseException:
-            await self.left()
+            await self.clean_up()
             raise
 
     def _arguments(self, folder: Path, first: "_BubblewrapProcess") -> list[str]:
