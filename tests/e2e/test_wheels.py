@@ -49,10 +49,10 @@ def test_the_product_installs_from_its_wheels(tmp_path: Path, data_folders: Path
     wheels = tmp_path / "wheels"
     packages = [ROOT, *sorted(path.parent for path in ROOT.glob("libs/*/pyproject.toml")),
                 *sorted(path.parent for path in ROOT.glob("services/*/pyproject.toml"))]  # fmt: skip
-    assert len(packages) == 15
+    assert len(packages) == 16
     run(sys.executable, "-c", BUILD, wheels, *packages)
     built = sorted(wheels.glob("*.whl"))
-    assert len(built) == 15
+    assert len(built) == 16
     assert not any(
         "/src/" in name or name.endswith("synthbench/__init__.py") for wheel in built for name in names(wheel)
     )

@@ -19,9 +19,9 @@ from synthbench.chassis.outbox import Outbox
 from synthbench.collector.api import build_api as collector_api
 from synthbench.collector.archive import Archive
 from synthbench.collector.settings import CollectorSettings
-from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.admin import admin_app
 from synthbench.llm_gateway.domain.pricing import Prices
+from synthbench.llm_gateway.models import Models
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.api import build_api as scheduler_api

@@ -9,7 +9,7 @@ import pytest
 from anthropic.types.shared import ErrorResponse
 
 from model_upstream import KEY, two_wires
-from synthbench.llm_gateway.domain import retrying
+from synthbench.llm_gateway.domain import retries
 
 HELLO: list = [{"role": "user", "content": "Hello"}]
 USED: dict[str, Any] = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
@@ -119,7 +119,7 @@ async def test_keys_models_and_sizes(start_gateway, upstream, monkeypatch, wire,
 async def test_providers_that_answer_nonsense(start_gateway, upstream, monkeypatch, wire, stream, route):
     """Each on both wires of providers; what came of a stream before it broke is not taken back."""
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
-    monkeypatch.setattr(retrying, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.02)
     async with start_gateway(two_wires(upstream.url), upstream_idle_seconds=1.0, max_answer_mb=12) as gateway:
         for fault in ("html", "half", "wrong_type"):
             upstream.faults.extend([fault] * 3)
@@ -140,7 +140,7 @@ async def test_providers_that_answer_nonsense(start_gateway, upstream, monkeypat
 @WIRES
 async def test_a_piece_of_a_stream_beyond_the_limit(start_gateway, upstream, monkeypatch, wire):
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
-    monkeypatch.setattr(retrying, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.02)
     async with start_gateway(two_wires(upstream.url), max_answer_mb=1) as gateway:
         for stream in (False, True):
             upstream.faults.extend(["big"] * 3)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from synthbench.llm_gateway.domain.outgoing import relay_for
+from synthbench.llm_gateway.domain.prepared_request import relay_for
 from synthbench.wire.assembling import whole_of
 from synthbench.wire.sse import DONE, Splitter, event
 from synthbench.wire.tool_calls import CallIds

@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 
 from model_upstream import KEY, two_wires
-from synthbench.llm_gateway.domain import retrying
+from synthbench.llm_gateway.domain import retries
 from synthbench.wire.openai import OpenAIWire
 
 MESSAGES: list = [{"role": "user", "content": "Does it rain?"}]
@@ -32,7 +32,7 @@ BOTH = '\n[routes.both]\nstrategy = "fallback"\nmodels = ["chat/small", "claude/
 @pytest.fixture
 async def faulty(start_gateway, upstream, monkeypatch):
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
-    monkeypatch.setattr(retrying, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.02)
     async with start_gateway(two_wires(upstream.url, BOTH), upstream_idle_seconds=1.0) as running:
         yield running
 

@@ -18,8 +18,8 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from pydantic import TypeAdapter
 
 from model_upstream import KEY, Played, two_wires
-from synthbench.llm_gateway.domain import retrying
-from synthbench.llm_gateway.domain.failures import of_status, said_within
+from synthbench.llm_gateway.domain import retries
+from synthbench.wire.failures import failure_of_status, failure_within
 from synthbench.wire.translate import anthropic_answer, anthropic_request, openai_answer, openai_request
 
 FOLDER = Path(__file__).with_name("golden")
@@ -178,7 +178,9 @@ async def test_requests_cross_to_the_other_wire(gateway, upstream):
 def test_documented_errors_mean(case: list):
     _, status, body, code, told, again, fallback, unknown = case
     now = datetime.now(UTC)
-    found = of_status(status, {}, json.dumps(body).encode(), now) if status != 200 else said_within(body, now)
+    found = (
+        failure_of_status(status, {}, json.dumps(body).encode(), now) if status != 200 else failure_within(body, now)
+    )
     assert (found.refusal.code, found.refusal.status, found.again, found.fallback, found.unknown) == (
         code, told, again, fallback, unknown,
     )  # fmt: skip
@@ -187,7 +189,7 @@ def test_documented_errors_mean(case: list):
 async def test_documented_errors_inside_of_answers_reach_both_sdks(start_gateway, upstream, monkeypatch):
     """As the whole answer, as the only event, and after half an answer: the same code, and the cost unknown."""
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
-    monkeypatch.setattr(retrying, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(retries, "_FIRST_PAUSE", 0.02)
     begun = {wire: events_of(next(turn for _, its, turn in TURNS if its == wire))[:2] for wire in OTHER}
     async with start_gateway(two_wires(upstream.url)) as gateway:
         for wire, status, body, code, *_ in ERRORS:

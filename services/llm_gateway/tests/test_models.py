@@ -11,10 +11,10 @@ import pytest
 import structlog
 
 from model_upstream import KEY, Upstream, two_wires
-from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.admin import admin_app
-from synthbench.llm_gateway.domain.places import Places
+from synthbench.llm_gateway.domain.base_urls import BaseUrls
 from synthbench.llm_gateway.domain.pricing import Prices
+from synthbench.llm_gateway.models import Models
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
@@ -29,14 +29,14 @@ def closed_url() -> str:
 
 
 def test_attempts_are_spread_over_places_and_each_keeps_its_own():
-    places = Places(BASES)
+    places = BaseUrls(BASES)
     firsts = {f"r{number}/1": places.order(f"r{number}/1", 0.0)[0] for number in range(300)}
     assert all(60 <= count <= 140 for count in Counter(firsts.values()).values())
-    assert {name: Places(BASES).order(name, 99.0)[0] for name in firsts} == firsts
+    assert {name: BaseUrls(BASES).order(name, 99.0)[0] for name in firsts} == firsts
 
 
 def test_a_place_that_is_away_moves_its_own_attempts_alone_and_they_come_back():
-    places = Places(BASES)
+    places = BaseUrls(BASES)
     firsts = {name: places.order(name, 0.0)[0] for name in map(str, range(100))}
     places.away(BASES[0], 0.0)
     for name, first in firsts.items():

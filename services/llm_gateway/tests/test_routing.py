@@ -10,14 +10,14 @@ import pytest
 
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.llm_gateway.domain.breaker import Breaker, BreakerState
-from synthbench.llm_gateway.domain.catalogue import Catalogue, CatalogueError, FallbackOn, Strategy, read_catalogue
-from synthbench.llm_gateway.domain.failures import broken_stream, of_status, retry_after, unreachable
-from synthbench.llm_gateway.domain.retrying import RetryBudget, decide
+from synthbench.llm_gateway.domain.catalogue import CatalogueError, ModelCatalogue, Strategy, read_catalogue
+from synthbench.llm_gateway.domain.retries import RetryBudget, decide
 from synthbench.llm_gateway.domain.routing import RouteChoice, choose
-from synthbench.llm_gateway.domain.splice import with_fields
+from synthbench.wire.failures import FallbackOn, broken_stream, failure_of_status, retry_after, unreachable
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
-from synthbench.wire.sse import Splitter, TooLong
+from synthbench.wire.splice import with_fields
+from synthbench.wire.sse import EventTooLong, Splitter
 
 MODELS: dict[str, Any] = {
     "a/small": {"context": 1000, "vision": False, "scores": {"default": 0.2, "bugfix": 0.7}},
@@ -27,7 +27,7 @@ MODELS: dict[str, Any] = {
 COSTS = {"a/small": 10, "a/large": 100, "b/plain": None}
 
 
-def catalogue(**route: Any) -> Catalogue:
+def catalogue(**route: Any) -> ModelCatalogue:
     wanted = {"models": list(MODELS), "strategy": "fallback", **route}
     return read_catalogue({"models": MODELS, "routes": {"r": wanted}})
 
@@ -48,7 +48,7 @@ def asked(**changes: Any) -> ModelRequest:
     return ModelRequest(**(given | changes))
 
 
-def pick(found: Catalogue, key: AttemptClaims, given: ModelRequest | None = None, **more: Any) -> RouteChoice:
+def pick(found: ModelCatalogue, key: AttemptClaims, given: ModelRequest | None = None, **more: Any) -> RouteChoice:
     return choose(found, key, given or asked(), "r", lambda model, _: COSTS[model], **more)
 
 
@@ -149,9 +149,9 @@ def test_what_comes_after_a_failure():
     assert after(unreachable("x"), tries=3, place=1)[0] == "give_up"
     assert after(unreachable("x"), seconds_left=0.0)[0] == "give_up"
     assert after(unreachable("x"), budget=RetryBudget(0.0))[0] == "fallback"
-    assert after(of_status(401, {}, b"{}", NOW))[0] == "fallback"
-    assert after(of_status(422, {}, b"{}", NOW))[0] == "give_up"
-    limited = of_status(429, {"retry-after": "7"}, b"{}", NOW)
+    assert after(failure_of_status(401, {}, b"{}", NOW))[0] == "fallback"
+    assert after(failure_of_status(422, {}, b"{}", NOW))[0] == "give_up"
+    limited = failure_of_status(429, {"retry-after": "7"}, b"{}", NOW)
     assert after(limited) == ("fallback", 0.0)
     assert after(limited, place=1) == ("again", 7.0)
     assert after(limited, place=1, seconds_left=5.0)[0] == "give_up"
@@ -170,7 +170,7 @@ def test_after_an_overflow_only_a_larger_window_is_tried():
 def test_what_may_have_been_billed_is_unknown():
     assert broken_stream("x").unknown
     assert not unreachable("x").unknown
-    assert not of_status(500, {}, b"", NOW).unknown
+    assert not failure_of_status(500, {}, b"", NOW).unknown
 
 
 def test_retry_after_as_seconds_milliseconds_and_date():
@@ -239,5 +239,5 @@ def test_events_are_cut_out_wherever_the_chunks_end(size: int):
     events = [event for at in range(0, len(raw), size) for event in splitter.feed(raw[at : at + size])]
     assert [event.data for event in events] == [b'{"a": 1}', b'{"b": 2}', b"[DONE]"]
     assert b"".join(event.raw for event in events) == raw.removeprefix(b": hello\n\n")
-    with pytest.raises(TooLong):
+    with pytest.raises(EventTooLong):
         Splitter(10).feed(b"data: 123456789")

@@ -6,7 +6,7 @@ import pytest
 
 from model_upstream import KEY, Upstream
 from synthbench.contracts.sampling import Sampling
-from synthbench.llm_gateway.domain.recorded import request_digest
+from synthbench.llm_gateway.recordings.domain.recording import request_digest
 
 ASKED = Sampling(temperature=0.5, top_p=0.9, max_tokens=77, reasoning_effort="low", seed=41, extra_body={"top_k": "40"})
 MODELS = """

@@ -7,11 +7,11 @@ from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Usage
 from synthbench.wire.assembling import MessageAssembler
 from synthbench.wire.extent import extent_of
-from synthbench.wire.protocols import ProviderError, Seen, Tracker
+from synthbench.wire.protocols import ProviderError, ReadEvent, StreamTracker
 from synthbench.wire.reading import characters_of, check_tool, invalid, list_of, parsed
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
-from synthbench.wire.sse import Event, event
+from synthbench.wire.sse import SseEvent, event
 from synthbench.wire.tool_calls import CallIds
 from synthbench.wire.usage import estimate_tokens, usage_of
 
@@ -30,7 +30,7 @@ class AnthropicWire:
     path = "/v1/messages"
 
     def read(self, body: bytes) -> ModelRequest:
-        """See `Wire`."""
+        """See `WireFormat`."""
         request = parsed(body)
         images = _check_messages(as_list(request.get("messages")))
         tools = list_of(request, "tools")
@@ -58,19 +58,19 @@ class AnthropicWire:
         )
 
     def usage(self, answer: Mapping[str, Any]) -> Usage | None:
-        """See `Wire`."""
+        """See `WireFormat`."""
         return usage_of(self.name, answer)
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
-        """See `Wire`."""
+        """See `WireFormat`."""
         return answer.get("type") == "message" and isinstance(answer.get("content"), list)
 
-    def tracker(self, ids: CallIds) -> Tracker:
-        """See `Wire`."""
+    def tracker(self, ids: CallIds) -> StreamTracker:
+        """See `WireFormat`."""
         return AnthropicTracker(ids)
 
     def settled(self, answer: Mapping[str, Any], ids: CallIds) -> Mapping[str, Any]:
-        """See `Wire`."""
+        """See `WireFormat`."""
         given = [as_object(block) for block in as_list(answer.get("content"))]
         content = [
             {**block, "id": ids.assign(str(block.get("id") or ""))} if block.get("type") == "tool_use" else block
@@ -79,7 +79,7 @@ class AnthropicWire:
         return answer if content == given else {**answer, "content": content}
 
     def stream_of(self, answer: Mapping[str, Any]) -> list[bytes]:
-        """See `Wire`."""
+        """See `WireFormat`."""
         usage = as_object(answer.get("usage"))
         opening: dict[str, Any] = {**answer, "content": [], "stop_reason": None, "stop_sequence": None}
         events = [event({"type": "message_start", "message": opening}, "message_start")]
@@ -154,11 +154,11 @@ class AnthropicTracker:
 
     @property
     def answer(self) -> Mapping[str, Any]:
-        """See `Tracker`."""
+        """See `StreamTracker`."""
         return self._assembler.answer()
 
-    def see(self, event: Event) -> Seen:
-        """See `Tracker`."""
+    def see(self, event: SseEvent) -> ReadEvent:
+        """See `StreamTracker`."""
         given = event.object()
         if given.get("type") == "error":
             raise ProviderError(given)
@@ -178,7 +178,7 @@ class AnthropicTracker:
                 self.complete = self._stopped
             case _:
                 pass
-        return Seen(event if data is given else event.anew(data, str(data["type"])), data)
+        return ReadEvent(event if data is given else event.anew(data, str(data["type"])), data)
 
 
 def _check_messages(messages: list[Any]) -> int:

@@ -1,4 +1,4 @@
-"""A whole answer out of the events of its stream, on both wires: the other way round than `Wire.stream_of`. Pure.
+"""A whole answer out of the events of its stream, on both wires: the other way round than `WireFormat.stream_of`. Pure.
 
 One assembler serves the record, the recordings and the gateway's own look at an answer. It also writes an event anew
 where a server says something that readers would take differently: see `tool_calls`.

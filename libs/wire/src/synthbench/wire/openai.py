@@ -7,11 +7,11 @@ from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Usage
 from synthbench.wire.assembling import CompletionAssembler
 from synthbench.wire.extent import extent_of
-from synthbench.wire.protocols import ProviderError, Seen, Tracker
+from synthbench.wire.protocols import ProviderError, ReadEvent, StreamTracker
 from synthbench.wire.reading import characters_of, check_tool, invalid, list_of, parsed
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
-from synthbench.wire.sse import DONE, Event, event
+from synthbench.wire.sse import DONE, SseEvent, event
 from synthbench.wire.tool_calls import CallIds, settled_calls
 from synthbench.wire.usage import estimate_tokens, usage_of
 
@@ -25,7 +25,7 @@ class OpenAIWire:
     path = "/v1/chat/completions"
 
     def read(self, body: bytes) -> ModelRequest:
-        """See `Wire`."""
+        """See `WireFormat`."""
         request = parsed(body)
         images = _check_messages(as_list(request.get("messages")))
         tools = list_of(request, "tools")
@@ -50,26 +50,26 @@ class OpenAIWire:
         )
 
     def usage(self, answer: Mapping[str, Any]) -> Usage | None:
-        """See `Wire`."""
+        """See `WireFormat`."""
         return usage_of(self.name, answer)
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
-        """See `Wire`."""
+        """See `WireFormat`."""
         choices = [as_object(choice) for choice in as_list(answer.get("choices"))]
         return bool(choices) and all(isinstance(choice.get("message"), dict) for choice in choices)
 
-    def tracker(self, ids: CallIds) -> Tracker:
-        """See `Wire`."""
+    def tracker(self, ids: CallIds) -> StreamTracker:
+        """See `WireFormat`."""
         return OpenAITracker(ids)
 
     def settled(self, answer: Mapping[str, Any], ids: CallIds) -> Mapping[str, Any]:
-        """See `Wire`."""
+        """See `WireFormat`."""
         given = [as_object(choice) for choice in as_list(answer.get("choices"))]
         choices = [_settled(choice, ids) for choice in given]
         return answer if choices == given else {**answer, "choices": choices}
 
     def stream_of(self, answer: Mapping[str, Any]) -> list[bytes]:
-        """See `Wire`."""
+        """See `WireFormat`."""
         head = {**answer, "object": "chat.completion.chunk"}
         usage = head.pop("usage", None)
         events: list[bytes] = []
@@ -122,14 +122,14 @@ class OpenAITracker:
 
     @property
     def answer(self) -> Mapping[str, Any]:
-        """See `Tracker`."""
+        """See `StreamTracker`."""
         return self._assembler.answer()
 
-    def see(self, event: Event) -> Seen:
-        """See `Tracker`."""
+    def see(self, event: SseEvent) -> ReadEvent:
+        """See `StreamTracker`."""
         if event.data == DONE:
             self.complete = self._finished
-            return Seen(event, {})
+            return ReadEvent(event, {})
         given = event.object()
         if given.get("error"):
             raise ProviderError(given)
@@ -144,7 +144,7 @@ class OpenAITracker:
             self.characters += len(event.data) // 4 if delta.get("tool_calls") else 0
             self.characters += len(str(delta.get("content") or "")) + len(str(delta.get("reasoning_content") or ""))
             self._finished = self._finished or bool(choice.get("finish_reason"))
-        return Seen(event if chunk is given else event.anew(chunk), chunk)
+        return ReadEvent(event if chunk is given else event.anew(chunk), chunk)
 
 
 def _settled(choice: dict[str, Any], ids: CallIds) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from synthbench.contracts.records import Usage
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
-from synthbench.wire.sse import Event
+from synthbench.wire.sse import SseEvent
 from synthbench.wire.tool_calls import CallIds
 
 
@@ -24,16 +24,16 @@ class ProviderError(Exception):
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReadEvent:
     """One event of a stream, as every reader shall get it."""
 
-    event: Event
+    event: SseEvent
     """As it came, or written anew."""
     data: Mapping[str, Any]
     """The same, parsed; empty for an end mark without an object."""
 
 
-class Tracker(Protocol):
+class StreamTracker(Protocol):
     """Follows one stream of a provider: whether it is whole, and what it used."""
 
     @property
@@ -61,7 +61,7 @@ class Tracker(Protocol):
         """The whole answer, as far as it has come."""
         ...
 
-    def see(self, event: Event) -> Seen:
+    def see(self, event: SseEvent) -> ReadEvent:
         """Follow one event.
 
         Raises:
@@ -71,7 +71,7 @@ class Tracker(Protocol):
         ...
 
 
-class Wire(Protocol):
+class WireFormat(Protocol):
     """One request and answer format."""
 
     name: str
@@ -94,7 +94,7 @@ class Wire(Protocol):
         """Whether it looks like a whole answer."""
         ...
 
-    def tracker(self, ids: CallIds) -> Tracker:
+    def tracker(self, ids: CallIds) -> StreamTracker:
         """Follow a new stream, whose tool calls get their ids from `ids`."""
         ...
 

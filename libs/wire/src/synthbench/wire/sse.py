@@ -18,17 +18,17 @@ DONE = b"[DONE]"
 
 
 @dataclass(frozen=True)
-class Event:
+class SseEvent:
     """One event."""
 
     raw: bytes
     """With the empty line that ends it."""
     data: bytes
 
-    def anew(self, data: Mapping[str, Any], name: str = "") -> "Event":
+    def anew(self, data: Mapping[str, Any], name: str = "") -> "SseEvent":
         """The event with other data."""
         raw = event(data, name)
-        return Event(raw, raw[raw.index(b"data: ") + 6 : -2])
+        return SseEvent(raw, raw[raw.index(b"data: ") + 6 : -2])
 
     def object(self) -> dict[str, object]:
         """The data as a JSON object.
@@ -52,7 +52,7 @@ def _parsed(data: bytes) -> object:
         raise ValueError("nested too deep") from error
 
 
-class TooLong(ValueError):
+class EventTooLong(ValueError):
     """An event has no end within the limit."""
 
 
@@ -68,26 +68,26 @@ class Splitter:
         self._rest = bytearray()
         self._seen = 0
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    def feed(self, chunk: bytes) -> list[SseEvent]:
         """Return the events that are whole now.
 
         Raises:
             TooLong: more than the limit without an end.
         """
         self._rest += chunk
-        events: list[Event] = []
+        events: list[SseEvent] = []
         start = 0
         position = max(0, self._seen - 3)
         while found := _END.search(self._rest, position):
             raw = bytes(self._rest[start : found.end()])
             start = position = found.end()
             if data := _data(raw):
-                events.append(Event(raw, data))
+                events.append(SseEvent(raw, data))
         if start:
             del self._rest[:start]
         self._seen = len(self._rest)
         if self._seen > self._limit:
-            raise TooLong(f"an event of more than {self._limit} bytes")
+            raise EventTooLong(f"an event of more than {self._limit} bytes")
         return events
 
     @property

@@ -110,7 +110,7 @@ class JsonEnd:
 
 
 @dataclass
-class _Call:
+class _StreamedCall:
     """One call, as far as it has come."""
 
     position: int
@@ -135,7 +135,7 @@ class ToolCallPieces:
 
     def __init__(self, ids: CallIds | None = None) -> None:
         self._ids = ids
-        self._calls: list[_Call] = []
+        self._calls: list[_StreamedCall] = []
 
     def rewritten(self, piece: Mapping[str, Any]) -> dict[str, Any]:
         """Return a piece with the position of its call as `index`; id and name only with the first piece of a call."""
@@ -161,7 +161,7 @@ class ToolCallPieces:
     ) -> dict[str, Any]:
         if len(self._calls) >= _CALLS_MOST:
             raise ValueError(f"more than {_CALLS_MOST} tool calls in one answer")
-        call = _Call(len(self._calls), index, given_id, name)
+        call = _StreamedCall(len(self._calls), index, given_id, name)
         call.arguments.feed(text)
         self._calls.append(call)
         made = {**piece, "index": call.position, "type": piece.get("type") or "function"}
@@ -170,7 +170,7 @@ class ToolCallPieces:
             made["id"] = self._ids.assign(given_id)
         return made
 
-    def _call_of(self, index: int | None, given_id: str, name: str, text: str) -> _Call | None:
+    def _call_of(self, index: int | None, given_id: str, name: str, text: str) -> _StreamedCall | None:
         """Return the call that a piece goes on with; None where it begins another one."""
         if given_id:
             for call in reversed(self._calls):

@@ -4,6 +4,6 @@ from collections.abc import Mapping
 
 from synthbench.wire.anthropic import AnthropicWire
 from synthbench.wire.openai import OpenAIWire
-from synthbench.wire.protocols import Wire
+from synthbench.wire.protocols import WireFormat
 
-WIRES: Mapping[str, Wire] = {wire.name: wire for wire in (OpenAIWire(), AnthropicWire())}
+WIRES: Mapping[str, WireFormat] = {wire.name: wire for wire in (OpenAIWire(), AnthropicWire())}

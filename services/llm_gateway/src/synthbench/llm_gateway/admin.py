@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, Query
 from pydantic import BeforeValidator
 
-from synthbench.llm_gateway.adapters.models import Models
 from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.llm_gateway.domain.pricing import Prices
-from synthbench.llm_gateway.trying_out import try_out
+from synthbench.llm_gateway.model_check import check_model
+from synthbench.llm_gateway.models import Models
 from synthbench.storage.api import answer_refusals
 from synthbench.storage.database import Database
 
@@ -69,7 +69,7 @@ def admin_app(database: Database, models: Models, prices: Prices) -> FastAPI:
     @app.post("/v1/models/test", tags=["models"])
     async def test_model(model: Annotated[str, Query(min_length=1, max_length=200)]) -> dict[str, str]:
         """Ask a model four short questions, and say what was found; they cost what they cost, in no ledger."""
-        return await try_out(models, prices, model)
+        return await check_model(models, prices, model)
 
     _ = (costs, budgets, list_models, reload_models, test_model)
     return app

@@ -11,13 +11,13 @@ from structlog.stdlib import BoundLogger
 from synthbench.chassis.errors import Transient
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.attempt_key import PROBE_PATH, ProbeReply
-from synthbench.llm_gateway import measures
-from synthbench.llm_gateway.adapters.models import Models
-from synthbench.llm_gateway.caller import Caller
-from synthbench.llm_gateway.calls import Calls
-from synthbench.llm_gateway.keys import Keys
+from synthbench.llm_gateway import metrics
+from synthbench.llm_gateway.calls.handler import CallHandler
+from synthbench.llm_gateway.calls.handler.http_exchange import HttpExchange
+from synthbench.llm_gateway.keys import AttemptKeys
+from synthbench.llm_gateway.models import Models
 from synthbench.llm_gateway.probing import Prober
-from synthbench.wire.protocols import Wire
+from synthbench.wire.protocols import WireFormat
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.wires import WIRES
 
@@ -31,7 +31,7 @@ class Gateway:
     def __init__(
         self,
         secret: SecretStr,
-        calls: Calls,
+        calls: CallHandler,
         models: Models,
         prober: Prober,
         log: BoundLogger,
@@ -39,7 +39,7 @@ class Gateway:
         max_body: int,
         max_inflight: int,
     ) -> None:
-        self._keys = Keys(secret)
+        self._keys = AttemptKeys(secret)
         self._calls = calls
         self._models = models
         self._prober = prober
@@ -47,11 +47,11 @@ class Gateway:
         self._max_body = max_body
         self._max_inflight = max_inflight
         self._inflight = 0
-        self._wires: dict[str, Wire] = {wire.path: wire for wire in WIRES.values()}
+        self._wires: dict[str, WireFormat] = {wire.path: wire for wire in WIRES.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        caller = Caller(scope, receive, send)
+        caller = HttpExchange(scope, receive, send)
         path, method = scope["path"], scope["method"]
         wire = self._wires.get(path)
         if wire is not None:
@@ -64,7 +64,9 @@ class Gateway:
             wire, work = WIRES["openai"], _nowhere
         await self._guarded(caller, wire, work)
 
-    async def _guarded(self, caller: Caller, wire: Wire, work: Callable[[Caller, Wire], Awaitable[None]]) -> None:
+    async def _guarded(
+        self, caller: HttpExchange, wire: WireFormat, work: Callable[[HttpExchange, WireFormat], Awaitable[None]]
+    ) -> None:
         try:
             await work(caller, wire)
         except Refusal as refusal:
@@ -78,14 +80,14 @@ class Gateway:
                 problem = f"the llm-gateway failed: {type(error).__name__}"
                 await caller.refuse(wire, Refusal(500, "gateway_error", problem))
 
-    async def _call(self, caller: Caller, wire: Wire) -> None:
+    async def _call(self, caller: HttpExchange, wire: WireFormat) -> None:
         if self._inflight >= self._max_inflight:
-            measures.SHED.inc()
+            metrics.SHED.inc()
             raise Refusal(
                 429, "overloaded", f"{self._inflight} calls are on their way here; come again", retry_after=1.0
             )
         self._inflight += 1
-        measures.INFLIGHT.set(self._inflight)
+        metrics.INFLIGHT.set(self._inflight)
         trace = {name: caller.headers[name] for name in _TRACE if name in caller.headers}
         try:
             with span(f"POST {wire.path}", parent=trace or None):
@@ -94,13 +96,13 @@ class Gateway:
                 await self._calls.answer(claims, asked, wire, caller)
         finally:
             self._inflight -= 1
-            measures.INFLIGHT.set(self._inflight)
+            metrics.INFLIGHT.set(self._inflight)
 
-    async def _probe(self, caller: Caller, wire: Wire) -> None:  # noqa: ARG002 - as the others
+    async def _probe(self, caller: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG002 - as the others
         problem = await self._prober.problem(self._keys.read_probe(caller.key))
         await caller.answer(200, ProbeReply(problem=problem).to_json(), {})
 
-    async def _list(self, caller: Caller, wire: Wire) -> None:
+    async def _list(self, caller: HttpExchange, wire: WireFormat) -> None:
         claims = self._keys.read(caller.key)
         names = [name for name in dict.fromkeys([claims.route, *self._models.names()]) if name]
         if wire is WIRES["openai"]:
@@ -115,7 +117,7 @@ class Gateway:
             body = {"data": entries, "has_more": False, **ends}
         await caller.answer(200, orjson.dumps(body), {})
 
-    def _wire_of_list(self, caller: Caller) -> Wire:
+    def _wire_of_list(self, caller: HttpExchange) -> WireFormat:
         return WIRES["anthropic" if "anthropic-version" in caller.headers else "openai"]
 
 
@@ -131,9 +133,9 @@ def refusal_of_listener(status: int, path: str, text: str) -> object:
     return wire.refusal(Refusal(status, "request_too_large" if status in _TOO_LARGE else "bad_request", text))
 
 
-async def _not_post(caller: Caller, wire: Wire) -> None:  # noqa: ARG001 - as the others
+async def _not_post(caller: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG001 - as the others
     raise Refusal(405, "method_not_allowed", f"POST to {wire.path}")
 
 
-async def _nowhere(caller: Caller, wire: Wire) -> None:  # noqa: ARG001 - as the others
+async def _nowhere(caller: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG001 - as the others
     raise Refusal(404, "not_found", "there are /v1/chat/completions, /v1/messages and /v1/models")

@@ -14,20 +14,20 @@ from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
-from synthbench.llm_gateway.adapters.ledger import PostgresLedger
-from synthbench.llm_gateway.adapters.limits import TICK_SECONDS, Limits
-from synthbench.llm_gateway.adapters.models import PROBE_SECONDS, WATCH_SECONDS, Models
-from synthbench.llm_gateway.adapters.numbers import Numbers
-from synthbench.llm_gateway.adapters.recordings import Recordings
-from synthbench.llm_gateway.adapters.returned import ReturnedFields
 from synthbench.llm_gateway.api import Gateway, refusal_of_listener
-from synthbench.llm_gateway.calls import Calls
-from synthbench.llm_gateway.domain.accounts import Caps
+from synthbench.llm_gateway.budgets.domain.accounts import Caps
+from synthbench.llm_gateway.budgets.ledger import Ledger
+from synthbench.llm_gateway.calls.handler import CallHandler
+from synthbench.llm_gateway.calls.tries import TryRunner
 from synthbench.llm_gateway.domain.pricing import Prices
+from synthbench.llm_gateway.models import PROBE_SECONDS, WATCH_SECONDS, Models
 from synthbench.llm_gateway.probing import Prober
-from synthbench.llm_gateway.recording import Mode, Recorder
+from synthbench.llm_gateway.provider_metadata import ProviderMetadataStore
+from synthbench.llm_gateway.rate_limits.limiter import TICK_SECONDS, RateLimiter
+from synthbench.llm_gateway.recordings.answer_numbers import AnswerNumbers
+from synthbench.llm_gateway.recordings.recorder import CallRecorder, RecordingMode
+from synthbench.llm_gateway.recordings.store import RecordingStore
 from synthbench.llm_gateway.settings import GatewaySettings
-from synthbench.llm_gateway.tries import Tries
 from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
 
@@ -48,9 +48,9 @@ async def bootstrap(chassis: Chassis) -> None:
     store = open_store(settings.artifacts_url)
     chassis.bus.use_payload_store(store)
     outbox = Outbox(chassis, database, gather_seconds=_GATHER_SECONDS)
-    ledger = PostgresLedger(chassis, database, outbox, caps(settings), lease_seconds=settings.ledger_lease_seconds)
+    ledger = Ledger(chassis, database, outbox, caps(settings), lease_seconds=settings.ledger_lease_seconds)
     await ledger.start()
-    limits = Limits(database, chassis.log, lambda: ledger.replicas)
+    limits = RateLimiter(database, chassis.log, lambda: ledger.replicas)
     chassis.background("limits", limits.tick, every=TICK_SECONDS)
     chassis.on_drain(limits.close)
     chassis.on_drain(ledger.close)
@@ -61,12 +61,12 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.on_drain(models.aclose)
     prices = Prices(models.known)
     recordings = store if settings.recordings_url is None else open_store(settings.recordings_url)
-    numbers = Numbers(database)
-    recorder = Recorder(Mode(settings.recording), Recordings(recordings, chassis.log), numbers)
-    returned = ReturnedFields(database)
+    numbers = AnswerNumbers(database)
+    recorder = CallRecorder(RecordingMode(settings.recording), RecordingStore(recordings, chassis.log), numbers)
+    returned = ProviderMetadataStore(database)
     await returned.forget_old()
     megabyte = 1024 * 1024
-    tries = Tries(
+    tries = TryRunner(
         ledger,
         models,
         prices,
@@ -78,7 +78,9 @@ async def bootstrap(chassis: Chassis) -> None:
     )
     # What is a little too large is refused by the gateway itself, without an end of the connection.
     chassis.health.limit_http(body_bytes=2 * settings.max_body_mb * megabyte, refusal=refusal_of_listener)
-    calls = Calls(tries, models, prices, seconds=settings.upstream_timeout_seconds, max_tries=settings.upstream_tries)
+    calls = CallHandler(
+        tries, models, prices, seconds=settings.upstream_timeout_seconds, max_tries=settings.upstream_tries
+    )
     gateway = Gateway(
         settings.attempt_key_secret,
         calls,
@@ -97,7 +99,7 @@ async def bootstrap(chassis: Chassis) -> None:
 
     await outbox.start()
     Consumer(chassis, durable(Service.LLM_GATEWAY, "attempt.closed"), on_closed).start()
-    if recorder.mode is not Mode.READ_ONLY:
+    if recorder.mode is not RecordingMode.READ_ONLY:
         chassis.background("providers", models.probe, every=PROBE_SECONDS)
     if settings.models_file is not None:
         chassis.background("models.toml", models.watch, every=WATCH_SECONDS)

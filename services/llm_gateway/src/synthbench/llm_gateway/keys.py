@@ -15,7 +15,7 @@ _REMEMBERED = 10_000
 _REQUIRED: Options = {"require": ["exp", "iat", "aud"]}
 
 
-class Keys:
+class AttemptKeys:
     """Checks keys, each of them once.
 
     An attempt makes many calls with one key, and checking its signature costs as much as the rest of reading a

@@ -16,11 +16,12 @@ from synthbench.contracts.attempt_key import AttemptClaims, ProbeClaims
 from synthbench.contracts.loose import parse_object
 from synthbench.contracts.records import Usage
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
-from synthbench.llm_gateway.adapters.models import Models
-from synthbench.llm_gateway.domain.failures import TryFailed, garbage, unknown_price
 from synthbench.llm_gateway.domain.pricing import Prices
-from synthbench.llm_gateway.providers import Outgoing, Provider
-from synthbench.wire.protocols import Wire
+from synthbench.llm_gateway.domain.refusals import unknown_price
+from synthbench.llm_gateway.models import Models
+from synthbench.wire.failures import TryFailed, garbage
+from synthbench.wire.protocols import WireFormat
+from synthbench.wire.providers import Provider, ProviderRequest
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.wires import WIRES
 
@@ -97,7 +98,7 @@ async def _refusal_of(provider: Provider, name: str, messages: list[dict[str, st
         max_cost_microusd=0, submission_cost_microusd=0,
     )  # fmt: skip
     body = json.dumps(request).encode()
-    outgoing = Outgoing(name, request, body, stream=False, claims=claims, timeout=_SECONDS, idle=_SECONDS)
+    outgoing = ProviderRequest(name, request, body, stream=False, claims=claims, timeout=_SECONDS, idle=_SECONDS)
     try:
         incoming = await provider.send(outgoing)
     except TryFailed as error:
@@ -109,7 +110,7 @@ async def _refusal_of(provider: Provider, name: str, messages: list[dict[str, st
     return _garbage_in(WIRES[provider.wire], incoming.body)
 
 
-def _garbage_in(wire: Wire, body: bytes) -> tuple[str, str]:
+def _garbage_in(wire: WireFormat, body: bytes) -> tuple[str, str]:
     answer = parse_object(body)
     if answer.get("error") or wire.is_answer(answer):
         return "", ""

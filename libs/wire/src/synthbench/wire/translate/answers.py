@@ -8,7 +8,7 @@ import orjson
 
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_count, as_list, as_object
-from synthbench.wire.returned import extra_of
+from synthbench.wire.provider_metadata import extra_of
 from synthbench.wire.tool_calls import arguments_text
 from synthbench.wire.translate.from_openai import arguments_of
 from synthbench.wire.turns import FINISH, text_of

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.wire.returned import extra_of
+from synthbench.wire.provider_metadata import extra_of
 
 _CARRIED = {
     "model", "messages", "system", "max_tokens", "temperature", "top_p", "stop_sequences", "stream", "tools",

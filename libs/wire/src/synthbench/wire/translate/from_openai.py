@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from synthbench.contracts.loose import as_count, as_list, as_object
+from synthbench.wire.provider_metadata import extra_of
 from synthbench.wire.refusal import Refusal
-from synthbench.wire.returned import extra_of
 
 DEFAULT_ANSWER_TOKENS = 4096
 _DATA_URL = re.compile(r"^data:([\w.+-]+/[\w.+-]+);base64,(.*)$", re.DOTALL)

@@ -6,7 +6,7 @@ from typing import Any
 
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.wire.returned import extra_of
+from synthbench.wire.provider_metadata import extra_of
 from synthbench.wire.sse import DONE, event
 from synthbench.wire.tool_calls import JsonEnd
 from synthbench.wire.translate.answers import (

@@ -5,7 +5,7 @@ import re
 from synthbench.contracts.json_limits import JsonLimits, JsonMeter, TooMuchJson
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.wire.agent_request import AgentRequest
-from synthbench.wire.sse import DONE, Event, Splitter
+from synthbench.wire.sse import DONE, Splitter, SseEvent
 
 _ANSWER_MOST = _EVENT_MOST = 64 * 1024 * 1024
 ANSWER_JSON = JsonLimits(marks=2_000_000)
@@ -43,7 +43,7 @@ class PassedStream:
         events = self._splitter.feed(piece)
         return b"".join(event.raw for event in events if self._passes(event))
 
-    def _passes(self, event: Event) -> bool:
+    def _passes(self, event: SseEvent) -> bool:
         if event.data == DONE:
             self.whole = True
             return True

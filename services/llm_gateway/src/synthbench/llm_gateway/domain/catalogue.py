@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from synthbench.contracts.sampling import Sampling, written_by_hand
 from synthbench.contracts.scaffolds import REPLAY_PREFIX, SIM_PREFIX
+from synthbench.wire.failures import FallbackOn
 
 Dollars = Annotated[Decimal, Field(ge=0)]
 
@@ -29,22 +30,13 @@ class Strategy(StrEnum):
     AB = "ab"
 
 
-class FallbackOn(StrEnum):
-    """What makes a route try its next model."""
-
-    ERROR = "error"
-    RATE_LIMIT = "rate_limit"
-    CONTEXT = "context"
-    BUDGET = "budget"
-
-
-class Entry(BaseModel):
+class CatalogueTable(BaseModel):
     """A table of the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Price(Entry):
+class Price(CatalogueTable):
     """US dollars for a million tokens."""
 
     input: Dollars
@@ -59,7 +51,7 @@ class Price(Entry):
     """The output's price where it is not named."""
 
 
-class Limited(Entry):
+class RateLimitTable(CatalogueTable):
     """What can be limited; over all replicas of the gateway together."""
 
     rpm: int | None = Field(default=None, ge=1)
@@ -75,7 +67,7 @@ class Limited(Entry):
         return bool(self.rpm or self.tpm or self.concurrency)
 
 
-class ProviderSpec(Limited):
+class ProviderSpec(RateLimitTable):
     """One place that answers."""
 
     kind: str
@@ -88,6 +80,8 @@ class ProviderSpec(Limited):
     """A file that holds the key, in place of `api_key_env`; read whenever models.toml is."""
     api_key_env: str = ""
     """Name of the environment variable that holds the key; `<name>_FILE` may name a file that does."""
+    options: dict[str, Any] = {}
+    """Settings that this kind of provider knows; those of plug-ins are documented with them."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -103,7 +97,7 @@ class ProviderSpec(Limited):
         return tuple(self.base_urls) or ((self.base_url,) if self.base_url else ())
 
 
-class Model(Limited):
+class Model(RateLimitTable):
     """One model."""
 
     provider: str = ""
@@ -126,7 +120,7 @@ class Model(Limited):
     """For one try; the call's whole deadline where it is not named."""
 
 
-class Route(Entry):
+class Route(CatalogueTable):
     """A named choice of models."""
 
     strategy: Strategy
@@ -147,7 +141,7 @@ class Route(Entry):
         return self
 
 
-class Catalogue(Entry):
+class ModelCatalogue(CatalogueTable):
     """The whole file."""
 
     providers: dict[str, ProviderSpec] = {}
@@ -194,14 +188,14 @@ class CatalogueError(ValueError):
     """One line: the place in the file, and what is wrong there."""
 
 
-def read_catalogue(content: Mapping[str, Any]) -> Catalogue:
+def read_catalogue(content: Mapping[str, Any]) -> ModelCatalogue:
     """Check a parsed file.
 
     Raises:
         CatalogueError: one line for each thing that does not fit.
     """
     try:
-        return Catalogue.model_validate(content)
+        return ModelCatalogue.model_validate(content)
     except ValidationError as error:
         lines = [
             f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg'].removeprefix('Value error, ')}"

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from synthbench.contracts.attempt_key import AttemptClaims
-from synthbench.llm_gateway.domain.catalogue import Catalogue, FallbackOn, Model, Route, Strategy
+from synthbench.llm_gateway.domain.catalogue import Model, ModelCatalogue, Route, Strategy
+from synthbench.wire.failures import FallbackOn
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
 
@@ -46,7 +47,7 @@ class RouteChoice:
 
 
 def choose(
-    catalogue: Catalogue,
+    catalogue: ModelCatalogue,
     claims: AttemptClaims,
     asked: ModelRequest,
     name: str,
@@ -83,7 +84,7 @@ def choose(
     return RouteChoice(name, route.strategy, tuple(order), reason, frozenset(route.fallback_on), windows)
 
 
-def _able(route: Route, catalogue: Catalogue, asked: ModelRequest) -> tuple[list[str], list[str]]:
+def _able(route: Route, catalogue: ModelCatalogue, asked: ModelRequest) -> tuple[list[str], list[str]]:
     able: list[str] = []
     problems: list[str] = []
     for name in route.models:
@@ -109,7 +110,7 @@ def _order(
     route: Route,
     name: str,
     able: list[str],
-    catalogue: Catalogue,
+    catalogue: ModelCatalogue,
     claims: AttemptClaims,
     asked: ModelRequest,
     cost: Cost,
@@ -160,7 +161,7 @@ def _drawn(route: Route, able: Sequence[str], key: str, word: str) -> tuple[list
 
 
 def _by_score(
-    route: Route, able: list[str], catalogue: Catalogue, claims: AttemptClaims, asked: ModelRequest, cost: Cost
+    route: Route, able: list[str], catalogue: ModelCatalogue, claims: AttemptClaims, asked: ModelRequest, cost: Cost
 ) -> tuple[list[str], str]:
     """The cheapest that is good enough, then the better ones; without one that is, the best first."""
     scores = {model: score(catalogue.model(model), claims.category, claims.difficulty) for model in able}

@@ -20,19 +20,19 @@ import httpx
 import orjson
 
 from synthbench.chassis.errors import SettingsError
-from synthbench.llm_gateway.domain.failures import (
+from synthbench.llm_gateway.domain.base_urls import BaseUrls
+from synthbench.wire.assembling import whole_answer
+from synthbench.wire.failures import (
     UNREACHABLE,
     Failure,
     TryFailed,
-    of_status,
+    failure_of_status,
     reset,
     timed_out,
     unreachable,
     unusable,
 )
-from synthbench.llm_gateway.domain.places import Places
-from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
-from synthbench.wire.assembling import whole_answer
+from synthbench.wire.providers import ProviderConfig, ProviderRequest, ProviderResponse
 
 if TYPE_CHECKING:
     from aiohttp import ClientConnectorError
@@ -63,19 +63,19 @@ class HttpProvider:
         if not bases:
             raise SettingsError(f"provider {config.name!r} needs a base_url, such as http://127.0.0.1:8000/v1")
         self.name = self.telemetry_name or config.name
-        self._places = Places([base.rstrip("/") for base in bases])
+        self._places = BaseUrls([base.rstrip("/") for base in bases])
         self._headers = self._credentials(config.key.get_secret_value() if config.key else "")
-        self._most = config.settings.max_answer_mb * 1024 * 1024
-        self._connections = config.settings.upstream_connections
+        self._most = config.max_answer_bytes
+        self._connections = config.connections
         self._transport: httpx.AsyncBaseTransport | None = None
 
     def _credentials(self, key: str) -> dict[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
 
-    def _more_headers(self, outgoing: Outgoing) -> Mapping[str, str]:  # noqa: ARG002 - vendors do
+    def _more_headers(self, outgoing: ProviderRequest) -> Mapping[str, str]:  # noqa: ARG002 - vendors do
         return {}
 
-    async def send(self, outgoing: Outgoing) -> Incoming:
+    async def send(self, outgoing: ProviderRequest) -> ProviderResponse:
         """See `Provider`."""
         headers = {
             "content-type": "application/json",
@@ -89,7 +89,7 @@ class HttpProvider:
             async with asyncio.timeout(outgoing.timeout):
                 response = await self._posted(outgoing, headers, silence)
                 if outgoing.stream and response.is_success and _is_stream(response):
-                    return HttpIncoming(response, self._most)
+                    return HttpResponseStream(response, self._most)
                 whole = await _whole(response, self._most if response.is_success else _ERROR_BYTES)
                 return self._put_together(whole) if _is_stream(response) else whole
         except TimeoutError as error:
@@ -97,7 +97,7 @@ class HttpProvider:
         except httpx.HTTPError as error:
             raise TryFailed(_failure(error)) from error
 
-    async def _posted(self, outgoing: Outgoing, headers: Mapping[str, str], silence: float) -> httpx.Response:
+    async def _posted(self, outgoing: ProviderRequest, headers: Mapping[str, str], silence: float) -> httpx.Response:
         """Ask the attempt's own place; where nobody is there, nothing was sent, and the next one is asked."""
         claims = outgoing.claims
         order = self._places.order(f"{claims.rollout_id}/{claims.attempt}", monotonic())
@@ -110,7 +110,7 @@ class HttpProvider:
                 self._places.away(base, monotonic())
         raise AssertionError("the last one is asked or raises")
 
-    def _put_together(self, incoming: Incoming) -> Incoming:
+    def _put_together(self, incoming: ProviderResponse) -> ProviderResponse:
         """A stream that nobody asked for, as the answer that it is; what is none stays as it came."""
         answer = whole_answer(self.wire, incoming.body, stream=True)
         return (
@@ -156,7 +156,7 @@ class HttpProvider:
             await self._transport.aclose()
 
 
-class HttpIncoming(Incoming):
+class HttpResponseStream(ProviderResponse):
     """A stream that is read as it comes."""
 
     def __init__(self, response: httpx.Response, most: int) -> None:
@@ -172,7 +172,7 @@ class HttpIncoming(Incoming):
             raise TryFailed(_failure(error)) from error
 
     async def aclose(self) -> None:
-        """See `Incoming`."""
+        """See `ProviderResponse`."""
         with suppress(httpx.HTTPError, OSError):
             await self._response.aclose()
 
@@ -199,7 +199,7 @@ def _is_stream(response: httpx.Response) -> bool:
     return response.headers.get("content-type", "").startswith("text/event-stream")
 
 
-async def _whole(response: httpx.Response, most: int) -> Incoming:
+async def _whole(response: httpx.Response, most: int) -> ProviderResponse:
     body = bytearray()
     try:
         async for piece in response.aiter_raw():
@@ -212,9 +212,9 @@ async def _whole(response: httpx.Response, most: int) -> Incoming:
         with suppress(httpx.HTTPError, OSError):
             await response.aclose()
     if not response.is_success:
-        failure = of_status(response.status_code, response.headers, bytes(body), datetime.now(UTC))
+        failure = failure_of_status(response.status_code, response.headers, bytes(body), datetime.now(UTC))
         raise TryFailed(failure)
-    return Incoming(response.status_code, bytes(body))
+    return ProviderResponse(response.status_code, bytes(body))
 
 
 def _failure(error: httpx.HTTPError) -> Failure:
@@ -274,5 +274,5 @@ class AnthropicProvider(HttpProvider):
     def _credentials(self, key: str) -> dict[str, str]:
         return {"x-api-key": key} if key else {}
 
-    def _more_headers(self, outgoing: Outgoing) -> Mapping[str, str]:
+    def _more_headers(self, outgoing: ProviderRequest) -> Mapping[str, str]:
         return {"anthropic-version": "2023-06-01", **outgoing.headers}

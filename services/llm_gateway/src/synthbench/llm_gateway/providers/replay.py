@@ -13,10 +13,10 @@ from typing import Any
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.contracts.steps import Step
 from synthbench.contracts.trajectory import Trajectory
-from synthbench.llm_gateway.domain.conversation import completion, turns_taken
-from synthbench.llm_gateway.providers import Incoming, Outgoing, ProviderConfig
 from synthbench.storage.errors import ArtifactCorrupt
 from synthbench.storage.trajectories import decode
+from synthbench.wire.completions import completion, turns_taken
+from synthbench.wire.providers import ProviderConfig, ProviderRequest, ProviderResponse
 from synthbench.wire.refusal import Refusal
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -31,8 +31,9 @@ class ReplayProvider:
 
     @classmethod
     def make(cls, config: ProviderConfig) -> "ReplayProvider":
-        """Always there; without a folder it knows no trajectory."""
-        return cls(config.settings.replay_folder)
+        """Make the provider; its option `folder` holds the trajectories, and without it there is none."""
+        folder = str(config.options.get("folder") or "")
+        return cls(Path(folder) if folder else None)
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -45,7 +46,7 @@ class ReplayProvider:
         path = self._folder / f"{name}.json" if self._folder and _NAME.match(name) else None
         return path if path is not None and path.is_file() else None
 
-    async def send(self, outgoing: Outgoing) -> Incoming:
+    async def send(self, outgoing: ProviderRequest) -> ProviderResponse:
         """Answer turn k with the k-th answer of the trajectory."""
         request, route = outgoing.request, outgoing.model
         trajectory = await asyncio.to_thread(self._load, route.removeprefix(REPLAY_PREFIX))
@@ -53,7 +54,7 @@ class ReplayProvider:
         turn = turns_taken(request)
         if turn >= len(steps):
             raise Refusal(404, "replay_over", f"{route} has {len(steps)} turns, and turn {turn + 1} was asked for")
-        return Incoming(200, _recorded(steps[turn], route, request))
+        return ProviderResponse(200, _recorded(steps[turn], route, request))
 
     def _load(self, name: str) -> Trajectory:
         path = self._path(name)

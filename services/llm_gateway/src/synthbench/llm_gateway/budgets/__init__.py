@@ -1,0 +1,1 @@
+"""Budgets: money is leased to this replica, set aside before each model call, and counted after it."""

@@ -1,0 +1,159 @@
+"""The ledger: who may still spend, and what was spent (schema `ledger`)."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import psycopg
+from structlog.stdlib import BoundLogger
+
+from synthbench.chassis.bus import instance_name
+from synthbench.chassis.errors import one_line
+from synthbench.chassis.outbox import Outbox
+from synthbench.chassis.process import Chassis
+from synthbench.chassis.settle import is_outage
+from synthbench.contracts.attempt_key import AttemptClaims
+from synthbench.contracts.events import LlmCalled
+from synthbench.contracts.registry import Service
+from synthbench.llm_gateway.budgets.call_writer import NOBODY, CallWriter
+from synthbench.llm_gateway.budgets.domain.accounts import Caps, accounts_of
+from synthbench.llm_gateway.budgets.lease_broker import LeaseBroker
+from synthbench.llm_gateway.budgets.leases import Leases
+from synthbench.llm_gateway.budgets.open_attempts import CHANNEL as ATTEMPTS
+from synthbench.llm_gateway.budgets.open_attempts import TRUST_SECONDS, OpenAttempts
+from synthbench.llm_gateway.budgets.replica import LEASE_SECONDS, Incarnation, Replica
+from synthbench.llm_gateway.domain.money import Reservation
+from synthbench.storage.database import Database
+
+RECALL = "ledger_recall"
+_LISTEN_PAUSE = 0.5
+_ALIVE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Held(Reservation):
+    """A reservation, and where it was made."""
+
+    incarnation: Incarnation
+    scopes: tuple[str, ...]
+    """Accounts where money was set aside."""
+    charged: tuple[str, ...]
+    """Accounts that the cost is counted on."""
+
+
+class Ledger:
+    """`Ledger` on Postgres: slices of budgets in this process' hand, calls written down many at once.
+
+    Args:
+        chassis: logs, stops, and runs what goes on beside calls.
+        database: of schema `ledger`.
+        outbox: for `llm.called` and `budget.exhausted`.
+        caps: the deployment's own budgets.
+        lease_seconds: silence after which a replica is taken for dead.
+        trust_seconds: how long an attempt is believed to be open without asking.
+    """
+
+    def __init__(
+        self,
+        chassis: Chassis,
+        database: Database,
+        outbox: Outbox,
+        caps: Caps,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        trust_seconds: float = TRUST_SECONDS,
+    ) -> None:
+        log: BoundLogger = chassis.log
+        self._chassis = chassis
+        self._database = database
+        self._caps = caps
+        self._log = log
+        self._replica = Replica(database, instance_name(Service.LLM_GATEWAY), log, lease_seconds=lease_seconds)
+        self._attempts = OpenAttempts(database, trust_seconds=trust_seconds)
+        self._broker = LeaseBroker(self._replica, Leases(database, outbox, self._replica, log))
+        self._settlement = CallWriter(database, outbox, log)
+        self._recalls: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Join the replicas, and keep up with them."""
+        await self._replica.join()
+        self._chassis.background("ledger", self._replica.live, every=min(1.0, self._replica.beat_seconds))
+        self._chassis.background("ledger notifications", self._listen, every=_LISTEN_PAUSE)
+
+    async def close(self) -> None:
+        """Write what is left, and give all money back."""
+        await self._settlement.drain(5.0)
+        await self._replica.leave()
+
+    @property
+    def replicas(self) -> int:
+        """How many gateways live, this one included."""
+        return self._replica.count
+
+    async def admit(self, claims: AttemptClaims, call_id: UUID, estimate_microusd: int, *, last: bool = True) -> Held:
+        """See `Ledger`."""
+        await self._attempts.check(claims)
+        accounts = accounts_of(claims, self._caps, datetime.now(UTC))
+        charged = tuple(account.scope for account in accounts)
+        if not estimate_microusd:
+            self._replica.now.budgets.on_their_way += 1
+            return Held(call_id, claims, 0, self._replica.now, (), charged)
+        incarnation, scopes = await self._broker.reserve(claims, accounts, estimate_microusd, last=last)
+        return Held(call_id, claims, estimate_microusd, incarnation, scopes, charged)
+
+    async def release(self, reservation: Reservation) -> None:
+        """See `Ledger`."""
+        assert isinstance(reservation, Held)
+        reservation.incarnation.budgets.settle(reservation.scopes, reservation.microusd, 0)
+        self._broker.money_came_back()
+
+    async def settle(self, reservation: Reservation, called: LlmCalled) -> None:
+        """See `Ledger`."""
+        assert isinstance(reservation, Held)
+        budgets, cost = reservation.incarnation.budgets, called.usage.cost_microusd
+        budgets.settle(reservation.scopes, reservation.microusd, cost)
+        self._broker.money_came_back()
+        replica = reservation.incarnation.replica
+        charges = [(scope, replica if scope in reservation.scopes else NOBODY) for scope in reservation.charged]
+        await self._settlement.write(called, charges, lambda: budgets.written(reservation.scopes, cost))
+
+    async def close_attempt(self, rollout_id: UUID, attempt: int) -> None:
+        """The scheduler closed the attempt: its key is worth nothing from now on."""
+        await self._attempts.close(rollout_id, attempt)
+
+    async def _listen(self) -> None:
+        """Hear what other replicas say, and know when that was interrupted."""
+        try:
+            await self._hear()
+        finally:
+            self._attempts.distrust()
+
+    async def _hear(self) -> None:
+        dsn = self._database.dsn.get_secret_value()
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=5) as listener:
+            await listener.execute(f"listen {ATTEMPTS}; listen {RECALL}")
+            self._attempts.distrust()
+            while not self._chassis.stop.is_set():
+                async for notice in listener.notifies(timeout=_ALIVE_SECONDS):
+                    self._heard(notice)
+                await listener.execute("select 1")  # whether the other end is still there
+
+    def _heard(self, notice: psycopg.Notify) -> None:
+        if notice.channel == ATTEMPTS:
+            self._attempts.heard(notice.payload)
+            return
+        replica, _, scope = notice.payload.partition(" ")
+        if replica == str(self._replica.now.replica):
+            return  # what lies idle here is for the calls that wait here
+        task = asyncio.create_task(self._recalled(scope))
+        self._recalls.add(task)
+        task.add_done_callback(self._recalls.discard)
+
+    async def _recalled(self, scope: str) -> None:
+        try:
+            await self._replica.recalled(scope)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            self._log.warning("could not answer a recall", scope=scope, error=one_line(error))

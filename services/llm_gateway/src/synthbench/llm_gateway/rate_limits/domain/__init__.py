@@ -1,0 +1,1 @@
+"""The decisions about rate limits, without I/O."""
