@@ -20,6 +20,7 @@ from synthbench.collector.api import build_api as collector_api
 from synthbench.collector.archive import Archive
 from synthbench.collector.settings import CollectorSettings
 from synthbench.llm_gateway.admin import admin_app
+from synthbench.llm_gateway.budgets.reports import LedgerReports
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.models import Models
 from synthbench.llm_gateway.settings import GatewaySettings
@@ -84,7 +85,7 @@ def _scheduler(database: Callable[[str], Database], _tmp: Any) -> FastAPI:
 
 def _gateway(database: Callable[[str], Database], tmp: Any) -> FastAPI:
     models = Models(GatewaySettings(), FilesStore(tmp), structlog.get_logger())
-    return admin_app(database("ledger"), models, Prices(models.known))
+    return admin_app(LedgerReports(database("ledger")), models, Prices(models.known))
 
 
 @pytest.fixture(scope="module", params=[_collector, _scheduler, _gateway], ids=["collector", "scheduler", "gateway"])

@@ -12,6 +12,7 @@ import structlog
 
 from model_upstream import KEY, Upstream, two_wires
 from synthbench.llm_gateway.admin import admin_app
+from synthbench.llm_gateway.budgets.reports import LedgerReports
 from synthbench.llm_gateway.domain.base_urls import BaseUrls
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.models import Models
@@ -66,7 +67,7 @@ async def admin(tmp_path: Path, upstream: Upstream, monkeypatch):
     path.write_text(two_wires(upstream.url))
     models = Models(GatewaySettings(models_file=path), FilesStore(tmp_path), structlog.get_logger())
     await models.load()
-    app = admin_app(cast("Database", None), models, Prices(models.known))
+    app = admin_app(LedgerReports(cast("Database", None)), models, Prices(models.known))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin") as http:
         yield http, path
     await models.aclose()

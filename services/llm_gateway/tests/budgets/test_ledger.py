@@ -153,12 +153,12 @@ async def test_what_a_silent_replica_held_counts_as_spent_until_it_says_better(o
     await silent.settle(await silent.admit(key, early := uuid7(), 100), called(key, early, 60))
     before = await accounts_in(database)
     assert before["campaign"] == (60, 740, 0), "a lease is eight calls, of which one is paid"
-    assert await other._replica.bury_dead() == 0, "it may live"
+    assert await other._replica.fence_silent() == 0, "it may live"
     await asyncio.sleep(0.25)
-    assert await other._replica.bury_dead() == 1
-    buried = await accounts_in(database)
-    assert buried["campaign"] == (800, 0, 740), "flagged"
-    assert buried["attempt"][0] == 60, "our death is nothing that the agent did"
+    assert await other._replica.fence_silent() == 1
+    fenced = await accounts_in(database)
+    assert fenced["campaign"] == (800, 0, 740), "flagged"
+    assert fenced["attempt"][0] == 60, "our death is nothing that the agent did"
 
     await silent.settle(reserved, called(key, call, 90))
     late = await accounts_in(database)
@@ -437,7 +437,7 @@ async def test_waiters_that_are_cancelled_or_refused_leave_the_line_and_no_money
     await asyncio.gather(granted, return_exceptions=True)
     if not granted.cancelled():
         await book.release(granted.result())
-    budgets = book._replica.now.budgets
+    budgets = book._replica.current.budgets
     assert budgets.on_their_way == 0
     assert {mine.reserved for mine in budgets.slices.values()} <= {0}
     assert not book._broker._line.owed

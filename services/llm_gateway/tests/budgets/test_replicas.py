@@ -68,7 +68,7 @@ async def test_two_hundred_callers_over_three_replicas_never_overspend_though_on
         group.replicas[0].send(signal.SIGKILL)
         upstream.delay = 0.02
         codes = [code for codes in await asyncio.gather(*spending) for code in codes]
-        await until(lambda: _buried(group, 2), 15, "the dead one is buried")
+        await until(lambda: _fenced(group, 2), 15, "the dead one is fenced")
         watching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await watching
@@ -92,13 +92,13 @@ async def _reached(upstream, calls: int) -> bool:
     return len(upstream.seen) >= calls
 
 
-async def _buried(group: Group, living: int) -> bool:
+async def _fenced(group: Group, living: int) -> bool:
     (row,) = await group.rows("select count(*)::int as replicas from replicas")
     return row["replicas"] == living
 
 
 @pytest.mark.timeout(120)
-async def test_a_replica_that_stood_still_is_buried_and_corrects_what_was_presumed_of_it(start_replicas, upstream):
+async def test_a_replica_that_stood_still_is_fenced_and_corrects_what_was_presumed_of_it(start_replicas, upstream):
     upstream.delay = 3.0
     cap = int(COST * 1000)
     async with start_replicas(2, two_wires(upstream.url), ledger_lease_seconds="2") as group:
@@ -106,7 +106,7 @@ async def test_a_replica_that_stood_still_is_buried_and_corrects_what_was_presum
         asked = [asyncio.create_task(group.ask(0, key)) for key in keys]
         await until(lambda: _reached(upstream, len(keys)), 20, "its calls are on their way")
         group.replicas[0].send(signal.SIGSTOP)
-        await until(lambda: _buried(group, 1), 15, "it is taken for dead")
+        await until(lambda: _fenced(group, 1), 15, "it is fenced")
         presumed = await group.account("campaign/c")
         assert presumed["presumed"] >= COST * len(keys)
         assert presumed["spent"] == presumed["presumed"], "nothing is written down yet, all of it counts"

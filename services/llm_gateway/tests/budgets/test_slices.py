@@ -55,8 +55,8 @@ class Gateway:
 
 
 class Budget(RuleBasedStateMachine):
-    """One account, three gateways; the record's side as `count_spend`, `lease`, `give_back`, `bury_replica` and
-    `forgive` have it. Who is buried may be dead, or come back and settle late."""
+    """One account, three gateways; the record's side as `count_spend`, `lease`, `give_back`, `presume_spent` and
+    `forgive` have it. Who is fenced may be dead, or come back and settle late."""
 
     @initialize(cap=st.integers(0, 5000))
     def open(self, cap: int):
@@ -110,7 +110,7 @@ class Budget(RuleBasedStateMachine):
             self.leased -= amount
         mine.budgets.forget_empty()
 
-    def bury(self, who: int) -> Gateway:
+    def fence(self, who: int) -> Gateway:
         mine = self.gateways[who]
         mine.presumed = mine.held
         self.leased -= mine.presumed
@@ -121,14 +121,14 @@ class Budget(RuleBasedStateMachine):
     @rule(who=st.integers(0, 2))
     def die(self, who: int):
         """Its calls on their way may have cost all that was set aside; nobody will ever say."""
-        dead = self.bury(who)
+        dead = self.fence(who)
         self.truly += sum(dead.calls)
         self.never_told += dead.held
 
     @rule(who=st.integers(0, 2))
     def stand_still(self, who: int):
-        """It is buried, and goes on under a new name; under the old one it still has calls on their way."""
-        self.ghosts.append(self.bury(who))
+        """It is fenced, and goes on under a new name; under the old one it still has calls on their way."""
+        self.ghosts.append(self.fence(who))
 
     @precondition(lambda self: self.ghosts)
     @rule(share=st.floats(0, 1), data=st.data())

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from model_upstream import KEY, Answer, two_wires
 from synthbench.chassis.redaction import redact
-from synthbench.llm_gateway.recordings.answer_numbers import AnswerNumbers
+from synthbench.llm_gateway.recordings.answer_numbers import AnswerNumberStore
 from synthbench.storage.database import Database
 
 ROUTES = ["chat/small", "claude/small"]
@@ -261,7 +261,7 @@ async def test_numbers_are_taken_once_over_replicas(migrated, claims):
     databases = [Database(dsn, "ledger") for _ in range(3)]
     for database in databases:
         await database.open()
-    replicas = [AnswerNumbers(database) for database in databases]
+    replicas = [AnswerNumberStore(database) for database in databases]
     taken = await asyncio.gather(*(replicas[n % 3].take(claims, "sha256:0", again=False) for n in range(12)))
     assert sorted(taken) == list(range(12))
     await replicas[1].give_back(claims, "sha256:0", 4)

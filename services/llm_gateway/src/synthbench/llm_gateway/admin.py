@@ -1,21 +1,20 @@
-"""What operators ask the gateway: costs and budgets of the ledger; which models there are, and how one does.
+"""The admin API of the gateway: costs and budgets of the ledger; the models that there are, and checks of one.
 
-On a port of its own, away from the models' callers.
+It has a port of its own, away from the models' callers.
 """
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from pydantic import BeforeValidator
 
-from synthbench.llm_gateway.adapters.sql import SQL
+from synthbench.llm_gateway.budgets.reports import CostGrouping, LedgerReports
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.model_check import check_model
 from synthbench.llm_gateway.models import Models
 from synthbench.storage.api import answer_refusals
-from synthbench.storage.database import Database
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
 
@@ -30,30 +29,25 @@ _Moment = Annotated[datetime | date | None, BeforeValidator(_written_out)]
 _Name = Annotated[str | None, Query(max_length=200, pattern="^[^\\x00]*$")]
 
 
-def admin_app(database: Database, models: Models, prices: Prices) -> FastAPI:
+def admin_app(reports: LedgerReports, models: Models, prices: Prices) -> FastAPI:
     """Make the app; whoever serves it guards it."""
     app = FastAPI(title="synth-bench ledger", version="1", docs_url=None, redoc_url=None)
     answer_refusals(app)
 
-    async def rows(query: str, **parameters: Any) -> list[dict[str, Any]]:
-        async with database.connection() as connection:
-            return await (await connection.execute(SQL[query], parameters)).fetchall()
-
     @app.get("/v1/costs", tags=["usage"])
     async def costs(
-        by: Literal["model", "campaign", "category", "day"] = "model",
+        by: CostGrouping = "model",
         campaign: _Name = None,
         since: _Moment = None,
         until: _Moment = None,
     ) -> dict[str, Any]:
-        """What model calls cost, and their tokens, added up; moments without a zone are UTC."""
-        found = await rows("cost_by", by=by, campaign=campaign, since=since, until=until)
-        return {"by": by, "costs": found}
+        """Costs and tokens of model calls, added up; moments without a zone are UTC."""
+        return {"by": by, "costs": await reports.costs(by, campaign=campaign, since=since, until=until)}
 
     @app.get("/v1/budgets", tags=["usage"])
     async def budgets() -> dict[str, Any]:
         """Every budget that attempts share."""
-        return {"budgets": await rows("budgets")}
+        return {"budgets": await reports.shared_budgets()}
 
     @app.get("/v1/models", tags=["models"])
     async def list_models() -> dict[str, Any]:
@@ -68,7 +62,7 @@ def admin_app(database: Database, models: Models, prices: Prices) -> FastAPI:
 
     @app.post("/v1/models/test", tags=["models"])
     async def test_model(model: Annotated[str, Query(min_length=1, max_length=200)]) -> dict[str, str]:
-        """Ask a model four short questions, and say what was found; they cost what they cost, in no ledger."""
+        """Ask a model four short questions, and return a finding for each; their cost is in no ledger."""
         return await check_model(models, prices, model)
 
     _ = (costs, budgets, list_models, reload_models, test_model)

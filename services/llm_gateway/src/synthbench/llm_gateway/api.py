@@ -13,7 +13,7 @@ from synthbench.chassis.telemetry import span
 from synthbench.contracts.attempt_key import PROBE_PATH, ProbeReply
 from synthbench.llm_gateway import metrics
 from synthbench.llm_gateway.calls.handler import CallHandler
-from synthbench.llm_gateway.calls.handler.http_exchange import HttpExchange
+from synthbench.llm_gateway.calls.http_exchange import HttpExchange
 from synthbench.llm_gateway.keys import AttemptKeys
 from synthbench.llm_gateway.models import Models
 from synthbench.llm_gateway.probing import Prober

@@ -17,6 +17,7 @@ from synthbench.contracts.registry import Service, durable
 from synthbench.llm_gateway.api import Gateway, refusal_of_listener
 from synthbench.llm_gateway.budgets.domain.accounts import Caps
 from synthbench.llm_gateway.budgets.ledger import Ledger
+from synthbench.llm_gateway.budgets.reports import LedgerReports
 from synthbench.llm_gateway.calls.handler import CallHandler
 from synthbench.llm_gateway.calls.tries import TryRunner
 from synthbench.llm_gateway.domain.pricing import Prices
@@ -24,7 +25,7 @@ from synthbench.llm_gateway.models import PROBE_SECONDS, WATCH_SECONDS, Models
 from synthbench.llm_gateway.probing import Prober
 from synthbench.llm_gateway.provider_metadata import ProviderMetadataStore
 from synthbench.llm_gateway.rate_limits.limiter import TICK_SECONDS, RateLimiter
-from synthbench.llm_gateway.recordings.answer_numbers import AnswerNumbers
+from synthbench.llm_gateway.recordings.answer_numbers import AnswerNumberStore
 from synthbench.llm_gateway.recordings.recorder import CallRecorder, RecordingMode
 from synthbench.llm_gateway.recordings.store import RecordingStore
 from synthbench.llm_gateway.settings import GatewaySettings
@@ -37,12 +38,12 @@ _GATHER_SECONDS = 0.1
 
 
 async def bootstrap(chassis: Chassis) -> None:
-    """Put the gateway together."""
+    """Assemble the gateway, and start it."""
     settings = chassis.settings
     assert isinstance(settings, GatewaySettings)
     if settings.attempt_key_secret is None:
         raise SettingsError("SYNTHBENCH_ATTEMPT_KEY_SECRET is missing: scheduler and llm-gateway share it")
-    # A replica that stands still is buried once its lease is over; by then it must not hold a lock any more.
+    # A replica that stands still is fenced once its lease is over; by then it must not hold a lock any more.
     database = Database(settings.postgres_dsn, SCHEMA, idle_seconds=settings.ledger_lease_seconds / 2)
     await database.open()
     store = open_store(settings.artifacts_url)
@@ -50,9 +51,9 @@ async def bootstrap(chassis: Chassis) -> None:
     outbox = Outbox(chassis, database, gather_seconds=_GATHER_SECONDS)
     ledger = Ledger(chassis, database, outbox, caps(settings), lease_seconds=settings.ledger_lease_seconds)
     await ledger.start()
-    limits = RateLimiter(database, chassis.log, lambda: ledger.replicas)
-    chassis.background("limits", limits.tick, every=TICK_SECONDS)
-    chassis.on_drain(limits.close)
+    limiter = RateLimiter(database, chassis.log, lambda: ledger.replicas)
+    chassis.background("limits", limiter.tick, every=TICK_SECONDS)
+    chassis.on_drain(limiter.close)
     chassis.on_drain(ledger.close)
     chassis.on_drain(database.close)
 
@@ -61,18 +62,18 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.on_drain(models.aclose)
     prices = Prices(models.known)
     recordings = store if settings.recordings_url is None else open_store(settings.recordings_url)
-    numbers = AnswerNumbers(database)
+    numbers = AnswerNumberStore(database)
     recorder = CallRecorder(RecordingMode(settings.recording), RecordingStore(recordings, chassis.log), numbers)
-    returned = ProviderMetadataStore(database)
-    await returned.forget_old()
+    metadata = ProviderMetadataStore(database)
+    await metadata.forget_old()
     megabyte = 1024 * 1024
     tries = TryRunner(
         ledger,
         models,
         prices,
         recorder,
-        limits,
-        returned,
+        limiter,
+        metadata,
         idle_seconds=settings.upstream_idle_seconds,
         max_event=settings.max_answer_mb * megabyte,
     )
@@ -105,7 +106,7 @@ async def bootstrap(chassis: Chassis) -> None:
         chassis.background("models.toml", models.watch, every=WATCH_SECONDS)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, lambda: chassis.task("models.toml again", models.reload()))
-    await serve_admin(chassis, settings, lambda: made(database, models, prices))
+    await serve_admin(chassis, settings, lambda: make_admin_app(database, models, prices))
     chassis.health.check("postgres", database.ping)
     chassis.health.mount("/", gateway, guarded=False)  # it has keys of its own: the attempts'
 
@@ -116,15 +117,15 @@ def caps(settings: GatewaySettings) -> Caps:
     return Caps(None if day is None else round(day * _MICRO), None if month is None else round(month * _MICRO))
 
 
-def made(database: Database, models: Models, prices: Prices) -> ASGIApp:
-    """The admin app; FastAPI is imported when somebody asks."""
+def make_admin_app(database: Database, models: Models, prices: Prices) -> ASGIApp:
+    """Make the admin app, for which FastAPI is imported: call it when the first request comes."""
     from synthbench.llm_gateway.admin import admin_app  # noqa: PLC0415 - a start does not wait for it
 
-    return admin_app(database, models, prices)
+    return admin_app(LedgerReports(database), models, prices)
 
 
 async def serve_admin(chassis: Chassis, settings: GatewaySettings, app: Callable[[], ASGIApp]) -> None:
-    """Costs and budgets, on a port that models' callers need not reach."""
+    """Serve the admin API on a port of its own, which the models' callers need not reach."""
     assert chassis.health.access is not None
     listener = Listener(chassis.health.access.guard(Lazy(app)), setting="admin_port")
     port = await listener.serve(settings.http_host, settings.admin_port)

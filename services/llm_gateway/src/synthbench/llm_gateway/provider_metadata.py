@@ -1,4 +1,5 @@
-"""What providers want back with a tool call, for as long as its rollout may go on, over all replicas."""
+"""The store of provider metadata: fields that a provider wants back with a tool call, for as long as its rollout may go
+on, over all replicas. See `synthbench.wire.provider_metadata`."""
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
@@ -9,27 +10,28 @@ from uuid import UUID
 import orjson
 
 from synthbench.contracts.attempt_key import AttemptClaims
-from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.storage.database import Database
+from synthbench.storage.queries import Queries
 from synthbench.wire.provider_metadata import ProviderMetadata
 from synthbench.wire.sse import dumped
 
+SQL = Queries.load("synthbench.llm_gateway")
 _ATTEMPTS_MOST = 5_000
 """Attempts whose calls are remembered here; of others the record is asked."""
 
 
 @dataclass
 class _AttemptCalls:
-    """What this replica knows of one attempt without asking the record."""
+    """The calls of one attempt, as far as this replica need not ask the record about them."""
 
-    nothing: set[str] = field(default_factory=set[str])
-    """Calls with which nothing has to be given back."""
+    without: set[str] = field(default_factory=set[str])
+    """Calls that have no metadata."""
     answers: Counter[str] = field(default_factory=Counter[str])
-    """How many answers a request has had, by its digest."""
+    """Number of answers that a request has had, by its digest."""
 
 
 class ProviderMetadataStore:
-    """Keeps them by rollout and call: a resumed attempt meets the calls of the one before.
+    """Keeps metadata by rollout and call: a resumed attempt meets the calls of the one before.
 
     Args:
         database: of schema `ledger`.
@@ -42,25 +44,25 @@ class ProviderMetadataStore:
     async def of_calls(
         self, claims: AttemptClaims, model: str, calls: Iterable[str]
     ) -> tuple[Mapping[str, ProviderMetadata], Mapping[str, ProviderMetadata]]:
-        """Return what is to be given back with some calls: what this model said, and what other models said."""
-        asked = {_key(call): call for call in set(calls) - self._of(claims).nothing}
-        if not asked:
+        """Return the metadata of some calls: that of this model, and that of other models, by call id."""
+        unknown = {_key(call): call for call in set(calls) - self._of(claims).without}
+        if not unknown:
             return {}, {}
-        values = {"rollout_id": claims.rollout_id, "calls": list(asked)}
+        values = {"rollout_id": claims.rollout_id, "calls": list(unknown)}
         async with self._database.connection() as connection:
             rows = await (await connection.execute(SQL["returned_of_calls"], values)).fetchall()
-        found = {asked[bytes(row["call"])]: (row["model"], bytes(row["fields"])) for row in rows}
-        self._of(claims).nothing.update(call for call in asked.values() if call not in found)
+        found = {unknown[bytes(row["call"])]: (row["model"], bytes(row["fields"])) for row in rows}
+        self._of(claims).without.update(call for call in unknown.values() if call not in found)
         own: dict[str, ProviderMetadata] = {}
         others: dict[str, ProviderMetadata] = {}
-        for call, (said_by, fields) in found.items():
-            (own if said_by == model else others)[call] = ProviderMetadata.from_dict(orjson.loads(fields))
+        for call, (author, fields) in found.items():
+            (own if author == model else others)[call] = ProviderMetadata.from_dict(orjson.loads(fields))
         return own, others
 
-    async def keep(self, claims: AttemptClaims, model: str, answered: Mapping[str, ProviderMetadata]) -> None:
-        """Keep what a model said beside its calls; the calls without anything are remembered as such."""
-        kept = {call: dumped(returned.to_dict()) for call, returned in answered.items() if returned}
-        self._of(claims).nothing.update(call for call in answered if call not in kept)
+    async def keep(self, claims: AttemptClaims, model: str, metadata: Mapping[str, ProviderMetadata]) -> None:
+        """Keep the metadata of a model's calls; calls without any are remembered as such."""
+        kept = {call: dumped(fields.to_dict()) for call, fields in metadata.items() if fields}
+        self._of(claims).without.update(call for call in metadata if call not in kept)
         if not kept:
             return
         values = {
@@ -79,7 +81,7 @@ class ProviderMetadataStore:
         return counted[request] - 1
 
     async def forget_old(self) -> None:
-        """Drop what no attempt can ask for any more: the longest one takes 24 hours, and its resumes a few days."""
+        """Delete metadata that no attempt can need any more: the longest takes 24 hours, and its resumes a few days."""
         async with self._database.connection() as connection:
             await connection.execute(SQL["forget_returned"])
 

@@ -13,7 +13,7 @@ from synthbench.llm_gateway.budgets.domain.accounts import Account
 from synthbench.llm_gateway.budgets.domain.refusals import tied_up, used_up
 from synthbench.llm_gateway.budgets.domain.slices import AccountBalance
 from synthbench.llm_gateway.budgets.domain.waiting import WaitingCall, WaitingLine
-from synthbench.llm_gateway.budgets.leases import Leases
+from synthbench.llm_gateway.budgets.leases import BudgetLeases
 from synthbench.llm_gateway.budgets.replica import Incarnation, Replica
 from synthbench.wire.refusal import Refusal
 
@@ -35,7 +35,7 @@ class LeaseBroker:
         leases: how more is leased.
     """
 
-    def __init__(self, replica: Replica, leases: Leases) -> None:
+    def __init__(self, replica: Replica, leases: BudgetLeases) -> None:
         self._replica = replica
         self._leases = leases
         self._line = WaitingLine()
@@ -53,10 +53,10 @@ class LeaseBroker:
             Refusal: 402, an account can never pay for the call any more; 429, what it has left is set aside for others
                 for longer than the call waits.
         """
-        mine = self._replica.now
-        scopes = mine.budgets.reserve(accounts, need, self._line.owed)
+        incarnation = self._replica.current
+        scopes = incarnation.budgets.reserve(accounts, need, self._line.owed)
         if scopes is not None:
-            return mine, scopes
+            return incarnation, scopes
         call = WaitingCall(claims, accounts, need, last)
         admission = asyncio.get_running_loop().create_future()
         self._line.join(call)
@@ -90,14 +90,14 @@ class LeaseBroker:
         self._admit_in_order()
 
     def _admit_in_order(self) -> None:
-        mine = self._replica.now
-        for call, lacks in self._line.in_order(mine.budgets):
+        incarnation = self._replica.current
+        for call, lacks in self._line.in_order(incarnation.budgets):
             if self._admissions[call].cancelled():  # its caller is gone, and has not run since
                 self._leave(call)
             elif not lacks:
-                scopes = mine.budgets.reserve(call.accounts, call.need)
+                scopes = incarnation.budgets.reserve(call.accounts, call.need)
                 assert scopes is not None
-                self._leave(call).set_result((mine, scopes))
+                self._leave(call).set_result((incarnation, scopes))
 
     def _leave(self, call: WaitingCall) -> asyncio.Future[Admission]:
         """Take a call out of the line; return what its caller waits for."""
@@ -126,7 +126,7 @@ class LeaseBroker:
     async def _serve_once(self) -> bool:
         """Lease, admit and refuse; return whether there is nothing free for any call that is left."""
         standings: Mapping[str, AccountBalance] = {}
-        if requests := self._line.lease_requests(self._replica.now.budgets):
+        if requests := self._line.lease_requests(self._replica.current.budgets):
             standings = await self._leases.grant(requests)
         self._admit_in_order()
         blocked, unblocked = self._judge(standings)
@@ -143,7 +143,7 @@ class LeaseBroker:
         now = asyncio.get_running_loop().time()
         blocked: set[str] = set()
         unblocked = False
-        for call, lacks in self._line.in_order(self._replica.now.budgets):
+        for call, lacks in self._line.in_order(self._replica.current.budgets):
             known = {
                 scope: standing
                 for scope in lacks

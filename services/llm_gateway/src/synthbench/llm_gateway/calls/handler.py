@@ -1,20 +1,20 @@
-"""A call: choose the models, try them within the deadline, answer."""
+"""Calls: the models of a route are tried within the deadline until one answers."""
 
 import asyncio
 import itertools
 import random
 from collections import OrderedDict
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from uuid import UUID
 
 from synthbench.contracts.attempt_key import AttemptClaims
-from synthbench.contracts.ids import uuid7
 from synthbench.contracts.sampling import Sampling
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import metrics
-from synthbench.llm_gateway.calls.context import Call
-from synthbench.llm_gateway.calls.handler.http_exchange import HttpExchange
+from synthbench.llm_gateway.calls.context import CallContext, TryOutcome, TryPlan
+from synthbench.llm_gateway.calls.http_exchange import HttpExchange
 from synthbench.llm_gateway.calls.tries import TryRunner
 from synthbench.llm_gateway.domain.breaker import Breaker
 from synthbench.llm_gateway.domain.pricing import Prices
@@ -23,7 +23,7 @@ from synthbench.llm_gateway.domain.retries import RetryBudget, decide
 from synthbench.llm_gateway.domain.routing import RouteChoice, choose
 from synthbench.llm_gateway.models import Models
 from synthbench.wire.extent import extent_of
-from synthbench.wire.failures import Failure, FallbackOn, TryFailed
+from synthbench.wire.failures import Failure, FallbackOn
 from synthbench.wire.protocols import WireFormat
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
@@ -36,7 +36,15 @@ _BRIEFLY = 0.5
 
 
 class CallHandler:
-    """Answers calls, by as many tries as it takes."""
+    """Answers calls, by as many tries as it takes.
+
+    Args:
+        tries: makes them.
+        models: the catalogue.
+        prices: of models.
+        seconds: that a call may take, all tries and pauses together.
+        max_tries: of one model, for one call.
+    """
 
     def __init__(self, tries: TryRunner, models: Models, prices: Prices, *, seconds: float, max_tries: int) -> None:
         self._tries = tries
@@ -46,26 +54,29 @@ class CallHandler:
         self._max_tries = max_tries
         self._turns = itertools.count()
         self._kept: OrderedDict[tuple[UUID, int, str], str] = OrderedDict()
+        """The model that answered an attempt on a route, for routes that stay with it."""
         self._breakers: dict[str, Breaker] = {}
         self._causes: dict[str, str] = {}
-        """Of each model's last failure that its breaker counts."""
+        """Each model's last failure that its circuit breaker counts."""
         self._budgets: dict[str, RetryBudget] = {}
 
-    async def answer(self, claims: AttemptClaims, asked: ModelRequest, wire: WireFormat, caller: HttpExchange) -> None:
+    async def answer(
+        self, claims: AttemptClaims, request: ModelRequest, wire: WireFormat, exchange: HttpExchange
+    ) -> None:
         """Answer one request.
 
         Raises:
-            Refusal: nothing was sent to the caller yet, and this is what it gets.
+            Refusal: nothing was sent to the caller yet, and this is its answer.
         """
-        name = _allowed(claims, asked)
-        deadline = monotonic() + _seconds(caller, self._seconds)
-        call = Call(uuid7(), claims, asked, wire, caller, name, deadline, caller.passed_on)
-        kept = (claims.rollout_id, claims.attempt, name)
+        route = _allowed(claims, request)
+        deadline = monotonic() + _seconds(exchange, self._seconds)
+        call = CallContext(claims, request, wire, exchange, route, deadline, exchange.passed_on)
+        kept = (claims.rollout_id, claims.attempt, route)
         choice = choose(
             self._models.catalogue,
             claims,
-            asked,
-            name,
+            request,
+            route,
             partial(self.estimate, sampling=claims.sampling),
             turn=next(self._turns),
             kept=self._kept.get(kept),
@@ -74,23 +85,22 @@ class CallHandler:
         if model != choice.models[0] or kept in self._kept:
             self._keep(kept, model)
 
-    async def _until_answered(self, call: Call, choice: RouteChoice) -> str:
-        place, tries, failed = 0, 0, ""
+    async def _until_answered(self, call: CallContext, choice: RouteChoice) -> str:
+        """Try models until one answers; return which."""
+        place, tries, reason = 0, 0, ""
+        made, waited = 0, 0.0
         while True:
             model = choice.models[place]
             tries += 1
-            try:
-                _look_ahead(call, choice, place)
-                await self._one(call, model, choice.why(place, failed), first=tries == 1)
-            except TryFailed as error:
-                failure = error.failure
-            except Refusal as refusal:
-                failure = failure_of_refusal(refusal)
-            else:
+            plan = _plan(call, choice, place, reason, number=made + 1, waited=waited)
+            outcome = await self._try(plan, first=tries == 1)
+            made, waited = made + outcome.made, outcome.waited
+            failure = outcome.failure
+            if failure is None:
                 return model
-            if call.caller.started:  # half an answer is out: nobody may pass another one off as its end
+            if call.exchange.started:  # half an answer is out: nobody may pass another one off as its end
                 raise failure.refusal
-            failure.refusal.waited = call.waited
+            failure.refusal.waited = waited
             decision = decide(
                 failure,
                 choice,
@@ -107,26 +117,40 @@ class CallHandler:
             if decision.action == "again":
                 await asyncio.sleep(decision.pause)
             else:
-                place, tries, failed = decision.place, 0, decision.reason
+                place, tries, reason = decision.place, 0, decision.reason
 
-    async def _one(self, call: Call, model: str, why: str, *, first: bool) -> None:
+    async def _try(self, plan: TryPlan, *, first: bool) -> TryOutcome:
+        """Make one try, unless the model's circuit breaker is open."""
+        model = plan.model
         if first:
             self._budgets.setdefault(model, RetryBudget()).call()
         breaker = self._breakers.setdefault(model, Breaker())
         pause = breaker.enter(monotonic())
         if pause:
-            raise circuit_open(model, self._causes.get(model, "it failed again and again"), pause)
+            refusal = circuit_open(model, self._causes.get(model, "it failed again and again"), pause)
+            return TryOutcome(failure_of_refusal(refusal), plan.waited, made=False)
         try:
-            output = self._output_tokens(model, call.asked, call.claims.sampling)
-            call.tokens = call.asked.input_tokens + output
-            await self._tries.make(call, model, why, self.estimate(model, call.asked, call.claims.sampling))
-        except TryFailed as error:
-            self._failed(breaker, model, error.failure)
-            raise
+            outcome = await self._tries.run(self._with_estimate(plan))
+        except Refusal as refusal:
+            outcome = TryOutcome(failure_of_refusal(refusal), plan.waited, made=False)
         except BaseException:
             breaker.passed()
             raise
-        breaker.succeeded()
+        if outcome.failure is None:
+            breaker.succeeded()
+        else:
+            self._failed(breaker, model, outcome.failure)
+        return outcome
+
+    def _with_estimate(self, plan: TryPlan) -> TryPlan:
+        """Add the most that a try may use and cost.
+
+        Raises:
+            Refusal: 404, nobody serves the model; 400, the parameters that are added ask for work that is not counted.
+        """
+        request, sampling = plan.call.request, plan.call.claims.sampling
+        tokens = request.input_tokens + self._output_tokens(plan.model, request, sampling)
+        return replace(plan, tokens=tokens, estimate=self.estimate(plan.model, request, sampling))
 
     def _failed(self, breaker: Breaker, model: str, failure: Failure) -> None:
         if not failure.breaks:
@@ -138,25 +162,25 @@ class CallHandler:
         if breaker.rests > rests:
             metrics.OPENED.labels(model.partition("/")[0]).inc()
 
-    def estimate(self, model: str, asked: ModelRequest, sampling: Sampling) -> int | None:
-        """What a request may cost with a model at most, in millionths of a US dollar; None where its price is unknown.
+    def estimate(self, model: str, request: ModelRequest, sampling: Sampling) -> int | None:
+        """Return the most that a request may cost, in millionths of a US dollar; None where the price is unknown.
 
         Raises:
-            Refusal: 400, the parameters that are added ask for what is not counted.
+            Refusal: 400, the parameters that are added ask for work that is not counted.
         """
         provider, _ = self._models.find(model)
         if provider.free:
             return 0
-        output = self._output_tokens(model, asked, sampling)
-        seconds = extent_of(asked.request).cache_seconds
-        return self._prices.most(model.removeprefix(REPLAY_PREFIX), asked.input_tokens, output, seconds)
+        output = self._output_tokens(model, request, sampling)
+        seconds = extent_of(request.request).cache_seconds
+        return self._prices.most(model.removeprefix(REPLAY_PREFIX), request.input_tokens, output, seconds)
 
-    def _output_tokens(self, model: str, asked: ModelRequest, sampling: Sampling) -> int:
-        """Of all answers at most, with the parameters that are added to the request before it goes out."""
+    def _output_tokens(self, model: str, request: ModelRequest, sampling: Sampling) -> int:
+        """Return the most tokens that all answers may have, with the parameters that are added before it goes out."""
         known = self._models.known(model)
         added = sampling.over(known.sampling)
-        said = {name: value for name, value in asked.request.items() if value is not None}
-        extent = extent_of({**added.extra, **said})
+        named = {name: value for name, value in request.request.items() if value is not None}
+        extent = extent_of({**added.extra, **named})
         return extent.output_tokens(added.max_tokens or known.max_output or DEFAULT_ANSWER_TOKENS)
 
     def _keep(self, key: tuple[UUID, int, str], model: str) -> None:
@@ -166,9 +190,9 @@ class CallHandler:
             self._kept.popitem(last=False)
 
 
-def _allowed(claims: AttemptClaims, asked: ModelRequest) -> str:
-    """The route that is asked for: the key's, whether it is named or not."""
-    name = claims.route if asked.model in ("", "default") else asked.model
+def _allowed(claims: AttemptClaims, request: ModelRequest) -> str:
+    """Return the route that is asked for: the key's, whether it is named or not."""
+    name = claims.route if request.model in ("", "default") else request.model
     if not claims.route:
         raise Refusal(403, "model_not_allowed", "this attempt's scaffold uses no model")
     if name != claims.route:
@@ -176,16 +200,25 @@ def _allowed(claims: AttemptClaims, asked: ModelRequest) -> str:
     return name
 
 
-def _look_ahead(call: Call, choice: RouteChoice, place: int) -> None:
-    """Tell the newest try what another model that comes after it changes."""
+def _plan(call: CallContext, choice: RouteChoice, place: int, failed: str, *, number: int, waited: float) -> TryPlan:
+    """Plan the next try, which depends on whether another model comes after it; its estimate is still open."""
     another = choice.fallback_on if place + 1 < len(choice.models) else frozenset[FallbackOn]()
     left = call.deadline - monotonic()
-    call.last = FallbackOn.BUDGET not in another
-    call.patience = min(_BRIEFLY, left) if FallbackOn.RATE_LIMIT in another else left
+    return TryPlan(
+        call,
+        choice.models[place],
+        choice.why(place, failed),
+        number,
+        estimate=None,
+        tokens=0,
+        patience=min(_BRIEFLY, left) if FallbackOn.RATE_LIMIT in another else left,
+        last=FallbackOn.BUDGET not in another,
+        waited=waited,
+    )
 
 
-def _seconds(caller: HttpExchange, most: float) -> float:
-    given = caller.headers.get(DEADLINE)
+def _seconds(exchange: HttpExchange, most: float) -> float:
+    given = exchange.headers.get(DEADLINE)
     if given is None:
         return most
     try:

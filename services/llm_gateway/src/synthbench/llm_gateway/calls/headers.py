@@ -1,36 +1,37 @@
-"""The headers of an answer: what became of a call, for whoever made it."""
+"""Headers of an answer that say which model answered, at what cost, and why that one."""
 
 import json
 
 from synthbench.contracts.records import Usage
-from synthbench.llm_gateway.calls.context import Try
+from synthbench.llm_gateway.calls.context import ReceivedAnswer, SentTry
+from synthbench.llm_gateway.domain.prepared_request import PreparedRequest
 
 
-def sampling_json(this: Try) -> str:
-    """JSON in ASCII, so that it fits into a header; empty where the provider got no parameter."""
-    return json.dumps(dict(this.prepared.sampling)) if this.prepared.sampling else ""
+def sampling_json(prepared: PreparedRequest) -> str:
+    """Return the sampling parameters as JSON in ASCII, which fits into a header; empty where there are none."""
+    return json.dumps(dict(prepared.sampling)) if prepared.sampling else ""
 
 
-def headers_of(this: Try) -> dict[str, str]:
-    """Which try answered, and what of the answer did not carry over."""
-    made = {
-        "x-synthbench-call-id": str(this.call_id),
-        "x-synthbench-provider": this.provider.name,
-        "x-synthbench-model": this.answered_by,
-        "x-synthbench-choice": this.why,
-        "x-synthbench-waited-seconds": f"{this.call.waited:.3f}",
+def answer_headers(sent: SentTry, received: ReceivedAnswer) -> dict[str, str]:
+    """Return the headers that name the try that answered, and the fields that did not carry over."""
+    headers = {
+        "x-synthbench-call-id": str(sent.call_id),
+        "x-synthbench-provider": sent.provider.name,
+        "x-synthbench-model": received.model,
+        "x-synthbench-choice": sent.plan.reason,
+        "x-synthbench-waited-seconds": f"{sent.waited:.3f}",
     }
-    if sampling := sampling_json(this):
-        made["x-synthbench-sampling"] = sampling
-    if this.tape.recorded:
-        made["x-synthbench-recorded"] = "true"
-    if this.dropped:
-        made["x-synthbench-dropped"] = ", ".join(dict.fromkeys(this.dropped))
-    return {name: value.replace("\n", " ").replace("\r", " ") for name, value in made.items()}
+    if sampling := sampling_json(sent.prepared):
+        headers["x-synthbench-sampling"] = sampling
+    if sent.session.recorded:
+        headers["x-synthbench-recorded"] = "true"
+    if received.dropped:
+        headers["x-synthbench-dropped"] = ", ".join(dict.fromkeys(received.dropped))
+    return {name: value.replace("\n", " ").replace("\r", " ") for name, value in headers.items()}
 
 
 def cost_headers(usage: Usage) -> dict[str, str]:
-    """What the call cost, in millionths of a US dollar."""
+    """Return the headers that say the cost, in millionths of a US dollar."""
     return {
         "x-synthbench-cost-microusd": str(usage.cost_microusd),
         "x-synthbench-cost-known": "true" if usage.cost_known else "false",

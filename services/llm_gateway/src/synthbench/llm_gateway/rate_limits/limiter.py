@@ -1,7 +1,8 @@
-"""Limits over all replicas: permits leased from the record ahead of calls, and a queue for calls that must wait.
+"""Rate limits over all replicas: permits are leased from the record ahead of calls, and calls wait in one queue.
 
-A call for which permits are in hand enters at once. Else it waits in one queue with all others, and one task asks the
-record for what they need together. Nothing here is about money: when Postgres loses it, limits begin anew.
+A call for which this replica holds permits enters at once. Else it waits in the queue with all others, and one task
+asks the record for the permits that they need together. Nothing here is about money: when Postgres loses permits,
+limits begin anew.
 """
 
 import asyncio
@@ -15,7 +16,6 @@ from structlog.stdlib import BoundLogger
 from synthbench.chassis.errors import Transient, one_line
 from synthbench.contracts.ids import uuid7
 from synthbench.llm_gateway import metrics
-from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.llm_gateway.budgets.domain.slices import grant
 from synthbench.llm_gateway.rate_limits.domain.permits import (
     FREE,
@@ -27,16 +27,21 @@ from synthbench.llm_gateway.rate_limits.domain.permits import (
     PermitPool,
     in_turn,
 )
-from synthbench.storage.database import Connection, Database
+from synthbench.llm_gateway.rate_limits.store import PermitRow, PermitStore, PermitTransaction
+from synthbench.storage.database import Database
 from synthbench.wire.refusal import Refusal
 
 _WINDOW_SECONDS = 60.0
+"""Length of the window that `rpm` and `tpm` are about."""
 _SLOT_SECONDS = 30.0
 """Slots of a replica that is silent for so long are free again."""
 _RENEW_SECONDS = 5.0
+"""Between two renewals of slots."""
 TICK_SECONDS = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25
+"""Seconds between two questions to the record, while calls wait."""
 _ASKED_AT_ONCE = 64
+"""Calls at the head of the queue for which permits are asked together."""
 
 
 @dataclass(eq=False)
@@ -46,7 +51,7 @@ class _Waiter:
 
 
 class RateLimiter:
-    """Lets calls in.
+    """Lets calls in as the limits of their models and providers allow.
 
     Args:
         database: of schema `ledger`.
@@ -65,12 +70,12 @@ class RateLimiter:
         window_seconds: float = _WINDOW_SECONDS,
         fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
-        self._database = database
+        self._store = PermitStore(database)
         self._log = log
         self._replicas = replicas
         self._window = window_seconds
         self._fresh = fresh_seconds
-        self._hand = PermitPool()
+        self._pool = PermitPool()
         self._shares: dict[str, int] = {}
         self._free_in: dict[str, float] = {}
         self._queue: deque[_Waiter] = deque()
@@ -96,7 +101,7 @@ class RateLimiter:
         self._let_in()
         if waiter.entered.done():
             return waiter.entered.result()
-        for limit in self._hand.short(needs, monotonic()):
+        for limit in self._pool.short(needs, monotonic()):
             metrics.LIMITED.labels(limit.measure).inc()
         return await self._wait(waiter, patience)
 
@@ -118,7 +123,7 @@ class RateLimiter:
         return waiter.entered.result()
 
     def _refusal(self, waiter: _Waiter) -> Refusal:
-        short = self._hand.short(waiter.needs, monotonic()) or list(waiter.needs)
+        short = self._pool.short(waiter.needs, monotonic()) or list(waiter.needs)
         seconds = max([1.0, *(self._free_in.get(limit.scope, 0.0) for limit in short if not limit.at_once)])
         what = ", ".join(str(limit) for limit in short)
         return Refusal(429, "rate_limited", f"held back by a limit of this deployment: {what}", retry_after=seconds)
@@ -127,17 +132,17 @@ class RateLimiter:
         """A call is over; None for tokens that nobody knows."""
         if entered is FREE:
             return
-        self._hand.leave(entered, tokens, self._shares)
+        self._pool.leave(entered, tokens, self._shares)
         if self._queue:
             self._let_in()
             self._serve()
 
     def _let_in(self) -> None:
         now = monotonic()
-        while (place := in_turn((waiter.needs for waiter in self._queue), self._hand, now)) is not None:
+        while (place := in_turn((waiter.needs for waiter in self._queue), self._pool, now)) is not None:
             waiter = self._queue[place]
             del self._queue[place]
-            waiter.entered.set_result(self._hand.take(waiter.needs, now))
+            waiter.entered.set_result(self._pool.take(waiter.needs, now))
 
     def _serve(self) -> None:
         self._wake.set()
@@ -162,89 +167,88 @@ class RateLimiter:
         """One transaction: give back, renew, and (with `lease`) ask for what the queue needs."""
         async with self._at_record:
             wanted = self._wanted() if lease else {}
-            began, hand = monotonic(), self._hand
-            corrections, hand.corrections = hand.corrections, {}
+            began, pool = monotonic(), self._pool
+            corrections, pool.corrections = pool.corrections, {}
             renew = began - self._renewed > _RENEW_SECONDS
-            slots = {scope: s for scope, s in hand.slots.items() if s.recorded != s.held or (renew and s.held)}
+            slots = {scope: s for scope, s in pool.slots.items() if s.recorded != s.held or (renew and s.held)}
             if not (wanted or corrections or slots):
                 return
-            async with self._database.connection() as connection:
+            async with self._store.transaction() as transaction:
                 if corrections:
-                    values = {"ids": list(corrections), "amounts": list(corrections.values())}
-                    await connection.execute(SQL["correct_permits"], values)
-                granted = await self._granted(connection, wanted)
-                await self._put(connection, slots, granted, began)
+                    await transaction.correct(corrections)
+                granted = await self._granted(transaction, wanted)
+                await self._put(transaction, slots, granted, began)
                 if renew:
-                    await connection.execute(SQL["drop_permits"])
+                    await transaction.drop_expired()
             self._renewed = began if renew else self._renewed
 
     def _wanted(self) -> dict[Limit, list[int]]:
-        """What the calls at the head of the queue are short of."""
+        """Return the permits that the calls at the head of the queue lack, by limit: one number a call."""
         wanted: dict[Limit, list[int]] = {}
         now = monotonic()
         for waiter in list(self._queue)[:_ASKED_AT_ONCE]:
             for limit, need in waiter.needs.items():
                 wanted.setdefault(limit, []).append(need)
         return {
-            limit: [max(1, need - self._hand.idle(limit, now)) for need in needs]
+            limit: [max(1, need - self._pool.idle(limit, now)) for need in needs]
             for limit, needs in wanted.items()
-            if self._hand.idle(limit, now) < sum(needs)
+            if self._pool.idle(limit, now) < sum(needs)
         }
 
-    async def _granted(self, connection: Connection, wanted: dict[Limit, list[int]]) -> dict[Limit, int]:
+    async def _granted(self, transaction: PermitTransaction, wanted: dict[Limit, list[int]]) -> dict[Limit, int]:
         if not wanted:
             return {}
-        scopes = sorted(limit.scope for limit in wanted)
-        await connection.execute(SQL["lock_limits"], {"scopes": scopes})
-        rows = await (await connection.execute(SQL["permits_out"], {"scopes": scopes})).fetchall()
-        out = {row["scope"]: row["amount"] for row in rows}
-        self._free_in |= {row["scope"]: row["seconds"] for row in rows}
+        held = await transaction.lock([limit.scope for limit in wanted])
+        self._free_in |= {scope: permits.free_in for scope, permits in held.items()}
         replicas = self._replicas()
         self._shares |= {limit.scope: limit.most // replicas for limit in wanted if limit.at_once}
         granted: dict[Limit, int] = {}
         for limit, needs in wanted.items():
-            free = limit.most - out.get(limit.scope, 0)
+            free = limit.most - (held[limit.scope].amount if limit.scope in held else 0)
             head = needs if free >= sum(needs) else needs[:1]  # what is scarce is for whoever waits the longest
-            granted[limit] = grant(free, head, self._hand.lately.get(limit.scope, 0), replicas)
+            granted[limit] = grant(free, head, self._pool.lately.get(limit.scope, 0), replicas)
         return {limit: amount for limit, amount in granted.items() if amount}
 
     async def _put(
-        self, connection: Connection, slots: dict[str, ConcurrencySlots], granted: dict[Limit, int], began: float
+        self,
+        transaction: PermitTransaction,
+        slots: dict[str, ConcurrencySlots],
+        granted: dict[Limit, int],
+        began: float,
     ) -> None:
-        """Write down what is held from now on, and take it in hand when that is committed."""
-        hand = self._hand
+        """Write the permits that are held from now on, and add them to the pool when that is committed."""
+        pool = self._pool
         leases = {
             limit: PermitLease(uuid7(), n, began + self._fresh) for limit, n in granted.items() if not limit.at_once
         }
         more = {limit.scope: n for limit, n in granted.items() if limit.at_once}
-        slots = slots | {scope: hand.slots.setdefault(scope, ConcurrencySlots()) for scope in more}
+        slots = slots | {scope: pool.slots.setdefault(scope, ConcurrencySlots()) for scope in more}
         held = {scope: mine.held + more.get(scope, 0) for scope, mine in slots.items()}
         if not (leases or slots):
             return
-        rows = [(lease.id, limit.scope, lease.left, self._window + self._fresh) for limit, lease in leases.items()]
-        rows += [(mine.id, scope, held[scope], _SLOT_SECONDS) for scope, mine in slots.items()]
+        seconds = self._window + self._fresh
+        rows = [PermitRow(lease.id, limit.scope, lease.left, seconds) for limit, lease in leases.items()]
+        rows += [PermitRow(mine.id, scope, held[scope], _SLOT_SECONDS) for scope, mine in slots.items()]
         for mine in slots.values():
             mine.recorded = None
-        names = ("ids", "scopes", "amounts", "seconds")
-        await connection.execute(SQL["put_permits"], dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
-        await connection.commit()
+        await transaction.put(rows)
         for limit, lease in leases.items():
-            hand.leases.setdefault(limit.scope, []).append(lease)
+            pool.leases.setdefault(limit.scope, []).append(lease)
         for scope, mine in slots.items():
             mine.held += more.get(scope, 0)
             mine.recorded = held[scope]
 
     async def tick(self) -> None:
         """Give back what is idle, and renew what is not; to be called every `TICK_SECONDS`."""
-        self._hand.tick(monotonic())
+        self._pool.tick(monotonic())
         await self._visit()
 
     async def close(self) -> None:
         """Give everything back. Call it when nothing is on its way any more."""
         if self._serving is not None:
             self._serving.cancel()
-        self._hand.tick(float("inf"))
-        self._hand.tick(float("inf"))
+        self._pool.tick(float("inf"))
+        self._pool.tick(float("inf"))
         await self._visit()
 
 

@@ -1,14 +1,16 @@
-"""Which answer to the same request an attempt is at, over all replicas."""
+"""The store of answer numbers: an attempt's answers to the same request are counted, over all replicas."""
 
 from uuid import UUID
 
 from synthbench.contracts.attempt_key import AttemptClaims
-from synthbench.llm_gateway.adapters.sql import SQL
 from synthbench.storage.database import Database
+from synthbench.storage.queries import Queries
+
+SQL = Queries.load("synthbench.llm_gateway.recordings")
 
 
-class AnswerNumbers:
-    """Counts from 0 within an attempt. A number is taken before the call, and given back if it got no answer.
+class AnswerNumberStore:
+    """Numbers answers from 0 within an attempt. A number is taken before the call, and given back if it got no answer.
 
     Args:
         database: of schema `ledger`.
@@ -25,26 +27,26 @@ class AnswerNumbers:
             request: digest of the request.
             again: the caller may have missed the answer to the same question: it gets the last number once more.
         """
-        asked = _asked(claims, request)
+        scope = _scope(claims, request)
         async with self._database.connection() as connection:
             if again:
-                row = await (await connection.execute(SQL["last_number"], asked)).fetchone()
+                row = await (await connection.execute(SQL["last_number"], scope)).fetchone()
                 if row is not None and row["number"] is not None:
                     return int(row["number"])
-            while (row := await (await connection.execute(SQL["take_number"], asked)).fetchone()) is None:
+            while (row := await (await connection.execute(SQL["take_number"], scope)).fetchone()) is None:
                 pass  # another call of the attempt took it at this moment
         return int(row["number"])
 
     async def give_back(self, claims: AttemptClaims, request: str, number: int) -> None:
-        """The call got no answer."""
+        """Free a number whose call got no answer."""
         async with self._database.connection() as connection:
-            await connection.execute(SQL["give_number_back"], {**_asked(claims, request), "number": number})
+            await connection.execute(SQL["give_number_back"], {**_scope(claims, request), "number": number})
 
     async def forget(self, rollout_id: UUID, attempt: int) -> None:
-        """The attempt is over."""
+        """Drop the numbers of an attempt that is over."""
         async with self._database.connection() as connection:
             await connection.execute(SQL["forget_numbers"], {"rollout_id": rollout_id, "attempt": attempt})
 
 
-def _asked(claims: AttemptClaims, request: str) -> dict[str, object]:
+def _scope(claims: AttemptClaims, request: str) -> dict[str, object]:
     return {"rollout_id": claims.rollout_id, "attempt": claims.attempt, "request": request}

@@ -1,7 +1,7 @@
-"""Record and replay: which calls are answered from recordings, and which answers become some.
+"""Record and replay: calls are answered from recordings, and their answers are recorded.
 
-Between the gateway and the provider, so that either wire and both kinds of answer (whole, stream) share a recording.
-Providers that are free answer anew as they always do, and are never recorded.
+It lies between the gateway and the provider, so that every wire format of a caller and both kinds of answer (whole,
+stream) share a recording. Providers that are free answer anew each time, and are never recorded.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from synthbench.contracts.attempt_key import AttemptClaims
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway.domain.prepared_request import PreparedRequest
-from synthbench.llm_gateway.recordings.answer_numbers import AnswerNumbers
+from synthbench.llm_gateway.recordings.answer_numbers import AnswerNumberStore
 from synthbench.llm_gateway.recordings.domain.recording import RecordingKey, request_digest
 from synthbench.llm_gateway.recordings.replayed_answer import ReplayedAnswer
 from synthbench.llm_gateway.recordings.store import CompletedAnswer, RecordingStore, StoredAnswer
@@ -23,11 +23,11 @@ from synthbench.wire.failures import TryFailed, timed_out
 from synthbench.wire.providers import Provider, ProviderResponse
 
 RETRIED = "x-stainless-retry-count"
-"""How often the caller asked before, as the official SDKs say it."""
+"""Header in which the official SDKs say how often they asked before."""
 
 
 class RecordingMode(StrEnum):
-    """What is done with recordings."""
+    """The ways to use recordings; see `recording` in the settings."""
 
     OFF = "off"
     ON = "on"
@@ -36,16 +36,16 @@ class RecordingMode(StrEnum):
 
 
 class RecordingSession:
-    """One try that is neither recorded nor replayed."""
+    """The recording of one try. This one neither records nor replays; it is an async context manager as the other."""
 
     recorded = False
-    """The answer comes from a recording, and costs nothing."""
+    """Whether the answer comes from a recording, and costs nothing."""
     number: int | None = None
-    """Which answer of the attempt to the same request this one is; None where nobody counts."""
+    """Number of this answer among the attempt's answers to the same request, from 0; None where it is not counted."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
-        """Who answers this try."""
+        """The provider that answers this try: a recording, or the one that was given."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,32 +53,32 @@ class RecordingSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to give back."""
+        """End the session."""
 
-    def hear(self, incoming: ProviderResponse) -> ProviderResponse:
-        """Listen to what the provider says."""
-        return incoming
+    def observe(self, response: ProviderResponse) -> ProviderResponse:
+        """Return the response, whose bytes are copied as they are read where the try is recorded."""
+        return response
 
-    async def keep(self) -> None:
-        """The answer was whole."""
+    async def save(self) -> None:
+        """Store the answer, which was whole, where the try is recorded."""
 
 
 class CallRecorder:
-    """Makes the tape of each try.
+    """Opens the recording session of each try.
 
     Args:
         mode: of the deployment.
-        recordings: where answers lie.
+        recordings: the store of answers.
         numbers: tells answers to the same request apart.
     """
 
-    def __init__(self, mode: RecordingMode, recordings: RecordingStore, numbers: AnswerNumbers) -> None:
+    def __init__(self, mode: RecordingMode, recordings: RecordingStore, numbers: AnswerNumberStore) -> None:
         self.mode = mode
         self.recordings = recordings
         self.numbers = numbers
         self._locks: WeakValueDictionary[RecordingKey, asyncio.Lock] = WeakValueDictionary()
 
-    def tape(
+    def session(
         self,
         claims: AttemptClaims,
         headers: Mapping[str, str],
@@ -87,13 +87,13 @@ class CallRecorder:
         prepared: PreparedRequest,
         deadline: float,
     ) -> RecordingSession:
-        """Make the tape of one try; it is an async context manager, and decides when it is entered.
+        """Open the session of one try, an async context manager that looks for a recording when it is entered.
 
         Args:
             claims: of the attempt.
             headers: of the caller.
             model: as the catalogue calls it, or `replay/` before that.
-            provider: who would answer.
+            provider: answers where no recording does.
             prepared: the request as the provider gets it.
             deadline: of the monotonic clock.
         """
@@ -107,12 +107,12 @@ class CallRecorder:
         return ActiveRecordingSession(self, mode, provider, key, claims, prepared.body, deadline, again=again)
 
     def lock(self, key: RecordingKey) -> asyncio.Lock:
-        """Of calls on their way here for the same recording: the second one shall find what the first one hears."""
+        """Return the lock of a recording: a second call for it waits, and then finds the answer of the first one."""
         return self._locks.setdefault(key, asyncio.Lock())
 
 
 class ActiveRecordingSession(RecordingSession):
-    """One try that is looked up, recorded, or both."""
+    """The recording of one try that is looked up, recorded, or both."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class ActiveRecordingSession(RecordingSession):
         provider: Provider,
         key: RecordingKey,
         claims: AttemptClaims,
-        asked: bytes,
+        request: bytes,
         deadline: float,
         *,
         again: bool,
@@ -131,7 +131,7 @@ class ActiveRecordingSession(RecordingSession):
         self._mode = mode
         self._key = key
         self._claims = claims
-        self._asked = asked
+        self._request = request
         self._deadline = deadline
         self._again = again
         self._lock: asyncio.Lock | None = None
@@ -158,7 +158,7 @@ class ActiveRecordingSession(RecordingSession):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """What got no answer leaves its number to the next try."""
+        """Leave the number of an answer that did not come to the next try."""
         if error is not None:
             await self._give_back()
         self._release()
@@ -192,28 +192,28 @@ class ActiveRecordingSession(RecordingSession):
             self._lock = None
 
     async def _give_back(self) -> None:
-        """Where the caller asks again, the number is that of its first question, which may have an answer."""
+        """Give the number back; not where the caller asks again, whose first question may have an answer."""
         self._release()
         if not self._again:
             await self._recorder.numbers.give_back(self._claims, self._key.request, self._key.number)
 
-    def hear(self, incoming: ProviderResponse) -> ProviderResponse:
-        """See `RecordingSession`."""
+    def observe(self, response: ProviderResponse) -> ProviderResponse:
+        """Return the response, whose bytes are copied as they are read unless it comes from a recording."""
         if not self.recorded:
-            self._stream = incoming.pieces is not None
-            self._body += incoming.body
-            if incoming.pieces is not None:
-                incoming.pieces = self._listening(incoming.pieces)
-        return incoming
+            self._stream = response.pieces is not None
+            self._body += response.body
+            if response.pieces is not None:
+                response.pieces = self._copied(response.pieces)
+        return response
 
-    async def _listening(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _copied(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for piece in pieces:
             self._body += piece
             yield piece
 
-    async def keep(self) -> None:
-        """See `RecordingSession`."""
+    async def save(self) -> None:
+        """Store the answer, which was whole, unless it comes from a recording."""
         if not self.recorded:
             provider = self.provider
-            heard = CompletedAnswer(provider.name, provider.wire, self._asked, bytes(self._body), self._stream)
-            await self._recorder.recordings.keep(self._key, heard)
+            answer = CompletedAnswer(provider.name, provider.wire, self._request, bytes(self._body), self._stream)
+            await self._recorder.recordings.keep(self._key, answer)

@@ -1,4 +1,4 @@
-"""One recorded answer, as a provider."""
+"""A recorded answer in the place of a provider."""
 
 from collections.abc import AsyncIterator
 
@@ -13,7 +13,7 @@ _EVENT_END = b"\n\n"
 
 
 class ReplayedAnswer:
-    """Says what was said before: a stream as a stream, a whole answer whole, or the one as the other."""
+    """Answers with a recording: a stream as a stream, a whole answer whole, or the one as the other."""
 
     free = True
 
@@ -23,11 +23,15 @@ class ReplayedAnswer:
         self._stream = recording.stream
         self._body = body
 
-    async def send(self, outgoing: ProviderRequest) -> ProviderResponse:
-        """See `Provider`. A whole answer is made into a stream by whoever reads it."""
+    async def send(self, request: ProviderRequest) -> ProviderResponse:
+        """Return the recorded answer. A whole one is made into a stream by its reader.
+
+        Raises:
+            TryFailed: the recording is no stream of its wire format.
+        """
         if not self._stream:
             return ProviderResponse(200, self._body)
-        if outgoing.stream:
+        if request.stream:
             return ProviderResponse(200, pieces=self._events())
         try:
             return ProviderResponse(200, orjson.dumps(whole_of(self.wire, self._body)))
@@ -40,11 +44,11 @@ class ReplayedAnswer:
                 yield event + _EVENT_END
 
     def models(self) -> list[str]:
-        """It knows one answer."""
+        """Return none: a recording is found by its request."""
         return []
 
     async def check(self) -> None:
-        """Always there."""
+        """Return: a recording can always answer."""
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Return: no connection is open."""

@@ -1,4 +1,4 @@
-"""Recordings in an artifact store: bodies by their content, and a small record under a key that is written once."""
+"""Recordings in an artifact store: bodies by their digest, and a small record under a key that is written once."""
 
 import asyncio
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """A recording with its body."""
+    """A recording with the body of its answer."""
 
     recording: Recording
     body: bytes
@@ -33,22 +33,24 @@ class StoredAnswer:
 
 @dataclass(frozen=True)
 class CompletedAnswer:
-    """An answer that may be recorded."""
+    """A whole answer of a provider, to be recorded."""
 
     provider: str
     wire: str
-    asked: bytes
+    request: bytes
     """The request as the provider got it."""
     body: bytes
+    """The answer as it came."""
     stream: bool
+    """Whether the body is the events of a stream."""
 
 
 class RecordingStore:
-    """Finds and keeps answers.
+    """Finds and writes recordings.
 
     Args:
-        store: where they lie.
-        log: says what could not be read or written.
+        store: the artifacts.
+        log: says which recordings could not be read or written.
     """
 
     def __init__(self, store: ArtifactStore, log: BoundLogger) -> None:
@@ -75,7 +77,7 @@ class RecordingStore:
         return found
 
     async def find(self, key: RecordingKey) -> StoredAnswer | None:
-        """Look for an answer where the provider can be asked as well: what is damaged makes room for a new one."""
+        """Look for an answer where the provider can be asked as well; a damaged recording is removed."""
         try:
             found = await self._load(key)
         except (ArtifactCorrupt, ValidationError) as error:
@@ -90,11 +92,11 @@ class RecordingStore:
         metrics.RECORDINGS.labels("played" if found else "missed").inc()
         return found
 
-    async def keep(self, key: RecordingKey, heard: CompletedAnswer) -> None:
-        """Write an answer down; whoever wrote one under this key before was first. Never fails: the call goes on."""
+    async def keep(self, key: RecordingKey, completed: CompletedAnswer) -> None:
+        """Write an answer, unless there is one under this key. It never fails: the call goes on."""
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
-                new = await self._write(key, heard)
+                new = await self._write(key, completed)
         except ArtifactConflict:
             new = False
         except (ArtifactStoreUnavailable, TimeoutError) as error:
@@ -103,13 +105,13 @@ class RecordingStore:
             return
         metrics.RECORDINGS.labels("kept" if new else "taken").inc()
 
-    async def _write(self, key: RecordingKey, heard: CompletedAnswer) -> bool:
-        asked = await self._store.put(without_secrets(heard.asked), media_type="application/json")
-        media_type = "text/event-stream" if heard.stream else "application/json"
-        answer = await self._store.put(without_secrets(heard.body), media_type=media_type)
+    async def _write(self, key: RecordingKey, completed: CompletedAnswer) -> bool:
+        request = await self._store.put(without_secrets(completed.request), media_type="application/json")
+        media_type = "text/event-stream" if completed.stream else "application/json"
+        answer = await self._store.put(without_secrets(completed.body), media_type=media_type)
         recording = Recording.model_validate({
-            "model": key.model, "provider": heard.provider, "wire": heard.wire, "request": key.request,
-            "sample": key.sample, "number": key.number, "stream": heard.stream, "asked": asked, "answer": answer,
+            "model": key.model, "provider": completed.provider, "wire": completed.wire, "request": key.request,
+            "sample": key.sample, "number": key.number, "stream": completed.stream, "asked": request, "answer": answer,
         })  # fmt: skip
         return await self._store.put_named(key.path, recording.to_json())
 
@@ -126,7 +128,7 @@ class RecordingStore:
             raise ArtifactCorrupt(f"its answer is gone: {one_line(error)}") from error
 
     async def _remove(self, key: RecordingKey) -> None:
-        """Take the damaged one away, its body too: content that is there is not written again."""
+        """Remove a damaged recording, its body too: content that is there is not written again."""
         try:
             recording = Recording.model_validate_json(await self._store.get(key_uri(key.path)))
             await self._store.delete(recording.answer.uri)

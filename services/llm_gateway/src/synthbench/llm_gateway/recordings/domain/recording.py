@@ -1,4 +1,4 @@
-"""What a recording is, and which request it answers. Pure.
+"""Recordings, and the requests that they answer. Pure.
 
 A recording answers one request of one model, for one sample. Two requests are the same when they mean the same to the
 provider: how the answer travels (stream or whole), who asks, and what the environment's clock said in a tool's result
@@ -27,7 +27,7 @@ _NOT_ASKED = {
 
 @dataclass(frozen=True)
 class RecordingKey:
-    """What a recording is found by."""
+    """The key by which a recording is found."""
 
     model: str
     """As the catalogue calls it."""
@@ -36,16 +36,16 @@ class RecordingKey:
     sample: int
     """The rollout's seed: samples of one prompt have different ones."""
     number: int = 0
-    """The how-manieth answer to this request within the attempt, from 0."""
+    """Number of the answer to this request within the attempt, from 0."""
 
     @property
     def path(self) -> str:
-        """Where it lies in the store, write-once."""
+        """Path of the recording in the store, where it is written once."""
         return f"{self.folder}s{self.sample}.{self.number}.json"
 
     @property
     def folder(self) -> str:
-        """Of all samples of the request, with a slash at the end."""
+        """Folder of all samples of the request, with a slash at the end."""
         digest = self.request.removeprefix("sha256:")
         return f"{FOLDER}/{digest[:2]}/{digest}/"
 
@@ -54,12 +54,13 @@ class RecordingKey:
 
 
 class Recording(Record):
-    """One answer, as it came."""
+    """One recorded answer."""
 
     schema_version: Literal["synthbench.recording.v1"] = SCHEMA
     model: str
     provider: str
-    wire: Literal["openai", "anthropic"]
+    wire: str
+    """Name of the provider's wire format."""
     request: Digest
     sample: int
     number: int
@@ -71,14 +72,14 @@ class Recording(Record):
     """The raw body of the response."""
 
     def answers(self, key: RecordingKey) -> bool:
-        """Whether it is the one that lies where it was found."""
+        """Return whether it answers the request that its path says."""
         return (self.model, self.request, self.sample, self.number) == (
             key.model, key.request, key.sample, key.number,
         )  # fmt: skip
 
 
 def request_digest(wire: str, model: str, request: Mapping[str, Any]) -> str:
-    """Digest of what a request means.
+    """Return the digest of a request, the same for requests that mean the same.
 
     Args:
         wire: the provider's.
@@ -91,14 +92,14 @@ def request_digest(wire: str, model: str, request: Mapping[str, Any]) -> str:
 
 
 def _messages(messages: list[Any]) -> list[Any]:
-    """The prompt and the model's own words count exactly; what came back in between is made steady first."""
-    made: list[Any] = []
+    """Keep the prompt and the model's own words as they are; results of tools are made steady first."""
+    canonical: list[Any] = []
     answered = False
     for message in map(as_object, messages):
         own = message.get("role") == "assistant"
         answered = answered or own
-        made.append(_canonical(message, environment=answered and not own))
-    return made
+        canonical.append(_canonical(message, environment=answered and not own))
+    return canonical
 
 
 def _canonical(value: Any, *, environment: bool = False) -> Any:
@@ -117,7 +118,7 @@ def _canonical(value: Any, *, environment: bool = False) -> Any:
 
 
 def _field(name: str, value: Any, *, environment: bool) -> Any:
-    """A text that is a list of one part, and arguments that are JSON as text, are what they say."""
+    """Write a text that is a list of one part as the text, and arguments that are JSON as text as the JSON."""
     parts = [as_object(part) for part in as_list(value)] if name == "content" else []
     if len(parts) == 1 and parts[0].get("type") == "text":
         return _canonical(str(parts[0].get("text", "")), environment=environment)

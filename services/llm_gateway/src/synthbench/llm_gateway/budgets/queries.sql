@@ -45,7 +45,7 @@ where excluded.epoch > a.epoch and a.scope !~ '^(day|month)/'
 
 -- name: lock_accounts
 select scope, cap_microusd as cap, epoch, spent_microusd as spent, leased_microusd as leased,
-       exhausted_epoch is not distinct from epoch and exhausted_at > now() - interval '1 minute' as said
+       exhausted_epoch is not distinct from epoch and exhausted_at > now() - interval '1 minute' as announced
 from accounts where scope = any(%(scopes)s) order by scope for update;
 
 -- name: lease
@@ -67,20 +67,20 @@ update accounts a set leased_microusd = a.leased_microusd - cut.amount from cut 
 delete from slices where replica = %(replica)s and microusd = 0;
 
 -- name: recall
--- Every replica hears it, the one that asks included: it has to know its own.
+-- Every replica is notified, the one that asks included: it has to know its own.
 select pg_notify('ledger_recall', %(replica)s::text || ' ' || scope) from unnest(%(scopes)s::text[]) as scope;
 
--- name: say_exhausted
+-- name: mark_announced
 update accounts set exhausted_epoch = epoch, exhausted_at = now() where scope = %(scope)s;
 
--- name: dead_replicas
+-- name: silent_replicas
 select replica, name from replicas where expires_at < now() for update skip locked;
 
 -- name: lock_accounts_of_replica
 select scope from accounts where scope in (select scope from slices where replica = %(replica)s) order by scope for update;
 
--- name: bury_replica
--- What it held is taken as spent; an attempt's own cap is about the agent, which our death is no fault of.
+-- name: presume_spent
+-- What it held is taken as spent; an attempt's own cap is about the agent, which is not at fault.
 with gone as (delete from slices where replica = %(replica)s returning scope, microusd),
 kept as (
     insert into presumed (replica, scope, microusd)
@@ -97,8 +97,8 @@ delete from replicas where replica = %(replica)s;
 -- name: lock_presumed
 select scope from accounts where scope in (select scope from presumed where replica = %(replica)s) order by scope for update;
 
--- name: forgive
--- A replica that was taken for dead has settled all that it had on its way: the rest was never spent.
+-- name: cancel_presumed
+-- A replica that was fenced has settled all that it had on its way: the rest was never spent.
 with gone as (delete from presumed where replica = %(replica)s returning scope, microusd)
 update accounts a set spent_microusd = a.spent_microusd - gone.microusd from gone where a.scope = gone.scope;
 
@@ -119,7 +119,7 @@ from jsonb_array_elements(%(calls)s::jsonb) as e
 on conflict (call_id) do nothing;
 
 -- name: count_spend
--- Out of the slice and into what is spent, whose sum stays as it was. What a buried replica settles late was presumed
+-- Out of the slice and into what is spent, whose sum stays as it was. What a fenced replica settles late was presumed
 -- before, and is presumed no more.
 with given as (
     select e->>0 as scope, (e->>1)::uuid as replica, (e->>2)::bigint as cost
@@ -144,7 +144,7 @@ on conflict (scope) do update set
     leased_microusd = a.leased_microusd + excluded.leased_microusd;
 
 -- name: cost_by
--- `by` is one of our own words, never the caller's text: see `domain/costs.py`.
+-- `by` is one of `CostGrouping`, never the caller's text.
 select case %(by)s
            when 'model' then model when 'campaign' then campaign
            when 'category' then coalesce(nullif(category, ''), '(none)')
@@ -169,59 +169,3 @@ from accounts a where a.scope ~ '^(campaign|day|month)/' order by a.scope;
 
 -- name: slices_of
 select scope, microusd from slices where replica = %(replica)s order by scope;
-
--- name: take_number
--- The smallest number that the attempt does not use for this request; no row where another replica was faster.
-insert into asked (rollout_id, attempt, request, number)
-select %(rollout_id)s, %(attempt)s, %(request)s, min(n)
-from generate_series(0, (select count(*)::int from asked
-    where rollout_id = %(rollout_id)s and attempt = %(attempt)s and request = %(request)s)) as n
-where not exists (select 1 from asked a where a.rollout_id = %(rollout_id)s and a.attempt = %(attempt)s
-                  and a.request = %(request)s and a.number = n)
-on conflict do nothing
-returning number;
-
--- name: last_number
-select max(number) as number from asked
-where rollout_id = %(rollout_id)s and attempt = %(attempt)s and request = %(request)s;
-
--- name: give_number_back
-delete from asked where rollout_id = %(rollout_id)s and attempt = %(attempt)s and request = %(request)s
-    and number = %(number)s;
-
--- name: forget_numbers
-delete from asked where rollout_id = %(rollout_id)s and attempt <= %(attempt)s;
-
--- name: lock_limits
-select pg_advisory_xact_lock(hashtextextended(scope, 0)) from unnest(%(scopes)s::text[]) as scope;
-
--- name: permits_out
-select scope, sum(amount)::bigint as amount,
-       extract(epoch from min(expires_at) - clock_timestamp())::float8 as seconds
-from permits where scope = any(%(scopes)s) and expires_at > clock_timestamp() group by scope;
-
--- name: put_permits
-insert into permits (id, scope, amount, expires_at)
-select id, scope, amount, clock_timestamp() + make_interval(secs => seconds)
-from unnest(%(ids)s::uuid[], %(scopes)s::text[], %(amounts)s::bigint[], %(seconds)s::float8[])
-    as g(id, scope, amount, seconds)
-on conflict (id) do update set amount = excluded.amount, expires_at = excluded.expires_at;
-
--- name: correct_permits
-update permits p set amount = p.amount - g.amount
-from unnest(%(ids)s::uuid[], %(amounts)s::bigint[]) as g(id, amount) where p.id = g.id;
-
--- name: drop_permits
-delete from permits where id in (select id from permits where expires_at < now() for update skip locked);
-
--- name: returned_of_calls
-select call, model, fields from returned where rollout_id = %(rollout_id)s and call = any(%(calls)s::bytea[]);
-
--- name: keep_returned
-insert into returned (rollout_id, call, model, fields)
-select %(rollout_id)s, call, %(model)s, fields
-from unnest(%(calls)s::bytea[], %(fields)s::bytea[]) as g(call, fields)
-on conflict (rollout_id, call) do update set model = excluded.model, fields = excluded.fields, kept_at = now();
-
--- name: forget_returned
-delete from returned where kept_at < now() - interval '8 days';

@@ -1,1 +1,0 @@
-"""The llm-gateway's sides to the outside world."""
