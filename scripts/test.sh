@@ -1,5 +1,5 @@
 #!/bin/sh
-# All tests: the parallel ones side by side, then those that kill or measure, the kill suite beside the others.
+# All tests: most of them side by side, then those that need Docker beside those that kill and look at the machine.
 # What is left out are further ends of real agents (`-m agents`: make test-agents) and long tests (make test-full).
 # In CI the Docker engine and the images of the later suites are made ready beside the parallel tests.
 # A phase that fails does not keep the later ones from running: one run shows all that is wrong.
@@ -43,22 +43,17 @@ workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(min(8
 wait "$asking" || failed="$failed one-stack"
 cat "$work/one_stack.log"
 if wait "$waiting"; then tail -1 "$work/waits.log"; else cat "$work/waits.log"; failed="$failed waits"; fi
+# These look at the machine, and none minds the others: what has a living owner is nobody's remains.
+.venv/bin/pytest -q -n 2 --dist loadfile --durations 12 -m "alone and not agents and not long" $(marked alone) \
+    >"$work/alone.log" 2>&1 &
+alone=$!
 if [ -n "$preparing" ]; then
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
     # In this order: the longest single tests, compose and Harbor's package, begin first.
-    .venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 \
+    .venv/bin/pytest -q -n 2 --dist loadscope --no-loadscope-reorder --durations 12 \
         -m "docker and not alone and not agents and not long" \
         tests/compose tests/e2e tests/security libs/sandbox services/executor services/cli || failed="$failed docker"
 fi
-
-# All three look at the machine, and none minds the others: what has a living owner is nobody's remains.
-.venv/bin/pytest -q --durations 5 -m "alone and not long" tests/e2e/test_kills.py >"$work/kills.log" 2>&1 &
-kills=$!
-.venv/bin/pytest -q --durations 5 -m "alone and not long" tests/e2e/test_bench.py >"$work/benches.log" 2>&1 &
-benches=$!
-.venv/bin/pytest -q --durations 12 -m "alone and not long" $(marked alone | grep -vE 'test_(kills|bench)\.py') \
-    || failed="$failed alone"
-wait "$kills" || failed="$failed kills"
-wait "$benches" || failed="$failed benches"
-cat "$work/kills.log" "$work/benches.log"
+wait "$alone" || failed="$failed alone"
+cat "$work/alone.log"
 [ -z "$failed" ] || die "failed:$failed"

@@ -32,13 +32,8 @@ properties() {
     done
     return $failed
 }
-# Tests marked so, and those that have a full form and belong to no other part.
-long() {
-    local failed=0
-    $pytest -v -m long tests libs services || [ $? = 5 ] || failed=1
-    $pytest -v tests/readme tests/e2e/test_compare.py tests/e2e/test_openapi.py || failed=1
-    return $failed
-}
+# Tests that have a full form and belong to no other part.
+long() { $pytest -v tests/readme tests/e2e/test_compare.py tests/e2e/test_openapi.py; }
 sandbox() { $pytest -v libs/sandbox/tests/channel libs/sandbox/tests/contract libs/sandbox/tests/tree; }
 gateway() { $pytest -v services/llm_gateway/tests; }
 chaos() { $pytest -v tests/chaos; }
@@ -48,7 +43,7 @@ kills() {
 agents() {
     SYNTHBENCH_TEST_SWE_AGENT=${SWE_AGENT:-} $pytest -v tests/e2e/test_agents.py services/executor/tests/test_mini.py
 }
-benches() { QUICK=1 .venv/bin/python -m tests.bench; }
+benches() { $pytest -v tests/e2e/test_bench.py; }
 containers() {
     if ! docker info >/dev/null 2>&1; then
         say "containers: no Docker engine answers; this part needs one"

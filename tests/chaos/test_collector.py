@@ -43,7 +43,7 @@ AT_ONCE = 8
 PAUSE = (0.8, 2.0) if FULL else (0.6, 1.2)
 SETTINGS = {"SYNTHBENCH_JOURNAL_AFTER_SECONDS": "1", "SYNTHBENCH_GIVE_UP_SECONDS": "120"}
 
-pytestmark = pytest.mark.timeout(900 if FULL else 200)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900 if FULL else 200)]
 
 
 class Listener:

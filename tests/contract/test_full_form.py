@@ -1,6 +1,7 @@
 """The home of all full forms goes on where a part fails, and says at the end which did."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -47,6 +48,16 @@ def test_every_suite_of_property_tests_is_run(tmp_path: Path):
         assert called.count(suite) == 1
     assert done.returncode == 1, "one suite failed, and the others ran"
     assert called.count("test_patch.py") == 1
+
+
+def test_every_long_test_is_in_a_part():
+    root, parts = SCRIPT.parents[1], SCRIPT.read_text()
+    marked = re.compile(r"^(@|pytestmark = \[?)pytest\.mark\.long\b", re.MULTILINE)
+    long = [path for path in root.glob("tests/**/test_*.py") if marked.search(path.read_text())]
+    named = [path.relative_to(root) for path in long]
+    assert len(named) > 1
+    words = set(parts.replace(";", " ").split())
+    assert [path for path in named if not {str(path), str(path.parent)} & words] == []
 
 
 @pytest.mark.parametrize("part", ["everything", "kill"])

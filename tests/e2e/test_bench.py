@@ -1,4 +1,4 @@
-"""Every bench runs, in its small form. What it measures is for `make bench`."""
+"""Every bench runs, in its small form (`make test-full PARTS=benches`). What it measures is for `make bench`."""
 
 import json
 import os
@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.stem.removeprefix("bench_") for path in (ROOT / "tests/bench").glob("bench_*.py"))
@@ -26,6 +24,7 @@ def lines() -> dict[str, dict]:
     return {line["bench"]: line for line in told}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(520)
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_and_ends_with_its_line(lines: dict[str, dict], name: str):
