@@ -136,9 +136,8 @@ async def _running(portal: BlockingPortal, dsn: SecretStr, nats: EmbeddedNats, f
     database = Database(dsn, "scheduler")
     async with AsyncExitStack() as stack:
         for service, (bootstrap, settings, values) in SERVICES.items():
-            if service is Service.EXECUTOR:
-                values = {**values, "sandbox_root": folder / "sandboxes"}  # noqa: PLW2901 - of this run
-            chassis = await stack.enter_async_context(open_chassis(service, settings(**common, **values), log))
+            own: dict[str, Any] = {"sandbox_root": folder / "sandboxes"} if service is Service.EXECUTOR else {}
+            chassis = await stack.enter_async_context(open_chassis(service, settings(**common, **values, **own), log))
             await bootstrap(chassis)
             stack.callback(lambda chassis=chassis: _whole(chassis.failure))
         await database.open()
