@@ -30,7 +30,7 @@ from synthbench.collector.bootstrap import bootstrap as collector
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts import events
 from synthbench.contracts.ids import derived_id, uuid7
-from synthbench.contracts.records import POOLS
+from synthbench.contracts.records import DEFAULT_POOLS
 from synthbench.contracts.registry import EVENTS, Durable, Service, durable, durables
 from synthbench.contracts.rpc import CLAIM, ClaimReply, ClaimRequest
 from synthbench.contracts.steps import Step
@@ -185,7 +185,9 @@ def test_no_value_of_an_event_is_tried_for_ever_or_fails_by_a_defect(stack: Stac
     for read in data.draw(st.lists(st.sampled_from(READ), min_size=3, max_size=6)):
         spec = read.event
         # An attempt that another executor runs is asked for again until it ends, and that one runs for ever.
-        strange = {"rollout_id": [str(uuid7())], "pool": [ENGINE, *POOLS]} if spec.suffixes else {}
+        strange = (
+            {"rollout_id": [str(uuid7())], "pool": [ENGINE, *DEFAULT_POOLS]} if read.service is Service.EXECUTOR else {}
+        )
         stack.call(stack.send, read, data.draw(payloads(spec.body, {**known, **strange})))
     stack.call(stack.settled)
     _checked(stack.call(stack.letters))
