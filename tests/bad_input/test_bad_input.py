@@ -24,11 +24,11 @@ from synthbench.contracts.records import RolloutLimits, TaskInfo
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.scaffolds.native.tools import Toolbox
 from synthbench.sandbox.engines import choose_engine
-from synthbench.sandbox.errors import ArchiveRefused as SandboxArchiveRefused
+from synthbench.sandbox.errors import ArchiveRefused
 from synthbench.sandbox.protocol import Sandbox
 from synthbench.sandbox.spec import SandboxSpec
 from synthbench.scheduler.domain.planning import Policy, TaskFacts, plan
-from synthbench.tasks import ArchiveRefused, TaskError, load_package, unpack
+from synthbench.tasks import PackageArchiveRefused, TaskError, load_package, unpack
 from synthbench.tasks.archive import PackedFile, make_tar, read_folder
 from synthbench.tasks.library import library_tasks
 from synthbench.wire.turns import read_action
@@ -208,7 +208,7 @@ ARCHIVES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_archives_of_tasks(name: str):
-    with pytest.raises((ArchiveRefused, TaskError)) as refused:
+    with pytest.raises((PackageArchiveRefused, TaskError)) as refused:
         unpack(ARCHIVES[name])
     said(f"task archive: {name}", str(refused.value))
 
@@ -229,7 +229,7 @@ async def test_archives_of_agents(name: str, sandbox: Sandbox):
     before = await sandbox.snapshot()
     try:
         await sandbox.upload(ARCHIVES[name])
-    except SandboxArchiveRefused as refused:
+    except ArchiveRefused as refused:
         said(f"workspace archive: {name}", str(refused))
         diff, _ = await sandbox.step(before)
         assert [change.path for change in diff.changes if change.type != "dir"] == []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from synthbench.tasks.errors import ArchiveRefused, TaskError, problem
+from synthbench.tasks.errors import PackageArchiveRefused, TaskError, problem
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_FILES = 20_000
@@ -16,7 +16,7 @@ _IGNORED = ("__pycache__", ".git", ".DS_Store", ".pytest_cache", ".ruff_cache")
 
 
 class PackedFile(NamedTuple):
-    """One file."""
+    """A file of a package."""
 
     data: bytes
     executable: bool = False
@@ -80,7 +80,7 @@ def read_tar(archive: bytes) -> dict[str, PackedFile]:
     """Read a tar that anybody may have made.
 
     Raises:
-        ArchiveRefused: it is none, or holds something else than plain files below its top.
+        PackageArchiveRefused: it is none, or holds something else than plain files below its top.
     """
     found: dict[str, PackedFile] = {}
     size = 0
@@ -106,10 +106,10 @@ def read_tar(archive: bytes) -> dict[str, PackedFile]:
                     raise _refused(member.name, "is cut short")
                 found[name] = PackedFile(data, bool(member.mode & 0o100))
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise ArchiveRefused("archive", [problem("", f"is no readable tar: {error}")]) from error
+        raise PackageArchiveRefused("archive", [problem("", f"is no readable tar: {error}")]) from error
     return found
 
 
-def _refused(name: str, reason: str) -> ArchiveRefused:
+def _refused(name: str, reason: str) -> PackageArchiveRefused:
     shown = name.encode(errors="backslashreplace").decode()[:200]
-    return ArchiveRefused("archive", [problem(shown, reason)])
+    return PackageArchiveRefused("archive", [problem(shown, reason)])

@@ -1,4 +1,4 @@
-"""What can be wrong with a task, said in one line."""
+"""Errors of task packages, each one line for people."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ class TaskError(Exception):
     def __init__(self, where: str, problems: Sequence[FieldError]) -> None:
         self.where = where
         self.problems = list(problems)
-        said = "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in self.problems)
-        super().__init__(f"{where}: {said}")
+        described = "; ".join(f"{p.field}: {p.message}" if p.field else p.message for p in self.problems)
+        super().__init__(f"{where}: {described}")
 
 
-class UnknownTask(TaskError):
-    """There is no task of this name."""
+class UnknownLibraryTask(TaskError):
+    """The library has no task of this name."""
 
 
-class ArchiveRefused(TaskError):
-    """An archive that may not be unpacked."""
+class PackageArchiveRefused(TaskError):
+    """The archive of a package may not be unpacked."""
 
 
 def problem(field: str, message: str) -> FieldError:
-    """Shorthand."""
+    """Return what is wrong with a file or key of a package."""
     return FieldError(field=field, message=message)

@@ -1,4 +1,4 @@
-"""What of Harbor's format is not run here: each field by its name, with the reason."""
+"""Refuses what Harbor's format allows and we do not run: each field by its name, with the reason."""
 
 from collections.abc import Iterator, Mapping
 
@@ -12,7 +12,7 @@ _COMPOSE = tuple(f"environment/docker-compose.{ending}" for ending in ("yaml", "
 
 
 def environment_problems(manifest: TaskManifest, files: Files) -> Iterator[FieldError]:
-    """What an environment asks for that no engine of ours gives, or that it lacks."""
+    """Yield what no engine of ours offers of what the environment asks for, and files that it lacks."""
     wanted = manifest.environment
     yield from (
         problem(name, "several containers are not run; one Dockerfile is") for name in _COMPOSE if name in files
@@ -33,7 +33,7 @@ def environment_problems(manifest: TaskManifest, files: Files) -> Iterator[Field
 
 
 def harbor_problems(manifest: TaskManifest, files: Files) -> Iterator[FieldError]:
-    """What keeps a foreign package from being run under the harbor profile."""
+    """Yield what keeps a foreign package from being run under the harbor profile."""
     yield from environment_problems(manifest, files)
     if manifest.steps:
         yield problem("task.toml: steps", "tasks of several steps are not run; make each a task of its own")

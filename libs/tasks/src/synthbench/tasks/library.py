@@ -5,7 +5,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from synthbench.tasks.errors import UnknownTask, problem
+from synthbench.tasks.errors import UnknownLibraryTask, problem
 from synthbench.tasks.package import TaskPackage, load_package
 
 
@@ -20,11 +20,13 @@ def load_library_task(name: str) -> TaskPackage:
     """Read a built-in task.
 
     Raises:
-        UnknownTask: there is none of this name; with the names that are close.
+        UnknownLibraryTask: there is none of this name; with the names that are close.
         TaskError: its package is broken.
     """
     known = library_tasks()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3) or list(known)
-        raise UnknownTask(f"task {name!r}", [problem("", f"there is no such task; did you mean {', '.join(close)}?")])
+        raise UnknownLibraryTask(
+            f"task {name!r}", [problem("", f"there is no such task; did you mean {', '.join(close)}?")]
+        )
     return load_package(known[name])

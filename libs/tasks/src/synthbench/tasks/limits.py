@@ -8,7 +8,7 @@ from synthbench.tasks.manifest import Difficulty, TaskManifest
 
 @dataclass(frozen=True)
 class TaskLimits:
-    """What the task asks for; the executor clamps it to its machine.
+    """CPUs, memory, processes and times; the executor clamps them to its machine.
 
     Attributes:
         agent_timeout_sec: seconds of the agent, model time included.

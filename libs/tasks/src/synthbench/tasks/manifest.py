@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 class TaskSection(Section):
-    """`[task]`."""
+    """The table `[task]`."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
     """`organisation/name`."""
@@ -71,7 +71,7 @@ class SynthbenchSection(BaseModel):
 
 
 class Metadata(Section):
-    """`[metadata]`."""
+    """The table `[metadata]`."""
 
     category: str = "uncategorized"
     difficulty: Difficulty = "medium"
@@ -84,7 +84,7 @@ NetworkMode = Literal["no-network", "allowlist", "public"]
 
 
 class AgentSection(Section):
-    """`[agent]`."""
+    """The table `[agent]`."""
 
     timeout_sec: float | None = Field(default=None, gt=0, le=86_400)
     """By difficulty unless given."""
@@ -95,7 +95,7 @@ class AgentSection(Section):
 
 
 class VerifierSection(Section):
-    """`[verifier]`."""
+    """The table `[verifier]`."""
 
     timeout_sec: float = Field(default=600.0, gt=0, le=86_400)
     env: dict[str, str] = {}
@@ -108,7 +108,7 @@ class VerifierSection(Section):
 
 
 class SolutionSection(Section):
-    """`[solution]`."""
+    """The table `[solution]`."""
 
     env: dict[str, str] = {}
 
@@ -181,7 +181,7 @@ class TaskManifest(Section):
 
 
 def parse_manifest(text: bytes, where: str) -> TaskManifest:
-    """Read task.toml.
+    """Parse and check a task.toml.
 
     Raises:
         TaskError: names every key that is wrong.

@@ -1,10 +1,9 @@
 """A task package: Harbor's folder layout, in memory.
 
 task.toml  instruction.md  environment/workspace/…  environment/Dockerfile  solution/files/…  solution/solve.sh
-tests/test.sh  tests/test_*.py  wrong/<name>/files/…
+tests/test.sh  tests/test_*.py  wrong/<name>/files/… or wrong/<name>/solution.patch
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,21 +17,15 @@ from synthbench.tasks.foreign import DOCKERFILE, environment_problems, harbor_pr
 from synthbench.tasks.limits import TaskLimits, task_limits
 from synthbench.tasks.manifest import NetworkMode, SynthbenchSection, TaskManifest, parse_manifest
 from synthbench.tasks.verify import DRIVER, driver_source
-
-_WORKSPACE = "environment/workspace/"
-_SOLUTION = "solution/files/"
-_DELETED = "deleted.txt"
-
-Changes = Mapping[str, bytes | None]
-"""Path in the workspace -> new content, None where it is to be deleted."""
+from synthbench.tasks.wrong_solutions import SOLUTION, WORKSPACE, Changes, changes_in, expand_patches, names_in
 
 
-class NetworkWanted(NamedTuple):
-    """What a task wants to reach."""
+class NetworkRequest(NamedTuple):
+    """The network access that a task asks for."""
 
     mode: NetworkMode
     hosts: tuple[str, ...] = ()
-    """Where the mode is `allowlist`."""
+    """The hosts to be reached in the mode `allowlist`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,7 @@ class TaskPackage:
 
     @property
     def name(self) -> str:
-        """`organisation/id`."""
+        """The full name, `organisation/id`."""
         return self.manifest.task.name
 
     @property
@@ -55,7 +48,7 @@ class TaskPackage:
 
     @property
     def category(self) -> str:
-        """From the metadata."""
+        """The category that the author gave."""
         return self.manifest.metadata.category
 
     @property
@@ -65,7 +58,7 @@ class TaskPackage:
 
     @property
     def tags(self) -> list[str]:
-        """From the metadata."""
+        """The tags that the author gave."""
         return self.manifest.metadata.tags
 
     @property
@@ -75,7 +68,7 @@ class TaskPackage:
 
     @cached_property
     def own(self) -> SynthbenchSection:
-        """Our own keys; a foreign package runs under the harbor profile, in a container."""
+        """The keys of `[metadata.synthbench]`; without them it runs under the harbor profile, in a container."""
         given = self.manifest.metadata.synthbench
         return given or SynthbenchSection(profile="harbor", engines=["docker"])
 
@@ -91,16 +84,16 @@ class TaskPackage:
 
     @property
     def limits(self) -> TaskLimits:
-        """What the task asks for."""
+        """Limits that the package has, or that follow from its difficulty."""
         return task_limits(self.manifest)
 
     @property
-    def network(self) -> NetworkWanted:
-        """What the agent may reach; a foreign package that says nothing wants all, as in Harbor."""
+    def network(self) -> NetworkRequest:
+        """The agent's network; a foreign package that says nothing has full access, as in Harbor."""
         agent, environment = self.manifest.agent, self.manifest.environment
         mode = agent.network_mode or environment.network_mode
         hosts = agent.allowed_hosts if agent.network_mode else environment.allowed_hosts
-        return NetworkWanted(mode or ("public" if self.profile == "harbor" else "no-network"), tuple(hosts))
+        return NetworkRequest(mode or ("public" if self.profile == "harbor" else "no-network"), tuple(hosts))
 
     @property
     def verified_in_place(self) -> bool:
@@ -118,7 +111,7 @@ class TaskPackage:
         return (self.manifest.environment.docker_image or "") if self.profile == "harbor" else ""
 
     def remarks(self) -> list[str]:
-        """What its author may take for granted, and is not so: RUN instructions of a Dockerfile that nobody builds."""
+        """Warnings to the author: RUN instructions of a Dockerfile that is not built."""
         if self.profile == "harbor" or self.builds_image or DOCKERFILE not in self.files:
             return []
         lines = self.files[DOCKERFILE].data.decode("utf-8", errors="replace").splitlines()
@@ -127,7 +120,7 @@ class TaskPackage:
         return [f"{DOCKERFILE}: {line[:100]!r} is not carried out; {cure}" for line in ignored]
 
     def environment_archive(self) -> bytes:
-        """The folder that its image is built from, as a tar."""
+        """The folder from which its image is built, as a tar."""
         return make_tar(self.below("environment/"))
 
     def foreign_archive(self, folder: Literal["tests", "solution"]) -> bytes:
@@ -140,11 +133,11 @@ class TaskPackage:
         return {name.removeprefix(prefix): file for name, file in self.files.items() if name.startswith(prefix)}
 
     def workspace_files(self) -> dict[str, bytes]:
-        """What the agent finds."""
-        return {name: file.data for name, file in self.below(_WORKSPACE).items()}
+        """Files of the workspace in which the agent begins."""
+        return {name: file.data for name, file in self.below(WORKSPACE).items()}
 
     def workspace_archive(self) -> bytes:
-        """What the agent finds, as a tar."""
+        """The workspace in which the agent begins, as a tar."""
         return self._workspace_tar
 
     def tests_archive(self) -> bytes:
@@ -153,29 +146,19 @@ class TaskPackage:
 
     @cached_property
     def _workspace_tar(self) -> bytes:
-        return make_tar(self.below(_WORKSPACE))
+        return make_tar(self.below(WORKSPACE))
 
     @cached_property
     def _tests_tar(self) -> bytes:
         return make_tar({**self.below("tests/"), DRIVER: PackedFile(driver_source())})
 
     def solution_changes(self) -> Changes:
-        """What the solution changes; empty where it is only a script."""
-        return self._changes(_SOLUTION)
+        """Changes of the reference solution; none where it is only a script."""
+        return changes_in(self.files, SOLUTION)
 
     def wrong_solutions(self) -> dict[str, Changes]:
         """Plausible solutions that are wrong, by name."""
-        names = sorted(
-            {name.split("/")[1] for name in self.files if name.startswith("wrong/") and name.count("/") >= 2}
-        )
-        return {name: self._changes(f"wrong/{name}/files/") for name in names}
-
-    def _changes(self, prefix: str) -> Changes:
-        changes: dict[str, bytes | None] = {name: file.data for name, file in self.below(prefix).items()}
-        listing = self.files.get(prefix.removesuffix("files/") + _DELETED)
-        if listing:
-            changes |= dict.fromkeys(listing.data.decode().split())
-        return changes
+        return {name: changes_in(self.files, f"wrong/{name}/") for name in names_in(self.files)}
 
     def solve_script(self) -> str | None:
         """`solution/solve.sh`, for packages whose solution is a script."""
@@ -196,7 +179,7 @@ def unpack(archive: bytes) -> TaskPackage:
     """Read a package from its tar.
 
     Raises:
-        ArchiveRefused: the tar holds what it must not.
+        PackageArchiveRefused: the tar holds what it must not.
         TaskError: what it holds is no package.
     """
     return _package(read_tar(archive), "package")
@@ -222,6 +205,7 @@ def _package(files: dict[str, PackedFile], where: str) -> TaskPackage:
     instruction = files["instruction.md"].data.decode("utf-8", errors="replace") if "instruction.md" in files else ""
     if "instruction.md" in files and not instruction.strip():
         problems.append(problem("instruction.md", "is empty"))
+    problems += expand_patches(files)
     own = manifest.metadata.synthbench
     if own is not None and own.profile == "strict":
         files[f"tests/{DRIVER}"] = PackedFile(driver_source())
@@ -243,8 +227,8 @@ def _no_module(name: str, files: Files) -> str:
 
 def _strict_problems(files: Files, own: SynthbenchSection) -> list[FieldError]:
     problems: list[FieldError] = []
-    if not any(name.startswith(_WORKSPACE) for name in files):
-        problems.append(problem(_WORKSPACE.rstrip("/"), "holds no file"))
+    if not any(name.startswith(WORKSPACE) for name in files):
+        problems.append(problem(WORKSPACE.rstrip("/"), "holds no file"))
     if not any(name.startswith(("solution/files/", "solution/solve.sh")) for name in files):
         problems.append(problem("solution", "has neither files/ nor solve.sh"))
     modules = {name.removeprefix("tests/").removesuffix(".py") for name in files if name.startswith("tests/test_")}

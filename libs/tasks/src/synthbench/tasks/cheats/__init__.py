@@ -17,7 +17,7 @@ sources() { find . -name '*.py' -not -path './tests/*' -not -path './.*' | sort;
 
 @dataclass(frozen=True)
 class Cheat:
-    """One trick."""
+    """A way to earn a reward without doing the task."""
 
     id: str
     title: str

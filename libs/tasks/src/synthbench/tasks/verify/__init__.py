@@ -3,13 +3,13 @@
 from importlib import resources
 
 from synthbench.tasks.verify.grading import Grade, grade
-from synthbench.tasks.verify.server import CodeSide, CtrfReport, CtrfTest, VerificationBroken, serve_verification
+from synthbench.tasks.verify.server import CodeUnderTest, CtrfReport, CtrfTest, VerificationBroken, serve_verification
 
 DRIVER = "synthbench_verify.py"
 
 __all__ = [
     "DRIVER",
-    "CodeSide",
+    "CodeUnderTest",
     "CtrfReport",
     "CtrfTest",
     "Grade",

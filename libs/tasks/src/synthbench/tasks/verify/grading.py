@@ -1,4 +1,4 @@
-"""From a test report to a reward. Pure."""
+"""Grades a test report: reward, parts, tests. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from synthbench.tasks.verify.server import CtrfReport
 
 @dataclass(frozen=True)
 class Grade:
-    """What the report is worth."""
+    """Reward 0 or 1, its parts, and the tests one by one, missing ones among them."""
 
     reward: float
     parts: dict[str, float]

@@ -1,4 +1,4 @@
-"""Our end of the channel: carries out what tests ask for beside the code under test, and takes the report.
+"""The server of the tests' channel: runs their operations beside the code under test, and takes their report.
 
 One JSON object a line, each way: `{"op": "run" | "read" | "write" | "report", …}`; bytes are base64. Only tests speak
 here, but what they pass on comes from hostile code: everything is capped.
@@ -26,7 +26,7 @@ class VerificationBroken(Exception):
 
 
 class RemoteRun(NamedTuple):
-    """How a command ended beside the code under test."""
+    """Result of a command in the sandbox of the code under test."""
 
     exit_code: int | None
     stdout: bytes
@@ -34,8 +34,8 @@ class RemoteRun(NamedTuple):
     timed_out: bool
 
 
-class CodeSide(Protocol):
-    """The sandbox with the code under test."""
+class CodeUnderTest(Protocol):
+    """Operations in the sandbox with the code under test."""
 
     async def run(self, argv: list[str], stdin: bytes, timeout: float, cwd: str) -> RemoteRun:  # noqa: ASYNC109 - the command's
         """Run a command in the workspace."""
@@ -63,7 +63,7 @@ class CtrfTest(BaseModel):
 
 
 class CtrfReport(BaseModel):
-    """What we read of a CTRF report."""
+    """The fields of a CTRF report that are used."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -102,19 +102,21 @@ class _Results(BaseModel):
     results: CtrfReport
 
 
-class _Report(BaseModel):
+class _ReportRequest(BaseModel):
     op: Literal["report"]
     ctrf: _Results
 
 
 _OPERATIONS = ("run", "read", "write")
 _TOO_MANY: dict[str, Any] = {"error": "TooManyOperations", "message": f"there were {MAX_OPERATIONS} already"}
-_Request = TypeAdapter[_Run | _Read | _Write | _Report](
-    Annotated[_Run | _Read | _Write | _Report, Field(discriminator="op")]
+_Request = TypeAdapter[_Run | _Read | _Write | _ReportRequest](
+    Annotated[_Run | _Read | _Write | _ReportRequest, Field(discriminator="op")]
 )
 
 
-async def serve_verification(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, code: CodeSide) -> CtrfReport:
+async def serve_verification(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, code: CodeUnderTest
+) -> CtrfReport:
     """Serve one run of the tests until its report. The reader's limit must be `MAX_LINE`.
 
     Raises:
@@ -125,15 +127,15 @@ async def serve_verification(reader: asyncio.StreamReader, writer: asyncio.Strea
             line = await reader.readuntil(b"\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError) as error:
             raise VerificationBroken(f"the tests ended without a report ({type(error).__name__})") from error
-        asked = parse_object(line)
+        fields = parse_object(line)
         try:
-            request = _Request.validate_python(asked)
-            if isinstance(request, _Report):
+            request = _Request.validate_python(fields)
+            if isinstance(request, _ReportRequest):
                 await _answer(writer, {})
                 return request.ctrf.results
             answer = _TOO_MANY if number >= MAX_OPERATIONS else await _perform(request, code)
         except ValueError as error:
-            if asked.get("op") not in _OPERATIONS:
+            if fields.get("op") not in _OPERATIONS:
                 raise VerificationBroken(f"the tests asked for nonsense: {_problem(error)}") from error
             answer = {"error": "BadRequest", "message": _problem(error)}  # a value of the code's was passed on
         await _answer(writer, answer)
@@ -151,7 +153,7 @@ async def _answer(writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
     await writer.drain()
 
 
-async def _perform(request: _Run | _Read | _Write, code: CodeSide) -> dict[str, Any]:
+async def _perform(request: _Run | _Read | _Write, code: CodeUnderTest) -> dict[str, Any]:
     match request:
         case _Run():
             done = await code.run(request.argv, base64.b64decode(request.stdin), request.timeout, request.cwd)

@@ -6,7 +6,7 @@ from synthbench.contracts.records import TaskInfo
 from synthbench.scheduler.domain.planning import TaskFacts
 from synthbench.storage.artifacts import ArtifactStore, uri_of_digest
 from synthbench.storage.errors import ArtifactNotFound
-from synthbench.tasks import ArchiveRefused, TaskError, TaskPackage, load_library_task, pack, unpack
+from synthbench.tasks import PackageArchiveRefused, TaskError, TaskPackage, load_library_task, pack, unpack
 
 
 class UnknownTask(Exception):
@@ -47,7 +47,7 @@ class TaskCatalogue:
             package = await asyncio.to_thread(unpack, archive)
         except (ArtifactNotFound, ValueError) as error:
             raise UnknownTask(f"no task package {digest} in the artifact store; upload it first") from error
-        except (TaskError, ArchiveRefused) as error:
+        except (TaskError, PackageArchiveRefused) as error:
             raise UnknownTask(_line(error)) from error
         return _facts(package, digest, from_library=False)
 
