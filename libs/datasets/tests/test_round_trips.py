@@ -17,10 +17,11 @@ from generated import leaves
 from synthbench.contracts.steps import Action, Step
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.datasets.formats.conversation import read_out_of_text
-from synthbench.datasets.formats.export import EXPORTS, export_text
+from synthbench.datasets.formats.export import export_text
 from synthbench.datasets.formats.foreign import Source, digest_of, load_json, read
 from synthbench.datasets.formats.messages import to_messages
 
+FORMATS = ("json", "atif", "messages")
 DOCS = Path(__file__).parents[3] / "docs" / "exports.md"
 ROW = re.compile(r"^\| `([^`]+)` \| (kept|lost) \| (kept|lost) \| (kept|lost|shown) \|$", re.MULTILINE)
 FULL = os.environ.get("FULL") == "1"
@@ -39,7 +40,7 @@ def examples(form: str) -> settings:
 
 def table() -> dict[str, dict[Any, str]]:
     """The fate of each field of the record on its way through each export, by the row that names it most closely."""
-    rows = {name: dict(zip(("json", "atif", "messages"), fates, strict=True))
+    rows = {name: dict(zip(FORMATS, fates, strict=True))
             for name, *fates in ROW.findall(DOCS.read_text("utf-8"))}  # fmt: skip
     found: dict[str, dict[Any, str]] = {}
     used: set[str] = set()
@@ -116,7 +117,7 @@ def check(before: Trajectory, after: Trajectory, form: str) -> None:
     assert before.imported.left_out.items() <= after.imported.left_out.items() or form == "messages"
 
 
-@pytest.mark.parametrize(("first", "second"), list(product(DOCUMENTS, EXPORTS)))
+@pytest.mark.parametrize(("first", "second"), list(product(DOCUMENTS, FORMATS)))
 def test_a_round_trip_keeps_what_the_table_says(first: str, second: str):
     @examples(first)
     @given(DOCUMENTS[first])
@@ -130,7 +131,7 @@ def test_a_round_trip_keeps_what_the_table_says(first: str, second: str):
 @pytest.mark.parametrize("first", list(DOCUMENTS))
 def test_messages_are_the_same_through_two_exports_in_any_order(first: str):
     @examples(first)
-    @given(DOCUMENTS[first], st.sampled_from(list(product(EXPORTS, EXPORTS))))
+    @given(DOCUMENTS[first], st.sampled_from(list(product(FORMATS, FORMATS))))
     def holds(document: dict[str, Any], ways: tuple[str, str]) -> None:
         record = taken_in(json.loads(json.dumps(document)), first)
         wanted = to_messages(record)
@@ -152,6 +153,6 @@ def test_real_trajectories_keep_their_messages_through_every_export():
         plain = [{"role": one["role"], "content": one["content"]} for one in row["messages"]]
         original = [{"role": one["role"], "content": one["content"]} for one in document["messages"]]
         assert plain == original, file.name
-        for way in EXPORTS:
+        for way in FORMATS:
             assert to_messages(again(record, way)) == row, (file.name, way)
-    print(f"{len(files)} real trajectories: the same messages through {', '.join(EXPORTS)} and back")
+    print(f"{len(files)} real trajectories: the same messages through {', '.join(FORMATS)} and back")

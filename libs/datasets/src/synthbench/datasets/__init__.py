@@ -1,1 +1,1 @@
-"""What datasets are made of: formats to import and export, statistics, and the digest of a campaign. Pure."""
+"""Import and export formats of trajectories, statistics, and the digest of a campaign. Pure."""

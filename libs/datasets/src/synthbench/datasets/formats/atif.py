@@ -15,24 +15,24 @@ Content = str | list[dict[str, Any]]
 
 
 class Atif(BaseModel):
-    """What all of its objects share: unknown fields are refused."""
+    """Base of ATIF's objects, which have no fields but their own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class AtifAgent(Atif):
-    """Who acted."""
+    """The agent, its model, and the tools that it was offered."""
 
     name: str
     version: str
     model_name: str | None = None
     tool_definitions: list[dict[str, Any]] | None = None
-    """OpenAI's function format."""
+    """Schemas in OpenAI's function format."""
     extra: Extra | None = None
 
 
 class AtifToolCall(Atif):
-    """What the agent asked for."""
+    """One tool call of the agent."""
 
     tool_call_id: str
     function_name: str
@@ -50,7 +50,7 @@ class AtifSubagentRef(Atif):
 
 
 class AtifResult(Atif):
-    """What came of one call, or of a step without one."""
+    """The result of one tool call, or of a step without one."""
 
     source_call_id: str | None = None
     content: Content | None = None
@@ -59,13 +59,13 @@ class AtifResult(Atif):
 
 
 class AtifObservation(Atif):
-    """What the environment answered."""
+    """The results that a step got from the environment."""
 
     results: list[AtifResult]
 
 
 class AtifMetrics(Atif):
-    """Of one step; prompt tokens include the cached ones."""
+    """Usage of one step's model call; prompt tokens include the cached ones."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -78,7 +78,7 @@ class AtifMetrics(Atif):
 
 
 class AtifFinalMetrics(Atif):
-    """Of the whole."""
+    """Usage of the whole trajectory."""
 
     total_prompt_tokens: int | None = None
     total_completion_tokens: int | None = None
@@ -89,7 +89,7 @@ class AtifFinalMetrics(Atif):
 
 
 class AtifStep(Atif):
-    """One turn of somebody."""
+    """One turn of the system, the user or the agent."""
 
     step_id: int = Field(ge=1)
     timestamp: str | None = None
@@ -122,7 +122,7 @@ class AtifStep(Atif):
 
     @property
     def results(self) -> list[AtifResult]:
-        """What it saw; empty where there is no observation."""
+        """The results of its observation; none where there is no observation."""
         return self.observation.results if self.observation else []
 
 

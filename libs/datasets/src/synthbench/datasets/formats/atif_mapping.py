@@ -14,11 +14,11 @@ from synthbench.datasets.formats.messages import tools_offered
 from synthbench.datasets.formats.provenance import OURS
 
 LEFT_OUT = "left_out"
-"""Key in `extra.synthbench` of what the document does not carry; whoever imports it repeats that."""
+"""Key in `extra.synthbench` of the counts of what the document does not carry; an import takes them over."""
 
 
 def to_atif(trajectory: Trajectory) -> AtifTrajectory:
-    """Write a trajectory as ATIF: the words of system and user first, then a step of the agent for each of ours."""
+    """Write a trajectory as ATIF: a step of the system, one of the user, then one of the agent for each of ours."""
     context, rollout = trajectory.context, trajectory.rollout
     rest = trajectory.model_dump(
         mode="json",
@@ -67,11 +67,16 @@ def to_atif(trajectory: Trajectory) -> AtifTrajectory:
     )
 
 
+def atif_document(trajectory: Trajectory) -> dict[str, Any]:
+    """Write a trajectory as ATIF, as JSON types: the export format `atif`."""
+    return to_atif(trajectory).to_dict()
+
+
 def from_atif(document: AtifTrajectory) -> Trajectory:
     """Read back what `to_atif` wrote.
 
     Raises:
-        ValueError: it did not write this.
+        ValueError: `to_atif` did not write this document.
     """
     rest = ours(document.extra)
     if not rest:
@@ -94,7 +99,7 @@ def from_atif(document: AtifTrajectory) -> Trajectory:
 
 
 def _left_out(trajectory: Trajectory) -> dict[str, int]:
-    """What of the record is nowhere in the document, and how often it was there."""
+    """Count by field what the record has and the document does not."""
     found = {
         "steps[].model_call.response": sum(
             bool(one.model_call and one.model_call.response) for one in trajectory.steps

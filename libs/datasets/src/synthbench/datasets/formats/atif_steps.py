@@ -12,12 +12,12 @@ from synthbench.datasets.formats.conversation import opening, read_out_of_text, 
 from synthbench.datasets.formats.provenance import OURS
 
 _DERIVED = "derived"
-"""Set where the new messages of a request are what the steps before it say, so that they need not stand there twice."""
+"""Set where a request's new messages follow from the steps before it, and so are left out."""
 
 
 def write_steps(steps: Sequence[Step], context: AttemptContext, first: int) -> list[AtifStep]:
     """Write each step as one of the agent, numbered from `first`."""
-    names = _CallNames()
+    names = _UniqueCallIds()
     calls = _model_calls(steps, context)
     return [
         _write(step, number, names, call)
@@ -29,7 +29,7 @@ def read_steps(steps: Sequence[AtifStep], context: AttemptContext) -> list[Step]
     """Read back what `write_steps` wrote.
 
     Raises:
-        ValueError: it did not write this.
+        ValueError: `write_steps` did not write these steps.
     """
     found: list[Step] = []
     expected = opening(context)
@@ -45,18 +45,18 @@ def read_steps(steps: Sequence[AtifStep], context: AttemptContext) -> list[Step]
 
 
 def ours(extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A copy of what we put into an `extra`."""
+    """Return a copy of our own object in an `extra`; empty where there is none."""
     return dict(as_object((extra or {}).get(OURS)))
 
 
 def arguments_in(text: str) -> dict[str, Any] | None:
-    """The JSON object in a text; None where there is none, or none that JSON can carry."""
+    """Parse a JSON object; None where the text is none, or holds NaN or half of a surrogate pair."""
     found = loaded(text)
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 
 
 def loaded(text: str) -> object:
-    """The JSON value in a text; None where there is none, or one with NaN or half of a surrogate pair."""
+    """Parse a JSON value; None where the text is none, or holds NaN or half of a surrogate pair."""
     try:
         found = json.loads(text)
         json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
@@ -65,8 +65,8 @@ def loaded(text: str) -> object:
     return found
 
 
-class _CallNames:
-    """Ids of tool calls, each once in a document; models say some of them again."""
+class _UniqueCallIds:
+    """Makes ids of tool calls unique in a document: models use some of them twice."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -81,7 +81,7 @@ class _CallNames:
 
 
 def _model_calls(steps: Sequence[Step], context: AttemptContext) -> list[dict[str, Any] | None]:
-    """What `extra` keeps of each step's model call: all but the raw response, and each message once."""
+    """Return for `extra` the model call of each step without its raw response; no message is repeated."""
     last = max((number for number, step in enumerate(steps) if step.kind == "turn"), default=-1)
     found: list[dict[str, Any] | None] = []
     expected = opening(context)
@@ -101,7 +101,7 @@ def _model_calls(steps: Sequence[Step], context: AttemptContext) -> list[dict[st
     return found
 
 
-def _write(step: Step, number: int, names: _CallNames, model_call: dict[str, Any] | None) -> AtifStep:
+def _write(step: Step, number: int, names: _UniqueCallIds, model_call: dict[str, Any] | None) -> AtifStep:
     calls = [(call, names.free(call.id)) for call in step.action.tool_calls]
     by_id = {call.id: name for call, name in reversed(calls)}
     usage = step.usage
@@ -175,7 +175,7 @@ def _read_call(call: AtifToolCall) -> dict[str, Any]:
 
 
 def _write_result(seen: Observation, by_id: Mapping[str, str]) -> AtifResult:
-    """The content is what the model was shown; the whole of it is in `extra`, where that is more."""
+    """Write an observation: its content is what the model was shown; a longer original is in `extra`."""
     rest = seen.model_dump(mode="json", exclude={"tool_call_id", "content", "shown"}, exclude_defaults=True)
     name = by_id.get(seen.tool_call_id)
     if name is None and seen.tool_call_id:

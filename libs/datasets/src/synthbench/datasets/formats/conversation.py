@@ -18,7 +18,7 @@ _REASONING = ("reasoning_content", "reasoning")
 
 
 def opening(context: AttemptContext) -> list[dict[str, Any]]:
-    """The first messages, as the context tells them: the system prompt where there is one, then the instruction."""
+    """The first messages, from the context: the system prompt where there is one, then the instruction."""
     system = [{"role": "system", "content": context.system_prompt}] if context.system_prompt else []
     return [*system, {"role": "user", "content": context.instruction}]
 
@@ -56,12 +56,12 @@ def recorded_messages(turns: Sequence[Step]) -> list[Any] | None:
             messages.clear()
         messages += new
     for step in turns[len(called) - 1 :]:
-        messages += _as_it_went_on(step)
+        messages += _in_next_request(step)
     return messages
 
 
 def messages_from_steps(context: AttemptContext, turns: Sequence[Step]) -> list[Any]:
-    """The conversation as actions and observations tell it."""
+    """The conversation, made from the context, actions and observations."""
     return [
         *opening(context),
         *(message for step in turns for message in turn_messages(step.action, step.observations)),
@@ -75,7 +75,7 @@ def with_reasoning(messages: Sequence[Any], turns: Sequence[Step]) -> list[Any]:
     """
     recorded: dict[object, list[str]] = defaultdict(list)
     for step in turns:
-        recorded[_identity(_as_it_went_on(step)[0])].append(step.action.reasoning)
+        recorded[_identity(_in_next_request(step)[0])].append(step.action.reasoning)
     found: list[Any] = []
     for message in reversed(messages):
         content = as_object(message)
@@ -89,7 +89,7 @@ def with_reasoning(messages: Sequence[Any], turns: Sequence[Step]) -> list[Any]:
 def read_out_of_text(step: Step) -> dict[str, Any] | None:
     """The assistant's message of a turn whose calls were read out of its text; None where the model made the calls.
 
-    In the conversation such calls are no tool calls, and what came of them is said by the user.
+    In the conversation such calls are no tool calls, and their results are messages of the user.
     """
     if not step.action.tool_calls or step.model_call is None:
         return None
@@ -123,8 +123,8 @@ def list_in(text: str) -> list[Any]:
     return as_list(valid_json(found) if _ESCAPED_SURROGATE in text.lower() else found)
 
 
-def _as_it_went_on(step: Step) -> list[dict[str, Any]]:
-    """A turn as the next request would have it."""
+def _in_next_request(step: Step) -> list[dict[str, Any]]:
+    """The messages of a turn as the next request would have them."""
     message = read_out_of_text(step)
     if message is None:
         return turn_messages(step.action, step.observations)

@@ -1,24 +1,59 @@
-"""One way out of the record: every export format by its name, and the text of an export. Pure."""
+"""Export formats by name, and the text of an exported trajectory.
+
+A format is an entry point `synthbench.formats`, of this package or of any other that is installed.
+"""
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol
 
 from synthbench.contracts.trajectory import Trajectory
-from synthbench.datasets.formats.atif_mapping import to_atif
 from synthbench.datasets.formats.cleaning import valid_json
-from synthbench.datasets.formats.messages import to_messages
 from synthbench.datasets.formats.provenance import instance_of
 
-EXPORTS: Mapping[str, Callable[[Trajectory], dict[str, Any]]] = {
-    "json": Trajectory.to_dict,
-    "atif": lambda trajectory: to_atif(trajectory).to_dict(),
-    "messages": to_messages,
-}
-"""`json` is the whole record, `atif` is Harbor's ATIF v1.8, `messages` is a row of OpenAI messages with tools."""
+GROUP = "synthbench.formats"
+RECORD = "json"
+"""The format that is the whole record; the others are derived from it."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_CHARACTERS = 80
+
+
+class ExportFormat(Protocol):
+    """A function that makes a JSON object of a trajectory; it must not change the trajectory."""
+
+    def __call__(self, trajectory: Trajectory, /) -> dict[str, Any]:
+        """Return the object: str keys, values as `json.dumps` takes them."""
+        ...
+
+
+class FormatUnavailable(Exception):
+    """No format has this name, or its package cannot be imported; the message says which, in one line."""
+
+
+def format_names() -> list[str]:
+    """Names of the installed formats: the record first, then by name."""
+    found = {entry.name for entry in entry_points(group=GROUP)}
+    return sorted(found, key=lambda name: (name != RECORD, name))
+
+
+@cache
+def load_format(name: str) -> ExportFormat:
+    """Return a format.
+
+    Raises:
+        FormatUnavailable: see there.
+    """
+    for entry in entry_points(group=GROUP, name=name):
+        try:
+            return entry.load()
+        except Exception as error:
+            where = entry.dist.name if entry.dist else entry.value
+            raise FormatUnavailable(
+                f"format {name} of the package {where} cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+    raise FormatUnavailable(f"there is no format {name!r}; there are {', '.join(format_names())}")
 
 
 def export_text(trajectory: Trajectory, form: str, *, indent: int | None = None) -> str:
@@ -26,10 +61,13 @@ def export_text(trajectory: Trajectory, form: str, *, indent: int | None = None)
 
     Args:
         trajectory: the record.
-        form: a name in `EXPORTS`.
+        form: name of a format.
         indent: spaces a level; None for one line, as JSON lines want it.
+
+    Raises:
+        FormatUnavailable: see there.
     """
-    value = EXPORTS[form](trajectory)
+    value = load_format(form)(trajectory)
     try:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
         text.encode()

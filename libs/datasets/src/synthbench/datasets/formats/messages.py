@@ -39,7 +39,7 @@ def to_messages(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def _facts(trajectory: Trajectory, messages: Sequence[Any]) -> dict[str, Any]:
-    """What is told beside the messages; the texts of the context only where the messages begin with others."""
+    """Return the object `synthbench` of a row; it has the context's texts only where the messages begin with others."""
     context = trajectory.context
     system_prompt, instruction = opening_texts(messages)
     facts = facts_of(trajectory)
@@ -51,7 +51,7 @@ def _facts(trajectory: Trajectory, messages: Sequence[Any]) -> dict[str, Any]:
 
 
 def tools_offered(trajectory: Trajectory) -> list[Any]:
-    """Schemas of the tools, in OpenAI's function format: as the scaffold told them, else of the first request."""
+    """Schemas of the tools in OpenAI's function format: from the context, else from the first request that has any."""
     if told := list_in(trajectory.context.tools):
         return told
     calls = (step.model_call for step in trajectory.steps if step.model_call)

@@ -1,4 +1,4 @@
-"""What every export says of a trajectory beside its conversation, and every import reads back. Pure."""
+"""Facts beside the conversation that every export writes and every import reads back: task, label, sampling. Pure."""
 
 from typing import Any
 
@@ -26,7 +26,8 @@ def instance_of(trajectory: Trajectory) -> str:
 def facts_of(trajectory: Trajectory) -> dict[str, Any]:
     """Flat facts that a round trip must not change and that a row of messages has no common column for.
 
-    `system_prompt` and `instruction` are null where the messages say them."""
+    `system_prompt` and `instruction` are null where the messages say them.
+    """
     rollout = trajectory.rollout
     return {
         "task": rollout.task.name,

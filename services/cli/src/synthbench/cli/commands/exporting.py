@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
+from typing import Annotated, Any, TextIO
 
 from cyclopts import Parameter
 
@@ -18,10 +18,21 @@ from synthbench.cli.client import StackClient
 from synthbench.cli.errors import CliError
 from synthbench.cli.output import ReaderGone, Waiting
 from synthbench.cli.session import session
-from synthbench.datasets.formats.export import export_text, file_name
+from synthbench.datasets.formats.export import FormatUnavailable, export_text, file_name, format_names, load_format
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 
-Format = Literal["json", "atif", "messages"]
+
+def _installed(_type: object, name: str) -> None:
+    """Refuse a format that no installed package has, or whose package cannot be loaded."""
+    if name not in (names := format_names()):
+        raise ValueError("Choose from: " + ", ".join(f'"{known}"' for known in names) + ".")
+    try:
+        load_format(name)
+    except FormatUnavailable as error:
+        raise ValueError(str(error)) from error
+
+
+Format = Annotated[str, Parameter(validator=_installed)]
 _AT_ONCE = 8
 """Trajectories that are read ahead: what bounds memory."""
 _FIELDS = "trajectory_id,artifact,simulated"
@@ -44,7 +55,8 @@ async def export(
     Args:
         trajectories: Their ids, or the beginnings of them.
         filter: Which: 'campaign:mine outcome:solved'; see docs/catalogue.md. '' is all that are not simulated.
-        format: json (the record), atif (Harbor's ATIF v1.8) or messages (OpenAI messages with tools).
+        format: json (the record), atif (Harbor's ATIF v1.8), messages (OpenAI messages with tools),
+            or one that an installed package brings.
         output: A file, which must not be there, or for one trajectory a folder; - or nothing is standard output.
         overwrite: Replace the file if it is there.
     """

@@ -1,4 +1,4 @@
-"""Trajectories of others, as our record. Source: what each format's own writers make; see docs/import.md."""
+"""Reads trajectories in other formats as records. Source: each format's own writers; see docs/import.md."""
 
 import json
 from collections import Counter
@@ -11,9 +11,9 @@ from synthbench.contracts.trajectory import SCHEMA, Trajectory
 from synthbench.datasets.formats.cleaning import finite
 from synthbench.datasets.formats.foreign.atif import read_atif
 from synthbench.datasets.formats.foreign.building import (
-    Foreign,
     ForeignDocument,
     ForeignError,
+    ForeignTrajectory,
     Source,
     imported_rollout_id,
 )
@@ -24,8 +24,8 @@ from synthbench.datasets.formats.foreign.swe_agent import read_swe_agent
 
 __all__ = [
     "FORMATS",
-    "Foreign",
     "ForeignError",
+    "ForeignTrajectory",
     "Source",
     "detect",
     "digest_of",
@@ -80,7 +80,7 @@ def detect(document: Any) -> str:
     """Name the format of a parsed document.
 
     Raises:
-        ForeignError: it is none of them.
+        ForeignError: it is in no known format.
     """
     found, first = as_object(document), as_object(next(iter(as_list(document)), None))
     version = str(found.get("schema_version", ""))

@@ -1,4 +1,4 @@
-"""ATIF of anybody; what we wrote ourselves is read back whole."""
+"""Reads ATIF documents; those of our own export are read back whole."""
 
 import json
 from collections import Counter
@@ -15,15 +15,15 @@ from synthbench.datasets.formats.atif_mapping import LEFT_OUT, from_atif
 from synthbench.datasets.formats.atif_steps import ours
 from synthbench.datasets.formats.cleaning import valid_json
 from synthbench.datasets.formats.foreign.building import (
-    Foreign,
     ForeignDocument,
     ForeignError,
+    ForeignTrajectory,
     Source,
     first_problem,
 )
 from synthbench.datasets.formats.foreign.conversation import (
-    Conversation,
     Message,
+    StepsOfConversation,
     TurnDetails,
     cut_into_steps,
 )
@@ -50,10 +50,10 @@ _CARRIED: Mapping[str, set[str]] = {
 
 
 def read_atif(document: Any, source: Source) -> ForeignDocument:  # noqa: ARG001 - as the other readers
-    """Read one.
+    """Read an ATIF document.
 
     Raises:
-        ForeignError: it is none, breaks the format's rules, or is of a version that we do not know.
+        ForeignError: it is no ATIF, breaks the format's rules, or is of a version that we do not know.
     """
     found = as_object(document)
     version = str(found.get("schema_version"))
@@ -79,21 +79,21 @@ def _ours(read: AtifTrajectory) -> OwnRecord:
     return OwnRecord(record, Counter({str(name): count_of(count) or 0 for name, count in counts}))
 
 
-def _of_others(read: AtifTrajectory) -> Foreign:
-    talk = _conversation(read)
+def _of_others(read: AtifTrajectory) -> ForeignTrajectory:
+    conversation = _conversation(read)
     agent = [step for step in read.steps if step.source == "agent"]
     metrics = read.final_metrics
-    return Foreign(
+    return ForeignTrajectory(
         scaffold=read.agent.name,
         version=read.agent.version,
         model=read.agent.model_name or next((step.model_name for step in agent if step.model_name), ""),
         task=read.trajectory_id or "",
-        instruction=talk.instruction,
-        system_prompt=talk.system_prompt,
+        instruction=conversation.instruction,
+        system_prompt=conversation.system_prompt,
         tools=json.dumps(read.agent.tool_definitions or [], ensure_ascii=False),
-        steps=talk.steps,
+        steps=conversation.steps,
         usage=usage_of_the_whole(
-            sum((step.usage for step in talk.steps), Usage()),
+            sum((step.usage for step in conversation.steps), Usage()),
             input_tokens=metrics.total_prompt_tokens,
             cached_tokens=metrics.total_cached_tokens,
             output_tokens=metrics.total_completion_tokens,
@@ -103,9 +103,9 @@ def _of_others(read: AtifTrajectory) -> Foreign:
         else None,
         outcome=Outcome.UNSOLVED,
         detail="ATIF; nobody says how it ended",
-        started_at=_times(talk.steps)[0],
-        finished_at=_times(talk.steps)[1],
-        left_out=talk.left_out + Counter(_left_out(read)),
+        started_at=_times(conversation.steps)[0],
+        finished_at=_times(conversation.steps)[1],
+        left_out=conversation.left_out + Counter(_left_out(read)),
     )
 
 
@@ -114,7 +114,7 @@ def _times(steps: list[Step]) -> tuple[Any, Any]:
     return (known[0].started_at, known[-1].finished_at) if known else (None, None)
 
 
-def _conversation(read: AtifTrajectory) -> Conversation:
+def _conversation(read: AtifTrajectory) -> StepsOfConversation:
     """The steps as messages, cut into our steps: each turn of the agent with all that follows it."""
     by_turn: dict[int, AtifStep] = {}
     messages: list[Message] = []
@@ -141,7 +141,7 @@ def _conversation(read: AtifTrajectory) -> Conversation:
 
 
 def _answers(step: AtifStep) -> Iterator[Message]:
-    """What the environment answered. Results that name no call answer the calls in their order, where all have one."""
+    """Messages of a step's results; results that name no call answer the free calls in their order, if all have one."""
     unnamed = [one for one in step.results if one.source_call_id is None]
     named = {one.source_call_id for one in step.results}
     free = [call.tool_call_id for call in step.tool_calls or [] if call.tool_call_id not in named]
@@ -183,21 +183,21 @@ def _details(step: AtifStep, model: str) -> TurnDetails:
 
 def _left_out(read: AtifTrajectory) -> Iterator[str]:
     """Every field that is set and has no place in the record, once for each object that has it."""
-    yield from _beside("", read)
-    yield from _beside("agent.", read.agent)
+    yield from _unmapped("", read)
+    yield from _unmapped("agent.", read.agent)
     if read.final_metrics:
-        yield from _beside("final_metrics.", read.final_metrics)
+        yield from _unmapped("final_metrics.", read.final_metrics)
     for step in read.steps:
-        yield from _beside("steps[].", step)
+        yield from _unmapped("steps[].", step)
         if step.metrics:
-            yield from _beside("steps[].metrics.", step.metrics)
+            yield from _unmapped("steps[].metrics.", step.metrics)
         for call in step.tool_calls or []:
-            yield from _beside("steps[].tool_calls[].", call)
+            yield from _unmapped("steps[].tool_calls[].", call)
         for result in step.results:
-            yield from _beside("steps[].observation.results[].", result)
+            yield from _unmapped("steps[].observation.results[].", result)
 
 
-def _beside(where: str, found: Atif) -> Iterator[str]:
+def _unmapped(where: str, found: Atif) -> Iterator[str]:
     for name in type(found).model_fields:
         if name not in _CARRIED[where] and getattr(found, name) is not None:
             yield f"{where}{name}"

@@ -1,4 +1,4 @@
-"""What every reader of a foreign trajectory returns, and how that becomes our record."""
+"""The result of reading a foreign document, and its conversion to a record."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,39 +23,39 @@ _SUFFIXES = (".traj.json", ".traj", ".jsonl", ".ndjson", ".json")
 
 
 class ForeignError(ValueError):
-    """A document that cannot be taken over: why, in one line."""
+    """A document that cannot be imported; the message says why, in one line."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a document comes from, and what the importer says of it."""
+    """The origin of a document, and the facts that its importer gives."""
 
     file: str
-    """Its name, without folders."""
+    """Name of the file, without folders."""
     digest: str
     """`digest_of` the document."""
     number: int = 0
-    """Which one in its file, from 0."""
+    """Index of the document in its file, from 0."""
     original: ArtifactRef | None = None
     campaign: str = "imported"
     resolved: bool | None = None
-    """What a list of labels says; wins over the document's own word."""
+    """Label from a list; it wins over the document's own."""
     scaffold: str = ""
     model: str = ""
     task: str = ""
 
     @property
     def stem(self) -> str:
-        """The file's name without what says its format."""
+        """The file's name without the suffixes of formats."""
         return next((self.file.removesuffix(one) for one in _SUFFIXES if self.file.endswith(one)), self.file)
 
     @property
     def rollout_id(self) -> UUID:
-        """Follows from the document's content alone, so that the same one is stored once, wherever it lies."""
+        """Derived from the document's content alone, so that one document is stored once, wherever it lies."""
         return imported_rollout_id(self.digest)
 
     def imported(self, form: str, resolved: bool | None, left_out: Counter[str]) -> Imported:
-        """What the record says of where it comes from."""
+        """The record's field `imported`."""
         return Imported(
             format=form, file=name_of(self.file), number=self.number, digest=self.digest,
             original=self.original, resolved=resolved, left_out=dict(sorted(left_out.items())),
@@ -68,37 +68,37 @@ def imported_rollout_id(digest: str) -> UUID:
 
 
 class ForeignDocument(Protocol):
-    """A document that was read."""
+    """A document that was read, in any format."""
 
     left_out: Counter[str]
-    """Fields that have no place in our record, and how often they were there; the original is kept as it was."""
+    """Counts of fields that have no place in the record; the original document is kept as well."""
 
     def trajectory(self, source: Source, form: str) -> Trajectory:
-        """The record.
+        """Make the record.
 
         Raises:
-            ForeignError: there is no step in it, or a value that no record can hold.
+            ForeignError: the document has no step, or a value that no record can hold.
         """
         ...
 
 
 @dataclass
-class Foreign:
-    """A trajectory as a format of others tells it."""
+class ForeignTrajectory:
+    """A trajectory in the terms that all foreign formats share."""
 
     scaffold: str
     version: str = ""
     model: str = ""
     task: str = ""
-    """Its id there; the record's task has a prefix before it."""
+    """Id of the task in the document; the record puts a prefix before it."""
     own_task: TaskInfo | None = None
-    """The task by its own name, where an export of ours tells it."""
+    """The task itself, where the document is an export of ours that names it."""
     instruction: str = ""
     system_prompt: str = ""
     tools: str = "[]"
     steps: list[Step] = field(default_factory=list[Step])
     usage: Usage | None = None
-    """Of the whole run, where the document tells it; else the sum of the steps."""
+    """Usage of the whole run, where the document has it; else it is the sum of the steps."""
     outcome: Outcome = Outcome.UNSOLVED
     detail: str = ""
     resolved: bool | None = None
@@ -110,7 +110,7 @@ class Foreign:
     left_out: Counter[str] = field(default_factory=Counter[str])
 
     def trajectory(self, source: Source, form: str) -> Trajectory:
-        """The record, as `ForeignDocument.trajectory` says."""
+        """Make the record; see `ForeignDocument`."""
         check_steps(self.steps)
         resolved = self.resolved if source.resolved is None else source.resolved
         route = name_of(source.model or self.model)

@@ -32,8 +32,8 @@ _KNOWN = {
 
 
 @dataclass
-class Conversation:
-    """What is in it."""
+class StepsOfConversation:
+    """The steps of a conversation, and what came before them."""
 
     system_prompt: str = ""
     instruction: str = ""
@@ -43,7 +43,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class TurnDetails:
-    """What a format says of an assistant's message beside the message itself."""
+    """Facts that a format has of an assistant's message beside the message itself."""
 
     response: str = ""
     """The raw response as text; where there is none, one is made of the message."""
@@ -52,14 +52,14 @@ class TurnDetails:
     model: str = ""
     usage: Usage = Usage()
     at: object = None
-    """When the model had answered: seconds since 1970, or ISO 8601."""
+    """Time of the model's answer: seconds since 1970, or ISO 8601."""
     native: str = ""
     asked: bool = True
-    """Whether a model was asked for it."""
+    """Whether a model made the message."""
 
 
 def plain_answer(message: Message) -> Observation:
-    """An answer that says nothing beside its text."""
+    """Read an answer that has nothing but its text."""
     content = as_text(message.get("content"))
     return Observation(
         tool_call_id=str(message.get("tool_call_id") or ""),
@@ -72,18 +72,18 @@ def cut_into_steps(
     messages: Sequence[Any],
     details: Callable[[Message], TurnDetails],
     answer: Callable[[Message], Observation] = plain_answer,
-) -> Conversation:
+) -> StepsOfConversation:
     """Cut messages into steps.
 
     Args:
         messages: as they were sent and answered.
-        details: what is told of an assistant's message.
-        answer: reads what is no message of the assistant's.
+        details: returns the format's facts of an assistant's message.
+        answer: reads a message that is not the assistant's.
 
     Raises:
-        ForeignError: a message is none.
+        ForeignError: a message has no known role.
     """
-    found = Conversation()
+    found = StepsOfConversation()
     groups = _groups(messages, found)
     before = groups[0]
     found.system_prompt, found.instruction = opening_texts(before)
@@ -96,14 +96,14 @@ def cut_into_steps(
 
 
 def sent(message: Message) -> dict[str, Any]:
-    """A message as it stood in a request."""
+    """Return a message as it was in a request."""
     return {
         name: value for name, value in message.items() if name in _SENT and (value is not None or name == "content")
     }
 
 
-def _groups(messages: Sequence[Any], found: Conversation) -> list[list[Message]]:
-    """What comes before the first turn, then each turn with its answers."""
+def _groups(messages: Sequence[Any], found: StepsOfConversation) -> list[list[Message]]:
+    """Group the messages: those before the first turn, then each turn with its answers."""
     groups: list[list[Message]] = [[]]
     for number, one in enumerate(messages):
         message = as_object(one)

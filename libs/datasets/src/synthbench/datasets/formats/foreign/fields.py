@@ -1,4 +1,4 @@
-"""Fields of foreign documents, read without believing their shape. Pure."""
+"""Reads fields of foreign documents, which may have any type. Pure."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from synthbench.wire.reasoning import PARTS as REASONING_PARTS
 from synthbench.wire.usage import usage_of as tokens_of
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""Where nobody says when something was."""
+"""Stands for an unknown time."""
 _MOST = 10**12
 """More tokens, calls, seconds or micro-dollars than any run has: such a number is taken as not told."""
 _MICRO = 1_000_000
@@ -69,7 +69,7 @@ def seconds_of(value: object) -> float:
 
 
 def exit_code_of(value: object) -> int | None:
-    """How a command ended; None where that is no exit code."""
+    """An exit code; None where the value is none."""
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _EXIT_CODES:
         return None
     return value

@@ -9,7 +9,7 @@ from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Outcome, TaskInfo, Usage
 from synthbench.contracts.sampling import Sampling
 from synthbench.datasets.formats.cleaning import finite
-from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source, first_problem
+from synthbench.datasets.formats.foreign.building import ForeignError, ForeignTrajectory, Source, first_problem
 from synthbench.datasets.formats.foreign.conversation import Message, TurnDetails, cut_into_steps
 from synthbench.datasets.formats.foreign.fields import as_text, unknown_fields
 from synthbench.datasets.formats.provenance import OURS
@@ -17,11 +17,11 @@ from synthbench.datasets.formats.provenance import OURS
 _KNOWN = {"messages", "tools", "instance_id", "model", "resolved", "patch", OURS}
 
 
-def read_messages(document: Any, source: Source) -> Foreign:
-    """Read one. `messages` and `tools` may be JSON in a text, as datasets have them.
+def read_messages(document: Any, source: Source) -> ForeignTrajectory:
+    """Read a conversation. `messages` and `tools` may be JSON in a text, as datasets have them.
 
     Raises:
-        ForeignError: there are no messages in it.
+        ForeignError: the document has no messages.
     """
     found: dict[str, Any] = as_object(document) or {"messages": document}
     messages, replaced = finite(_parsed(found.get("messages")))
@@ -29,24 +29,24 @@ def read_messages(document: Any, source: Source) -> Foreign:
     if not as_list(messages):
         raise ForeignError("it has no messages")
     model = str(found.get("model") or "")
-    talk = cut_into_steps(as_list(messages), lambda message: _details(message, model))
+    conversation = cut_into_steps(as_list(messages), lambda message: _details(message, model))
     facts = as_object(found.get(OURS))
     resolved = found.get("resolved")
-    left_out = talk.left_out + replaced + replaced_too + unknown_fields("", found, _KNOWN)
+    left_out = conversation.left_out + replaced + replaced_too + unknown_fields("", found, _KNOWN)
     if tools is not None and not isinstance(tools, list):
         left_out["tools: no list"] += 1
-    if tools in (None, []) and any(step.action.tool_calls for step in talk.steps):
+    if tools in (None, []) and any(step.action.tool_calls for step in conversation.steps):
         left_out["tools: called, and their schemas are not told"] += 1
-    return Foreign(
+    return ForeignTrajectory(
         scaffold=str(facts.get("scaffold") or "unknown"),
         version=str(facts.get("scaffold_version") or ""),
         model=model,
         task=str(found.get("instance_id") or "") or f"{source.file}#{source.number}",
         own_task=_own_task(facts),
-        instruction=_text(facts, "instruction", talk.instruction),
-        system_prompt=_text(facts, "system_prompt", talk.system_prompt),
+        instruction=_text(facts, "instruction", conversation.instruction),
+        system_prompt=_text(facts, "system_prompt", conversation.system_prompt),
         tools=json.dumps(tools, ensure_ascii=False) if isinstance(tools, list) else "[]",
-        steps=talk.steps,
+        steps=conversation.steps,
         outcome=_outcome(facts),
         detail=str(facts.get("detail") or "a conversation; nobody says how it ended"),
         resolved=resolved if isinstance(resolved, bool) else None,

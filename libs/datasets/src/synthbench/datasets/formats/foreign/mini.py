@@ -10,7 +10,7 @@ from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Outcome, Usage
 from synthbench.contracts.steps import Observation, Step
 from synthbench.contracts.text import valid_text
-from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source
+from synthbench.datasets.formats.foreign.building import ForeignError, ForeignTrajectory, Source
 from synthbench.datasets.formats.foreign.conversation import Message, TurnDetails, cut_into_steps
 from synthbench.datasets.formats.foreign.fields import (
     as_text,
@@ -50,8 +50,8 @@ _BASH = [
 """The one tool that 2.x offers; its files do not repeat it. Source: its `models/utils/actions_toolcall.py`."""
 
 
-def read_mini(document: Any, source: Source) -> Foreign:  # noqa: ARG001 - as the other readers
-    """Read one.
+def read_mini(document: Any, source: Source) -> ForeignTrajectory:  # noqa: ARG001 - as the other readers
+    """Read a trajectory of mini-swe-agent.
 
     Raises:
         ForeignError: it is none, or of another version.
@@ -65,23 +65,22 @@ def read_mini(document: Any, source: Source) -> Foreign:  # noqa: ARG001 - as th
         raise ForeignError("it has no messages")
     ends = [one for one in messages if one.get("role") == "exit"]
     end = ends[-1] if ends else {}
-    said_at_end = as_object(end.get("extra"))
-    status = str(info.get("exit_status") or said_at_end.get("exit_status") or "")
-    submission = as_text(info.get("submission") or said_at_end.get("submission"))
-    talk = cut_into_steps([one for one in messages if one.get("role") != "exit"], _details, _answer)
+    exit_extra = as_object(end.get("extra"))
+    status = str(info.get("exit_status") or exit_extra.get("exit_status") or "")
+    submission = as_text(info.get("submission") or exit_extra.get("submission"))
+    conversation = cut_into_steps([one for one in messages if one.get("role") != "exit"], _details, _answer)
     config, stats = as_object(info.get("config")), as_object(info.get("model_stats"))
-    model = str(as_object(config.get("model")).get("model_name") or "")
-    return Foreign(
+    return ForeignTrajectory(
         scaffold="mini-swe-agent",
         version=f"mini-swe-agent-{info.get('mini_version')}" if info.get("mini_version") else version,
-        model=next((step.model_call.model for step in talk.steps if step.model_call and step.model_call.model), model),
+        model=_model_that_answered(conversation.steps) or str(as_object(config.get("model")).get("model_name") or ""),
         task=str(found.get("instance_id") or ""),
-        instruction=talk.instruction,
-        system_prompt=talk.system_prompt,
-        tools=_tools(talk.steps),
-        steps=talk.steps,
+        instruction=conversation.instruction,
+        system_prompt=conversation.system_prompt,
+        tools=_tools(conversation.steps),
+        steps=conversation.steps,
         usage=usage_of_the_whole(
-            sum((step.usage for step in talk.steps), Usage()),
+            sum((step.usage for step in conversation.steps), Usage()),
             calls=stats.get("api_calls"),
             cost_usd=stats.get("instance_cost"),
         ),
@@ -90,13 +89,18 @@ def read_mini(document: Any, source: Source) -> Foreign:  # noqa: ARG001 - as th
         patch=submission,
         started_at=_time(messages, first=True),
         finished_at=_time(messages, first=False),
-        left_out=talk.left_out
+        left_out=conversation.left_out
         + unknown_fields("", found, {"info", "messages", "trajectory_format", "instance_id"})
         + unknown_fields("info.", info, {"exit_status", "submission", "mini_version", "model_stats"})
         + unknown_fields("info.model_stats.", stats, {"instance_cost", "api_calls"})
         + _left_out_of_answers(messages)
         + _left_out_of_end(end, {status, submission}),
     )
+
+
+def _model_that_answered(steps: Sequence[Step]) -> str:
+    """The model that the first raw response names; empty where none does."""
+    return next((step.model_call.model for step in steps if step.model_call and step.model_call.model), "")
 
 
 def _tools(steps: Sequence[Step]) -> str:
@@ -119,7 +123,7 @@ def _details(message: Message) -> TurnDetails:
 
 
 def _answer(message: Message) -> Observation:
-    """An answer of the environment: 2.x says in `extra` how the command ended, 1.x in the text."""
+    """Read an answer of the environment: 2.x has the exit code in `extra`, 1.x in the text."""
     extra, shown = as_object(message.get("extra")), as_text(message.get("content"))
     code = exit_code_of(extra.get("returncode"))
     whole = _whole_output(extra, shown)
@@ -140,7 +144,7 @@ def _whole_output(extra: Message, shown: str) -> str | None:
 
 
 def _error(extra: Message) -> str:
-    """Why the command did not end by itself: a timeout, where nothing else is told."""
+    """Why the command did not end by itself; `timeout` where no reason is given."""
     reason = " ".join(str(extra.get(name) or "") for name in ("exception_type", "exception_info")).strip().lower()
     if "not executed" in reason:
         return "not_executed"
@@ -158,7 +162,7 @@ def _exit_code(content: str) -> int | None:
 
 
 def _left_out_of_answers(messages: Sequence[Message]) -> Counter[str]:
-    """What is told beside the answers and is not in the record; beside a turn all of it is, in `native`."""
+    """Count what answers have beside their text and the record has not; of turns `native` has everything."""
     found: Counter[str] = Counter()
     for message in messages:
         if message.get("role") in ("assistant", "exit"):
@@ -171,7 +175,7 @@ def _left_out_of_answers(messages: Sequence[Message]) -> Counter[str]:
 
 
 def _left_out_of_end(end: Message, told: set[str]) -> Counter[str]:
-    """What the last message says beyond status and submission, which stand in `info`, too."""
+    """Count what the last message has beside status and submission, which `info` has as well."""
     found = unknown_fields("messages[exit].", end, {"role", "content", "extra"})
     found += unknown_fields(
         "messages[exit].extra.", as_object(end.get("extra")), {"exit_status", "submission", "timestamp"}

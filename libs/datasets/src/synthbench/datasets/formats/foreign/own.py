@@ -1,4 +1,4 @@
-"""Documents that synth-bench wrote itself: the record as JSON, and the ATIF that carries it."""
+"""Reads records that synth-bench exported, as JSON or inside ATIF."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -22,12 +22,12 @@ from synthbench.datasets.formats.foreign.building import (
 from synthbench.datasets.formats.provenance import resolved_of
 
 _OURS_ALONE = ("verification", "rewards", "diff", "kept")
-"""What stands for work that was verified and kept in another catalogue."""
+"""Fields about work that another catalogue verified and keeps; an import leaves them out."""
 
 
 @dataclass
 class OwnRecord:
-    """A trajectory of ours, as an export of it has it; what it says of itself stays, but nothing was verified here."""
+    """An exported trajectory of synth-bench. Its own facts stay; its verification does not, as it was not made here."""
 
     record: Trajectory
     left_out: Counter[str] = field(default_factory=Counter[str])
@@ -68,7 +68,7 @@ def read_record(document: Any, source: Source) -> OwnRecord:  # noqa: ARG001 - a
     """Read the canonical record.
 
     Raises:
-        ForeignError: it is none.
+        ForeignError: it is no record.
     """
     found = as_object(document)
     try:
@@ -78,12 +78,12 @@ def read_record(document: Any, source: Source) -> OwnRecord:  # noqa: ARG001 - a
 
 
 def _without_references(step: Step) -> Step:
-    """A step without what names another catalogue's artifacts and trajectories."""
+    """Return a step without references to another catalogue's artifacts and trajectories."""
     return step.model_copy(update={"copied_from": None, "state": step.state.model_copy(update={"checkpoint": None})})
 
 
 def _left_out(record: Trajectory) -> Counter[str]:
-    """What only counts in the catalogue that the record comes from, and what was left out on its way there."""
+    """Count what is valid only in the catalogue that the record comes from, and what was left out before."""
     found = Counter(name for name in _OURS_ALONE if getattr(record, name))
     found["rollout.forked_from"] = int(record.rollout.forked_from is not None)
     found["steps[].state.checkpoint"] = sum(step.state.checkpoint is not None for step in record.steps)

@@ -9,7 +9,7 @@ from typing import Any
 from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.records import Outcome, Timing, Usage
 from synthbench.contracts.steps import Action, ModelCall, Observation, State, Step, ToolCall
-from synthbench.datasets.formats.foreign.building import Foreign, ForeignError, Source
+from synthbench.datasets.formats.foreign.building import ForeignError, ForeignTrajectory, Source
 from synthbench.datasets.formats.foreign.conversation import call_of
 from synthbench.datasets.formats.foreign.fields import (
     NEVER,
@@ -38,24 +38,24 @@ _DEMONSTRATION = "Here is a demonstration"
 
 
 @dataclass(frozen=True)
-class _Turn:
-    """One entry of `trajectory` with what the history says of it."""
+class _EntryInHistory:
+    """One entry of `trajectory`, with its message in the history."""
 
     entry: Mapping[str, Any]
     number: int
     history: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The assistant's message in the history; empty where the history has none."""
     shown: str | None = None
-    """The answer as the history has it."""
+    """The environment's answer in the history."""
     request: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    """All messages that were sent; empty where nothing tells them."""
+    """All messages that were sent; empty where they are unknown."""
 
 
-def read_swe_agent(document: Any, source: Source) -> Foreign:
-    """Read one.
+def read_swe_agent(document: Any, source: Source) -> ForeignTrajectory:
+    """Read a `.traj` document.
 
     Raises:
-        ForeignError: it is none.
+        ForeignError: it is no such document.
     """
     found = as_object(document)
     entries, info = [as_object(one) for one in as_list(found.get("trajectory"))], as_object(found.get("info"))
@@ -71,7 +71,7 @@ def read_swe_agent(document: Any, source: Source) -> Foreign:
     model = _model(found)
     steps = [_step(turn, before, model) for turn, before in zip(turns, [None, *turns], strict=False)]
     stats, status = as_object(info.get("model_stats")), str(info.get("exit_status") or "")
-    return Foreign(
+    return ForeignTrajectory(
         scaffold="swe-agent",
         version=f"swe-agent-{info.get('swe_agent_version')}" if info.get("swe_agent_version") else "",
         model=model,
@@ -94,7 +94,7 @@ def read_swe_agent(document: Any, source: Source) -> Foreign:
 
 
 def _task(found: Mapping[str, Any], source: Source) -> str:
-    """Its id: SWE-agent names its files by the task; the environment has the same name only since 1.0."""
+    """The task's id: SWE-agent names its files by it; the environment has the same name only since 1.0."""
     environment = str(found.get("environment") or "")
     by_file = source.file.endswith(".traj") or environment in ("", _DEFAULT_ENVIRONMENT)
     return source.stem if by_file else environment
@@ -120,7 +120,7 @@ def _is_demonstration(message: Mapping[str, Any]) -> bool:
 
 
 def _opening(messages: Sequence[Mapping[str, Any]], role: str) -> str:
-    """What was said in a role before the first turn, without demonstrations."""
+    """Join the texts of a role before the first turn, without demonstrations."""
     texts: list[str] = []
     for message in messages:
         if _is_demonstration(message):
@@ -132,21 +132,21 @@ def _opening(messages: Sequence[Mapping[str, Any]], role: str) -> str:
     return "\n\n".join(texts)
 
 
-def _turns(entries: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]) -> list[_Turn]:
+def _turns(entries: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]) -> list[_EntryInHistory]:
     """Each entry with its place in the history: the next message of the assistant that says the same."""
-    found: list[_Turn] = []
+    found: list[_EntryInHistory] = []
     start = 0
     for number, entry in enumerate(entries):
         place = next((at for at in range(start, len(history)) if _same(entry, history[at])), None)
         sent = [one for one in as_list(entry.get("query") or entry.get("messages")) if as_object(one).get("role")]
         if place is None:
-            found.append(_Turn(entry, number, request=[_as_sent(as_object(one)) for one in sent]))
+            found.append(_EntryInHistory(entry, number, request=[_as_sent(as_object(one)) for one in sent]))
             continue
         after = as_object(history[place + 1]) if place + 1 < len(history) else {}
         answered = after.get("role") in ("tool", "user") and not _is_demonstration(after)
         request = [_as_sent(as_object(one)) for one in sent or history[:place]]
         shown = as_text(after.get("content")) if answered else None
-        found.append(_Turn(entry, number, history[place], shown, request))
+        found.append(_EntryInHistory(entry, number, history[place], shown, request))
         start = place + 1
     return found
 
@@ -169,7 +169,7 @@ def _as_sent(message: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _step(turn: _Turn, before: _Turn | None, model: str) -> Step:
+def _step(turn: _EntryInHistory, before: _EntryInHistory | None, model: str) -> Step:
     entry, state = turn.entry, turn.entry.get("state")
     folder = (parse_object(state) if isinstance(state, str) else as_object(state)).get("working_dir")
     took, output = seconds_of(entry.get("execution_time")), as_text(entry.get("observation"))
@@ -201,7 +201,7 @@ def _step(turn: _Turn, before: _Turn | None, model: str) -> Step:
     )
 
 
-def _calls(turn: _Turn) -> list[ToolCall]:
+def _calls(turn: _EntryInHistory) -> list[ToolCall]:
     """The model's own calls; without function calling, the command that was read out of its text as one of `bash`."""
     own = [as_object(one) for one in as_list(turn.history.get("tool_calls") or turn.entry.get("tool_calls"))]
     if own:
@@ -211,8 +211,8 @@ def _calls(turn: _Turn) -> list[ToolCall]:
     return [ToolCall(id=f"step_{turn.number}", name="bash", arguments=arguments)] if action.strip() else []
 
 
-def _model_call(turn: _Turn, before: _Turn | None, model: str, reasoning: str) -> ModelCall:
-    """The request: what is new in it, where it goes on from the one before; and the answer, as a raw response."""
+def _model_call(turn: _EntryInHistory, before: _EntryInHistory | None, model: str, reasoning: str) -> ModelCall:
+    """Make the model call: the request (only new messages where it continues the one before), and a raw response."""
     earlier = before.request if before else []
     grown = before is None or (bool(earlier) and turn.request[: len(earlier)] == earlier)
     message: dict[str, Any] = {"role": "assistant", "content": as_text(turn.entry.get("response"))}
@@ -231,7 +231,7 @@ def _model_call(turn: _Turn, before: _Turn | None, model: str, reasoning: str) -
 def _left_out(
     found: Mapping[str, Any],
     info: Mapping[str, Any],
-    turns: Sequence[_Turn],
+    turns: Sequence[_EntryInHistory],
     history: Sequence[Mapping[str, Any]],
 ) -> Counter[str]:
     left_out = (
