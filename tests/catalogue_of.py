@@ -9,8 +9,11 @@ import structlog
 
 from bench.collectors import steps_of
 from synthbench.chassis.delivery import Delivery
-from synthbench.collector.finaliser import Finaliser
-from synthbench.collector.handlers import Closing, Handlers
+from synthbench.collector.adapters.events import EventStore
+from synthbench.collector.adapters.finalising import FinalisingStore
+from synthbench.collector.adapters.steps import StepStore
+from synthbench.collector.finaliser import Finaliser, IncompleteAttempts
+from synthbench.collector.handlers import CollectorHandlers
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptClosed, LlmCalled, TaskAccepted, TrajectoryCurated, TrajectoryScored
@@ -43,11 +46,12 @@ class Life:
     """Of a collector."""
 
     def __init__(self, database: Database, store: ArtifactStore) -> None:
-        closing, outbox = Closing(), cast("Any", NoOutbox())
+        incomplete, outbox = IncompleteAttempts(), cast("Any", NoOutbox())
         self.store = store
-        self.handlers = Handlers(database, outbox, closing)
+        self.handlers = CollectorHandlers(EventStore(database, outbox), StepStore(database), incomplete)
         settings = CollectorSettings(journal_after_seconds=0)
-        self.finaliser = Finaliser(settings, database, store, outbox, closing, structlog.get_logger())
+        table = FinalisingStore(database, outbox)
+        self.finaliser = Finaliser(settings, table, store, incomplete, structlog.get_logger())
 
     async def attempt(self, *, steps: int, counted: bool = True) -> UUID:
         """One more that is closed and not put together yet, with a model call, and a checkpoint in each step.
@@ -72,7 +76,7 @@ class Life:
         outcome = {"counted": counted, "outcome": ended, "report": None, "last": True}
         inner = {**closed["rollout"], "rollout_id": str(rollout), "submission_id": str(submission), "campaign": "c"}
         body = AttemptClosed.model_validate({**closed, **scope, **outcome, "rollout": inner})
-        await self.handlers.on_attempt(delivered(body, "attempt.closed"))
+        await self.handlers.on_closed(delivered(body, "attempt.closed"))
         return rollout
 
     async def trajectory(self, *, steps: int, counted: bool = True, verdict: str = "") -> UUID:

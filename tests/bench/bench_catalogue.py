@@ -13,7 +13,7 @@ import structlog
 
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.collector.api import build_api
-from synthbench.collector.archive import Archive
+from synthbench.collector.archive import CatalogueArchive
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.ids import sha256_digest
 from synthbench.datasets.formats.foreign import Source, read
@@ -46,7 +46,7 @@ async def catalogue(dsn_owner: EmbeddedPostgres, store: FilesStore, rows: int) -
         await connection.set_autocommit(True)
         await connection.execute("vacuum analyze")
         await connection.set_autocommit(False)
-    app = build_api(CollectorSettings(), database, store, Archive(database, store, 0, structlog.get_logger()))
+    app = build_api(CollectorSettings(), database, store, CatalogueArchive(database, store, 0, structlog.get_logger()))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", timeout=60) as client:
         yield client
     await database.close()

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from fuzzing import HOSTILE_JSON, HOSTILE_NUMBER, HOSTILE_TEXT, fuzz
 from synthbench.chassis.outbox import Outbox
 from synthbench.collector.api import build_api as collector_api
-from synthbench.collector.archive import Archive
+from synthbench.collector.archive import CatalogueArchive
 from synthbench.collector.settings import CollectorSettings
 from synthbench.llm_gateway.admin import admin_app
 from synthbench.llm_gateway.budgets.reports import LedgerReports
@@ -75,7 +75,9 @@ class Api:
 
 def _collector(database: Callable[[str], Database], tmp: Any) -> FastAPI:
     catalogue, store = database("catalogue"), FilesStore(tmp)
-    return collector_api(CollectorSettings(), catalogue, store, Archive(catalogue, store, 0, structlog.get_logger()))
+    return collector_api(
+        CollectorSettings(), catalogue, store, CatalogueArchive(catalogue, store, 0, structlog.get_logger())
+    )
 
 
 def _scheduler(database: Callable[[str], Database], _tmp: Any) -> FastAPI:

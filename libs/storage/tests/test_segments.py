@@ -7,7 +7,7 @@ import zstandard
 
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.errors import ArtifactConflict, ArtifactCorrupt, ArtifactNotFound
-from synthbench.storage.segments import Change, read_segment, segment_numbers, write_segment
+from synthbench.storage.segments import RowChange, read_segment, segment_numbers, write_segment
 
 
 async def test_changes_come_back_in_their_order(tmp_path: Path):
@@ -15,7 +15,7 @@ async def test_changes_come_back_in_their_order(tmp_path: Path):
     for number in (2, 1, 11):
         await write_segment(store, number, [("a", False, '{"x": "\\u2603"}'), ("b", True, '{"y": null}')])
     assert await segment_numbers(store) == [1, 2, 11]
-    assert await read_segment(store, 2) == [Change("a", False, {"x": "☃"}), Change("b", True, {"y": None})]
+    assert await read_segment(store, 2) == [RowChange("a", False, {"x": "☃"}), RowChange("b", True, {"y": None})]
     await write_segment(store, 2, [("a", False, '{"x": "\\u2603"}'), ("b", True, '{"y": null}')])
     with pytest.raises(ArtifactConflict):
         await write_segment(store, 2, [("a", False, "{}")])

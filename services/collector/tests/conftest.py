@@ -9,7 +9,7 @@ import structlog
 from pydantic import SecretStr
 
 from synthbench.collector.api import build_api
-from synthbench.collector.archive import Archive
+from synthbench.collector.archive import CatalogueArchive
 from synthbench.collector.settings import CollectorSettings
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> FilesStore:
 @pytest.fixture
 async def api(database: Database, store: FilesStore) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the HTTP API."""
-    archive = Archive(database, store, 0, structlog.get_logger())
+    archive = CatalogueArchive(database, store, 0, structlog.get_logger())
     transport = httpx.ASGITransport(build_api(CollectorSettings(), database, store, archive))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client

@@ -15,7 +15,7 @@ from catalogue_of import Life
 from synthbench.collector.adapters import arrow
 from synthbench.collector.adapters.listing import COLUMNS
 from synthbench.collector.api import build_api
-from synthbench.collector.archive import Archive
+from synthbench.collector.archive import CatalogueArchive
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
@@ -81,7 +81,7 @@ async def test_all_of_them_as_arrow(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """The same as the list says, column by column, over several batches."""
-    monkeypatch.setattr("synthbench.collector.api._PAGE", 3)
+    monkeypatch.setattr("synthbench.collector.adapters.reading._PAGE", 3)
     await Life(database, store).trajectory(steps=2, verdict="accept")
     answer = await api.get("/v1/trajectories.arrow")
     assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
@@ -115,7 +115,7 @@ async def test_a_link_reads_the_stored_file_where_the_store_has_links(
     await bucket.prepare()
     found = (await api.get(f"/v1/trajectories/{identity}")).json()["artifact"]
     await bucket.put(await store.get(found["uri"]))
-    archive = Archive(database, bucket, 0, structlog.get_logger())
+    archive = CatalogueArchive(database, bucket, 0, structlog.get_logger())
     transport = httpx.ASGITransport(build_api(CollectorSettings(), database, bucket, archive))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         link = (await client.get(f"/v1/trajectories/{identity}/link?seconds=60")).json()
@@ -135,7 +135,7 @@ async def test_arrow_of_nothing_has_its_columns(api: httpx.AsyncClient, listed: 
 
 
 async def test_all_of_them_as_lines(api: httpx.AsyncClient, listed: list[Trajectory], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("synthbench.collector.api._PAGE", 2)
+    monkeypatch.setattr("synthbench.collector.adapters.reading._PAGE", 2)
     answer = await api.get("/v1/trajectories.ndjson", params={"fields": "trajectory_id"})
     assert answer.headers["content-type"] == "application/x-ndjson"
     found = [json.loads(line)["trajectory_id"] for line in answer.text.splitlines()]

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from catalogue_of import Life
 from synthbench.collector.api import build_api
-from synthbench.collector.archive import Archive
+from synthbench.collector.archive import CatalogueArchive
 from synthbench.collector.settings import CollectorSettings
 from synthbench.storage.artifacts import FilesStore, key_uri
 from synthbench.storage.database import Database
@@ -28,8 +28,8 @@ QUESTIONS = (
 
 
 @pytest.fixture
-def archive(database: Database, store: FilesStore) -> Archive:
-    return Archive(database, store, 0, structlog.get_logger())
+def archive(database: Database, store: FilesStore) -> CatalogueArchive:
+    return CatalogueArchive(database, store, 0, structlog.get_logger())
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def emptied(dsn: SecretStr, store: FilesStore) -> AsyncGenerator[httpx.Asy
     await asyncio.to_thread(migrate_all, dsn)
     database = Database(dsn, "catalogue")
     await database.open()
-    archive = Archive(database, store, 0, structlog.get_logger())
+    archive = CatalogueArchive(database, store, 0, structlog.get_logger())
     app = build_api(CollectorSettings(), database, store, archive)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
         yield client
@@ -66,7 +66,7 @@ async def rebuilt(api: httpx.AsyncClient) -> dict[str, Any]:
 
 @pytest.mark.timeout(60)
 async def test_from_an_emptied_database_it_answers_the_same(
-    api: httpx.AsyncClient, database: Database, store: FilesStore, archive: Archive, dsn: SecretStr
+    api: httpx.AsyncClient, database: Database, store: FilesStore, archive: CatalogueArchive, dsn: SecretStr
 ):
     life = Life(database, store)
     for number in range(5):
@@ -88,7 +88,7 @@ async def test_from_an_emptied_database_it_answers_the_same(
 
 
 async def test_what_is_there_stays_and_what_went_does_not_come_back(
-    api: httpx.AsyncClient, database: Database, store: FilesStore, archive: Archive
+    api: httpx.AsyncClient, database: Database, store: FilesStore, archive: CatalogueArchive
 ):
     life = Life(database, store)
     first, second = [await life.trajectory(steps=1) for _ in range(2)]
@@ -103,7 +103,7 @@ async def test_what_is_there_stays_and_what_went_does_not_come_back(
 
 
 async def test_one_row_changed_often_is_as_it_was_last(
-    database: Database, store: FilesStore, archive: Archive, dsn: SecretStr
+    database: Database, store: FilesStore, archive: CatalogueArchive, dsn: SecretStr
 ):
     life = Life(database, store)
     identity = await life.trajectory(steps=1)
@@ -112,7 +112,7 @@ async def test_one_row_changed_often_is_as_it_was_last(
             await connection.execute("update trajectories set detail = %s", [f"state {number}"])
         if number % 7 == 0:
             await archive.flush()
-    replicas = [Archive(database, store, 0, structlog.get_logger()) for _ in range(4)]
+    replicas = [CatalogueArchive(database, store, 0, structlog.get_logger()) for _ in range(4)]
     await asyncio.gather(*(replica.flush() for replica in replicas))
     await database.close()
     async with emptied(dsn, store) as again:
@@ -120,7 +120,7 @@ async def test_one_row_changed_often_is_as_it_was_last(
         assert (await again.get(f"/v1/trajectories/{identity}")).json()["detail"] == "state 29"
 
 
-async def test_another_catalogues_segments_stay(database: Database, store: FilesStore, archive: Archive):
+async def test_another_catalogues_segments_stay(database: Database, store: FilesStore, archive: CatalogueArchive):
     await store.put_named("catalogue/000000000001", b"of somebody else")
     await store.put_named("catalogue/000000000007", b"of somebody else")
     await Life(database, store).trajectory(steps=1)
@@ -136,7 +136,7 @@ async def test_a_segment_that_cannot_be_read_is_one_line(api: httpx.AsyncClient,
 
 
 async def test_a_trajectory_whose_file_is_gone_is_named(
-    database: Database, store: FilesStore, archive: Archive, dsn: SecretStr
+    database: Database, store: FilesStore, archive: CatalogueArchive, dsn: SecretStr
 ):
     identity = await Life(database, store).trajectory(steps=1)
     await archive.flush()

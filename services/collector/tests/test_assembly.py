@@ -8,7 +8,7 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, summarise
+from synthbench.collector.domain.assembly import Assembly, StepTotals, assemble, build, summarise
 from synthbench.collector.domain.soundness import sound
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.records import Timing, Usage
@@ -63,29 +63,29 @@ def report(**more: object) -> AttemptClosed:
 
 def test_the_reward_is_the_scalar_of_the_parts():
     parts = {"parts": {"terminal": 1.0}, "weights": {"terminal": 0.5}, "scalar": 0.5}
-    made = build(report(rewards=parts, verification={"reward": 1.0}), None, Assembly(0), Tally(), "")
+    made = build(report(rewards=parts, verification={"reward": 1.0}), None, Assembly(0), StepTotals(), "")
     assert (made.reward, made.verified_reward) == (0.5, 1.0)
     assert made.rewards is not None
     assert made.rewards.to_dict() == {"steps": [], "missing": {}, **parts}
 
 
 def test_of_an_executor_that_knew_no_parts_it_is_the_verifiers_word():
-    made = build(report(rewards=None, verification={"reward": 1.0}), None, Assembly(0), Tally(), "")
+    made = build(report(rewards=None, verification={"reward": 1.0}), None, Assembly(0), StepTotals(), "")
     assert (made.reward, made.rewards) == (1.0, None)
-    made = build(report(rewards=None, verification=None), None, Assembly(0), Tally(), "")
+    made = build(report(rewards=None, verification=None), None, Assembly(0), StepTotals(), "")
     assert (made.reward, made.verified_reward) == (0.0, 0.0)
 
 
 def test_steps_are_counted_one_by_one_and_copies_cost_nothing():
-    tally = Tally()
+    totals = StepTotals()
     own = STEPS[0].model_copy(
         update={"usage": Usage(input_tokens=5), "timing": Timing(tool_seconds=2), "model_call": ModelCall(model="m")}
     )
     origin = StepOrigin(rollout_id=uuid4(), attempt=1, index=1)
     for step in (own, own.model_copy(update={"copied_from": origin}), STEPS[2]):
-        tally.take(step)
-    assert (tally.steps, tally.model, tally.usage.input_tokens, tally.timing.tool_seconds) == (3, "m", 5, 2)
+        totals.add(step)
+    assert (totals.steps, totals.model, totals.usage.input_tokens, totals.timing.tool_seconds) == (3, "m", 5, 2)
     without_report = report().model_copy(update={"report": None})
-    made = build(without_report, None, Assembly(3), tally, "")
-    assert (made.usage, made.timing, made.steps) == (tally.usage, tally.timing, [])
-    assert summarise(made, tally).steps == 3
+    made = build(without_report, None, Assembly(3), totals, "")
+    assert (made.usage, made.timing, made.steps) == (totals.usage, totals.timing, [])
+    assert summarise(made, totals).steps == 3

@@ -22,7 +22,7 @@ from catalogue_of import Life, delivered
 from s3_faults import FaultyS3
 from synthbench.chassis.errors import Transient
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
-from synthbench.collector.archive import Archive
+from synthbench.collector.archive import CatalogueArchive
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.journal import journal_key
 from synthbench.contracts.records import ArtifactRef
@@ -198,7 +198,7 @@ async def test_a_segment_is_not_lost_while_the_database_cannot_let_go_of_it(
     database: Database, store: FilesStore, read_only: Any
 ):
     await Life(database, store).attempt(steps=1)
-    archive = Archive(database, store, 0, structlog.get_logger())
+    archive = CatalogueArchive(database, store, 0, structlog.get_logger())
     await read_only("on")
     with pytest.raises(DatabaseUnavailable):
         await settled(archive.flush)

@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 
 from bench.catalogue_rows import FACETS, statements
 from synthbench.collector.adapters.listing import ATTEMPTS, COLUMNS, NEWEST, conditions, listing
+from synthbench.collector.adapters.reading import SQL
 from synthbench.collector.domain.filtering import FIELDS, Filter, FilterError, Range, Term, parse
-from synthbench.collector.handlers import SQL
 from synthbench.storage.database import Database
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -8,10 +8,9 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from synthbench.collector.adapters.rows import trajectory_row
-from synthbench.collector.domain.assembly import Tally, summarise
-from synthbench.collector.handlers import SQL
-from synthbench.collector.imports import Imports, NotImportable
+from synthbench.collector.adapters.trajectories import SQL, TrajectoryEntry
+from synthbench.collector.domain.assembly import StepTotals, summarise
+from synthbench.collector.importer import NotImportable, TrajectoryImporter
 from synthbench.contracts.ids import sha256_digest, uuid7
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import Action
@@ -28,8 +27,8 @@ OTHER = sha256_digest(b"another document")
 
 
 @pytest.fixture
-def imports(database: Database, store: FilesStore) -> Imports:
-    return Imports(database, store)
+def importer(database: Database, store: FilesStore) -> TrajectoryImporter:
+    return TrajectoryImporter(database, store)
 
 
 def made(text: str = "Done.", resolved: bool | None = True) -> Trajectory:
@@ -42,11 +41,11 @@ async def rows(database: Database) -> list[dict[str, Any]]:
         return await (await connection.execute("select * from trajectories")).fetchall()
 
 
-async def test_it_is_listed_once_and_never_counts(imports: Imports, store: FilesStore, database: Database):
+async def test_it_is_listed_once_and_never_counts(importer: TrajectoryImporter, store: FilesStore, database: Database):
     artifact = await store.put(encode(made()))
-    assert await imports.take(artifact) == (made(), "stored")
-    assert (await imports.take(artifact))[1] == "there"
-    results = await asyncio.gather(*(imports.take(artifact) for _ in range(4)))
+    assert await importer.take(artifact) == (made(), "stored")
+    assert (await importer.take(artifact))[1] == "there"
+    results = await asyncio.gather(*(importer.take(artifact) for _ in range(4)))
     assert {state for _, state in results} == {"there"}
     (row,) = await rows(database)
     assert (row["imported"], row["resolved"], row["counted"]) == ("messages", True, False)
@@ -58,10 +57,9 @@ def test_many_imports_of_one_trajectory_at_once_store_it_once(dsn: SecretStr):
     """On threads: inserts of one event loop hardly ever meet."""
     together, stored, failed = threading.Barrier(6), list[str](), list[Exception]()
     first = made()
-    row = trajectory_row(
-        first, summarise(first, Tally()), ArtifactRef(uri="x", digest=sha256_digest(b"")), counted=False
-    )
-    rows = [{**row, "trajectory_id": uuid7(), "rollout_id": uuid7()} for _ in range(100)]
+    artifact = ArtifactRef(uri="x", digest=sha256_digest(b""))
+    entry = TrajectoryEntry(first, summarise(first, StepTotals()), artifact, False, "", frozenset())
+    rows = [{**entry.row(), "trajectory_id": uuid7(), "rollout_id": uuid7()} for _ in range(100)]
 
     def take() -> None:
         options = "-c search_path=catalogue"
@@ -84,18 +82,22 @@ def test_many_imports_of_one_trajectory_at_once_store_it_once(dsn: SecretStr):
     assert len(stored) == len(rows)
 
 
-async def test_foreign_text_of_an_import_reaches_the_catalogue(imports: Imports, store: FilesStore, database: Database):
+async def test_foreign_text_of_an_import_reaches_the_catalogue(
+    importer: TrajectoryImporter, store: FilesStore, database: Database
+):
     hostile = "a\0b \ud800 \x1b" + "x" * 5000
     document = [{"role": "user", "content": hostile}, {"role": "assistant", "content": hostile}]
     source = Source(f"{hostile}.json", sha256_digest(b"d"), model=hostile, scaffold=hostile, resolved=None)
     trajectory = read(document, source)[0]
-    assert (await imports.take(await store.put(encode(trajectory))))[1] == "stored"
+    assert (await importer.take(await store.put(encode(trajectory))))[1] == "stored"
     (row,) = await rows(database)
     assert "\0" not in row["task"] + row["model"]
     assert original(trajectory.steps[0].action.message) == hostile
 
 
-async def test_what_was_made_here_or_changed_is_not_taken(imports: Imports, store: FilesStore, database: Database):
+async def test_what_was_made_here_or_changed_is_not_taken(
+    importer: TrajectoryImporter, store: FilesStore, database: Database
+):
     own = made()
     assert own.imported is not None
     step = own.steps[0].model_copy(update={"action": Action(message="forged")})
@@ -108,11 +110,11 @@ async def test_what_was_made_here_or_changed_is_not_taken(imports: Imports, stor
         (own.model_copy(update={"steps": [step]}), "not what its digest says"),
     ):
         with pytest.raises(NotImportable, match=words):
-            await imports.take(await store.put(encode(forged)))
+            await importer.take(await store.put(encode(forged)))
     with pytest.raises(ArtifactCorrupt):
-        await imports.take(await store.put(b"no trajectory"))
+        await importer.take(await store.put(b"no trajectory"))
     artifact = await store.put(encode(own))
     await store.delete(artifact.uri)
     with pytest.raises(ArtifactNotFound):
-        await imports.take(artifact)
+        await importer.take(artifact)
     assert await rows(database) == []

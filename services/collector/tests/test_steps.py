@@ -9,14 +9,16 @@ from uuid import UUID
 
 import pytest
 import structlog
-from psycopg.types.json import Jsonb
 from pydantic import SecretStr
 
 from bench.collectors import steps_of
 from synthbench.chassis.delivery import Delivery
+from synthbench.collector.adapters.events import EventStore
+from synthbench.collector.adapters.finalising import FinalisingStore
+from synthbench.collector.adapters.steps import StepStore
 from synthbench.collector.domain.soundness import sound, sound_json
-from synthbench.collector.finaliser import Finaliser
-from synthbench.collector.handlers import SQL, Closing, Handlers
+from synthbench.collector.finaliser import Finaliser, IncompleteAttempts
+from synthbench.collector.handlers import CollectorHandlers
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptClosed, StepRecorded
@@ -30,8 +32,13 @@ STEPS = durable(Service.COLLECTOR, "step.recorded")
 
 
 @pytest.fixture
-def handlers(database: Database) -> Handlers:
-    return Handlers(database, cast("Any", None), Closing())
+def handlers(database: Database) -> CollectorHandlers:
+    return handlers_of(database)
+
+
+def handlers_of(database: Database) -> CollectorHandlers:
+    events = EventStore(database, cast("Any", None))
+    return CollectorHandlers(events, StepStore(database), IncompleteAttempts())
 
 
 def delivered(bodies: Sequence[StepRecorded]) -> list[Delivery]:
@@ -57,7 +64,7 @@ def forged(body: StepRecorded, message: str, *, sealed: bool) -> StepRecorded:
     return body.model_copy(update={"step": step.sealed() if sealed else step})
 
 
-async def test_a_batch_is_written_and_reads_back(handlers: Handlers, database: Database):
+async def test_a_batch_is_written_and_reads_back(handlers: CollectorHandlers, database: Database):
     bodies = list(steps_of(uuid7(), 20, content="ü \x00 \ud7ff \\ \t end"))
     await handlers.on_steps(delivered(bodies[::-1]))
     found = await rows(database, "select body, digest, submission_id from steps order by index")
@@ -67,7 +74,7 @@ async def test_a_batch_is_written_and_reads_back(handlers: Handlers, database: D
     assert await aside(database) == []
 
 
-async def test_what_comes_again_changes_nothing(handlers: Handlers, database: Database):
+async def test_what_comes_again_changes_nothing(handlers: CollectorHandlers, database: Database):
     bodies = list(steps_of(uuid7(), 5))
     await handlers.on_steps(delivered([*bodies[:3], *bodies[:3]]))
     await handlers.on_steps(delivered([*bodies, bodies[0]]))
@@ -75,7 +82,7 @@ async def test_what_comes_again_changes_nothing(handlers: Handlers, database: Da
     assert await aside(database) == []
 
 
-async def test_another_content_under_the_same_index_is_kept_aside(handlers: Handlers, database: Database):
+async def test_another_content_under_the_same_index_is_kept_aside(handlers: CollectorHandlers, database: Database):
     bodies = list(steps_of(uuid7(), 3))
     other = forged(bodies[1], "something else", sealed=True)
     await handlers.on_steps(delivered([*bodies, other]))
@@ -87,14 +94,14 @@ async def test_another_content_under_the_same_index_is_kept_aside(handlers: Hand
     assert said[0] == f"another content is there already: {bodies[1].step.digest}"
 
 
-async def test_a_step_that_is_not_what_its_digest_says_is_kept_aside(handlers: Handlers, database: Database):
+async def test_a_step_that_is_not_what_its_digest_says_is_kept_aside(handlers: CollectorHandlers, database: Database):
     bodies = list(steps_of(uuid7(), 2))
     await handlers.on_steps(delivered([bodies[0], forged(bodies[1], "changed on the way", sealed=False)]))
     assert len(await kept(database)) == 1
     assert await aside(database) == ["the content does not match its digest"]
 
 
-async def test_after_its_attempt_was_stored_a_new_step_is_kept_aside(handlers: Handlers, database: Database):
+async def test_after_its_attempt_was_stored_a_new_step_is_kept_aside(handlers: CollectorHandlers, database: Database):
     rollout = uuid7()
     bodies = list(steps_of(rollout, 3))
     await handlers.on_steps(delivered(bodies[:2]))
@@ -110,7 +117,7 @@ async def test_after_its_attempt_was_stored_a_new_step_is_kept_aside(handlers: H
     ]
 
 
-async def test_a_step_of_an_attempt_that_nobody_announced_waits_for_it(handlers: Handlers, database: Database):
+async def test_a_step_of_an_attempt_that_nobody_announced_waits_for_it(handlers: CollectorHandlers, database: Database):
     (body,) = steps_of(uuid7(), 1, attempt=7)
     await handlers.on_steps(delivered([body]))
     assert await kept(database) == [(body.rollout_id, 7, 0)]
@@ -119,13 +126,14 @@ async def test_a_step_of_an_attempt_that_nobody_announced_waits_for_it(handlers:
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_step_that_is_being_written_is_waited_for(
-    announced: bool, handlers: Handlers, database: Database, store: FilesStore
+    announced: bool, handlers: CollectorHandlers, database: Database, store: FilesStore
 ):
     (body,) = steps_of(uuid7(), 1)
     if announced:
         await close(database, body)
     settings = CollectorSettings(journal_after_seconds=0)
-    finaliser = Finaliser(settings, database, store, cast("Any", None), Closing(), structlog.get_logger())
+    table = FinalisingStore(database, cast("Any", None))
+    finaliser = Finaliser(settings, table, store, IncompleteAttempts(), structlog.get_logger())
     async with database.connection() as others:
         await others.execute("lock table steps in share row exclusive mode")  # nobody writes, anybody may read
         writing = asyncio.create_task(handlers.on_steps(delivered([body])))
@@ -146,10 +154,8 @@ async def close(database: Database, body: StepRecorded) -> None:
     golden = json.loads((Path(__file__).parents[3] / "proto" / "golden" / "attempt.closed.full.json").read_text())
     closed = AttemptClosed.model_validate({**golden, "report": None, "counted": False, "outcome": "infra_error"})
     scope = {"rollout_id": body.rollout_id, "attempt": body.attempt, "submission_id": body.submission_id}
-    closed = closed.model_copy(update=scope)
-    more = {"campaign": closed.campaign, "body": closed.model_dump_json(), "trace": Jsonb({}), "last": True}
-    async with database.connection() as connection:
-        await connection.execute(SQL["upsert_closed"], {**scope, **more})
+    closed = closed.model_copy(update={**scope, "last": True})
+    await EventStore(database, cast("Any", None)).keep_closed(closed)
 
 
 async def until_waiting(database: Database, count: int = 1) -> None:
@@ -159,7 +165,7 @@ async def until_waiting(database: Database, count: int = 1) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_fifty_megabytes_in_one_step(handlers: Handlers, database: Database):
+async def test_fifty_megabytes_in_one_step(handlers: CollectorHandlers, database: Database):
     (body,) = steps_of(uuid7(), 1, content="0123456789abcdef" * (50 * 1024 * 64))
     await handlers.on_steps(delivered([body]))
     (row,) = await rows(database, "select length(body) as length from steps")
@@ -169,7 +175,7 @@ async def test_fifty_megabytes_in_one_step(handlers: Handlers, database: Databas
 
 async def test_replicas_that_get_the_same_in_other_orders_do_not_block_each_other(dsn: SecretStr, database: Database):
     bodies = [body for _ in range(20) for body in steps_of(uuid7(), 10)]
-    replicas = [Handlers(database, cast("Any", None), Closing()) for _ in range(4)]
+    replicas = [handlers_of(database) for _ in range(4)]
     turned = [bodies, bodies[::-1], bodies[100:] + bodies[:100], bodies[::2] + bodies[1::2]]
     async with asyncio.timeout(30):
         await asyncio.gather(*(one.on_steps(delivered(mine)) for one, mine in zip(replicas, turned, strict=True)))

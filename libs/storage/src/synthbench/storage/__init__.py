@@ -1,1 +1,1 @@
-"""Postgres pool, migrations and the artifact store of synth-bench."""
+"""Access to Postgres (pool, migrations, queries) and to the artifact store."""

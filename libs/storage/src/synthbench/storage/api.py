@@ -1,4 +1,4 @@
-"""What every HTTP API answers to values that nobody can work with: 4xx with the reason, never 500."""
+"""Error answers that all HTTP APIs share: 4xx with the reason for values that cannot be used, 503 for outages."""
 
 import psycopg
 from fastapi import FastAPI, Request
@@ -13,7 +13,7 @@ _BAD_REQUEST, _UNPROCESSABLE, _UNAVAILABLE = 400, 422, 503
 
 
 def answer_refusals(app: FastAPI) -> None:
-    """Let an app answer what its routes raise: bad cursors, values beyond what Postgres holds, outages."""
+    """Register handlers for bad cursors, values beyond what Postgres holds, invalid requests and outages."""
     app.add_exception_handler(BadCursor, _bad_request)
     app.add_exception_handler(psycopg.DataError, _beyond_column)
     app.add_exception_handler(Transient, _unavailable)
@@ -33,7 +33,7 @@ def _unavailable(_request: Request, error: Exception) -> Response:
 
 
 def _invalid(_request: Request, error: Exception) -> Response:
-    """Without the value itself: it may be a number or a text that JSON cannot hold."""
+    """Answer without the value itself: it may be a number or a text that JSON cannot hold."""
     assert isinstance(error, RequestValidationError)
     problems = [
         {

@@ -1,4 +1,4 @@
-"""The account of what was done by a service's HTTP API: a table in its schema (`-- include: api_calls`)."""
+"""The log of calls that changed something by a service's HTTP API: the table `api_calls` in its schema."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ _LAST = 2**62
 
 
 class ApiCalls:
-    """Keeps calls, and tells them."""
+    """Stores API calls, and lists them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def __call__(self, call: ApiCall) -> None:
-        """Keep one."""
+        """Store one call."""
         async with self._database.connection() as connection:
             await connection.execute(_INSERT, vars(call))
 
     async def listed(self, limit: int, before: int | None = None) -> list[dict[str, Any]]:
-        """The newest first, from behind an id on."""
+        """List calls, newest first; with `before` only those whose id is smaller."""
         async with self._database.connection() as connection:
             rows = await connection.execute(_LIST, {"limit": limit, "before": before or _LAST})
             return await rows.fetchall()

@@ -27,7 +27,7 @@ _OUTAGES = (OperationalError, InterfaceError, ReadOnlySqlTransaction, IdleInTran
 
 
 async def _check(connection: Connection) -> None:
-    """Ask a connection whether it lives, if its server said something unasked: its last words, most likely."""
+    """Check that a connection is alive, if its server sent something unasked, which mostly is that it shuts down."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
@@ -38,20 +38,30 @@ async def _configure(connection: Connection) -> None:
     adapt_parameters(connection)
 
 
+async def _end_session(connection: Connection) -> None:
+    """Release advisory locks; a connection that cannot is closed, so that the server releases them."""
+    try:
+        await connection.execute("select pg_advisory_unlock_all()")
+        await connection.set_autocommit(False)
+    except BaseException:
+        await connection.close()
+        raise
+
+
 class Database:
     """A pool of connections with `search_path` set to one schema.
 
     Args:
         dsn: libpq connection string or URL.
-        schema: the service's schema; nobody else reads it.
-        min_size, max_size: connections kept, and at most.
+        schema: the schema of the service, which alone reads it.
+        min_size, max_size: least and largest number of connections.
         statement_seconds: a statement that runs longer is cancelled by the server.
         wait_seconds: how long a caller waits for a free connection.
         idle_seconds: a transaction in which nothing happens for longer is rolled back by the server, so that a process
             that stands still does not keep its locks.
 
     Raises:
-        SettingsError: the DSN is none.
+        SettingsError: the DSN cannot be parsed.
     """
 
     def __init__(
@@ -142,7 +152,7 @@ class Database:
         Raises:
             psycopg.DataError: a value is beyond what a column, an index or a query can hold.
             DatabaseUnavailable: no connection could be had, or it broke in between; or the server cannot write (full,
-                read-only), took somebody else's side in a deadlock, or rolled back what stood still.
+                read-only), chose this transaction as the victim of a deadlock, or rolled it back for standing idle.
         """
         try:
             async with self._pool.connection() as connection:
@@ -152,12 +162,29 @@ class Database:
         except (*_OUTAGES, PoolTimeout, PoolClosed) as error:
             raise DatabaseUnavailable(f"Postgres at {self.place}: {_first_line(error)}") from error
 
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[Connection]:
+        """Borrow a connection without a transaction: each statement commits by itself.
+
+        Work that takes long (a slow artifact store) can hold a session's advisory locks, and no transaction;
+        `connection.transaction()` begins one for a part of it. The locks are released at the end.
+
+        Raises:
+            psycopg.DataError, DatabaseUnavailable: as `connection` does.
+        """
+        async with self.connection() as connection:
+            await connection.set_autocommit(True)
+            try:
+                yield connection
+            finally:
+                await _end_session(connection)
+
     def transaction(self) -> Any:
         """Same as `connection`; says at the call that a transaction is what matters."""
         return self.connection()
 
     async def ping(self) -> None:
-        """Ask for one row; for readiness."""
+        """Run a query; for readiness checks."""
         async with self.connection() as connection:
             await connection.execute("select 1")
 
@@ -166,7 +193,7 @@ def place_of(dsn: SecretStr) -> str:
     """Return host:port/database of a DSN, without user and password.
 
     Raises:
-        SettingsError: it is no DSN. What libpq says of it may hold the password, hence it is not repeated.
+        SettingsError: it cannot be parsed. The message of libpq may hold the password, and is not repeated.
     """
     try:
         parts = conninfo_to_dict(dsn.get_secret_value())

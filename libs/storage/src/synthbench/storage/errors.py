@@ -20,11 +20,11 @@ class ArtifactNotFound(LookupError):
 
 
 class NoArtifactUri(ArtifactNotFound, Poison):
-    """What was given is no artifact URI: nothing can ever be stored there, so an event that names it is refused."""
+    """The text is no artifact URI: nothing can ever be stored there, so an event that names it is refused."""
 
 
 class ArtifactCorrupt(Exception):
-    """What is stored does not hash to what it should."""
+    """The stored content does not match its digest, or is not in the format that it should have."""
 
 
 class ArtifactConflict(Exception):
@@ -32,4 +32,4 @@ class ArtifactConflict(Exception):
 
 
 class NotSupported(Exception):
-    """This kind of store cannot do it; the message says what can."""
+    """This kind of store cannot do it; the message says which one can."""

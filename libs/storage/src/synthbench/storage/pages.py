@@ -14,7 +14,7 @@ _KINDS: Mapping[type, Any] = {datetime: datetime.fromisoformat, UUID: UUID, int:
 
 
 class BadCursor(ValueError):
-    """A text that is no place in a list."""
+    """A text that is no cursor of a list."""
 
     def __init__(self) -> None:
         super().__init__("cursor: take it from next_cursor as it is")
@@ -22,7 +22,7 @@ class BadCursor(ValueError):
 
 @dataclass(frozen=True)
 class Order:
-    """By which columns a list is sorted, each of them descending; together they name a row.
+    """The columns by which a list is sorted, all descending; together they identify a row.
 
     Args:
         columns: each with its type: datetime, UUID or int.
@@ -32,27 +32,27 @@ class Order:
 
     @property
     def by(self) -> sql.SQL:
-        """`order by …`."""
+        """The clause `order by …`."""
         return sql.SQL("order by " + ", ".join(f"{name} desc" for name in self.columns))
 
     @property
     def behind(self) -> sql.Composed:
-        """The condition that rows lie behind a place, whose values are its parameters."""
+        """The condition that rows come after a place in the list; its parameters are the place's values."""
         return sql.SQL("({}) < ({})").format(
             sql.SQL(", ").join(map(sql.Identifier, self.columns)),
             sql.SQL(", ").join([sql.SQL("%s")] * len(self.columns)),
         )
 
     def cursor(self, row: Mapping[str, Any]) -> str:
-        """The place of a row as text."""
+        """Return the cursor of a row: its place in the list, as text."""
         values = (row[name] for name in self.columns)
         return "|".join(value.isoformat() if isinstance(value, datetime) else str(value) for value in values)
 
     def place(self, cursor: str) -> list[Any]:
-        """The other way round.
+        """Return the place in the list that a cursor stands for.
 
         Raises:
-            BadCursor: it is none of ours.
+            BadCursor: the text is no cursor of this list.
         """
         try:
             return [_KINDS[kind](part) for kind, part in zip(self.columns.values(), cursor.split("|"), strict=True)]
@@ -62,11 +62,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Listing:
-    """A list that may be asked for rows of one value of some columns.
+    """A sorted list whose rows can be selected by the values of columns.
 
     Args:
-        select: what comes before `where`; the columns of the order are among its own.
-        order: how it is sorted.
+        select: the query up to its `where`; it selects the columns of the order, too.
+        order: by which it is sorted.
     """
 
     select: LiteralString
@@ -75,10 +75,16 @@ class Listing:
     def query(
         self, where: Mapping[str, object], cursor: str | None, limit: int, *also: sql.Composable
     ) -> tuple[sql.Composed, list[Any]]:
-        """Return the query and its parameters; of `where` those that are None do not matter.
+        """Return the query of a page and its parameters.
+
+        Args:
+            where: values by column; None stands for any value.
+            cursor: of the page; None for the first one.
+            limit: rows of the page.
+            also: further conditions, without parameters.
 
         Raises:
-            BadCursor: the cursor is none.
+            BadCursor: the text is no cursor of this list.
         """
         wanted = {name: value for name, value in where.items() if value is not None}
         conditions = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in wanted] + list(also)
@@ -101,7 +107,7 @@ class Listing:
         """Return the rows of a page, and the cursor of the next one; None if this was the last.
 
         Raises:
-            BadCursor: the cursor is none.
+            BadCursor: the text is no cursor of this list.
         """
         query, values = self.query(where, cursor, limit, *also)
         async with database.connection() as connection:

@@ -1,4 +1,4 @@
-"""What every parameter of a statement passes through: text and JSON that Postgres would refuse become what it takes.
+"""Text and JSON that Postgres would refuse, changed into what it takes, in every parameter of a statement.
 
 `synthbench.contracts.text` says what becomes of foreign text: lone surrogates are stand-ins, and a NUL is shown as its
 symbol U+2400 in a column, as neither `text` nor `jsonb` can hold it. JSON has no NaN and no infinity: they are null.
@@ -20,16 +20,16 @@ _ESCAPE = re.compile(r"\\(?:u0000|.)")
 
 
 def column_text(text: str) -> str:
-    """The text as a column holds it."""
+    """Return the text as a `text` column holds it."""
     shown = text.replace("\0", NUL_SYMBOL) if "\0" in text else text
     return valid_text(shown)
 
 
 def column_json(value: Any) -> str:
-    """JSON as a `jsonb` column holds it.
+    """Return a JSON text as a `jsonb` column holds it.
 
     Raises:
-        TypeError: it holds what is no JSON value.
+        TypeError: the value, or one in it, is none that JSON has.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
@@ -66,7 +66,7 @@ class _ColumnTextBinary(StrBinaryDumper):
 
 
 def adapt_parameters(context: AdaptContext) -> None:
-    """Let all statements of a connection take foreign text and JSON."""
+    """Convert text and JSON in the parameters of all statements of a connection."""
     for dumper in (_ColumnTextBinary, _ColumnText, _ColumnTextUnknown):  # the last one is the default
         context.adapters.register_dumper(str, dumper)
     set_json_dumps(column_json, context)

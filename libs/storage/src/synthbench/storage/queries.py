@@ -1,4 +1,4 @@
-"""SQL lives in .sql files: `-- name: some_query` starts a statement, its name is the key."""
+"""Named statements in .sql files: a line `-- name: some_query` begins each one."""
 
 import re
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ _NAME = re.compile(r"^--\s*name:\s*(\w+)\s*$", re.MULTILINE)
 
 
 class Queries(Mapping[str, LiteralString]):
-    """The named statements of one or more .sql files of a package.
+    """The statements of a .sql file, by name.
 
-    The text comes from our own distribution, never from input, hence `LiteralString`.
+    Their text comes from our own distribution, never from input, hence `LiteralString`.
     """
 
     def __init__(self, statements: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Which schemas there are, and their migration files: `migrations/0001_name.sql`, … in the package of each service.
+"""Schemas and their migration files: `migrations/0001_name.sql`, … in the package of the service that owns one.
 
 A line `-- include: outbox` stands for `synthbench/storage/outbox.sql`, and `-- include: api_calls` for that one.
 """
@@ -19,7 +19,7 @@ _INCLUDED = ("outbox", "api_calls")
 
 @dataclass(frozen=True)
 class Migration:
-    """One file."""
+    """One migration file."""
 
     version: int
     name: str
@@ -27,7 +27,7 @@ class Migration:
 
     @property
     def digest(self) -> str:
-        """Of the text as it is applied."""
+        """The digest of the text as it is applied."""
         return sha256_digest(self.text.encode())
 
 

@@ -1,7 +1,7 @@
-"""The catalogue's own record in the artifact store: every change of its tables, in order, in write-once segments.
+"""The catalogue's change log in the artifact store: every changed row of its tables, in order, in write-once segments.
 
 `catalogue/<number>` is zstd over JSON lines: `{"table": …, "gone": false, "row": {…}}`. The collector writes them; from
-these, and from the stored trajectories, the catalogue is made again.
+them and from the stored trajectories the catalogue can be restored.
 """
 
 from collections.abc import Iterable
@@ -19,8 +19,8 @@ _MOST_BYTES = 1024**3
 
 
 @dataclass(frozen=True)
-class Change:
-    """A row as it was after a change; with `gone` as it was before it went."""
+class RowChange:
+    """A row as it is after a change; with `gone` as it was before it was deleted."""
 
     table: str
     gone: bool
@@ -28,7 +28,7 @@ class Change:
 
 
 async def segment_numbers(store: ArtifactStore) -> list[int]:
-    """Which there are, oldest first.
+    """Return the numbers of the segments, oldest first.
 
     Raises:
         ArtifactCorrupt: something else is stored among them.
@@ -43,7 +43,7 @@ async def segment_numbers(store: ArtifactStore) -> list[int]:
 
 
 async def write_segment(store: ArtifactStore, number: int, changes: Iterable[tuple[str, bool, str]]) -> None:
-    """Write one: of each change the table, whether the row went, and the row as JSON.
+    """Write a segment: of each change the table, whether the row was deleted, and the row as JSON.
 
     Raises:
         ArtifactConflict: the number is taken by other changes.
@@ -56,11 +56,11 @@ async def write_segment(store: ArtifactStore, number: int, changes: Iterable[tup
     await store.put_named(_key(number), packed)
 
 
-async def read_segment(store: ArtifactStore, number: int) -> list[Change]:
-    """Read one, oldest change first.
+async def read_segment(store: ArtifactStore, number: int) -> list[RowChange]:
+    """Read a segment, oldest change first.
 
     Raises:
-        ArtifactNotFound: there is none.
+        ArtifactNotFound: no segment has this number.
         ArtifactCorrupt: it cannot be read.
     """
     key = _key(number)
@@ -69,7 +69,7 @@ async def read_segment(store: ArtifactStore, number: int) -> list[Change]:
         if zstandard.frame_content_size(packed) > _MOST_BYTES:
             raise ArtifactCorrupt(f"{key} is no segment of the catalogue: more than {_MOST_BYTES} bytes")
         lines = [orjson.loads(line) for line in zstandard.decompress(packed).splitlines()]
-        return [Change(line["table"], line["gone"], line["row"]) for line in lines]
+        return [RowChange(line["table"], line["gone"], line["row"]) for line in lines]
     except (zstandard.ZstdError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ArtifactCorrupt(f"{key} is no segment of the catalogue: {error}") from error
 

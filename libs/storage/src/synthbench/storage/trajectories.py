@@ -22,19 +22,19 @@ from synthbench.storage.errors import ArtifactCorrupt
 
 MEDIA_TYPE = "application/vnd.synthbench.trajectory+zstd"
 CHUNK_BYTES = 1024 * 1024
-"""Of JSON in a chunk, and one step at least."""
+"""JSON in a chunk, before compression; a chunk has one step at least."""
 _LEVEL = 3
 _INDEX_MAGIC, _TRAILER_MAGIC = 0x184D2A50, 0x184D2A51
 _FRAME = struct.Struct("<II")
 _TRAILER = struct.Struct("<IIQ")
 _TAIL_BYTES = 64 * 1024
 _MOST_BYTES = 4 * 1024**3
-"""Of JSON in one frame; more is nothing that we wrote."""
+"""JSON in one frame; this module writes no larger ones."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 class Chunk(BaseModel):
-    """Where a frame lies, and what is in it."""
+    """A frame of the file: its place, and the steps in it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,14 +44,14 @@ class Chunk(BaseModel):
     json_bytes: int
     """Bytes of JSON."""
     first: int
-    """Index of its first step."""
+    """Index of the frame's first step."""
     steps: int
     digest: str
-    """Of its bytes in the file."""
+    """Digest of the compressed frame."""
 
 
 class Index(BaseModel):
-    """Of a stored trajectory."""
+    """The frames of a stored trajectory; the last part of its file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -62,24 +62,24 @@ class Index(BaseModel):
 
     @property
     def steps(self) -> int:
-        """How many there are."""
+        """Number of steps in all chunks."""
         return sum(chunk.steps for chunk in self.chunks)
 
 
 @dataclass
 class TrajectoryWriter:
-    """Takes steps one after the other, and keeps no more of them than their compressed chunks."""
+    """Writes a trajectory's file step by step; it holds compressed chunks in memory, and steps of one chunk at most."""
 
     chunk_bytes: int = CHUNK_BYTES
     steps: int = 0
-    """Taken so far."""
+    """Number of steps added so far."""
     _lines: list[bytes] = field(default_factory=list[bytes])
     _held: int = 0
     _frames: list[tuple[bytes, int, int, int]] = field(default_factory=list[tuple[bytes, int, int, int]])
-    """Each with its bytes of JSON, its first step and how many."""
+    """Compressed chunks, each with its bytes of JSON, the index of its first step, and its number of steps."""
 
     def add(self, step: bytes) -> None:
-        """Take a step: its JSON, without a line break."""
+        """Add the next step, given as JSON without a line break."""
         self._lines.append(step)
         self._held += len(step) + 1
         self.steps += 1
@@ -87,7 +87,7 @@ class TrajectoryWriter:
             self._close_chunk()
 
     def finish(self, header: Trajectory) -> bytes:
-        """The whole file; `header` tells everything but the steps."""
+        """Return the whole file; `header` is the trajectory, whose steps are left out."""
         self._close_chunk()
         first = _lines_of([header.model_copy(update={"steps": []}).to_json()])
         parts, offset, chunks = list[bytes](), 0, list[Chunk]()
@@ -112,7 +112,7 @@ class TrajectoryWriter:
 
 
 def encode(trajectory: Trajectory) -> bytes:
-    """The file of a trajectory."""
+    """Return the file of a trajectory."""
     writer = TrajectoryWriter()
     for step in trajectory.steps:
         writer.add(step.to_json())
@@ -120,10 +120,10 @@ def encode(trajectory: Trajectory) -> bytes:
 
 
 def decode(data: bytes) -> Trajectory:
-    """Read a whole file; also one that is plain JSON, as `trajectories export` writes it.
+    """Read a whole file, or the plain JSON that `trajectories export` writes.
 
     Raises:
-        ArtifactCorrupt: it is neither, in one line.
+        ArtifactCorrupt: it is neither; the message is one line.
     """
     if not data.startswith(_ZSTD):
         return _checked(data)
@@ -134,16 +134,17 @@ def decode(data: bytes) -> Trajectory:
 
 
 async def read_trajectory(store: ArtifactStore, uri: str) -> Trajectory:
-    """Read a stored trajectory whole; the digest in its URI is checked.
+    """Read a whole trajectory from the store; the digest in its URI is checked.
 
     Raises:
-        ArtifactNotFound, ArtifactCorrupt, ArtifactStoreUnavailable: as the store does; corrupt also where it is none.
+        ArtifactNotFound, ArtifactStoreUnavailable: as the store does.
+        ArtifactCorrupt: the digest does not match, or the file is no trajectory.
     """
     return decode(await store.get(uri))
 
 
 class StoredTrajectory:
-    """One that is read in parts: what is asked for, and nothing else. Each part is checked against the index."""
+    """A trajectory that is read in parts, each checked against the digest in the index."""
 
     def __init__(self, store: ArtifactStore, uri: str, index: Index) -> None:
         self._store = store
@@ -152,11 +153,11 @@ class StoredTrajectory:
 
     @classmethod
     async def open(cls, store: ArtifactStore, artifact: ArtifactRef) -> "StoredTrajectory":
-        """Read the index.
+        """Read the index of a stored trajectory.
 
         Raises:
-            ArtifactNotFound, ArtifactCorrupt, ArtifactStoreUnavailable: as the store does; corrupt also where there is
-                no index.
+            ArtifactNotFound, ArtifactStoreUnavailable: as the store does.
+            ArtifactCorrupt: the file has no index.
         """
         start = max(0, artifact.size - _TAIL_BYTES)
         tail = await store.read(artifact.uri, start, artifact.size - start)
@@ -167,11 +168,11 @@ class StoredTrajectory:
         return cls(store, artifact.uri, _index_in(tail, start))
 
     async def header(self) -> Trajectory:
-        """Everything but the steps."""
+        """Read the trajectory without its steps."""
         return _header(await self._frame(self.index.header), self.index.header)
 
     async def steps(self, start: int = 0, stop: int | None = None) -> list[Step]:
-        """The steps from `start` to before `stop`, as far as there are any."""
+        """Read the steps from `start` to before `stop`, as far as there are any."""
         end = self.index.steps if stop is None else min(stop, self.index.steps)
         found: list[Step] = []
         for chunk in self.index.chunks:
@@ -193,7 +194,7 @@ def _compressed(text: bytes) -> bytes:
 
 
 def _index_offset(tail: bytes, start: int) -> int:
-    """Where the index begins, by the last bytes of a file; `start` is where `tail` does."""
+    """Return the offset of the index, as the last bytes of the file say; `start` is the offset of `tail`."""
     if len(tail) < _TRAILER.size:
         raise ArtifactCorrupt("it is no stored trajectory: too short")
     magic, size, offset = _TRAILER.unpack(tail[-_TRAILER.size :])

@@ -1,4 +1,4 @@
-"""Walking folders on disk that others may nest without end."""
+"""Lists files in folders that untrusted programs may have nested very deeply."""
 
 import os
 from collections.abc import Iterator

@@ -1,23 +1,23 @@
-"""Writes every change of the catalogue's tables into the artifact store; `rebuild` makes them again from there."""
+"""Writes every change of the catalogue's tables into the artifact store; `CatalogueRebuild` reads them back."""
 
 from time import monotonic
 
 from structlog.stdlib import BoundLogger
 
-from synthbench.collector.handlers import SQL
+from synthbench.collector.adapters.change_log import ChangeLog, LockedChangeLog, LoggedChange
 from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactConflict
 from synthbench.storage.segments import segment_numbers, write_segment
 
-ROWS = 5000
-"""Of changes in a segment, at most."""
+CHANGES_IN_SEGMENT = 5000
+"""At most; so many that wait are written without waiting for more."""
 LOOK_SECONDS = 1.0
 """Between two looks for changes that wait."""
 
 
-class Archive:
-    """Writes what waits; of several replicas one at a time.
+class CatalogueArchive:
+    """Writes the changes that wait into segments; of several replicas one at a time.
 
     Args:
         database: the catalogue.
@@ -27,52 +27,41 @@ class Archive:
     """
 
     def __init__(self, database: Database, store: ArtifactStore, every_seconds: float, log: BoundLogger) -> None:
-        self._database = database
+        self._changes = ChangeLog(database)
         self._store = store
         self._every_seconds = every_seconds
         self.log = log
         self._written = monotonic()
 
-    async def look(self) -> None:
-        """Write what waits, where it waited long enough or is much. What waits at the end a last `flush` writes."""
-        if monotonic() - self._written > self._every_seconds or await self._waiting() >= ROWS:
+    async def flush_if_due(self) -> None:
+        """Write what waits, if it waited long enough or fills a segment."""
+        due = monotonic() - self._written > self._every_seconds
+        if due or await self._changes.waiting(CHANGES_IN_SEGMENT) >= CHANGES_IN_SEGMENT:
             self._written = monotonic()
             await self.flush()
 
     async def flush(self) -> int:
-        """Write everything that waits now; return how many changes that were."""
+        """Write everything that waits now; return the number of changes."""
         total = 0
-        while count := await self._segment():
-            total += count
+        async with self._changes.locked() as changes:
+            while changes is not None and (waiting := await changes.oldest(CHANGES_IN_SEGMENT)):
+                await self._write(changes, waiting)
+                total += len(waiting)
         return total
 
-    async def _waiting(self) -> int:
-        async with self._database.connection() as connection:
-            row = await (await connection.execute(SQL["changes_waiting"], {"most": ROWS})).fetchone()
-        return row["waiting"] if row else 0
+    async def _write(self, changes: LockedChangeLog, waiting: list[LoggedChange]) -> None:
+        """Write a segment, then forget its changes: a process that is killed in between writes them once more.
 
-    async def _segment(self) -> int:
-        """The rows go when the segment is there: one that was killed in between writes them once more, which is fine.
-
-        Of one row an earlier state never comes behind a later one: segments are numbered by whoever holds the lock.
+        Of one row an earlier state never comes after a later one: the process that holds the lock numbers the segments.
         """
-        async with self._database.connection() as connection:
-            mine = await (await connection.execute(SQL["archive_lock"])).fetchone()
-            if mine is None or not mine["mine"]:
-                return 0
-            rows = await (await connection.execute(SQL["take_changes"], {"most": ROWS})).fetchall()
-            if not rows:
-                return 0
-            rows.sort(key=lambda row: row["seq"])
-            while True:
-                numbered = await (await connection.execute(SQL["next_segment"])).fetchone()
-                assert numbered is not None
-                try:
-                    changes = [(row["tbl"], row["gone"], row["body"]) for row in rows]
-                    await write_segment(self._store, numbered["number"], changes)
-                except ArtifactConflict:  # of a catalogue that this database does not know: ours goes on behind it
-                    self.log.warning("the store holds segments of another catalogue", number=numbered["number"])
-                    last = (await segment_numbers(self._store))[-1]
-                    await connection.execute(SQL["segments_from"], {"number": last})
-                else:
-                    return len(rows)
+        rows = [(change.table, change.gone, change.row) for change in waiting]
+        while True:
+            number = await changes.next_segment()
+            try:
+                await write_segment(self._store, number, rows)
+            except ArtifactConflict:  # of a catalogue that this database does not know: ours goes on behind it
+                self.log.warning("the store holds segments of another catalogue", number=number)
+                await changes.segments_from((await segment_numbers(self._store))[-1])
+            else:
+                await changes.forget(waiting)
+                return

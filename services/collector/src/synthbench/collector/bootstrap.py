@@ -7,10 +7,13 @@ from starlette.types import ASGIApp
 from synthbench.chassis.consumer import BatchConsumer, Consumer
 from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
-from synthbench.collector.archive import LOOK_SECONDS, Archive
-from synthbench.collector.finaliser import Finaliser
-from synthbench.collector.handlers import Closing, Handlers
-from synthbench.collector.keeping import Keeping
+from synthbench.collector.adapters.events import EventStore
+from synthbench.collector.adapters.finalising import FinalisingStore
+from synthbench.collector.adapters.steps import StepStore
+from synthbench.collector.archive import LOOK_SECONDS, CatalogueArchive
+from synthbench.collector.finaliser import Finaliser, IncompleteAttempts
+from synthbench.collector.handlers import CollectorHandlers
+from synthbench.collector.retention import Retention
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.registry import Service, durable
 from synthbench.storage.api_calls import ApiCalls
@@ -21,7 +24,7 @@ SCHEMA = "catalogue"
 
 
 async def bootstrap(chassis: Chassis) -> None:
-    """Put the collector together."""
+    """Open the database and the store, start the consumers and what runs in the background."""
     settings = chassis.settings
     assert isinstance(settings, CollectorSettings)
     database = Database(settings.postgres_dsn, SCHEMA)
@@ -30,11 +33,11 @@ async def bootstrap(chassis: Chassis) -> None:
     store = open_store(settings.artifacts_url)
     chassis.bus.use_payload_store(store)
     outbox = Outbox(chassis, database)
-    closing = Closing()
-    handlers = Handlers(database, outbox, closing)
-    finaliser = Finaliser(settings, database, store, outbox, closing, chassis.log)
-    archive = Archive(database, store, settings.archive_seconds, chassis.log)
-    keeping = Keeping(settings, database, chassis.log)
+    incomplete = IncompleteAttempts()
+    handlers = CollectorHandlers(EventStore(database, outbox), StepStore(database), incomplete)
+    finaliser = Finaliser(settings, FinalisingStore(database, outbox), store, incomplete, chassis.log)
+    archive = CatalogueArchive(database, store, settings.archive_seconds, chassis.log)
+    retention = Retention(settings, database, chassis.log)
 
     def api() -> ASGIApp:
         from synthbench.collector.api import build_api  # noqa: PLC0415 - FastAPI is imported when somebody asks
@@ -49,9 +52,9 @@ async def bootstrap(chassis: Chassis) -> None:
     BatchConsumer(chassis, durable(me, "llm.called"), handlers.on_calls, batch=settings.collector_batch).start()
     for event, handler in (
         ("task.accepted", handlers.on_accepted),
-        ("attempt.started", handlers.on_attempt),
-        ("attempt.finished", handlers.on_attempt),
-        ("attempt.closed", handlers.on_attempt),
+        ("attempt.started", handlers.on_started),
+        ("attempt.finished", handlers.on_finished),
+        ("attempt.closed", handlers.on_closed),
         ("trajectory.scored", handlers.on_verdict),
         ("trajectory.curated", handlers.on_verdict),
     ):
@@ -59,7 +62,7 @@ async def bootstrap(chassis: Chassis) -> None:
     chassis.health.check("postgres", database.ping)
     chassis.health.check("artifacts", store.probe)
     chassis.health.mount_lazily("/", api)
-    chassis.background("finaliser", finaliser.look)
-    chassis.background("archive", archive.look, every=LOOK_SECONDS)
+    chassis.background("finaliser", finaliser.run_once)
+    chassis.background("archive", archive.flush_if_due, every=LOOK_SECONDS)
     chassis.flush(lambda seconds: asyncio.wait_for(archive.flush(), seconds))
-    chassis.background("keeping", keeping.look, every=settings.keeping_seconds)
+    chassis.background("keeping", retention.run_once, every=settings.keeping_seconds)

@@ -2,232 +2,168 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
-from uuid import UUID
+from typing import NamedTuple
 
-from pydantic import ValidationError
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.metrics import BACKGROUND_FAILURES
-from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.settle import is_outage
 from synthbench.chassis.telemetry import span
-from synthbench.collector.adapters.rows import trajectory_row
-from synthbench.collector.adapters.verdicts import apply_verdict
-from synthbench.collector.domain.assembly import Assembly, Tally, assemble, build, searched, summarise
-from synthbench.collector.domain.soundness import sound
-from synthbench.collector.handlers import SQL, AttemptKey, Closing
+from synthbench.collector.adapters.finalising import ClosedAttempt, FinalisingStore
+from synthbench.collector.adapters.trajectories import TrajectoryEntry
+from synthbench.collector.domain.assembly import Assembly, StepTotals, assemble, build, searched, summarise
+from synthbench.collector.domain.step_batch import AttemptKey
+from synthbench.collector.journals import Journals
 from synthbench.collector.settings import CollectorSettings
-from synthbench.contracts.events import (
-    AttemptClosed,
-    AttemptStarted,
-    StepRecorded,
-    TrajectoryCurated,
-    TrajectoryDone,
-    TrajectoryScored,
-)
-from synthbench.contracts.ids import derived_id, sha256_digest
-from synthbench.contracts.journal import journal_prefix
+from synthbench.contracts.events import AttemptClosed, TrajectoryDone
 from synthbench.contracts.naming import artifacts_of
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import Step
-from synthbench.storage.artifacts import ArtifactStore, key_uri
-from synthbench.storage.database import Connection, Database
+from synthbench.storage.artifacts import ArtifactStore
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.trajectories import MEDIA_TYPE, TrajectoryWriter
 
 _IDLE_SECONDS = 0.5
+"""Between two sweeps, unless something wakes the finaliser."""
 _TIDY_SECONDS = 15.0
-_LATE_SECONDS = 20.0
-_AT_ONCE = 32
-"""Steps of an attempt in memory."""
+"""Between two looks for journals that nobody needs."""
+_STEPS_IN_MEMORY = 32
+
+
+@dataclass
+class IncompleteAttempts:
+    """What handlers tell the finaliser of the same process."""
+
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when an attempt was closed, or got a step that it may have waited for."""
+    keys: set[AttemptKey] = field(default_factory=set[AttemptKey])
+    """Attempts that are closed and could not be stored in the last sweep, mostly because steps are missing."""
+
+
+class _Assembled(NamedTuple):
+    assembly: Assembly
+    digests: Mapping[int, str]
+    """Of the steps in the tables, by index."""
+    journalled: Mapping[int, Step]
+    """Steps that only the journal has, by index."""
 
 
 class Finaliser:
-    """Works off attempts in the state `closing`; several replicas share them by SKIP LOCKED."""
+    """Stores the trajectories of closed attempts; several replicas share them, each attempt claimed by one at a time.
+
+    No transaction is open while the artifact store is read or written.
+    """
 
     def __init__(
         self,
         settings: CollectorSettings,
-        database: Database,
+        table: FinalisingStore,
         store: ArtifactStore,
-        outbox: Outbox,
-        closing: Closing,
+        incomplete: IncompleteAttempts,
         log: BoundLogger,
     ) -> None:
         self._settings = settings
-        self._database = database
+        self._table = table
         self._store = store
-        self._outbox = outbox
-        self._closing = closing
+        self._incomplete = incomplete
         self._log = log
+        self._journals = Journals(store, table, settings.lost_journal_seconds)
         self._tidied = monotonic()
 
-    async def look(self) -> None:
-        """Finalise whatever can be, then wait until something may have become complete."""
-        self._closing.wake.clear()
+    async def run_once(self) -> None:
+        """Store whatever can be stored, then wait until something may have become complete."""
+        self._incomplete.wake.clear()
         await self.sweep()
         if monotonic() - self._tidied > _TIDY_SECONDS:
             self._tidied = monotonic()
-            await self.tidy_journals()
+            await self._journals.tidy()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_IDLE_SECONDS):
-                await self._closing.wake.wait()
+                await self._incomplete.wake.wait()
 
     async def sweep(self) -> int:
-        """Go through all closing attempts once; return how many were stored."""
-        stored, waiting = 0, list[AttemptKey]()
+        """Go through all closed attempts once; return how many were stored."""
+        stored, waiting = 0, set[AttemptKey]()
         while True:
-            outcome = await self._next(waiting)
-            if outcome is None:
-                self._closing.waiting = set(waiting)
+            success = await self._next(waiting)
+            if success is None:
+                self._incomplete.keys = waiting
                 return stored
-            stored += outcome
+            stored += success
 
-    async def tidy_journals(self) -> int:
-        """Take in what an outlived executor journalled after its attempt was stored; return how many steps.
+    async def _next(self, waiting: set[AttemptKey]) -> bool | None:
+        """Take one closed attempt that is not known to wait; True if stored, None if there is none.
 
-        They are kept aside, and then their journal goes, too; not while another attempt may resume from it.
+        One whose artifacts read wrong, or that fails in any other way, is logged and waits as well, so that it does not
+        hold up the others.
         """
-        late: dict[AttemptKey, list[str]] = {}
-        async for key in self._store.list("journal/"):
-            rollout_id, attempt = key.split("/")[1:3]
-            late.setdefault((UUID(rollout_id), int(attempt)), []).append(key)
-        kept = 0
-        async with self._database.connection() as connection:
-            wanted = {"rollouts": [key[0] for key in late], "attempts": [key[1] for key in late]}
-            ages = {"seconds": _LATE_SECONDS, "kept": self._settings.lost_journal_seconds}
-            rows = await connection.execute(SQL["stored_long_ago"], {**wanted, **ages})
-            stored = await rows.fetchall()
-        for row in stored:
-            kept += await self._clear(late[row["rollout_id"], row["attempt"]])
-        return kept
-
-    async def _clear(self, keys: Sequence[str]) -> int:
-        """Keep aside what the catalogue does not know of a journal, then delete it; return how many steps that were."""
-        async with self._database.connection() as connection:
-            kept = [await self._set_aside(connection, key) for key in keys]
-        for key in keys:
-            await self._store.delete(key_uri(key))
-        return sum(kept)
-
-    async def _set_aside(self, connection: Connection, key: str) -> bool:
-        _, rollout_id, attempt, name = key.split("/")
-        if not name.isdigit():
-            return False
-        data = await self._store.get(key_uri(key))
-        scope = {"rollout_id": UUID(rollout_id), "attempt": int(attempt), "index": int(name)}
-        step = _journalled(data)
-        if step is None:
-            row = {
-                "digest": sha256_digest(data),
-                "body": data.decode("utf-8", errors="replace").replace("\0", "\ufffd"),
-            }
-            await connection.execute(SQL["set_aside"], {**scope, **row, "reason": "journalled, and cannot be read"})
-            return True
-        there = await (await connection.execute(SQL["digest_of_step"], scope)).fetchone()
-        if there is not None and there["digest"] == step.digest:
-            return False
-        row = {**scope, "digest": step.digest, "body": step.model_dump_json()}
-        await connection.execute(SQL["set_aside"], {**row, "reason": "journalled after the attempt was stored"})
-        return True
-
-    async def _next(self, waiting: list[AttemptKey]) -> bool | None:
-        """Take one closing attempt that is not known to wait; True if stored, None if there is none.
-
-        One whose artifacts read wrong, or that fails in any other way, waits for better times, too: it is said, and
-        does not hold up the others.
-        """
-        taken: list[AttemptKey] = []
+        key: AttemptKey | None = None
         try:
-            async with self._database.connection() as connection:
-                skipped = {"skip_rollouts": [key[0] for key in waiting], "skip_attempts": [key[1] for key in waiting]}
-                row = await (await connection.execute(SQL["take_closing"], skipped)).fetchone()
-                if row is None:
+            async with self._table.claim(waiting) as attempt:
+                if attempt is None:
                     return None
-                taken.append((row["rollout_id"], row["attempt"]))
-                stored = await self._finalise(connection, row)
+                key = attempt.key
+                stored = await self._finalise(attempt)
         except Exception as error:
-            if is_outage(error) or not taken:
+            if is_outage(error) or key is None:
                 raise
             BACKGROUND_FAILURES.labels("finaliser").inc()
             defect = None if isinstance(error, ArtifactCorrupt | ArtifactNotFound) else error
-            self._log.error("attempt waits", attempt="/".join(map(str, taken[0])), error=str(error), exc_info=defect)
+            self._log.error("attempt waits", attempt="/".join(map(str, key)), error=str(error), exc_info=defect)
             stored = False
         if not stored:
-            waiting += taken
+            waiting.add(key)
             return False
         failpoint("collector.recorded")
-        await self._let_go(*taken[0])
+        await self._journals.release(key)
         return True
 
-    async def _finalise(self, connection: Connection, row: Mapping[str, Any]) -> bool:
-        """False if it is too early."""
-        closed = AttemptClosed.model_validate_json(row["closed"])
-        found = await self._assemble(connection, closed, row["created_at"], row["waited"])
-        if found is None:
+    async def _finalise(self, attempt: ClosedAttempt) -> bool:
+        """Store one attempt; False if it is too early."""
+        assembled = await self._assemble(attempt)
+        if assembled is None:
             return False
-        started = AttemptStarted.model_validate_json(row["started"]) if row["started"] else None
-        with span("store trajectory", parent=row["trace"] or None):
-            await self._record(connection, closed, started, row["created_at"], *found)
-        return True
+        with span("store trajectory", parent=attempt.trace):
+            return await self._record(attempt, assembled)
 
-    async def _assemble(
-        self, connection: Connection, closed: AttemptClosed, created_at: datetime, waited: float
-    ) -> tuple[Assembly, Mapping[int, Step]] | None:
-        """Which steps there are, and those that only the journal has; None if it is too early to look into that."""
-        scope = {"attempt_at": created_at, "rollout_id": closed.rollout_id, "attempt": closed.attempt}
-        rows = await (await connection.execute(SQL["digests_of"], scope)).fetchall()
-        there = {row["index"]: row["digest"] for row in rows}
-        expected = closed.report.step_digests if closed.report else None
-        assembly = assemble(there, expected)
+    async def _assemble(self, attempt: ClosedAttempt) -> _Assembled | None:
+        """Find the steps; None if it is too early to read the journal, or to give up what is missing."""
+        digests = await attempt.step_digests()
+        report = attempt.closed.report
+        expected = report.step_digests if report else None
+        assembly = assemble(digests, expected)
         if assembly.complete and expected is not None:
-            return assembly, {}
-        if waited < self._settings.journal_after_seconds:
+            return _Assembled(assembly, digests, {})
+        if attempt.waited_seconds < self._settings.journal_after_seconds:
             return None
-        journal = await self._from_journal(connection, closed, there.keys())
-        assembly = assemble({**{index: step.digest for index, step in journal.items()}, **there}, expected)
-        if assembly.complete or waited > self._settings.give_up_seconds:
-            return assembly, journal
+        journalled = await self._journals.steps(attempt.key, digests.keys())
+        assembly = assemble({**{index: step.digest for index, step in journalled.items()}, **digests}, expected)
+        if assembly.complete or attempt.waited_seconds > self._settings.give_up_seconds:
+            return _Assembled(assembly, digests, journalled)
         return None
 
-    async def _from_journal(
-        self, connection: Connection, closed: AttemptClosed, known: Collection[int]
-    ) -> dict[int, Step]:
-        """Steps that the tables do not have; entries that cannot be read are kept aside."""
-        found: dict[int, Step] = {}
-        prefix = journal_prefix(closed.rollout_id, closed.attempt)
-        async for key in self._store.list(prefix):
-            number = key.removeprefix(prefix)
-            if number.isdigit() and int(number) not in known:
-                step = _journalled(await self._store.get(key_uri(key)))
-                if step is None:
-                    await self._set_aside(connection, key)
-                else:
-                    found[step.index] = step
-        return found
-
-    async def _steps(
-        self,
-        connection: Connection,
-        closed: AttemptClosed,
-        created_at: datetime,
-        count: int,
-        journal: Mapping[int, Step],
-    ) -> AsyncGenerator[tuple[bytes, Step]]:
-        """The first steps in order, each as it is stored and as it reads, a few at a time in memory."""
-        scope = {"attempt_at": created_at, "rollout_id": closed.rollout_id, "attempt": closed.attempt}
-        for start in range(0, count, _AT_ONCE):
-            end = min(start + _AT_ONCE, count)
-            rows = await connection.execute(SQL["steps_between"], {**scope, "start": start, "stop": end})
-            bodies = {row["index"]: row["body"] for row in await rows.fetchall()}
-            for index in range(start, end):
-                text = bodies[index].encode() if index in bodies else journal[index].to_json()
-                yield text, Step.model_validate_json(text)
+    async def _record(self, attempt: ClosedAttempt, assembled: _Assembled) -> bool:
+        """Store the trajectory's file, read it back, and record it; False if a step came in the meantime."""
+        writer, totals, uris = TrajectoryWriter(), StepTotals(), set[str]()
+        async for text, step in _steps(attempt, assembled):
+            writer.add(text)
+            totals.add(step)
+            uris |= {reference.uri for reference in artifacts_of(step)}
+        closed = attempt.closed
+        patch = await self._patch(closed)
+        trajectory = build(closed, attempt.started, assembled.assembly, totals, patch)
+        artifact = await self._put(writer.finish(trajectory))
+        uris |= {artifact.uri, *(reference.uri for reference in artifacts_of(trajectory))}
+        summary = summarise(trajectory, totals)
+        words = searched(trajectory, totals)
+        entry = TrajectoryEntry(trajectory, summary, artifact, closed.counted, words, frozenset(uris))
+        journalled = [step for index, step in assembled.journalled.items() if index < assembled.assembly.count]
+        announcement = _announcement(closed, entry) if closed.counted else None
+        return await attempt.record(entry, assembled.digests, journalled, announcement)
 
     async def _patch(self, closed: AttemptClosed) -> str:
         reference = closed.report.patch if closed.report else None
@@ -238,58 +174,11 @@ class Finaliser:
         except ArtifactNotFound:
             return ""
 
-    async def _record(
-        self,
-        connection: Connection,
-        closed: AttemptClosed,
-        started: AttemptStarted | None,
-        created_at: datetime,
-        assembly: Assembly,
-        journal: Mapping[int, Step],
-    ) -> None:
-        """Store, read back, and put the row and the event into one transaction."""
-        writer, tally, names = TrajectoryWriter(), Tally(), set[str]()
-        async for text, step in self._steps(connection, closed, created_at, assembly.count, journal):
-            writer.add(text)
-            tally.take(step)
-            names |= {reference.uri for reference in artifacts_of(step)}
-            if step.index in journal:  # what the bus did not bring, or will bring too late
-                await connection.execute(SQL["insert_step"], _step_row(closed, created_at, step, text))
-        trajectory = build(closed, started, assembly, tally, await self._patch(closed))
-        artifact = await self._put(writer.finish(trajectory))
-        summary = summarise(trajectory, tally)
-        row = trajectory_row(trajectory, summary, artifact, counted=closed.counted)
-        inserted = await (await connection.execute(SQL["insert_trajectory"], row)).fetchone()
-        await connection.execute(SQL["attempt_stored"], {"rollout_id": closed.rollout_id, "attempt": closed.attempt})
-        if inserted is None:
-            return
-        identity = {"trajectory_id": trajectory.trajectory_id}
-        await connection.execute(SQL["insert_words"], {**identity, "words": searched(trajectory, tally)})
-        names |= {artifact.uri, *(reference.uri for reference in artifacts_of(trajectory))}
-        await connection.execute(SQL["insert_names"], {**identity, "uris": sorted(names)})
-        await self._apply_early_verdicts(connection, trajectory.trajectory_id)
-        if closed.counted:
-            done = TrajectoryDone(
-                submission_id=closed.submission_id,
-                campaign=closed.campaign,
-                rollout_id=closed.rollout_id,
-                attempt=closed.attempt,
-                trajectory_id=trajectory.trajectory_id,
-                artifact=artifact,
-                summary=summary,
-                verification=trajectory.verification,
-                diff=trajectory.diff,
-                pool=closed.rollout.pool,
-            )
-            await self._outbox.add(
-                connection, done, id=derived_id("trajectory.done", closed.rollout_id, closed.attempt)
-            )
-
     async def _put(self, data: bytes) -> ArtifactRef:
         """Store a trajectory and read it back; one that does not come back as it was is written once more.
 
         Raises:
-            ArtifactCorrupt, ArtifactNotFound: nor does that.
+            ArtifactCorrupt, ArtifactNotFound: nor does that come back.
         """
         artifact = await self._store.put(data, media_type=MEDIA_TYPE)
         failpoint("collector.stored")
@@ -302,45 +191,29 @@ class Finaliser:
             await self._store.get(artifact.uri)
         return artifact
 
-    async def _apply_early_verdicts(self, connection: Connection, trajectory_id: UUID) -> None:
-        rows = await (await connection.execute(SQL["verdicts_of"], {"trajectory_id": trajectory_id})).fetchall()
-        for row in rows:
-            model = TrajectoryScored if row["kind"] == "scored" else TrajectoryCurated
-            await apply_verdict(connection, SQL, model.model_validate_json(row["body"]))
 
-    async def _let_go(self, rollout_id: UUID, attempt: int) -> None:
-        """The stored trajectory was read back: its journal has done its work, unless another attempt may follow.
-
-        With the last attempt go the journals of those before it.
-        """
-        async with self._database.connection() as connection:
-            rows = await connection.execute(SQL["attempts_over"], {"rollout_id": rollout_id})
-            over = [row["attempt"] for row in await rows.fetchall()]
-        for number in over:
-            keys = [key async for key in self._store.list(journal_prefix(rollout_id, number))]
-            if number != attempt:
-                await self._clear(keys)
-                continue
-            for key in keys:
-                await self._store.delete(key_uri(key))
+async def _steps(attempt: ClosedAttempt, assembled: _Assembled) -> AsyncGenerator[tuple[bytes, Step]]:
+    """The trajectory's steps in order, each as JSON and as a record, a few at a time in memory."""
+    count = assembled.assembly.count
+    for start in range(0, count, _STEPS_IN_MEMORY):
+        stop = min(start + _STEPS_IN_MEMORY, count)
+        texts = await attempt.step_texts(start, stop)
+        for index in range(start, stop):
+            text = texts[index].encode() if index in texts else assembled.journalled[index].to_json()
+            yield text, Step.model_validate_json(text)
 
 
-def _journalled(data: bytes) -> Step | None:
-    """The step of a journal's entry; None where it cannot be read, or is not what its digest says."""
-    try:
-        step = StepRecorded.model_validate_json(data).step
-    except ValidationError:
-        return None
-    return step if sound(step) else None
-
-
-def _step_row(closed: AttemptClosed, created_at: datetime, step: Step, text: bytes) -> dict[str, Any]:
-    return {
-        "attempt_at": created_at,
-        "rollout_id": closed.rollout_id,
-        "attempt": closed.attempt,
-        "index": step.index,
-        "submission_id": closed.submission_id,
-        "digest": step.digest,
-        "body": text.decode(),
-    }
+def _announcement(closed: AttemptClosed, entry: TrajectoryEntry) -> TrajectoryDone:
+    trajectory = entry.trajectory
+    return TrajectoryDone(
+        submission_id=closed.submission_id,
+        campaign=closed.campaign,
+        rollout_id=closed.rollout_id,
+        attempt=closed.attempt,
+        trajectory_id=trajectory.trajectory_id,
+        artifact=entry.artifact,
+        summary=entry.summary,
+        verification=trajectory.verification,
+        diff=trajectory.diff,
+        pool=closed.rollout.pool,
+    )

@@ -1,19 +1,15 @@
-"""The catalogue made again, from what lies in the artifact store: its segments, and the stored trajectories."""
+"""Restores the catalogue from the artifact store: from the segments of its changes, and the stored trajectories."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 import orjson
-from psycopg import sql
 
-from synthbench.collector.domain.assembly import Tally, searched
-from synthbench.collector.handlers import SQL
+from synthbench.collector.adapters.rebuilding import RebuildStore, UnreadTrajectory
+from synthbench.collector.domain.assembly import StepTotals, searched
 from synthbench.contracts.naming import artifacts_of
-from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts import ArtifactStore
-from synthbench.storage.database import Connection, Database
+from synthbench.storage.database import Database
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.segments import read_segment, segment_numbers
 from synthbench.storage.trajectories import StoredTrajectory
@@ -27,31 +23,32 @@ _KEYS: Mapping[str, Sequence[str]] = {
     "llm_calls": ("call_id",),
     "held": ("trajectory_id", "holder"),
 }
-"""The tables whose rows the segments have, each with what names a row."""
-_AT_ONCE = 1000
+"""The tables whose rows the segments have, each with its key."""
+_AT_ONCE = 100
+"""Trajectories that are listed at once."""
 Progress = dict[str, Any]
 
 
-class Rebuild:
-    """Reads the newest segments first: what is there already, in the tables or of a newer segment, stays.
+class CatalogueRebuild:
+    """Reads the newest segments first: a row that is in the tables, or in a newer segment, stays as it is.
 
     It may run at any time, on a catalogue in use, and again after it was broken off. An object is for one run.
 
     Args:
         database: the catalogue; its tables are there, empty or not.
-        store: what lies there is the source.
-        hot_step_days: steps of older attempts stay in their trajectories alone.
+        store: the segments and trajectories that it is restored from.
+        hot_step_days: steps of older attempts are not restored: their trajectories have them.
     """
 
     def __init__(self, database: Database, store: ArtifactStore, hot_step_days: float) -> None:
-        self._database = database
+        self._table = RebuildStore(database)
         self._store = store
         self._hot_step_days = hot_step_days
         self._rows = dict.fromkeys(_KEYS, 0)
-        self._gone: set[tuple[str, str]] = set()
+        self._deleted: set[tuple[str, str]] = set()
 
     async def run(self) -> AsyncGenerator[Progress]:
-        """Do it; yield how far it is, and at the end `{"done": true, …}`.
+        """Restore all; yield progress, and at the end `{"done": true, …}`.
 
         Raises:
             ArtifactStoreUnavailable, DatabaseUnavailable: as they do; what is done stays.
@@ -61,94 +58,48 @@ class Rebuild:
             await self._segment(number)
             yield {"segments": done, "of": len(segments), "rows": dict(self._rows)}
         if segments:
-            async with self._database.connection() as connection:
-                await connection.execute(SQL["segments_from"], {"number": segments[-1]})
+            await self._table.next_segment_after(segments[-1])
         read, unreadable = 0, list[str]()
-        place: Mapping[str, Any] = {"stored_at": "infinity", "trajectory_id": UUID(int=0)}
-        while found := await self._unread(place):
-            place = found[-1]
-            for entry in found:
+        last: UnreadTrajectory | None = None
+        while found := await self._table.unread(last, self._hot_step_days, _AT_ONCE):
+            last = found[-1]
+            for trajectory in found:
                 read += 1
-                if problem := await self._trajectory(entry):
-                    unreadable.append(f"trajectory {entry['trajectory_id']}: {problem}")
+                if problem := await self._trajectory(trajectory):
+                    unreadable.append(f"trajectory {trajectory.trajectory_id}: {problem}")
             yield {"trajectories": read, "unreadable": len(unreadable)}
         yield {"done": True, "rows": self._rows, "trajectories": read, "unreadable": unreadable[:100]}
 
     async def _segment(self, number: int) -> None:
-        wanted: dict[str, list[Any]] = {table: [] for table in _KEYS}
+        rows: dict[str, list[dict[str, Any]]] = {table: [] for table in _KEYS}
         for change in reversed(await read_segment(self._store, number)):
             if change.table not in _KEYS:  # a later release has no such table
                 continue
-            name = (change.table, orjson.dumps([change.row[column] for column in _KEYS[change.table]]).decode())
+            key = (change.table, orjson.dumps([change.row[column] for column in _KEYS[change.table]]).decode())
             if change.gone:
-                self._gone.add(name)
-            elif name not in self._gone:
-                wanted[change.table].append(change.row)
-        async with self._connection() as connection:
-            for table, rows in wanted.items():
-                for start in range(0, len(rows), _AT_ONCE):
-                    self._rows[table] += await _insert(connection, table, rows[start : start + _AT_ONCE])
+                self._deleted.add(key)
+            elif key not in self._deleted:
+                rows[change.table].append(change.row)
+        for table, count in (await self._table.insert_rows(rows)).items():
+            self._rows[table] += count
 
-    async def _unread(self, place: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Trajectories of whose content the tables know nothing yet, newest first, behind a place."""
-        behind = {"stored_at": place["stored_at"], "trajectory_id": place["trajectory_id"]}
-        async with self._database.connection() as connection:
-            wanted = {**behind, "days": self._hot_step_days, "limit": 100}
-            rows = await connection.execute(SQL["unread"], wanted)
-            return await rows.fetchall()
-
-    async def _trajectory(self, entry: Mapping[str, Any]) -> str:
-        """Its words, what it names, and its steps, as far as they are kept hot; what is wrong with it otherwise."""
-        tally, names = Tally(), {entry["artifact"]["uri"]}
+    async def _trajectory(self, trajectory: UnreadTrajectory) -> str:
+        """Restore its words, the artifacts that it names, and its hot steps; return why it cannot be read, or ""."""
+        totals, uris = StepTotals(), {trajectory.artifact.uri}
         words, problem = "", ""
-        async with self._connection() as connection:
-            try:
-                stored = await StoredTrajectory.open(self._store, ArtifactRef.model_validate(entry["artifact"]))
-                header = await stored.header()
-                names |= {reference.uri for reference in artifacts_of(header)}
-                if entry["hot"]:
-                    partition = {"parent": "steps", "moment": entry["attempt_at"]}
-                    await connection.execute(SQL["make_partition"], partition)
-                for chunk in stored.index.chunks:
-                    for step in await stored.steps(chunk.first, chunk.first + chunk.steps):
-                        tally.take(step)
-                        names |= {reference.uri for reference in artifacts_of(step)}
-                        if entry["hot"]:
-                            text = step.to_json().decode()
-                            row = {**entry, "index": step.index, "digest": step.digest, "body": text}
-                            await connection.execute(SQL["insert_step"], row)
-                words = searched(header, tally)
-            except (ArtifactNotFound, ArtifactCorrupt) as error:
-                problem = str(error)
-            identity = {"trajectory_id": entry["trajectory_id"]}
-            dated = {**identity, "stored_at": entry["stored_at"], "words": words}
-            await connection.execute(SQL["insert_dated_words"], dated)
-            await connection.execute(SQL["insert_names"], {**identity, "uris": sorted(names)})
+        try:
+            stored = await StoredTrajectory.open(self._store, trajectory.artifact)
+            header = await stored.header()
+            uris |= {reference.uri for reference in artifacts_of(header)}
+            for chunk in stored.index.chunks:
+                steps = await stored.steps(chunk.first, chunk.first + chunk.steps)
+                for step in steps:
+                    totals.add(step)
+                    uris |= {reference.uri for reference in artifacts_of(step)}
+                if trajectory.hot:
+                    await self._table.insert_steps(trajectory.attempt, steps)
+            words = searched(header, totals)
+        except (ArtifactNotFound, ArtifactCorrupt) as error:
+            problem = str(error)
+        await self._table.insert_contents(trajectory, words, uris)
         return problem
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Connection]:
-        """A transaction whose changes are not written into the artifact store: they come from there."""
-        async with self._database.connection() as connection:
-            await connection.execute("set local synthbench.rebuilding = on")
-            yield connection
-
-
-async def _insert(connection: Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Rows of a table as the segments have them; those that are there stay. Returns how many were not.
-
-    What a later migration added gets its default, what it took away is passed over.
-    """
-    columns = await (await connection.execute(SQL["columns_of"], {"table": table})).fetchall()
-    there = [column["name"] for column in columns]
-    alike: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        alike.setdefault(tuple(name for name in there if name in row), []).append(row)
-    count = 0
-    for names, some in alike.items():
-        query = sql.SQL(
-            "insert into {table} ({names}) select {names} from jsonb_populate_recordset(null::{table}, %s::jsonb) "
-            "on conflict do nothing"
-        ).format(table=sql.Identifier(table), names=sql.SQL(", ").join(map(sql.Identifier, names)))
-        count += (await connection.execute(query, [orjson.dumps(some).decode()])).rowcount
-    return count

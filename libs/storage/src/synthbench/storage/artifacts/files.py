@@ -11,10 +11,13 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from typing_extensions import override
+
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts.protocol import (
     FRESH_SECONDS,
+    ArtifactStore,
     StoredBody,
     digest_in,
     key_uri,
@@ -34,7 +37,7 @@ from synthbench.storage.walk import files_below
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_MEND = {
+_ADVICE = {
     errno.ENOSPC: "the disk is full: make room",
     errno.EDQUOT: "the disk quota is used up: make room",
     errno.EROFS: "the file system is read-only",
@@ -53,13 +56,13 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
         except FileNotFoundError:
             raise
         except OSError as error:
-            cause = _MEND.get(error.errno or 0, error.strerror)
+            cause = _ADVICE.get(error.errno or 0, error.strerror)
             raise ArtifactStoreUnavailable(f"artifact store {args[0]}: {cause}") from error
 
     return call
 
 
-class FilesStore:
+class FilesStore(ArtifactStore):
     """Bodies under `sha256/ab/<hex>`, keys under `key/…`."""
 
     def __init__(self, root: str | Path) -> None:
@@ -69,11 +72,11 @@ class FilesStore:
         return str(self.root)
 
     def local_path(self, uri: str) -> Path:
-        """Where a body lies on this machine."""
+        """Return the path of a body in this file system."""
         return self.root / object_path(uri)
 
+    @override
     async def put(self, data: bytes, *, media_type: str = "application/octet-stream") -> ArtifactRef:
-        """See the protocol."""
         digest = sha256_digest(data)
         uri = uri_of_digest(digest)
         path = self.local_path(uri)
@@ -81,8 +84,8 @@ class FilesStore:
             await asyncio.to_thread(self._touch, path)
         return ArtifactRef(uri=uri, digest=digest, size=len(data), media_type=media_type)
 
+    @override
     async def put_named(self, key: str, data: bytes) -> bool:
-        """See the protocol."""
         if not valid_key(key):
             raise ValueError(f"{key[:120]!r} is no valid key: plain path segments, please")
         path = self.local_path(key_uri(key))
@@ -92,59 +95,59 @@ class FilesStore:
             raise ArtifactConflict(f"{key} holds other content already")
         return False
 
+    @override
     async def get(self, uri: str) -> bytes:
-        """See the protocol."""
         data = await self._find(uri, self._read)
         expected = digest_in(uri)
         if expected and sha256_digest(data) != expected:
             raise ArtifactCorrupt(f"{uri}: the content hashes to {sha256_digest(data)}")
         return data
 
+    @override
     async def read(self, uri: str, start: int, length: int) -> bytes:
-        """See the protocol."""
         return await self._find(uri, lambda path: self._read(path, start, length))
 
+    @override
     async def exists(self, uri: str) -> bool:
-        """See the protocol."""
         try:
             path = self.local_path(uri)
         except ArtifactNotFound:
             return False
         return await asyncio.to_thread(path.is_file)
 
+    @override
     async def list(self, prefix: str) -> AsyncIterator[str]:
-        """See the protocol."""
         if prefix and not valid_key(prefix.removesuffix("/")):
             raise ValueError(f"{prefix[:120]!r} is no valid prefix")
         for key in await asyncio.to_thread(self._keys_below, prefix):
             yield key
 
+    @override
     async def bodies(self) -> AsyncIterator[StoredBody]:
-        """See the protocol."""
         folders = await asyncio.to_thread(lambda: sorted((self.root / "sha256").glob("[0-9a-f][0-9a-f]")))
         for folder in folders:
             for found in await asyncio.to_thread(self._bodies_in, folder):
                 yield found
 
+    @override
     async def body(self, uri: str) -> StoredBody | None:
-        """See the protocol."""
-        return await asyncio.to_thread(self._look, self.local_path(uri))
+        return await asyncio.to_thread(self._stat, self.local_path(uri))
 
-    async def presigned(self, uri: str, *, seconds: int = 3600) -> str:  # noqa: ARG002 - the protocol's
-        """See the protocol."""
+    @override
+    async def presigned(self, uri: str, *, seconds: int = 3600) -> str:
         object_path(uri)
         raise NotSupported(f"{self} is a folder, which has no links for others; an S3 store has")
 
+    @override
     async def delete(self, uri: str) -> None:
-        """See the protocol."""
         await asyncio.to_thread(self._remove, self.local_path(uri))
 
+    @override
     async def prepare(self) -> None:
-        """See the protocol."""
         await asyncio.to_thread(self._prepare)
 
+    @override
     async def probe(self) -> None:
-        """See the protocol."""
         path = self.root / f".probe-{secrets.token_hex(6)}"
         await asyncio.to_thread(self._write_once, path, b"ok")
         await asyncio.to_thread(path.unlink)
@@ -189,16 +192,16 @@ class FilesStore:
 
     @_translated
     def _touch(self, path: Path) -> None:
-        """Somebody needs it again: it is not old any more."""
+        """Make a body young again, which garbage collection must not take: somebody put it once more."""
         if time.time() - path.stat().st_mtime > FRESH_SECONDS:
             os.utime(path)
 
     @_translated
     def _bodies_in(self, folder: Path) -> Sequence[StoredBody]:
-        looked = (self._look(path) for path in folder.iterdir() if not path.name.startswith("."))
+        looked = (self._stat(path) for path in folder.iterdir() if not path.name.startswith("."))
         return [found for found in looked if found is not None]
 
-    def _look(self, path: Path) -> StoredBody | None:
+    def _stat(self, path: Path) -> StoredBody | None:
         try:
             found = path.stat()
         except FileNotFoundError:

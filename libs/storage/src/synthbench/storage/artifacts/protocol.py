@@ -1,4 +1,4 @@
-"""What an artifact store is, whatever lies behind it."""
+"""The protocol of artifact stores, and the URIs and keys under which they keep bodies."""
 
 import re
 from collections.abc import AsyncIterator
@@ -13,17 +13,17 @@ _DIGEST_URI = re.compile(r"^artifact://sha256/([0-9a-f]{64})\Z")
 _KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}(/[A-Za-z0-9][A-Za-z0-9._-]{0,199})*\Z")
 
 FRESH_SECONDS = 86_400.0
-"""Putting what is there makes it young again, if it is older than this."""
+"""A body that is put again counts as new, if it was put longer ago than this."""
 
 
 @dataclass(frozen=True)
 class StoredBody:
-    """A body as its store sees it."""
+    """Size and age of a stored body."""
 
     uri: str
     size: int
     modified: datetime
-    """When it was last put: putting what is there counts, a day late at most."""
+    """When it was last put, at most `FRESH_SECONDS` too early."""
 
 
 class ArtifactStore(Protocol):
@@ -67,11 +67,11 @@ class ArtifactStore(Protocol):
         ...
 
     def bodies(self) -> AsyncIterator["StoredBody"]:
-        """Yield what is stored under digests, in no order; one that is written meanwhile may be there or not."""
+        """Yield all bodies that are stored under digests, in no order; one that is written meanwhile may be missing."""
         ...
 
     async def body(self, uri: str) -> "StoredBody | None":
-        """Look at one of them; None where nothing is stored."""
+        """Return size and age of a body; None where nothing is stored."""
         ...
 
     async def presigned(self, uri: str, *, seconds: int = 3600) -> str:
@@ -88,7 +88,7 @@ class ArtifactStore(Protocol):
         ...
 
     async def prepare(self) -> None:
-        """Make the folder or bucket, if it is missing; part of setting a deployment up."""
+        """Create the folder or bucket, if it is missing; part of setting a deployment up."""
         ...
 
     async def probe(self) -> None:
@@ -116,7 +116,7 @@ def object_path(uri: str) -> str:
     """Return the location-independent path of a URI inside a store.
 
     Raises:
-        NoArtifactUri: it is none, or its key is not made of plain path segments.
+        NoArtifactUri: the text is no artifact URI, or its key is not made of plain path segments.
     """
     if digest := digest_in(uri):
         hexadecimal = digest.removeprefix("sha256:")

@@ -20,11 +20,13 @@ from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from typing_extensions import override
 
 from synthbench.contracts.ids import sha256_digest
 from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts.protocol import (
     FRESH_SECONDS,
+    ArtifactStore,
     StoredBody,
     digest_in,
     key_uri,
@@ -96,7 +98,7 @@ def _age(body: StoredBody) -> float:
     return (datetime.now(UTC) - body.modified).total_seconds()
 
 
-class S3Store:
+class S3Store(ArtifactStore):
     """Bodies under `<prefix>sha256/ab/<hex>`, keys under `<prefix>key/…`.
 
     Args:
@@ -125,15 +127,15 @@ class S3Store:
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}"
 
+    @override
     async def put(self, data: bytes, *, media_type: str = "application/octet-stream") -> ArtifactRef:
-        """See the protocol."""
         digest = sha256_digest(data)
         uri = uri_of_digest(digest)
         await self._do(self._put_body, uri, data, media_type)
         return ArtifactRef(uri=uri, digest=digest, size=len(data), media_type=media_type)
 
+    @override
     async def put_named(self, key: str, data: bytes) -> bool:
-        """See the protocol."""
         if not valid_key(key):
             raise ValueError(f"{key[:120]!r} is no valid key: plain path segments, please")
         uri = key_uri(key)
@@ -143,57 +145,57 @@ class S3Store:
             raise ArtifactConflict(f"{key} holds other content already")
         return False
 
+    @override
     async def get(self, uri: str) -> bytes:
-        """See the protocol."""
         data = await self._do(self._get, uri)
         expected = digest_in(uri)
         if expected and sha256_digest(data) != expected:
             raise ArtifactCorrupt(f"{uri}: the content hashes to {sha256_digest(data)}")
         return data
 
+    @override
     async def read(self, uri: str, start: int, length: int) -> bytes:
-        """See the protocol."""
         return await self._do(self._get_range, uri, start, length)
 
+    @override
     async def exists(self, uri: str) -> bool:
-        """See the protocol."""
         try:
             await self._do(self._size, uri)
         except ArtifactNotFound:
             return False
         return True
 
+    @override
     async def list(self, prefix: str) -> AsyncIterator[str]:
-        """See the protocol."""
         if prefix and not valid_key(prefix.removesuffix("/")):
             raise ValueError(f"{prefix[:120]!r} is no valid prefix")
         for key in await self._do(self._keys_below, prefix):
             yield key
 
+    @override
     async def delete(self, uri: str) -> None:
-        """See the protocol."""
         await self._do(self._delete, uri)
 
+    @override
     async def probe(self) -> None:
-        """See the protocol."""
         await self._do(self._probe)
 
+    @override
     async def prepare(self) -> None:
-        """See the protocol."""
         await self._do(self._make_bucket)
 
+    @override
     async def bodies(self) -> AsyncIterator[StoredBody]:
-        """See the protocol."""
         for number in range(256):
             for found in await self._do(self._bodies_below, f"sha256/{number:02x}/"):
                 yield found
 
+    @override
     async def body(self, uri: str) -> StoredBody | None:
-        """See the protocol."""
-        return await self._do(self._look, uri)
+        return await self._do(self._head, uri)
 
+    @override
     async def presigned(self, uri: str, *, seconds: int = 3600) -> str:
-        """See the protocol."""
         if not 1 <= seconds <= _LONGEST_LINK:
             raise ValueError(f"a link lives 1 to {_LONGEST_LINK} seconds, not {seconds}")
         wanted = {"Bucket": self.bucket, "Key": self._key(uri)}
@@ -228,8 +230,8 @@ class S3Store:
 
     @_translated
     def _put_body(self, uri: str, data: bytes, media_type: str) -> None:
-        """Content under its digest: whoever was first wrote the same. Large ones go in parts."""
-        there = self._look(uri)
+        """Upload a body, in parts if it is large; whoever uploaded it before wrote the same."""
+        there = self._head(uri)
         if there is not None and there.size == len(data) and _age(there) < FRESH_SECONDS:
             return
         self._client.upload_fileobj(
@@ -242,7 +244,7 @@ class S3Store:
 
     @_translated
     def _put_once(self, uri: str, data: bytes) -> bool:
-        """The server decides who was first."""
+        """Put a record under a key unless one is there, by the server's own condition; False if one is."""
         try:
             self._client.put_object(
                 Bucket=self.bucket, Key=self._key(uri), Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256"
@@ -272,7 +274,7 @@ class S3Store:
 
     @_translated
     def _keys_below(self, prefix: str) -> Sequence[str]:
-        """Sorted by us: SeaweedFS lists folder by folder."""
+        """List keys, and sort them: SeaweedFS lists folder by folder."""
         base = f"{self.prefix}key/"
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=base + prefix)
         found = (item["Key"] for page in pages for item in page.get("Contents", []) if "Key" in item)
@@ -290,7 +292,7 @@ class S3Store:
         ]
 
     @_translated
-    def _look(self, uri: str) -> StoredBody | None:
+    def _head(self, uri: str) -> StoredBody | None:
         try:
             found = self._client.head_object(Bucket=self.bucket, Key=self._key(uri))
         except ClientError as error:
@@ -310,7 +312,7 @@ class S3Store:
         self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def _tidy_uploads(self) -> None:
-        """Parts of uploads that were never finished go after a week; nothing else ever expires by itself."""
+        """Let the server delete parts of unfinished uploads after a week; nothing else ever expires by itself."""
         rules: LifecycleConfigurationTypeDef = {
             "Rules": [
                 {

@@ -26,11 +26,11 @@ class Assembly:
 
 
 def assemble(digests: Mapping[int, str], expected: Sequence[str] | None) -> Assembly:
-    """Order what arrived.
+    """Compare the steps that arrived with those that the executor reported.
 
     Args:
         digests: of the steps that are there, by index.
-        expected: the digests of all steps that the executor reported, in order; None if it never reported.
+        expected: digests of all steps that the executor reported, in order; None if it never reported.
     """
     count = 0
     while count in digests and (expected is None or expected[count : count + 1] == [digests[count]]):
@@ -41,30 +41,30 @@ def assemble(digests: Mapping[int, str], expected: Sequence[str] | None) -> Asse
 
 
 SEARCHED_CHARACTERS = 200_000
-"""Of the words of a trajectory: an index entry of Postgres holds at most 1 MB."""
+"""So much of a trajectory's text is searched: an index entry of Postgres holds at most 1 MB."""
 
 
 @dataclass
-class Tally:
-    """What is told of steps that are taken in one after the other."""
+class StepTotals:
+    """Sums over the steps of a trajectory, which are added in their order."""
 
     steps: int = 0
     model: str = ""
-    """Of the last call."""
+    """The model of the last call."""
     usage: Usage = field(default_factory=Usage)
-    """Of own steps: copied ones were paid for where they come from."""
+    """Of the attempt's own steps: copied ones were paid for by the attempt that they come from."""
     timing: Timing = field(default_factory=Timing)
-    """Of own steps."""
-    said: list[str] = field(default_factory=list[str])
-    """What the agent said and called, as far as it is searched."""
+    """Of the attempt's own steps."""
+    texts: list[str] = field(default_factory=list[str])
+    """Messages and tool calls of the agent, `SEARCHED_CHARACTERS` at most."""
     _room: int = SEARCHED_CHARACTERS
 
-    def take(self, step: Step) -> None:
-        """Count one."""
+    def add(self, step: Step) -> None:
+        """Add the next step."""
         self.steps += 1
         for text in (step.action.message, *(f"{call.name} {call.arguments}" for call in step.action.tool_calls)):
             if self._room > 0 and text:
-                self.said.append(text[: self._room])
+                self.texts.append(text[: self._room])
                 self._room -= len(text) + 1
         if step.model_call:
             self.model = step.model_call.model
@@ -78,7 +78,7 @@ class Tally:
 
 
 def build(
-    closed: AttemptClosed, started: AttemptStarted | None, assembly: Assembly, tally: Tally, patch: str
+    closed: AttemptClosed, started: AttemptStarted | None, assembly: Assembly, totals: StepTotals, patch: str
 ) -> Trajectory:
     """Make the canonical trajectory of a closed attempt, but for its steps."""
     report = closed.report
@@ -96,8 +96,8 @@ def build(
         rewards=report.rewards if report else None,
         diff=report.diff if report else None,
         patch=patch,
-        usage=report.usage if report else tally.usage,
-        timing=report.timing if report else tally.timing,
+        usage=report.usage if report else totals.usage,
+        timing=report.timing if report else totals.timing,
         started_at=report.started_at if report else started.started_at if started else None,
         finished_at=report.finished_at if report else None,
         kept=report.kept if report else [],
@@ -112,9 +112,9 @@ def _scalar(report: AttemptFinished | None) -> float:
     return report.verification.reward if report.verification else 0.0  # an executor of before there were parts
 
 
-def searched(trajectory: Trajectory, tally: Tally) -> str:
+def searched(trajectory: Trajectory, totals: StepTotals) -> str:
     """The words by which a trajectory is found: its task, its instruction, what the agent said and called."""
-    text = "\n".join([trajectory.rollout.task.name, trajectory.context.instruction, *tally.said])
+    text = "\n".join([trajectory.rollout.task.name, trajectory.context.instruction, *totals.texts])
     return text[:SEARCHED_CHARACTERS].replace("\0", " ")
 
 
@@ -127,7 +127,7 @@ def _incomplete(closed: AttemptClosed, assembly: Assembly) -> str | None:
     return None
 
 
-def summarise(trajectory: Trajectory, tally: Tally) -> TrajectorySummary:
+def summarise(trajectory: Trajectory, totals: StepTotals) -> TrajectorySummary:
     """The facets of a trajectory."""
     rollout = trajectory.rollout
     seconds = 0.0
@@ -140,10 +140,10 @@ def summarise(trajectory: Trajectory, tally: Tally) -> TrajectorySummary:
         difficulty=rollout.task.difficulty,
         scaffold=rollout.scaffold,
         route=rollout.route,
-        model=tally.model,
+        model=totals.model,
         outcome=trajectory.outcome,
         reward=trajectory.reward,
-        steps=tally.steps,
+        steps=totals.steps,
         usage=trajectory.usage,
         seconds=seconds,
         simulated=rollout.simulated,

@@ -9,15 +9,15 @@ import pytest
 import structlog
 
 from catalogue_of import Life
-from synthbench.collector.archive import Archive
-from synthbench.collector.keeping import Keeping
+from synthbench.collector.archive import CatalogueArchive
+from synthbench.collector.retention import Retention
 from synthbench.collector.settings import CollectorSettings
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 
 
-def keeping(database: Database, **settings: Any) -> Keeping:
-    return Keeping(CollectorSettings(**settings), database, structlog.get_logger())
+def retention(database: Database, **settings: Any) -> Retention:
+    return Retention(CollectorSettings(**settings), database, structlog.get_logger())
 
 
 @pytest.fixture
@@ -61,22 +61,22 @@ async def test_weeks_of_cold_steps_go_at_once_and_are_read_from_the_artifact(
     path = f"/v1/attempts/{known['rollout_id']}/1/steps"
     before = (await api.get(path)).json()
     assert len(before["steps"]) == 3
-    assert await keeping(database).sweep() == {"weeks_of_steps": 1, "trajectories": 0}
+    assert await retention(database).sweep() == {"weeks_of_steps": 1, "trajectories": 0}
     assert await steps(database) == 2
     assert (await api.get(path)).json() == before
     for identity, count in ((cold, 3), (hot, 2)):
         found = (await api.get(f"/v1/trajectories/{identity}/steps")).json()
         assert len(found["steps"]) == count
-    assert await keeping(database).sweep() == {"weeks_of_steps": 0, "trajectories": 0}
+    assert await retention(database).sweep() == {"weeks_of_steps": 0, "trajectories": 0}
 
 
 async def test_a_week_with_an_unfinished_attempt_stays(database: Database, life: Life):
     await age(database, await life.trajectory(steps=3), 60)
     await run(database, "update attempts set state = 'closing'")
-    assert (await keeping(database).sweep())["weeks_of_steps"] == 0
+    assert (await retention(database).sweep())["weeks_of_steps"] == 0
     assert await steps(database) == 3
     await run(database, "update attempts set state = 'stored'")
-    assert (await keeping(database).sweep())["weeks_of_steps"] == 1
+    assert (await retention(database).sweep())["weeks_of_steps"] == 1
     assert await steps(database) == 0
 
 
@@ -87,7 +87,7 @@ async def test_what_lies_in_no_week_goes_too(database: Database, life: Life):
     await run(database, f"insert into steps_default select * from {name}")
     await run(database, f"drop table {name}")
     assert await steps(database) == 3
-    await keeping(database).sweep()
+    await retention(database).sweep()
     assert await steps(database) == 0
 
 
@@ -95,9 +95,9 @@ async def test_coming_weeks_have_their_partitions(database: Database):
     names = "select relname from pg_class where relname like 'steps\\_2%' and relkind = 'r' order by 1"
     for row in await rows(database, names):
         await run(database, f"drop table {row['relname']}")
-    await keeping(database).sweep()
+    await retention(database).sweep()
     assert len(await rows(database, names)) == 5
-    await keeping(database).sweep()
+    await retention(database).sweep()
     assert len(await rows(database, names)) == 5
 
 
@@ -111,8 +111,8 @@ async def test_attempts_that_do_not_count_expire_and_nothing_else(
     for identity in (expired, held, forked, counted):
         await age(database, identity, 10)
     assert (await api.put(f"/v1/trajectories/{held}/holds/dataset:one")).status_code == 200
-    assert await keeping(database).sweep() == {"weeks_of_steps": 0, "trajectories": 0}
-    sweeping = keeping(database, failed_attempt_days=7)
+    assert await retention(database).sweep() == {"weeks_of_steps": 0, "trajectories": 0}
+    sweeping = retention(database, failed_attempt_days=7)
     report = await sweeping.report()
     assert report["expirable"]["count"] == 1
     assert await sweeping.sweep() == {"weeks_of_steps": 0, "trajectories": 1}
@@ -131,19 +131,19 @@ async def test_attempts_that_do_not_count_expire_and_nothing_else(
 
 
 async def test_many_expire_in_parts(database: Database, life: Life, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("synthbench.collector.keeping._AT_ONCE", 2)
+    monkeypatch.setattr("synthbench.collector.retention._AT_ONCE", 2)
     for _ in range(5):
         await age(database, await life.trajectory(steps=1, counted=False), 10)
-    assert (await keeping(database, failed_attempt_days=7).sweep())["trajectories"] == 5
+    assert (await retention(database, failed_attempt_days=7).sweep())["trajectories"] == 5
 
 
 async def test_of_several_replicas_one_sweeps(database: Database, life: Life):
     for _ in range(4):
         await age(database, await life.trajectory(steps=1, counted=False), 40)
-    several = [keeping(database, failed_attempt_days=7).sweep() for _ in range(4)]
+    several = [retention(database, failed_attempt_days=7).sweep() for _ in range(4)]
     done = await asyncio.gather(*several)
     assert sum(one["trajectories"] for one in done) <= 4
-    await keeping(database, failed_attempt_days=7).sweep()
+    await retention(database, failed_attempt_days=7).sweep()
     assert await rows(database, "select 1 from trajectories") == []
 
 
@@ -159,7 +159,7 @@ async def test_the_report_says_where_room_went(
     assert [(week["unfinished"]) for week in cold] == [0]
     assert {(row["counted"], row["trajectories"]) for row in report["trajectories"]} == {(True, 1), (False, 1)}
     assert report["changes_not_archived"] > 0
-    await Archive(database, store, 0, structlog.get_logger()).flush()
+    await CatalogueArchive(database, store, 0, structlog.get_logger()).flush()
     assert (await api.get("/v1/storage")).json()["changes_not_archived"] == 0
 
 

@@ -1,4 +1,4 @@
-"""What operators ask of the catalogue: where room went, what is held, and the catalogue made again."""
+"""Routes for operators: bytes by table, what is held, the account of API calls, the catalogue restored."""
 
 from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, Any
@@ -10,10 +10,10 @@ from fastapi.responses import StreamingResponse
 
 from synthbench.chassis.access import Role, requires
 from synthbench.chassis.errors import ChassisError
-from synthbench.collector.archive import Archive
-from synthbench.collector.handlers import SQL
-from synthbench.collector.keeping import Keeping
-from synthbench.collector.rebuild import Rebuild
+from synthbench.collector.adapters.retention import RetentionStore
+from synthbench.collector.archive import CatalogueArchive
+from synthbench.collector.rebuild import CatalogueRebuild
+from synthbench.collector.retention import Retention
 from synthbench.contracts.problem import documented
 from synthbench.storage.api_calls import ApiCalls
 from synthbench.storage.database import Database
@@ -22,31 +22,26 @@ from synthbench.storage.errors import ArtifactCorrupt
 _Holder = Annotated[str, Path(max_length=200, pattern="^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
 
 
-def keeping_router(database: Database, keeping: Keeping) -> APIRouter:
-    """Room, and what is held."""
-    router = APIRouter(tags=["keeping"])
+def retention_router(database: Database, retention: Retention) -> APIRouter:
+    """What uses room, what is held, and who changed something."""
+    router, holds = APIRouter(tags=["keeping"]), RetentionStore(database)
 
     @router.get("/storage")
     async def storage() -> dict[str, Any]:
         """Tables and weeks of steps with their bytes, stored trajectories, and what the policy would take next."""
-        return await keeping.report()
+        return await retention.report()
 
     @router.put("/trajectories/{trajectory_id}/holds/{holder}", responses=documented(404))
     async def hold(trajectory_id: UUID, holder: _Holder) -> dict[str, Any]:
         """Keep a trajectory, whatever the policy says: a dataset names it, or a person wants it."""
-        async with database.connection() as connection:
-            found = await connection.execute(SQL["find_trajectory"], {"trajectory_id": trajectory_id})
-            if await found.fetchone() is None:
-                raise HTTPException(404, f"no trajectory {trajectory_id}")
-            await connection.execute(SQL["hold"], {"trajectory_id": trajectory_id, "holder": holder})
+        if not await holds.hold(trajectory_id, holder):
+            raise HTTPException(404, f"no trajectory {trajectory_id}")
         return {"trajectory_id": trajectory_id, "holder": holder}
 
     @router.delete("/trajectories/{trajectory_id}/holds/{holder}", responses=documented(404))
     async def release(trajectory_id: UUID, holder: _Holder) -> dict[str, Any]:
         """Hold it no longer."""
-        async with database.connection() as connection:
-            done = await connection.execute(SQL["release"], {"trajectory_id": trajectory_id, "holder": holder})
-        if not done.rowcount:
+        if not await holds.release(trajectory_id, holder):
             raise HTTPException(404, f"{holder} does not hold trajectory {trajectory_id}")
         return {"trajectory_id": trajectory_id, "released": holder}
 
@@ -61,8 +56,8 @@ def keeping_router(database: Database, keeping: Keeping) -> APIRouter:
     return router
 
 
-def rebuild_router(archive: Archive, make: Callable[[], Rebuild]) -> APIRouter:
-    """The catalogue made again; each request makes a rebuild of its own."""
+def rebuild_router(archive: CatalogueArchive, make_rebuild: Callable[[], CatalogueRebuild]) -> APIRouter:
+    """The catalogue restored; each request makes a rebuild of its own."""
     router = APIRouter(tags=["keeping"])
 
     @router.post(
@@ -77,7 +72,7 @@ def rebuild_router(archive: Archive, make: Callable[[], Rebuild]) -> APIRouter:
         async def lines() -> AsyncGenerator[bytes]:
             try:
                 await archive.flush()
-                async for progress in make().run():
+                async for progress in make_rebuild().run():
                     yield orjson.dumps(progress) + b"\n"
             except (ChassisError, ArtifactCorrupt) as error:
                 yield orjson.dumps({"error": str(error)}) + b"\n"
