@@ -93,6 +93,6 @@ class Life:
         return identity
 
 
-def delivered(body: Record, event: str) -> Delivery:
+def delivered(body: Record, event: str) -> Delivery[Any]:
     envelope = Envelope(body, "test")
     return Delivery(envelope, durable(Service.COLLECTOR, event), cast("Any", None), body.to_json())

@@ -3,9 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
+from synthbench.chassis.batches import BatchConsumer
 from synthbench.chassis.bus import Bus
-from synthbench.chassis.consumer import BatchConsumer, Consumer
+from synthbench.chassis.consumer import Consumer
 from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.process import Chassis
@@ -15,12 +17,12 @@ from synthbench.contracts.registry import Durable, Service, durable
 SUBMITTED = durable(Service.SCHEDULER, "task.submitted")
 KINDS = ("consumer", "batch", "faststream")
 
-Handler = Callable[[Delivery], Awaitable[None]]
+Handler = Callable[[Delivery[TaskSubmitted]], Awaitable[None]]
 Listen = Callable[[Chassis, Handler], Awaitable[None]]
 
 
 async def listen_with(kind: str, chassis: Chassis, handler: Handler) -> None:
-    async def whole(deliveries: Sequence[Delivery]) -> None:
+    async def whole(deliveries: Sequence[Delivery[TaskSubmitted]]) -> None:
         for one in deliveries:
             await handler(one)
 
@@ -31,7 +33,7 @@ async def listen_with(kind: str, chassis: Chassis, handler: Handler) -> None:
             BatchConsumer(chassis, SUBMITTED, whole).start()
         case _:
             subscribers = EventSubscribers(chassis)
-            subscribers.on(SUBMITTED.event.name, handler)
+            subscribers.on(TaskSubmitted, handler)
             await subscribers.start()
 
 
@@ -39,7 +41,7 @@ class Recorder:
     """A handler that remembers what it saw, and ends as it is told: the last outcome for all that come after."""
 
     def __init__(self, *outcomes: Exception | None, seconds: float = 0.0) -> None:
-        self.seen: list[Delivery] = []
+        self.seen: list[Delivery[Any]] = []
         self.times: list[float] = []
         self.finished = 0
         self._outcomes = outcomes or (None,)
@@ -49,7 +51,7 @@ class Recorder:
     def tasks(self) -> list[str]:
         return [str(getattr(one.envelope.body, "task", "")) for one in self.seen]
 
-    async def __call__(self, one: Delivery) -> None:
+    async def __call__(self, one: Delivery[Any]) -> None:
         self.seen.append(one)
         self.times.append(time.monotonic())
         outcome = self._outcomes[min(len(self.seen), len(self._outcomes)) - 1]

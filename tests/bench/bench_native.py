@@ -14,8 +14,8 @@ import structlog
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent
 from synthbench.contracts.records import ArtifactRef, Rollout, RolloutLimits, TaskInfo
+from synthbench.contracts.scope import AttemptScope
 from synthbench.executor.adapters.model import GatewayModel
-from synthbench.executor.announcing import AttemptScope
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import Submitted
 from synthbench.executor.recorder import StepRecorder

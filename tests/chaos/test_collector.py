@@ -31,9 +31,10 @@ from synthbench.contracts.events import AttemptClosed, AttemptFinished, StepReco
 from synthbench.contracts.ids import derived_id, uuid7
 from synthbench.contracts.records import Outcome, Rollout, TaskInfo
 from synthbench.contracts.registry import Service
+from synthbench.contracts.scope import AttemptScope
 from synthbench.contracts.steps import step_digest
 from synthbench.contracts.trajectory import AttemptContext
-from synthbench.executor.announcing import AttemptScope, EventAnnouncer, RecentEvents
+from synthbench.executor.announcing import EventAnnouncer, RecentEvents
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.trajectories import read_trajectory
 
@@ -98,7 +99,7 @@ class Attempts:
             await patiently(lambda event=body: announcer.announce(event))
         report = AttemptFinished.model_validate(
             {
-                **scope.fields(), "context": AttemptContext(), "outcome": Outcome.SOLVED,
+                **scope.fields, "context": AttemptContext(), "outcome": Outcome.SOLVED,
                 "step_digests": [body.step.digest for body in recorded],
                 "started_at": first.step.started_at, "finished_at": recorded[-1].step.finished_at,
             }
@@ -109,7 +110,7 @@ class Attempts:
         )  # fmt: skip
         closed = self.closed[rollout_id] = AttemptClosed.model_validate(
             {
-                **scope.fields(), "rollout": rollout, "outcome": Outcome.SOLVED, "counted": True, "last": True,
+                **scope.fields, "rollout": rollout, "outcome": Outcome.SOLVED, "counted": True, "last": True,
                 "report": report,
             }
         )  # fmt: skip

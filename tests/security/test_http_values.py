@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from fuzzing import HOSTILE_JSON, HOSTILE_NUMBER, HOSTILE_TEXT, fuzz
-from synthbench.chassis.outbox import Outbox
 from synthbench.collector.api import build_api as collector_api
 from synthbench.collector.archive import CatalogueArchive
 from synthbench.collector.settings import CollectorSettings
@@ -24,13 +23,14 @@ from synthbench.llm_gateway.budgets.reports import LedgerReports
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.models import Models
 from synthbench.llm_gateway.settings import GatewaySettings
+from synthbench.scheduler.adapters.overviews import Overviews
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.api import build_api as scheduler_api
-from synthbench.scheduler.campaigns import Campaigns
 from synthbench.storage.api_calls import ApiCalls
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 from synthbench.storage.migrations import migrate_all
+from synthbench.storage.outbox import Outbox
 
 _ID = "0196f000-0000-7000-8000-000000000000"
 _TIMES = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01", "9999-12-31", "2026-01-01T00:00:00Z"]
@@ -82,7 +82,7 @@ def _collector(database: Callable[[str], Database], tmp: Any) -> FastAPI:
 
 def _scheduler(database: Callable[[str], Database], _tmp: Any) -> FastAPI:
     store = SchedulerStore(database("scheduler"), cast("Outbox", None))  # none of its routes announces anything
-    return scheduler_api(store, Campaigns(store), ApiCalls(database("scheduler")))
+    return scheduler_api(store, Overviews(database("scheduler")), ApiCalls(database("scheduler")))
 
 
 def _gateway(database: Callable[[str], Database], tmp: Any) -> FastAPI:

@@ -20,7 +20,7 @@ from synthbench.contracts.registry import Service
 from synthbench.contracts.rpc import CLAIM, ClaimReply, ClaimRequest
 
 if TYPE_CHECKING:
-    from conftest import Watch
+    from bus_fixtures import Watch
 
 ASKED = ClaimRequest(rollout_id=uuid7(), executor="e", pool="bubblewrap")
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from listening import KINDS, SUBMITTED, Listen, Recorder, listen_with, shorten_ack_wait, submitted
-from synthbench.chassis import consumer, delivery, events
+from synthbench.chassis import batches, consumer, events, processor
 from synthbench.chassis.bus import Bus
-from synthbench.chassis.consumer import require
 from synthbench.chassis.dead import NoSuchLetter, resend_dead, show_dead
 from synthbench.chassis.errors import Drop, Poison, Retry, TopologyError, Transient
 from synthbench.chassis.process import Chassis
+from synthbench.chassis.pull import require
 from synthbench.chassis.settle import MAX_DELIVERIES
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES
@@ -24,7 +24,7 @@ from synthbench.contracts.registry import Durable, Stream
 from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:
-    from conftest import OpenService, Watch
+    from bus_fixtures import OpenService, Watch
 
 
 @pytest.fixture(params=KINDS)
@@ -223,9 +223,9 @@ async def test_a_malformed_message_that_nearly_fills_the_server_is_kept_whole(
 async def test_a_handler_may_take_longer_than_ack_wait(
     listen: Listen, chassis: Chassis, watch: "Watch", monkeypatch: pytest.MonkeyPatch
 ):
-    beating = functools.partial(delivery.heartbeats, every=0.15)
-    monkeypatch.setattr(delivery, "heartbeats", beating)
-    monkeypatch.setattr(consumer, "heartbeats", beating)
+    beating = functools.partial(processor.heartbeats, every=0.15)
+    monkeypatch.setattr(processor, "heartbeats", beating)
+    monkeypatch.setattr(batches, "heartbeats", beating)
     await shorten_ack_wait(chassis.bus, SUBMITTED, 0.5)
     handler = Recorder(seconds=1.5)
     await listen(chassis, handler)
@@ -238,8 +238,10 @@ async def test_a_handler_may_take_longer_than_ack_wait(
 async def test_consumers_go_on_after_a_restart_and_a_retried_publish_is_stored_once(
     listen: Listen, own_chassis: Chassis, own_nats: EmbeddedNats, watch: "Watch", monkeypatch: pytest.MonkeyPatch
 ):
-    for module, name in ((consumer, "_LONG_POLL"), (events, "_POLL_SECONDS")):
-        monkeypatch.setattr(module, name, 1.0)  # the wait that is open when the server goes is lost with it
+    for module in (batches, consumer, events):
+        monkeypatch.setattr(
+            module, "LONG_POLL_SECONDS", 1.0
+        )  # the wait that is open when the server goes is lost with it
     bus = own_chassis.bus
     handler = Recorder()
     await listen(own_chassis, handler)

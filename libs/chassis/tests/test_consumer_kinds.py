@@ -11,14 +11,15 @@ from uuid import UUID
 import pytest
 
 from listening import SUBMITTED, Recorder, shorten_ack_wait, submitted
-from synthbench.chassis import consumer, delivery
-from synthbench.chassis.consumer import BatchConsumer, Consumer
+from synthbench.chassis import batches, processor
+from synthbench.chassis.batches import BatchConsumer
+from synthbench.chassis.consumer import Consumer
 from synthbench.chassis.delivery import Delivery, Malformed
 from synthbench.chassis.errors import Poison, Transient
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.process import Chassis
 from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.contracts.events import CancelRequested, TaskReady
+from synthbench.contracts.events import CancelRequested, TaskReady, TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_object
 from synthbench.contracts.records import Priority, Rollout, TaskInfo
@@ -26,7 +27,7 @@ from synthbench.contracts.registry import Service, Stream, durable
 from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:
-    from conftest import OpenService, Watch
+    from bus_fixtures import OpenService, Watch
 
 
 async def test_event_subscribers_tell_the_sender_of_a_broken_event(chassis: Chassis, watch: "Watch"):
@@ -40,7 +41,7 @@ async def test_event_subscribers_tell_the_sender_of_a_broken_event(chassis: Chas
             raise answer
 
     subscribers = EventSubscribers(chassis)
-    subscribers.on("task.submitted", Recorder(), on_malformed=on_malformed)
+    subscribers.on(TaskSubmitted, Recorder(), on_malformed=on_malformed)
     await subscribers.start()
     sent = uuid7()
     content = {"task": "x", "smaples": 3}
@@ -129,7 +130,7 @@ async def test_whatever_is_wrong_with_a_submission_its_sender_is_told(
 
     chassis.bus.use_payload_store(FilesStore(tmp_path))
     subscribers = EventSubscribers(chassis)
-    subscribers.on("task.submitted", Recorder(), on_malformed=on_malformed)
+    subscribers.on(TaskSubmitted, Recorder(), on_malformed=on_malformed)
     await subscribers.start()
     headers = {"ce-type": "synthbench.task.submitted.v1"} | ({"ce-dataref": "artifact://x"} if dataref else {})
     await chassis.bus.js.publish("task.submitted", payload.encode(), headers=headers)
@@ -146,11 +147,11 @@ async def test_a_sender_is_told_of_what_a_handler_gave_up(chassis: Chassis, watc
     async def on_malformed(malformed: Malformed) -> None:
         told.append(malformed)
 
-    async def fails(_delivery: Delivery) -> None:
+    async def fails(_delivery: Delivery[TaskSubmitted]) -> None:
         raise Poison("it cannot be kept")
 
     subscribers = EventSubscribers(chassis)
-    subscribers.on("task.submitted", fails, on_malformed=on_malformed)
+    subscribers.on(TaskSubmitted, fails, on_malformed=on_malformed)
     await subscribers.start()
     content = {"task": "t", "submission_id": _ID}
     await chassis.bus.js.publish("task.submitted", json.dumps(content).encode())
@@ -161,8 +162,8 @@ async def test_a_sender_is_told_of_what_a_handler_gave_up(chassis: Chassis, watc
 async def test_event_subscribers_serve_several_events_side_by_side(chassis: Chassis, watch: "Watch"):
     slow, quick = Recorder(seconds=1), Recorder()
     subscribers = EventSubscribers(chassis)
-    subscribers.on("task.submitted", slow)
-    subscribers.on("cancel.requested", quick)
+    subscribers.on(TaskSubmitted, slow)
+    subscribers.on(CancelRequested, quick)
     await subscribers.start()
     await chassis.bus.publish(submitted())
     await watch.until(lambda: slow.seen)
@@ -227,7 +228,7 @@ async def test_a_batch_is_one_call_and_acknowledged_together(chassis: Chassis, w
 async def test_while_a_batch_is_worked_on_the_next_one_comes_in_and_stays_ours(
     chassis: Chassis, watch: "Watch", monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(consumer, "heartbeats", functools.partial(delivery.heartbeats, every=0.15))
+    monkeypatch.setattr(batches, "heartbeats", functools.partial(processor.heartbeats, every=0.15))
     await shorten_ack_wait(chassis.bus, SUBMITTED, 0.5)
     in_hand: list[int] = []
     handled: list[int] = []
@@ -296,9 +297,9 @@ async def test_one_bad_message_does_not_drag_down_its_batch(chassis: Chassis, wa
 async def test_a_batch_that_is_tried_one_by_one_stays_ours_meanwhile(
     chassis: Chassis, watch: "Watch", monkeypatch: pytest.MonkeyPatch
 ):
-    beating = functools.partial(delivery.heartbeats, every=0.15)
-    monkeypatch.setattr(delivery, "heartbeats", beating)
-    monkeypatch.setattr(consumer, "heartbeats", beating)
+    beating = functools.partial(processor.heartbeats, every=0.15)
+    monkeypatch.setattr(processor, "heartbeats", beating)
+    monkeypatch.setattr(batches, "heartbeats", beating)
     await shorten_ack_wait(chassis.bus, SUBMITTED, 0.5)
     handled: list[int] = []
 

@@ -20,13 +20,14 @@ from structlog.stdlib import BoundLogger
 from structlog.testing import LogCapture
 
 from synthbench.chassis.bus import Bus
-from synthbench.chassis.consumer import Consumer, bind
+from synthbench.chassis.consumer import Consumer
 from synthbench.chassis.dead import list_dead, resend_dead
 from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import BusUnavailable, Poison
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.permissions import CLIENT_CONNECTIONS, allowed, client_requests, nats_accounts
 from synthbench.chassis.process import Chassis
+from synthbench.chassis.pull import bind
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.events import TaskSubmitted
@@ -47,7 +48,7 @@ from synthbench.contracts.streams import CLIENT_PENDING, DEAD_LETTERS, streams
 from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:
-    from conftest import OpenService, Watch
+    from bus_fixtures import OpenService, Watch
 
 CLIENTS = ("alice", "mallory")
 SERVICES = [service for service in Service if service not in (Service.TOPOLOGY, Service.CLIENT)]
@@ -375,7 +376,7 @@ async def test_a_service_can_bury_and_the_operator_resends_under_the_same_sender
     scheduler = await open_as(open_service, nats, Service.SCHEDULER)
     seen: list[Delivery] = []
 
-    async def handler(one: Delivery) -> None:
+    async def handler(one: Delivery[TaskSubmitted]) -> None:
         seen.append(one)
         if len(seen) == 1:
             raise Poison("bad")
@@ -426,12 +427,12 @@ async def test_event_subscribers_hear_every_client_and_the_operator_side_by_side
     scheduler = await open_as(open_service, nats, Service.SCHEDULER)
     seen: list[str] = []
 
-    async def handler(one: Delivery) -> None:
+    async def handler(one: Delivery[TaskSubmitted]) -> None:
         seen.append(one.sender)
         await asyncio.sleep(3 if one.sender == "mallory" else 0)
 
     subscribers = EventSubscribers(scheduler)
-    subscribers.on("task.submitted", handler)
+    subscribers.on(TaskSubmitted, handler)
     await subscribers.start()
     mallory = await door.connection("mallory")
     for _ in range(5):

@@ -20,7 +20,7 @@ from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.registry import Service, durable
 
 if TYPE_CHECKING:
-    from conftest import Watch
+    from bus_fixtures import Watch
 
 SUBMITTED = durable(Service.SCHEDULER, "task.submitted")
 TOKEN = "some-api-token"

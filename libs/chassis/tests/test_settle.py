@@ -7,35 +7,35 @@ import pytest
 
 from synthbench.chassis import settle as rules
 from synthbench.chassis.errors import BusUnavailable, Drop, Poison, Retry, Transient
-from synthbench.chassis.settle import MAX_DELIVERIES, Action, counts, is_outage, settle
+from synthbench.chassis.settle import MAX_DELIVERIES, MessageFate, counts, is_outage, settle
 from synthbench.contracts.cloudevents import MalformedEvent
 
 MANY = 1000
 
 
 @pytest.mark.parametrize(
-    ("error", "deliveries", "failures", "action"),
+    ("error", "deliveries", "failures", "fate"),
     [
-        (None, 1, 0, Action.ACK),
-        (None, MANY, MANY, Action.ACK),
-        (Drop("closed"), 1, 1, Action.ACK),
-        (Retry("busy"), 1, 0, Action.NAK),
-        (Retry("busy"), MANY, MANY, Action.NAK),
-        (Poison("no way"), 1, 1, Action.DEAD),
-        (MalformedEvent("no JSON"), 1, 1, Action.DEAD),
-        (ValueError("bug"), 1, 1, Action.NAK),
-        (ValueError("bug"), MANY, MAX_DELIVERIES - 1, Action.NAK),
-        (ValueError("bug"), MAX_DELIVERIES, MAX_DELIVERIES, Action.DEAD),
-        (Transient("away"), MANY, MANY, Action.NAK),
-        (BusUnavailable("away"), MANY, MANY, Action.NAK),
-        (psycopg.OperationalError("server closed the connection"), MANY, MANY, Action.NAK),
-        (psycopg.InterfaceError("the connection is closed"), MANY, MANY, Action.NAK),
-        (psycopg.errors.UniqueViolation("a bug of ours"), MANY, MANY, Action.DEAD),
-        (asyncio.CancelledError(), MANY, MANY, Action.NAK),
+        (None, 1, 0, MessageFate.ACK),
+        (None, MANY, MANY, MessageFate.ACK),
+        (Drop("closed"), 1, 1, MessageFate.ACK),
+        (Retry("busy"), 1, 0, MessageFate.NAK),
+        (Retry("busy"), MANY, MANY, MessageFate.NAK),
+        (Poison("no way"), 1, 1, MessageFate.DEAD),
+        (MalformedEvent("no JSON"), 1, 1, MessageFate.DEAD),
+        (ValueError("bug"), 1, 1, MessageFate.NAK),
+        (ValueError("bug"), MANY, MAX_DELIVERIES - 1, MessageFate.NAK),
+        (ValueError("bug"), MAX_DELIVERIES, MAX_DELIVERIES, MessageFate.DEAD),
+        (Transient("away"), MANY, MANY, MessageFate.NAK),
+        (BusUnavailable("away"), MANY, MANY, MessageFate.NAK),
+        (psycopg.OperationalError("server closed the connection"), MANY, MANY, MessageFate.NAK),
+        (psycopg.InterfaceError("the connection is closed"), MANY, MANY, MessageFate.NAK),
+        (psycopg.errors.UniqueViolation("a bug of ours"), MANY, MANY, MessageFate.DEAD),
+        (asyncio.CancelledError(), MANY, MANY, MessageFate.NAK),
     ],
 )
-def test_the_end_of_the_handler_decides(error: BaseException | None, deliveries: int, failures: int, action: Action):
-    assert settle(error, deliveries, failures).action is action
+def test_the_end_of_the_handler_decides(error: BaseException | None, deliveries: int, failures: int, fate: MessageFate):
+    assert settle(error, deliveries, failures).fate is fate
 
 
 def test_a_retry_waits_as_long_as_the_handler_says():

@@ -10,17 +10,17 @@ import pytest
 from nats.js import JetStreamContext, api
 
 from synthbench.chassis import undeclared
-from synthbench.chassis.consumer import bind
 from synthbench.chassis.dead import list_dead
 from synthbench.chassis.errors import TopologyError
 from synthbench.chassis.permissions import nats_accounts
 from synthbench.chassis.process import Chassis
+from synthbench.chassis.pull import bind
 from synthbench.chassis.topology import ensure_topology
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.registry import Durable, Service, Stream, durable, durables
 
 if TYPE_CHECKING:
-    from conftest import OpenService
+    from bus_fixtures import OpenService
 
 OLD_DURABLES = {
     "EVENTS": {"scheduler-task-submitted": "task.submitted", "scheduler-cancel-requested": "cancel.requested"},

@@ -1,4 +1,4 @@
-"""Packages of migrations made by tests."""
+"""Packages of migrations made by tests, and the bus for the outbox."""
 
 import itertools
 import os
@@ -7,6 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
+from bus_fixtures import chassis, log, logs, nats, open_service, own_chassis, own_nats, watch
+
+__all__ = ["chassis", "log", "logs", "nats", "open_service", "own_chassis", "own_nats", "watch"]
 
 MakePackage = Callable[..., str]
 _numbers = itertools.count()

@@ -26,6 +26,6 @@ def test_it_is_a_mapping():
 
 
 def test_a_package_brings_its_own():
-    loaded = Queries.load("synthbench.scheduler.adapters")
+    loaded = Queries.load("synthbench.scheduler.adapters", "overviews.sql")
     assert len(loaded) > 0
     assert all(text.strip() and not text.endswith(";") for text in loaded.values())

@@ -41,7 +41,7 @@ def handlers_of(database: Database) -> CollectorHandlers:
     return CollectorHandlers(events, StepStore(database), IncompleteAttempts())
 
 
-def delivered(bodies: Sequence[StepRecorded]) -> list[Delivery]:
+def delivered(bodies: Sequence[StepRecorded]) -> list[Delivery[StepRecorded]]:
     return [Delivery(Envelope(body, "test"), STEPS, cast("Any", None), body.to_json()) for body in bodies]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from synthbench.contracts.events import CurationStatus, Verdict
 from synthbench.diversity.domain.canonical import masked, shingles
-from synthbench.diversity.domain.decision import Known, comparison_class, decide
+from synthbench.diversity.domain.decision import EarlierTrajectory, comparison_class, decide
 from synthbench.diversity.domain.fingerprint import BANDS, fingerprint, similarity
 
 TEXT = "\n".join(f"bash run step {number} of the plan with option {number * 7}" for number in range(60))
@@ -56,9 +56,12 @@ def test_similar_texts_are_similar_and_share_a_band():
 
 def test_decisions():
     own, other = fingerprint(TEXT), fingerprint("nothing in common with it at all, really nothing")
-    twin, stranger = Known(uuid4(), own.exact, own.signature), Known(uuid4(), other.exact, other.signature)
+    twin, stranger = (
+        EarlierTrajectory(uuid4(), own.exact, own.signature),
+        EarlierTrajectory(uuid4(), other.exact, other.signature),
+    )
 
-    def decision(known: list[Known], admitted: int = 0, cap: int | None = None):
+    def decision(known: list[EarlierTrajectory], admitted: int = 0, cap: int | None = None):
         return decide(own, known, threshold=0.8, admitted_of_task=admitted, max_per_task=cap)
 
     assert decision([]).status is CurationStatus.ADMITTED

@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent, journal_key
 from synthbench.contracts.records import ArtifactRef, Rollout, RolloutLimits, TaskInfo
+from synthbench.contracts.scope import AttemptScope
 from synthbench.contracts.steps import Step
 from synthbench.executor.adapters.model import GatewayModel
-from synthbench.executor.announcing import AttemptScope
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.resuming import StartingPoint
 from synthbench.executor.recorder import StepRecorder

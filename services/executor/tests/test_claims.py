@@ -13,7 +13,7 @@ import structlog
 from pydantic import SecretStr
 
 from synthbench.chassis.bus import Bus
-from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import BusUnavailable, Retry
 from synthbench.contracts.cloudevents import Envelope, Message
 from synthbench.contracts.events import AttemptFinished, AttemptStarted, TaskReady
@@ -100,7 +100,7 @@ async def handlers(scheduler: Scheduler, artifacts: FilesStore, script: "Script"
     await http.aclose()
 
 
-def ready(rollout: Rollout) -> Delivery:
+def ready(rollout: Rollout) -> Delivery[TaskReady]:
     body = TaskReady(submission_id=rollout.submission_id, campaign="c", rollout_id=rollout.rollout_id, rollout=rollout)
     return Delivery(Envelope(body, "test"), cast("Any", None), cast("Any", None), b"")
 

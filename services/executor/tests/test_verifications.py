@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from synthbench.chassis.bus import Bus
-from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import Drop
 from synthbench.contracts.cloudevents import Envelope, Message
 from synthbench.contracts.events import VerificationFinished, VerificationRequested
@@ -63,7 +63,7 @@ async def handlers(bus: Heard, artifacts: FilesStore) -> AsyncGenerator[Executor
         await engine.aclose()
 
 
-async def request(artifacts: FilesStore, asker: str = "quality", **fields: Any) -> Delivery:
+async def request(artifacts: FilesStore, asker: str = "quality", **fields: Any) -> Delivery[VerificationRequested]:
     stored = await artifacts.put(pack(load_library_task("simple-task-001")))
     wanted = VerificationRequested(
         submission_id=uuid4(), campaign="c", rollout_id=uuid4(), attempt=1, verification_id=uuid4(),

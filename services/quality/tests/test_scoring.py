@@ -6,13 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from synthbench.contracts.events import Score, Verdict
+from synthbench.contracts.events import Verdict
 from synthbench.contracts.records import ArtifactRef, Outcome, Rollout, TaskInfo
 from synthbench.contracts.steps import Action, ChangedPath, Observation, State, Step, ToolCall
 from synthbench.contracts.trajectory import Imported, Trajectory
 from synthbench.contracts.verification import TestResult, TestStatus, VerificationResult
-from synthbench.quality.domain.checks import Completeness, Correctness, Evidence, Validity, load_checks
-from synthbench.quality.domain.policy import Policy, aggregate, decide
+from synthbench.quality.adapters.installed_checks import load_checks
+from synthbench.quality.domain.check import Check, CheckInput, CheckResult, CheckRun, CheckStatus
+from synthbench.quality.domain.checks import Completeness, Correctness, Validity
+from synthbench.quality.domain.policy import QualityPolicy, aggregate, decide
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DIGEST = "sha256:" + "0" * 64
@@ -71,14 +73,14 @@ def test_the_installed_checks_are_found():
     ],
 )
 def test_validity(changes: dict, finding: str):
-    score = Validity().run(Evidence(trajectory(**changes), GOOD))
+    score = Validity().run(CheckInput(trajectory(**changes), GOOD))
     assert score.score == (0.0 if finding else 1.0)
     assert finding in score.finding
 
 
 def test_correctness_needs_both_verdicts():
-    def score(first: VerificationResult | None, second: VerificationResult | None) -> Score:
-        return Correctness().run(Evidence(trajectory(verification=first), second))
+    def score(first: VerificationResult | None, second: VerificationResult | None) -> CheckResult:
+        return Correctness().run(CheckInput(trajectory(verification=first), second))
 
     assert score(GOOD, GOOD).score == 1.0
     assert score(BAD, BAD).score == 0.49
@@ -89,9 +91,15 @@ def test_correctness_needs_both_verdicts():
     assert score(None, GOOD).score == 0.0
 
 
+def test_a_score_beyond_its_range_is_refused():
+    for score in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            CheckResult(score)
+
+
 def test_completeness_is_a_share_of_four():
     def score(**changes) -> float:
-        return Completeness().run(Evidence(trajectory(**changes), GOOD)).score
+        return Completeness().run(CheckInput(trajectory(**changes), GOOD)).score
 
     assert score() == 1.0
     assert score(diff=None) == 0.75
@@ -103,9 +111,9 @@ def test_completeness_is_a_share_of_four():
 def test_completeness_of_an_import_is_a_share_of_three_where_no_step_says_what_it_changed():
     imported = Imported(format="mini-swe-agent", digest=DIGEST)
 
-    def scored(**changes) -> Score:
+    def scored(**changes) -> CheckResult:
         given = {"imported": imported, "diff": None, "patch": "diff --git a/x b/x\n", "steps": [step(0)], **changes}
-        return Completeness().run(Evidence(trajectory(**given), None))
+        return Completeness().run(CheckInput(trajectory(**given), None))
 
     assert (scored().score, scored().finding) == (1.0, "")
     assert scored(outcome=Outcome.STEP_LIMIT).score == pytest.approx(2 / 3)
@@ -114,19 +122,21 @@ def test_completeness_of_an_import_is_a_share_of_three_where_no_step_says_what_i
 
 
 def test_the_aggregate_is_a_gated_geometric_mean():
-    def scores(validity: float, correctness: float, completeness: float) -> list[Score]:
-        values = {"validity": validity, "correctness": correctness, "completeness": completeness}
-        return [Score(check=name, version="1", score=value) for name, value in values.items()]
+    def scores(validity: float, correctness: float, completeness: float) -> list[CheckRun]:
+        values: list[tuple[Check, float]] = [
+            (Validity(), validity), (Correctness(), correctness), (Completeness(), completeness)
+        ]  # fmt: skip
+        return [CheckRun(check, CheckResult(value)) for check, value in values]
 
     assert aggregate(scores(1, 1, 1)) == 1.0
     assert aggregate(scores(0, 1, 1)) == 0.0
     assert aggregate(scores(1, 0.5, 1)) == pytest.approx(0.5 ** (0.5 / 0.7))
-    assert decide(Policy(), scores(1, 1, 1), forgeable=False).verdict is Verdict.ACCEPT
-    assert decide(Policy(), scores(1, 1, 1), forgeable=True).verdict is Verdict.REVIEW
-    assert decide(Policy(), scores(1, 1, 0.1), forgeable=False).verdict is Verdict.REJECT
-    assert decide(Policy(), scores(1, 0.49, 1), forgeable=False).verdict is Verdict.REJECT
-    flaky = [Score(check="correctness", version="1", score=0.49, finding="flaky: t")]
-    assert decide(Policy(), flaky, forgeable=False).verdict is Verdict.REVIEW
+    assert decide(QualityPolicy(), scores(1, 1, 1), forgeable=False).verdict is Verdict.ACCEPT
+    assert decide(QualityPolicy(), scores(1, 1, 1), forgeable=True).verdict is Verdict.REVIEW
+    assert decide(QualityPolicy(), scores(1, 1, 0.1), forgeable=False).verdict is Verdict.REJECT
+    assert decide(QualityPolicy(), scores(1, 0.49, 1), forgeable=False).verdict is Verdict.REJECT
+    flaky = [CheckRun(Correctness(), CheckResult(0.49, "flaky: t", CheckStatus.UNCERTAIN))]
+    assert decide(QualityPolicy(), flaky, forgeable=False).verdict is Verdict.REVIEW
 
 
 @pytest.mark.parametrize(("reward", "score", "verdict"), [(1.0, 1.0, Verdict.REVIEW), (0.5, 0.49, Verdict.REJECT)])
@@ -134,6 +144,6 @@ def test_what_ran_where_the_agent_worked_is_not_confirmed_and_goes_to_people(
     reward: float, score: float, verdict: Verdict
 ):
     once = VerificationResult(reward=reward, forgeable=True, in_place=True)
-    result = Correctness().run(Evidence(trajectory(verification=once), None))
+    result = Correctness().run(CheckInput(trajectory(verification=once), None))
     assert (result.score, result.finding[:13]) == (score, "verified once")
-    assert decide(Policy(), [result], forgeable=True).verdict is verdict
+    assert decide(QualityPolicy(), [CheckRun(Correctness(), result)], forgeable=True).verdict is verdict

@@ -8,18 +8,18 @@ import pytest
 
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.records import Outcome, TaskInfo
-from synthbench.scheduler.domain.attempts import Lease, RolloutState, decide_claim, decide_close
-from synthbench.scheduler.domain.planning import Policy, TaskFacts, plan
+from synthbench.scheduler.domain.attempts import AttemptLease, RolloutState, decide_claim, decide_close
+from synthbench.scheduler.domain.planning import DeploymentPolicy, TaskFacts, plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FACTS = TaskFacts(
     TaskInfo(name="t", digest="sha256:" + "0" * 64, difficulty="easy"), ("bubblewrap", "process"), from_library=True
 )
-POLICY = Policy(("bubblewrap",), ("native", "nop"))
-LEASE = Lease(2, "one", NOW + timedelta(seconds=30))
+POLICY = DeploymentPolicy(("bubblewrap",), ("native", "nop"))
+LEASE = AttemptLease(2, "one", NOW + timedelta(seconds=30))
 
 
-def planned(policy: Policy = POLICY, facts: TaskFacts = FACTS, **wanted: Any):
+def planned(policy: DeploymentPolicy = POLICY, facts: TaskFacts = FACTS, **wanted: Any):
     return plan(uuid4(), TaskSubmitted.model_validate({"task": "t", "route": "sim/expert", **wanted}), facts, policy)
 
 
@@ -87,12 +87,15 @@ def test_a_task_that_no_engine_here_can_run_is_refused():
 
 
 def test_the_process_engine_is_for_library_tasks_with_simulated_models_only():
-    process = Policy(("process",), ("native",))
+    process = DeploymentPolicy(("process",), ("native",))
     uploaded = TaskFacts(FACTS.info, ("process",), from_library=False)
     assert planned(process).pool == "process"
     assert planned(process, route="gpt").errors
     assert planned(process, uploaded).errors
-    assert planned(Policy(("process",), ("native",), allow_process=True), uploaded, route="gpt").pool == "process"
+    assert (
+        planned(DeploymentPolicy(("process",), ("native",), allow_process=True), uploaded, route="gpt").pool
+        == "process"
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_the_process_engine_is_for_library_tasks_with_simulated_models_only():
         (RolloutState.RUNNING, 2, LEASE, "two", False, "busy", 0),
         (RolloutState.RUNNING, 2, LEASE, "one", False, "granted", 2),
         (RolloutState.RUNNING, 2, LEASE, "one", True, "busy", 0),
-        (RolloutState.RUNNING, 2, Lease(2, "one", NOW), "two", True, "busy", 0),
+        (RolloutState.RUNNING, 2, AttemptLease(2, "one", NOW), "two", True, "busy", 0),
         (RolloutState.CLOSED, 1, None, "one", False, "gone", 0),
         (RolloutState.CANCELLED, 0, None, "one", False, "gone", 0),
         (RolloutState.FAILED, 3, None, "one", False, "gone", 0),

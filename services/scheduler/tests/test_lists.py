@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from synthbench.scheduler.adapters.listings import MOVABLE, ROLLOUTS, SUBMISSIONS
+from synthbench.scheduler.adapters.overviews import MOVABLE, ROLLOUTS, SUBMISSIONS, Overviews
 from synthbench.scheduler.adapters.store import SchedulerStore
 from synthbench.scheduler.api import build_api
 from synthbench.storage.api_calls import ApiCalls
@@ -45,8 +45,8 @@ async def rows(database: Database, query: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 async def api(filled: Database) -> AsyncGenerator[httpx.AsyncClient]:
-    nobody = cast("Any", None)  # lists announce nothing, and no route of campaigns is asked
-    app = build_api(SchedulerStore(filled, nobody), nobody, ApiCalls(filled))
+    outbox = cast("Any", None)  # lists announce nothing
+    app = build_api(SchedulerStore(filled, outbox), Overviews(filled), ApiCalls(filled))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
         yield client
 

@@ -22,32 +22,32 @@ def sample(name: str, **labels: str) -> float | None:
     return REGISTRY.get_sample_value(name, labels)
 
 
-async def test_rollouts_by_state_and_attempts_by_outcome_are_counted(desk):
+async def test_rollouts_by_state_and_attempts_by_outcome_are_counted(scheduler):
     before = sample("synthbench_attempts_total", outcome="unsolved") or 0.0
-    await desk.rollout(TASK, state="planned")
-    await desk.attempt(await desk.rollout(TASK), 1, Outcome.UNSOLVED, "one")
-    await Measures(desk.store).sample()
+    await scheduler.rollout(TASK, state="planned")
+    await scheduler.attempt(await scheduler.rollout(TASK), 1, Outcome.UNSOLVED, "one")
+    await Measures(scheduler.overviews).sample()
     assert sample("synthbench_rollouts", state="planned") == 1
     assert sample("synthbench_rollouts", state="closed") == 1
     assert sample("synthbench_rollouts", state="running") == 0
     assert sample("synthbench_attempts_total", outcome="unsolved") == before + 1
 
 
-async def test_the_share_of_ungraded_attempts_is_told_by_route_and_task(desk):
+async def test_the_share_of_ungraded_attempts_is_told_by_route_and_task(scheduler):
     outcomes = [Outcome.INFRA_ERROR, Outcome.SOLVED, Outcome.INFRA_ERROR, Outcome.UNSOLVED, Outcome.CANCELLED]
     for outcome in outcomes:
-        await desk.attempt(await desk.rollout(TASK, route="hostile"), 1, outcome, "one")
-    await desk.attempt(await desk.rollout(TASK, route="honest"), 1, Outcome.SOLVED, "one")
-    await Measures(desk.store).sample()
+        await scheduler.attempt(await scheduler.rollout(TASK, route="hostile"), 1, outcome, "one")
+    await scheduler.attempt(await scheduler.rollout(TASK, route="honest"), 1, Outcome.SOLVED, "one")
+    await Measures(scheduler.overviews).sample()
     assert sample("synthbench_attempts_ungraded_share", route="hostile", task="aa") == 0.5
     assert sample("synthbench_attempts_ended_last_hour", route="hostile", task="aa") == 4
     assert sample("synthbench_attempts_ungraded_share", route="honest", task="aa") == 0
 
 
-async def test_names_that_submitters_choose_make_at_most_fifty_series(desk):
+async def test_names_that_submitters_choose_make_at_most_fifty_series(scheduler):
     for number in range(55):
-        await desk.attempt(await desk.rollout(TASK, route=f"r{number}"), 1, Outcome.SOLVED, "one")
-    await Measures(desk.store).sample()
+        await scheduler.attempt(await scheduler.rollout(TASK, route=f"r{number}"), 1, Outcome.SOLVED, "one")
+    await Measures(scheduler.overviews).sample()
     (family,) = [one for one in REGISTRY.collect() if one.name == "synthbench_attempts_ungraded_share"]
     assert len(family.samples) == 50
 

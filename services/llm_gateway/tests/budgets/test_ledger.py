@@ -11,7 +11,6 @@ import jwt
 import pytest
 from pydantic import SecretStr
 
-from synthbench.chassis.outbox import Outbox
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
 from synthbench.contracts.events import LlmCalled
 from synthbench.contracts.ids import uuid7
@@ -25,6 +24,7 @@ from synthbench.llm_gateway.domain.catalogue import Model, Price
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.keys import AttemptKeys
 from synthbench.storage.database import Database
+from synthbench.storage.outbox import Outbox
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.usage import usage_of
 

@@ -1,280 +1,80 @@
-"""One message from the server's hand into a handler, and the settlement back: the same for every consumer."""
+"""An event as a handler receives it, and a message that is given up."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, cast, get_args
 from uuid import UUID
 
-import structlog
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.js.errors import Error as JetStreamError
-from opentelemetry.trace import SpanKind
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-from synthbench.chassis import metrics
-from synthbench.chassis.bus import Bus
-from synthbench.chassis.dead import dead_letter
-from synthbench.chassis.errors import Transient, one_line
-from synthbench.chassis.settle import MAX_DELIVERIES, Action, Settlement, counts, settle
-from synthbench.chassis.telemetry import span
-from synthbench.contracts import cloudevents
-from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES, Envelope, MalformedEvent, Message
-from synthbench.contracts.registry import Durable, Stream, sender_of
-
-HEARTBEAT_SECONDS = 10.0
-"""A third of the durables' shortest AckWait: a handler may take as long as it needs."""
-_ACK_SECONDS = 5.0
-_REMEMBERED_FAILURES = 10_000
-_CLIENTS_LETTER_BYTES = 1024
-_CLIENTS_HEADERS, _CLIENTS_HEADER_CHARACTERS = 16, 128
-"""What the dead letters of clients' messages hold at most: together they must not fill a stream that all need."""
+from synthbench.contracts.cloudevents import Envelope, Event_co, MalformedEvent
+from synthbench.contracts.model import Record
+from synthbench.contracts.registry import Durable, sender_of
 
 
 @dataclass(frozen=True)
 class Malformed:
-    """A message that is given up: no event of ours, or one that could not be handled."""
+    """A message that is given up: it is no event of ours, or its handler could not handle it."""
 
     event_id: UUID
     sender: str
-    """As in `Delivery.sender`."""
+    """Who sent it, as in `Delivery.sender`."""
     content: object
-    """What can be read of it, see `cloudevents.loads`."""
+    """The JSON that could be read of it, as `cloudevents.loads` returns it."""
     error: MalformedEvent
 
 
 OnMalformed = Callable[[Malformed], Awaitable[None]]
-"""Tells the sender what is wrong, before the dead letter."""
+"""Tells the sender what is wrong, before the message becomes a dead letter."""
 
 
-@dataclass(frozen=True)
-class Delivery:
-    """An event as a handler gets it."""
+class Delivery(Generic[Event_co]):
+    """An event, with the message that brought it.
 
-    envelope: Envelope
-    durable: Durable
-    message: Msg = field(repr=False)
-    payload: bytes = field(repr=False)
-    """The body as it was sent, wherever it lay."""
+    Args:
+        envelope: the event with its CloudEvents attributes.
+        durable: the consumer through which it came.
+        message: as nats-py delivered it.
+        payload: the event's JSON as it was sent, wherever it lay.
+    """
+
+    def __init__(self, envelope: Envelope[Event_co], durable: Durable, message: Msg, payload: bytes) -> None:
+        self.envelope = envelope
+        self.durable = durable
+        self.message = message
+        self.payload = payload
+
+    @property
+    def event(self) -> Event_co:
+        """The event itself."""
+        return self.envelope.body
 
     @property
     def deliveries(self) -> int:
-        """How often the server delivered it, from 1."""
+        """How often the server delivered the message, from 1."""
         return self.message.metadata.num_delivered
 
     @property
     def sequence(self) -> int:
-        """In its stream."""
-        return _sequence(self.message)
+        """Number of the message in its stream."""
+        return self.message.metadata.sequence.stream
 
     @property
     def sender(self) -> str:
-        """Who sent it, as the server proves it, of events whose subjects tell that (`sender_of`)."""
+        """Who sent it, as the server proves it; only for events whose subjects name their sender (`sender_of`)."""
         return sender_of(self.message.subject)
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let FastStream check that a handler is given the event which its annotation names, and document that."""
+        named = [event for event in get_args(source) if event is not Any]
+        event = named[0] if named else Record
 
-class Desk:
-    """Receives and settles the messages of one durable, and counts the failures that count."""
+        def check(value: Any) -> "Delivery[Any]":
+            if not isinstance(value, Delivery) or not isinstance(value.event, event):
+                raise TypeError(f"the handler takes deliveries of {event}, and was given {value!r}")
+            return cast("Delivery[Any]", value)
 
-    def __init__(
-        self,
-        bus: Bus,
-        durable: Durable,
-        log: structlog.stdlib.BoundLogger,
-        *,
-        max_deliveries: int = MAX_DELIVERIES,
-        on_malformed: OnMalformed | None = None,
-    ) -> None:
-        self.durable = durable
-        self._bus = bus
-        self._log = log.bind(consumer=durable.name)
-        self._max_deliveries = max_deliveries
-        self._on_malformed = on_malformed
-        self._failures: dict[int, int] = {}
-
-    async def receive(self, message: Msg) -> Delivery | None:
-        """Decode a message; None if it could not be, and was settled already."""
-        headers = cloudevents.lowered(message.headers)
-        sequence = partial(_sequence, message)
-        payload = message.data
-        try:
-            payload = await self._bus.read_payload(headers, message.data)
-            envelope = cloudevents.decode(
-                message.subject, headers, payload, sequence=sequence, stream=self.durable.stream
-            )
-        except Exception as error:  # noqa: BLE001 - malformed, or a store that fails: settled like a handler's failure
-            await self.settle(message, error, payload)
-            return None
-        return Delivery(envelope, self.durable, message, payload)
-
-    async def _tell_sender(self, message: Msg, error: BaseException, payload: bytes) -> BaseException:
-        """Tell the sender of what is given up; return why it is settled as it will be: an outage means another try."""
-        if self._on_malformed is None:
-            return error
-        headers = cloudevents.lowered(message.headers)
-        event_id = cloudevents.event_id(headers.get("ce-id"), self.durable.stream, partial(_sequence, message))
-        problem = error if isinstance(error, MalformedEvent) else MalformedEvent(f"not handled: {one_line(error)}")
-        try:
-            await self._on_malformed(
-                Malformed(event_id, sender_of(message.subject), cloudevents.loads(payload), problem)
-            )
-        except Exception as raised:  # noqa: BLE001 - telling the sender is retried while it is an outage
-            self._log.warning("could not tell the sender", error=one_line(raised))
-            return raised if isinstance(raised, Transient) else error
-        return error
-
-    async def handle(self, delivery: Delivery, handler: Callable[[Delivery], Awaitable[None]]) -> None:
-        """Run the handler with heartbeats, in a span of the event's trace, and settle."""
-        error: BaseException | None = None
-        began = asyncio.get_running_loop().time()
-        envelope = delivery.envelope
-        with (
-            _bound(delivery),
-            span(
-                f"process {envelope.spec.name}",
-                parent=envelope.trace or None,
-                kind=SpanKind.CONSUMER,
-                attributes={"messaging.system": "nats", "messaging.destination.name": self.durable.name},
-            ),
-        ):
-            try:
-                async with heartbeats(lambda: [delivery.message]):
-                    await handler(delivery)
-            except asyncio.CancelledError as cancelled:
-                error = cancelled
-            except Exception as failure:  # noqa: BLE001 - settle() decides what becomes of it
-                error = failure
-            metrics.HANDLER_SECONDS.labels(self.durable.name).observe(asyncio.get_running_loop().time() - began)
-            await self.settle(delivery.message, error, delivery.payload)
-        if isinstance(error, asyncio.CancelledError):
-            raise error
-
-    async def settle(self, message: Msg, error: BaseException | None, payload: bytes | None = None) -> Settlement:
-        """Tell the server how it went. If that fails, the message comes again, which handlers must bear anyway.
-
-        Args:
-            message: as it was delivered.
-            error: why it failed; None if it did not.
-            payload: its body, wherever it lay; the message's own by default.
-        """
-        meta = message.metadata
-        sequence = meta.sequence.stream
-        failures = self._count(sequence, error)
-        decision = settle(error, meta.num_delivered, failures, self._max_deliveries)
-        if decision.action is Action.DEAD and error is not None:
-            error = await self._tell_sender(message, error, message.data if payload is None else payload)
-            decision = settle(error, meta.num_delivered, failures, self._max_deliveries)
-        result = "dropped" if decision.action is Action.ACK and decision.reason else str(decision.action)
-        if decision.reason:
-            self._log.log(
-                _LEVELS[decision.action],
-                f"message {result}",
-                reason=decision.reason,
-                subject=message.subject,
-                sequence=sequence,
-                deliveries=meta.num_delivered,
-                exc_info=error if counts_as_bug(error) else None,
-            )
-        try:
-            await self._say(message, decision, failures)
-        except (NatsError, JetStreamError, Transient, TimeoutError, OSError) as failure:
-            self._log.warning("could not settle, it will come again", error=one_line(failure), sequence=sequence)
-            return decision
-        metrics.HANDLED.labels(self.durable.name, result).inc()
-        if decision.action is not Action.NAK:
-            self._failures.pop(sequence, None)
-        return decision
-
-    async def accept(self, messages: Sequence[Msg]) -> None:
-        """Tell the server that these are done, all in one go; what it does not hear comes again."""
-        try:
-            for message in messages:
-                await message.ack()
-            await self._bus.nc.flush(timeout=int(_ACK_SECONDS))
-        except (NatsError, JetStreamError, TimeoutError, OSError) as failure:
-            self._log.warning("could not settle, they will come again", error=one_line(failure), count=len(messages))
-            return
-        metrics.HANDLED.labels(self.durable.name, str(Action.ACK)).inc(len(messages))
-        for message in messages if self._failures else ():
-            self._failures.pop(_sequence(message), None)
-
-    def _count(self, sequence: int, error: BaseException | None) -> int:
-        if error is None or not counts(error):
-            return self._failures.get(sequence, 0)
-        if len(self._failures) >= _REMEMBERED_FAILURES:  # other replicas settled them, or they were purged
-            self._failures.pop(next(iter(self._failures)))
-        self._failures[sequence] = self._failures.get(sequence, 0) + 1
-        return self._failures[sequence]
-
-    async def _say(self, message: Msg, decision: Settlement, failures: int) -> None:
-        match decision.action:
-            case Action.ACK:
-                await message.ack_sync(timeout=_ACK_SECONDS)
-            case Action.NAK:
-                await message.nak(delay=decision.delay)
-            case Action.DEAD:
-                await self._bury(message, decision.reason, max(failures, 1))
-                await message.term()
-                metrics.DEAD_LETTERS.labels(self.durable.name).inc()
-
-    async def _bury(self, message: Msg, reason: str, failures: int) -> None:
-        """Keep the whole message: only when the server has it may the original be given up."""
-        kept = Message(message.subject, dict(message.headers or {}), message.data)
-        if self._bus.stores_payloads:  # in base64 a large one would be more than the server takes
-            kept = await self._bus.checked(
-                kept, _CLIENTS_LETTER_BYTES if self.durable.from_client else CLAIM_CHECK_BYTES
-            )
-        if self.durable.from_client:
-            kept = Message(kept.subject, _bounded(kept.headers), kept.payload)
-        identity, dead = dead_letter(
-            message, kept, self.durable.name, self.durable.stream, reason, failures, self._bus.source
-        )
-        await self._bus.publish_message(dead, msg_id=str(identity), stream=Stream.DEAD)
-
-
-def _bounded(headers: Mapping[str, str]) -> dict[str, str]:
-    """The first of a client's headers, each cut: enough to see what it was."""
-    first = [*headers.items()][:_CLIENTS_HEADERS]
-    return {name[:_CLIENTS_HEADER_CHARACTERS]: value[:_CLIENTS_HEADER_CHARACTERS] for name, value in first}
-
-
-def _sequence(message: Msg) -> int:
-    """Its place in its stream; read from its reply subject when it is asked for, since mostly nobody does."""
-    return message.metadata.sequence.stream
-
-
-_LEVELS = {Action.ACK: 20, Action.NAK: 30, Action.DEAD: 40}
-
-
-def counts_as_bug(error: BaseException | None) -> bool:
-    """Whether a traceback helps: not for malformed input, and not for what a handler said with our own words."""
-    return error is not None and counts(error) and not type(error).__module__.startswith("synthbench.")
-
-
-@contextlib.asynccontextmanager
-async def heartbeats(in_hand: Callable[[], Sequence[Msg]], *, every: float = HEARTBEAT_SECONDS) -> AsyncGenerator[None]:
-    """Keep messages in progress while the block runs: whatever is in hand at the time."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(every)
-            with contextlib.suppress(NatsError, OSError):
-                for message in in_hand():
-                    await message.in_progress()
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
-@contextlib.contextmanager
-def _bound(delivery: Delivery):  # noqa: ANN202 - a context manager of nothing
-    """Logs of a handler say which attempt they are about."""
-    body = delivery.envelope.body
-    names = ("submission_id", "rollout_id", "attempt")
-    scope = {name: str(value) for name in names if (value := getattr(body, name, None)) is not None}
-    with structlog.contextvars.bound_contextvars(**scope):
-        yield
+        return core_schema.no_info_plain_validator_function(check, json_schema_input_schema=handler(event))

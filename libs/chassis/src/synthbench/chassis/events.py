@@ -1,152 +1,136 @@
 """Event handlers over FastStream, for services whose handlers are short: scheduler, quality, diversity.
 
-FastStream brings the connection, the pull loops and the drain; how a message is settled is decided by `settle` alone,
-as for every other consumer (AckPolicy.MANUAL). One message at a time for each durable, which exist already.
+FastStream brings typed handlers, the pull loops, middlewares, the drain, its test broker and the AsyncAPI document.
+It works on the connection of the `Bus`, its subscriptions are `Puller`s, and how a message is settled is decided by
+`settle` alone, as for every other consumer (AckPolicy.MANUAL). One message at a time for each durable.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar, cast
 
-from faststream import AckPolicy
+from faststream import AckPolicy, BaseMiddleware
+from faststream.message import StreamMessage
 from faststream.nats import JStream, NatsBroker, PullSub
-from faststream.nats.message import NatsMessage
-from faststream.security import SASLPlaintext
+from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.js.errors import Error as JetStreamError
+from nats.js import JetStreamContext
 
-from synthbench.chassis import metrics
-from synthbench.chassis.bus import instance_name
-from synthbench.chassis.consumer import require
-from synthbench.chassis.delivery import Delivery, Desk, OnMalformed
-from synthbench.chassis.errors import one_line
-from synthbench.chassis.health import FetchAge
+from synthbench.chassis.bus import Bus
+from synthbench.chassis.delivery import Delivery, OnMalformed
 from synthbench.chassis.process import Chassis
-from synthbench.contracts.registry import Durable, durables_of
+from synthbench.chassis.processor import MessageProcessor
+from synthbench.chassis.pull import LONG_POLL_SECONDS, Puller, require
+from synthbench.contracts.model import Record
+from synthbench.contracts.registry import BY_BODY, Durable, durables_of
 
-_POLL_SECONDS = 5.0
-_PAUSE_SECONDS = 0.5
-
-Handler = Callable[[Delivery], Awaitable[None]]
+Event = TypeVar("Event", bound=Record)
+_CANCELLED_SECONDS = 2.0
 
 
-@dataclass
-class _Subscribed:
-    desk: Desk
-    subscriber: Any
-    age: FetchAge
+class _Settling(BaseMiddleware[Any, Msg]):
+    """Decodes a message and settles it by the end of its handler, with its span, its log lines and its metrics."""
+
+    def __init__(self, msg: Msg, /, *, processors: Mapping[str, MessageProcessor], **context: Any) -> None:
+        super().__init__(msg, **context)
+        self._processor = processors[msg.subject]
+
+    async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Msg]) -> None:
+        """Let the next middlewares and the handler work on what could be decoded."""
+        delivery = await self._processor.receive(msg.raw_message, msg.decode)
+        if delivery is not None:
+            await self._processor.run(delivery, lambda _: call_next(msg))
+
+
+class _Subscriptions:
+    """What FastStream takes for JetStream: a pull subscription is a `Puller`, which outlives outages."""
+
+    def __init__(self) -> None:
+        self.pullers: dict[str, Puller] = {}
+
+    async def pull_subscribe(self, *, durable: str, **_options: object) -> Puller:
+        """Return the puller of a durable, which exists already."""
+        return self.pullers[durable]
+
+
+class _Broker(NatsBroker):
+    """FastStream's broker on the connection of the `Bus`, which outlives it."""
+
+    def __init__(self, bus: Bus, subscriptions: _Subscriptions, **options: Any) -> None:
+        super().__init__(**options)
+        self._bus = bus
+        self._subscriptions = cast("JetStreamContext", subscriptions)
+
+    async def _connect(self) -> Client:
+        self.config.connection_state.connect(self._bus.nc, self._subscriptions)
+        return self._bus.nc
 
 
 class EventSubscribers:
-    """The events that one service listens to."""
+    """The events that one service listens to. `broker` is FastStream's, which tests may put into its test broker."""
 
     def __init__(self, chassis: Chassis) -> None:
-        settings = chassis.settings
-        security = None
-        if settings.nats_user:
-            security = SASLPlaintext(settings.nats_user, settings.nats_password.get_secret_value(), use_ssl=False)
         self._chassis = chassis
-        self._subscribed: list[_Subscribed] = []
-        self._running: set[asyncio.Task[Any]] = set()
-        self._broker = NatsBroker(
-            settings.nats_url,
-            security=security,
-            name=f"{instance_name(chassis.service)}-events",
-            inbox_prefix=f"_INBOX.{chassis.service}",
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
-            graceful_timeout=settings.drain_seconds,
-            apply_types=False,
-            decoder=_raw,
+        self._processors: dict[str, MessageProcessor] = {}
+        self._subscriptions = _Subscriptions()
+        self.broker = _Broker(
+            chassis.bus,
+            self._subscriptions,
+            middlewares=[partial(_Settling, processors=self._processors)],
+            graceful_timeout=chassis.settings.drain_seconds,
             logger=None,
         )
 
-    def on(self, event: str, handler: Handler, *, on_malformed: OnMalformed | None = None) -> None:
+    def on(
+        self,
+        event: type[Event],
+        handler: Callable[[Delivery[Event]], Awaitable[None]],
+        *,
+        on_malformed: OnMalformed | None = None,
+    ) -> None:
         """Call `handler` for each event; `on_malformed` tells the sender of a broken one, before its dead letter.
 
         Of events that name their sender each one's are handled in turn, side by side with those of the others.
         """
-        for source in durables_of(self._chassis.service, event, self._chassis.settings.client_names):
+        for source in durables_of(self._chassis.service, BY_BODY[event].name, self._chassis.settings.client_names):
             self._subscribe(source, handler, on_malformed)
 
-    def _subscribe(self, source: Durable, handler: Handler, on_malformed: OnMalformed | None) -> None:
+    def _subscribe(
+        self, source: Durable, handler: Callable[[Delivery[Any]], Awaitable[None]], on_malformed: OnMalformed | None
+    ) -> None:
         chassis = self._chassis
-        desk = Desk(chassis.bus, source, chassis.log, on_malformed=on_malformed)
-        subscriber = self._broker.subscriber(
+        processor = MessageProcessor(chassis.bus, source, chassis.log, on_malformed=on_malformed)
+
+        async def decode(message: StreamMessage[Msg]) -> Delivery:
+            return await processor.decode(message.raw_message)
+
+        subscriber = self.broker.subscriber(
             source.subject,
             stream=JStream(str(source.stream), declare=False),
             durable=source.name,
-            pull_sub=PullSub(batch_size=1, timeout=_POLL_SECONDS),
+            pull_sub=PullSub(batch_size=1, timeout=LONG_POLL_SECONDS),
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
-            inbox_prefix=f"_INBOX.{chassis.service}.".encode(),  # the broker's own prefix does not reach pulls
+            decoder=decode,
         )
-
-        async def consume(message: Msg) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._running.add(task)
-            try:
-                delivery = await desk.receive(message)
-                if delivery is not None:
-                    await desk.handle(delivery, handler)
-            finally:
-                self._running.discard(task)
-
-        subscriber(consume)
-        self._subscribed.append(_Subscribed(desk, subscriber, chassis.health.watch_fetches(source.name)))
+        subscriber(handler)
+        self._processors[source.subject] = processor
+        self._subscriptions.pullers[source.name] = Puller(chassis, source)
 
     async def start(self) -> None:
-        """Bind to the durables and begin to fetch.
+        """Begin to fetch.
 
         Raises:
             TopologyError: a durable does not exist.
         """
-        await require(self._chassis.bus.js, *(one.desk.durable for one in self._subscribed))
+        await require(self._chassis.bus.js, *(processor.durable for processor in self._processors.values()))
         self._chassis.consumer(self)
-        await self._broker.start()
-        for one in self._subscribed:
-            self._watch(one)
+        await self.broker.start()
 
-    def _watch(self, one: _Subscribed) -> None:
-        """FastStream's pull loop ends on errors it does not know, and tells nobody how its fetches go."""
-        subscription = one.subscriber.subscription
-        fetch = subscription.fetch
-        name = one.desk.durable.name
-
-        async def watched(*args: Any, **options: Any) -> list[Msg]:
-            one.age.asking()
-            try:
-                messages: list[Msg] = await fetch(*args, **options)
-            except TimeoutError:
-                if not self._chassis.bus.nc.is_connected:
-                    return []
-                messages = []
-            except (NatsError, JetStreamError, OSError) as error:
-                self._chassis.log.warning("fetch failed", consumer=name, error=one_line(error))
-                await asyncio.sleep(_PAUSE_SECONDS)
-                return []
-            one.age.answered()
-            metrics.LAST_FETCH.labels(name).set_to_current_time()
-            return messages
-
-        subscription.fetch = watched
-
-    async def drain(self, seconds: float) -> None:
-        """Fetch no more; running handlers finish within `seconds`, or are cancelled and their messages naked."""
-        for one in self._subscribed:
-            one.subscriber.running = False
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=seconds)
-            for task in late:
-                task.cancel()
-        with contextlib.suppress(TimeoutError, NatsError):
-            await asyncio.wait_for(self._broker.stop(), 5)
-
-
-async def _raw(message: NatsMessage) -> Msg:
-    """Hand the message on as nats-py gave it: decoding is the contracts' business."""
-    return message.raw_message
+    async def drain(self, seconds: float) -> None:  # noqa: ARG002 - the broker knows the same time from the settings
+        """Fetch no more; handlers that take longer are cancelled, and their messages negatively acknowledged."""
+        loops: list[asyncio.Task[Any]] = [task for one in self.broker.subscribers for task in getattr(one, "tasks", ())]
+        await asyncio.gather(*(subscriber.stop() for subscriber in self.broker.subscribers))
+        if loops:
+            await asyncio.wait(loops, timeout=_CANCELLED_SECONDS)

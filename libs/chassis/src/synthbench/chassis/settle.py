@@ -1,4 +1,4 @@
-"""How a message is settled, as a value. One place decides for every consumer."""
+"""The decision how a message is settled, as a value, for every kind of consumer. Pure."""
 
 import sys
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 30.0
 
 
-class Action(StrEnum):
-    """What is said to the server."""
+class MessageFate(StrEnum):
+    """The ways in which a delivery can be settled."""
 
     ACK = "ack"
     NAK = "nak"
     DEAD = "dead"
-    """Publish to the dead letters with ack, and only then TERM."""
+    """It is published to the dead letters with an acknowledgement, and only then terminated (TERM)."""
 
 
 @dataclass(frozen=True)
-class Settlement:
+class SettleDecision:
     """The decision on one delivery."""
 
-    action: Action
+    fate: MessageFate
     delay: float = 0.0
     """Seconds until the next delivery, for NAK."""
     reason: str = ""
@@ -33,7 +33,7 @@ class Settlement:
 
 def settle(
     error: BaseException | None, deliveries: int, failures: int, max_deliveries: int = MAX_DELIVERIES
-) -> Settlement:
+) -> SettleDecision:
     """Decide from how the handler ended.
 
     Args:
@@ -46,17 +46,17 @@ def settle(
     pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(deliveries - 1, 16))
     match error:
         case None:
-            decision = Settlement(Action.ACK)
+            decision = SettleDecision(MessageFate.ACK)
         case Drop():
-            decision = Settlement(Action.ACK, reason=str(error) or "dropped")
+            decision = SettleDecision(MessageFate.ACK, reason=str(error) or "dropped")
         case Retry():
-            decision = Settlement(Action.NAK, error.delay, str(error))
+            decision = SettleDecision(MessageFate.NAK, error.delay, str(error))
         case Poison() | MalformedEvent():
-            decision = Settlement(Action.DEAD, reason=one_line(error))
+            decision = SettleDecision(MessageFate.DEAD, reason=one_line(error))
         case Exception() if not is_outage(error) and failures >= max_deliveries:
-            decision = Settlement(Action.DEAD, reason=one_line(error))
+            decision = SettleDecision(MessageFate.DEAD, reason=one_line(error))
         case _:
-            decision = Settlement(Action.NAK, pause, one_line(error))
+            decision = SettleDecision(MessageFate.NAK, pause, one_line(error))
     return decision
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import Count, Integer, SmallCount
 from synthbench.contracts.sampling import Sampling
+from synthbench.contracts.scope import AttemptScope
 from synthbench.contracts.text import Line, Name
 
 AUDIENCE = "llm-gateway"
@@ -54,3 +55,8 @@ class AttemptClaims(Record):
     """Cap over everything that the campaign spends; None for no cap."""
     campaign_epoch: Count = 0
     """Grows whenever the campaign's cap is set anew: the ledger takes the cap of the greatest epoch that it saw."""
+
+    @property
+    def attempt_scope(self) -> AttemptScope:
+        """The attempt whose key it is."""
+        return AttemptScope(self.submission_id, self.campaign, self.rollout_id, self.attempt)

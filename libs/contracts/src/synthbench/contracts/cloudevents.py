@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic
 from uuid import UUID
 
 from pydantic import ValidationError
+from typing_extensions import TypeVar
 
 from synthbench.contracts.ids import derived_id, uuid7
 from synthbench.contracts.model import Record
@@ -36,18 +37,29 @@ _SCOPE = ("submission_id", "campaign", "rollout_id", "attempt")
 
 
 class MalformedEvent(ValueError):
-    """A message that is no event of ours. `errors` says field by field what is wrong."""
+    """A message that is no event of ours.
 
-    def __init__(self, message: str, errors: list[FieldError] | None = None) -> None:
+    Args:
+        message: what is wrong, in one line.
+        errors: what is wrong, field by field; by default the message alone.
+        payload: the JSON that could not be read as an event; None where it could not be had.
+    """
+
+    def __init__(self, message: str, errors: list[FieldError] | None = None, payload: bytes | None = None) -> None:
         super().__init__(message)
         self.errors = errors or [FieldError(field="", message=message)]
+        self.payload = payload
+
+
+Event_co = TypeVar("Event_co", bound=Record, default=Record, covariant=True)
+"""The model of an event, such as `TrajectoryDone`; any event where none is named."""
 
 
 @dataclass(frozen=True)
-class Envelope:
+class Envelope(Generic[Event_co]):
     """An event with its CloudEvents attributes."""
 
-    body: Record
+    body: Event_co
     source: str
     id: UUID = field(default_factory=uuid7)
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -138,13 +150,14 @@ def decode(
     """
     spec = BY_TYPE.get(headers["ce-type"]) if "ce-type" in headers else spec_for_subject(subject)
     if spec is None or not spec.carried_by(subject):
-        raise MalformedEvent(f"no event of type {headers.get('ce-type', '(none)')!r} belongs on subject {subject!r}")
+        problem = f"no event of type {headers.get('ce-type', '(none)')!r} belongs on subject {subject!r}"
+        raise MalformedEvent(problem, payload=payload)
     try:
         body = spec.body.model_validate_json(payload)
     except ValidationError as error:
         errors = field_errors(error)
         summary = "; ".join(f"{e.field}: {e.message}" if e.field else e.message for e in errors[:3])
-        raise MalformedEvent(f"{spec.name}: {summary}", errors) from error
+        raise MalformedEvent(f"{spec.name}: {summary}", errors, payload) from error
     return Envelope(
         body=body,
         source=headers.get("ce-source", "unknown"),

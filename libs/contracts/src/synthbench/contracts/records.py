@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import LARGEST, LARGEST_INT, Count, Integer, Moment, Real, SmallCount
 from synthbench.contracts.sampling import Sampling
+from synthbench.contracts.scope import AttemptScope, RolloutFields
 from synthbench.contracts.text import Line, Name, Text
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -171,6 +172,15 @@ class Rollout(Record):
     """How the model is asked to answer; `seed` is this sample's own."""
     forked_from: ForkPoint | None = None
     """The trajectory whose first steps every attempt of this rollout begins with."""
+
+    @property
+    def rollout_fields(self) -> RolloutFields:
+        """The rollout as events carry it: side by side with their other fields."""
+        return {"submission_id": self.submission_id, "campaign": self.campaign, "rollout_id": self.rollout_id}
+
+    def attempt_scope(self, attempt: int) -> AttemptScope:
+        """The attempt with this number."""
+        return AttemptScope(self.submission_id, self.campaign, self.rollout_id, attempt)
 
 
 class Timing(Record):

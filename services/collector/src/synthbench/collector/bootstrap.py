@@ -4,8 +4,8 @@ import asyncio
 
 from starlette.types import ASGIApp
 
-from synthbench.chassis.consumer import BatchConsumer, Consumer
-from synthbench.chassis.outbox import Outbox
+from synthbench.chassis.batches import BatchConsumer
+from synthbench.chassis.consumer import Consumer
 from synthbench.chassis.process import Chassis
 from synthbench.collector.adapters.events import EventStore
 from synthbench.collector.adapters.finalising import FinalisingStore
@@ -19,6 +19,7 @@ from synthbench.contracts.registry import Service, durable
 from synthbench.storage.api_calls import ApiCalls
 from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
+from synthbench.storage.outbox import Outbox
 
 SCHEMA = "catalogue"
 

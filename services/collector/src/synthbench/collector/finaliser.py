@@ -206,10 +206,7 @@ async def _steps(attempt: ClosedAttempt, assembled: _Assembled) -> AsyncGenerato
 def _announcement(closed: AttemptClosed, entry: TrajectoryEntry) -> TrajectoryDone:
     trajectory = entry.trajectory
     return TrajectoryDone(
-        submission_id=closed.submission_id,
-        campaign=closed.campaign,
-        rollout_id=closed.rollout_id,
-        attempt=closed.attempt,
+        **closed.attempt_scope.fields,
         trajectory_id=trajectory.trajectory_id,
         artifact=entry.artifact,
         summary=entry.summary,

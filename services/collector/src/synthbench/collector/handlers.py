@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.delivery import Delivery
 from synthbench.collector.adapters.events import EventStore
 from synthbench.collector.adapters.steps import StepStore
 from synthbench.collector.domain.step_batch import sort_steps
@@ -27,49 +27,34 @@ class CollectorHandlers:
         self._steps = steps
         self._incomplete = incomplete
 
-    async def on_steps(self, deliveries: Sequence[Delivery]) -> None:
+    async def on_steps(self, deliveries: Sequence[Delivery[StepRecorded]]) -> None:
         """Store a batch of steps; what contradicts an earlier step, or its own digest, is set aside."""
-        batch = sort_steps(
-            (body, delivery.payload)
-            for delivery in deliveries
-            if isinstance(body := delivery.envelope.body, StepRecorded)
-        )
+        batch = sort_steps((delivery.event, delivery.payload) for delivery in deliveries)
         await self._steps.write(batch)
         if not self._incomplete.keys.isdisjoint(batch.steps):
             self._incomplete.wake.set()
 
-    async def on_calls(self, deliveries: Sequence[Delivery]) -> None:
+    async def on_calls(self, deliveries: Sequence[Delivery[LlmCalled]]) -> None:
         """Store a batch of model calls."""
-        bodies = [delivery.envelope.body for delivery in deliveries]
-        await self._events.keep_calls(body for body in bodies if isinstance(body, LlmCalled))
+        await self._events.keep_calls(delivery.event for delivery in deliveries)
 
-    async def on_accepted(self, delivery: Delivery) -> None:
+    async def on_accepted(self, delivery: Delivery[TaskAccepted]) -> None:
         """Store a submission."""
-        body = delivery.envelope.body
-        assert isinstance(body, TaskAccepted)
-        await self._events.keep_submission(body)
+        await self._events.keep_submission(delivery.event)
 
-    async def on_started(self, delivery: Delivery) -> None:
+    async def on_started(self, delivery: Delivery[AttemptStarted]) -> None:
         """Store an executor's first report on an attempt."""
-        body = delivery.envelope.body
-        assert isinstance(body, AttemptStarted)
-        await self._events.keep_started(body)
+        await self._events.keep_started(delivery.event)
 
-    async def on_finished(self, delivery: Delivery) -> None:
+    async def on_finished(self, delivery: Delivery[AttemptFinished]) -> None:
         """Store an executor's last report on an attempt."""
-        body = delivery.envelope.body
-        assert isinstance(body, AttemptFinished)
-        await self._events.keep_finished(body)
+        await self._events.keep_finished(delivery.event)
 
-    async def on_closed(self, delivery: Delivery) -> None:
+    async def on_closed(self, delivery: Delivery[AttemptClosed]) -> None:
         """Store how an attempt was closed, and wake the finaliser."""
-        body = delivery.envelope.body
-        assert isinstance(body, AttemptClosed)
-        await self._events.keep_closed(body)
+        await self._events.keep_closed(delivery.event)
         self._incomplete.wake.set()
 
-    async def on_verdict(self, delivery: Delivery) -> None:
+    async def on_verdict(self, delivery: Delivery[TrajectoryScored | TrajectoryCurated]) -> None:
         """Store what quality and diversity announce of a trajectory."""
-        body = delivery.envelope.body
-        assert isinstance(body, TrajectoryScored | TrajectoryCurated)
-        await self._events.keep_verdict(body)
+        await self._events.keep_verdict(delivery.event)

@@ -16,30 +16,12 @@ from synthbench.contracts.cloudevents import Envelope, Message, encode
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent, journal_event_id, journal_key
 from synthbench.contracts.records import ArtifactRef
+from synthbench.contracts.scope import AttemptScope
 from synthbench.storage.artifacts import ArtifactStore
 
 _LONGEST_OUTAGE = 300.0
 """Seconds for which events from before a loss of the bus are remembered; the journal keeps them longer."""
 _PUBLISH_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class AttemptScope:
-    """The submission, campaign, rollout and number of one attempt."""
-
-    submission_id: UUID
-    campaign: str
-    rollout_id: UUID
-    attempt: int
-
-    def fields(self) -> dict[str, object]:
-        """Return the fields by which every event of the attempt names it."""
-        return {
-            "submission_id": self.submission_id,
-            "campaign": self.campaign,
-            "rollout_id": self.rollout_id,
-            "attempt": self.attempt,
-        }
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from prometheus_client import Counter, Gauge
 
-from synthbench.chassis.consumer import Delivery
+from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import Drop, Retry
 from synthbench.chassis.failpoints import failpoint, failpoint_soon
 from synthbench.chassis.telemetry import current_trace
@@ -34,14 +34,13 @@ class ExecutorHandlers:
         self._services = services
         self._at_work: set[UUID] = set()
 
-    async def on_ready(self, delivery: Delivery) -> None:
+    async def on_ready(self, delivery: Delivery[TaskReady]) -> None:
         """Claim the rollout, and run the attempt that is granted.
 
         A second message about it (an old one, delivered again) waits: to the scheduler its claim would look like ours,
         asked again because the answer was lost, and it would be granted the same attempt.
         """
-        body = delivery.envelope.body
-        assert isinstance(body, TaskReady)
+        body = delivery.event
         if body.rollout_id in self._at_work:
             raise Retry("this executor is at work on it", delay=_AT_WORK_SECONDS)
         self._at_work.add(body.rollout_id)
@@ -65,10 +64,9 @@ class ExecutorHandlers:
             await AttemptRun(services, grant).run()
         failpoint("executor.reported")
 
-    async def on_verification(self, delivery: Delivery) -> None:
+    async def on_verification(self, delivery: Delivery[VerificationRequested]) -> None:
         """Verify a change again, for whoever asks; the same answer for each time that this is delivered."""
-        wanted = delivery.envelope.body
-        assert isinstance(wanted, VerificationRequested)
+        wanted = delivery.event
         services, asker = self._services, delivery.sender
         if arrives_as(f"{delivery.envelope.spec.name}.{wanted.pool}", asker) != delivery.message.subject:
             raise Drop(f"{asker} asked on {delivery.message.subject} for pool {wanted.pool}")
@@ -108,10 +106,7 @@ class ExecutorHandlers:
         except (InfraFailure, ArtifactNotFound, ArtifactCorrupt) as error:
             result = VerificationResult(error=str(error))
         finished = VerificationFinished(
-            submission_id=wanted.submission_id,
-            campaign=wanted.campaign,
-            rollout_id=wanted.rollout_id,
-            attempt=wanted.attempt,
+            **wanted.attempt_scope.fields,
             verification_id=wanted.verification_id,
             requested_by=asker,
             executor=services.executor,

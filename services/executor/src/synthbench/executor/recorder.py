@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.journal import JournalEvent
 from synthbench.contracts.records import ArtifactRef, KeptFile, Timing, Usage
+from synthbench.contracts.scope import AttemptScope
 from synthbench.contracts.steps import Action, ChangedPath, ModelCall, Observation, State, Step
-from synthbench.executor.announcing import AttemptScope
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.shaping import WorkspaceChange
 from synthbench.sandbox.diff import Snapshot
@@ -123,7 +123,7 @@ class StepRecorder:
         return step
 
     async def _announce(self, step: Step) -> None:
-        event = StepRecorded.model_validate({**self._announcer.scope.fields(), "step": step})
+        event = StepRecorded(**self._announcer.scope.fields, step=step)
         await self._announcer.announce(event)
         self.digests.append(step.digest)
         if change := WorkspaceChange.of(step):

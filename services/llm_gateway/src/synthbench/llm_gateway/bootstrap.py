@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
-from synthbench.chassis.consumer import Consumer, Delivery
+from synthbench.chassis.consumer import Consumer
+from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.health import Lazy
 from synthbench.chassis.listener import Listener
-from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.contracts.events import AttemptClosed
 from synthbench.contracts.registry import Service, durable
@@ -31,6 +31,7 @@ from synthbench.llm_gateway.recordings.store import RecordingStore
 from synthbench.llm_gateway.settings import GatewaySettings
 from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
+from synthbench.storage.outbox import Outbox
 
 SCHEMA = "ledger"
 _MICRO = 1_000_000
@@ -92,9 +93,8 @@ async def bootstrap(chassis: Chassis) -> None:
         max_inflight=settings.max_inflight,
     )
 
-    async def on_closed(delivery: Delivery) -> None:
-        body = delivery.envelope.body
-        assert isinstance(body, AttemptClosed)
+    async def on_closed(delivery: Delivery[AttemptClosed]) -> None:
+        body = delivery.event
         await ledger.close_attempt(body.rollout_id, body.attempt)
         await numbers.forget(body.rollout_id, body.attempt)
 

@@ -4,8 +4,15 @@ from starlette.types import ASGIApp
 
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.events import EventSubscribers
-from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
+from synthbench.contracts.events import (
+    AttemptFinished,
+    AttemptStarted,
+    BudgetExhausted,
+    CancelRequested,
+    TaskSubmitted,
+    TrajectoryCurated,
+)
 from synthbench.contracts.rpc import (
     ANNOUNCE,
     CLAIM,
@@ -17,19 +24,22 @@ from synthbench.contracts.rpc import (
     Release,
 )
 from synthbench.scheduler.adapters.catalogue import TaskCatalogue
+from synthbench.scheduler.adapters.overviews import Overviews
 from synthbench.scheduler.adapters.parents import Parents
 from synthbench.scheduler.adapters.routes import Routes
 from synthbench.scheduler.adapters.store import SchedulerStore
-from synthbench.scheduler.campaigns import Campaigns
 from synthbench.scheduler.claims import Claims
-from synthbench.scheduler.domain.planning import Policy
-from synthbench.scheduler.handlers import Handlers
+from synthbench.scheduler.closing import AttemptCloser
+from synthbench.scheduler.domain.planning import DeploymentPolicy
+from synthbench.scheduler.feeding import Feeder
+from synthbench.scheduler.handlers import SchedulerHandlers
 from synthbench.scheduler.measures import Measures
 from synthbench.scheduler.scaffolds import AnnouncedScaffolds
 from synthbench.scheduler.settings import SchedulerSettings, names
 from synthbench.storage.api_calls import ApiCalls
 from synthbench.storage.artifacts import open_store
 from synthbench.storage.database import Database
+from synthbench.storage.outbox import Outbox
 
 SCHEMA = "scheduler"
 _TICK_SECONDS = 0.5
@@ -46,32 +56,41 @@ async def bootstrap(chassis: Chassis) -> None:
     database = Database(settings.postgres_dsn, SCHEMA)
     await database.open()
     chassis.on_drain(database.close)
-    store = open_store(settings.artifacts_url)
-    chassis.bus.use_payload_store(store)
+    artifacts = open_store(settings.artifacts_url)
+    chassis.bus.use_payload_store(artifacts)
     outbox = Outbox(chassis, database)
-    state = SchedulerStore(database, outbox)
-    policy = Policy(settings.pool_names, names(settings.scaffolds), allow_process=settings.allow_process_engine)
+    store, overviews = SchedulerStore(database, outbox), Overviews(database)
     routes = Routes(settings.gateway_url, settings.attempt_key_secret)
     chassis.on_drain(routes.aclose)
-    scaffolds = AnnouncedScaffolds(state, policy.scaffolds)
-    parents = Parents(store, scaffolds.resumable)
-    handlers = Handlers(settings, state, TaskCatalogue(store), parents, policy, chassis.log, routes)
-    claims = Claims(settings, state, handlers, settings.attempt_key_secret)
-
-    campaigns = Campaigns(state)
+    policy = DeploymentPolicy(
+        settings.pool_names, names(settings.scaffolds), allow_process=settings.allow_process_engine
+    )
+    scaffolds = AnnouncedScaffolds(store, policy.scaffolds)
+    closer, feeder = AttemptCloser(settings, chassis.log), Feeder(settings, store)
+    handlers = SchedulerHandlers(
+        store,
+        overviews,
+        TaskCatalogue(artifacts),
+        Parents(artifacts, scaffolds.resumable),
+        routes,
+        policy,
+        closer,
+        feeder,
+    )
+    claims = Claims(settings, store, closer, feeder, settings.attempt_key_secret)
 
     subscribers = EventSubscribers(chassis)
-    subscribers.on("task.submitted", handlers.on_submitted, on_malformed=handlers.on_malformed_submission)
-    subscribers.on("cancel.requested", handlers.on_cancel)
-    subscribers.on("attempt.started", handlers.on_started)
-    subscribers.on("attempt.finished", handlers.on_finished)
-    subscribers.on("trajectory.curated", handlers.on_curated)
-    subscribers.on("budget.exhausted", campaigns.on_exhausted)
+    subscribers.on(TaskSubmitted, handlers.on_submitted, on_malformed=handlers.on_malformed_submission)
+    subscribers.on(CancelRequested, handlers.on_cancel)
+    subscribers.on(AttemptStarted, handlers.on_started)
+    subscribers.on(AttemptFinished, handlers.on_finished)
+    subscribers.on(TrajectoryCurated, handlers.on_curated)
+    subscribers.on(BudgetExhausted, handlers.on_exhausted)
 
     def api() -> ASGIApp:
         from synthbench.scheduler.api import build_api  # noqa: PLC0415 - FastAPI is imported when somebody asks
 
-        return build_api(state, campaigns, calls)
+        return build_api(store, overviews, calls)
 
     calls = ApiCalls(database)
     if chassis.health.access is not None:
@@ -84,7 +103,7 @@ async def bootstrap(chassis: Chassis) -> None:
     await subscribers.start()
     chassis.health.check("postgres", database.ping)
     chassis.health.mount_lazily("/", api)
-    chassis.background("feeder", handlers.feed, every=_TICK_SECONDS)
-    chassis.background("reconciler", handlers.reconcile, every=_RECONCILE_SECONDS)
-    chassis.background("measures", Measures(state).sample, every=_MEASURE_SECONDS)
+    chassis.background("feeder", feeder.feed, every=_TICK_SECONDS)
+    chassis.background("reconciler", feeder.reconcile, every=_RECONCILE_SECONDS)
+    chassis.background("measures", Measures(overviews).sample, every=_MEASURE_SECONDS)
     chassis.background("reaper", claims.reap, every=_TICK_SECONDS)

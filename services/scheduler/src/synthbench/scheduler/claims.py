@@ -9,31 +9,39 @@ from synthbench.chassis.failpoints import failpoint
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
 from synthbench.contracts.records import Outcome
 from synthbench.contracts.rpc import ClaimReply, ClaimRequest, Heartbeat, HeartbeatReply, Release, Released
-from synthbench.scheduler.adapters.store import LockedRollout, SchedulerStore, SchedulerTransaction
+from synthbench.scheduler.adapters.store import SchedulerStore, SchedulerTransaction
+from synthbench.scheduler.adapters.tables.rollouts import LockedRollout
+from synthbench.scheduler.closing import AttemptCloser
 from synthbench.scheduler.domain.attempts import RolloutState, decide_claim
-from synthbench.scheduler.handlers import Handlers
+from synthbench.scheduler.feeding import Feeder
 from synthbench.scheduler.measures import QUEUE_SECONDS
 from synthbench.scheduler.settings import SchedulerSettings
 
 _GRACE_SECONDS = 900.0
-"""Beside the agent's clock: image, verification, our own waits."""
+"""Seconds that an attempt may take beside the agent's clock: for its image, its verification and our own waits."""
 
 
 class Claims:
     """Grants attempts and keeps their leases."""
 
     def __init__(
-        self, settings: SchedulerSettings, store: SchedulerStore, handlers: Handlers, secret: SecretStr
+        self,
+        settings: SchedulerSettings,
+        store: SchedulerStore,
+        closer: AttemptCloser,
+        feeder: Feeder,
+        secret: SecretStr,
     ) -> None:
         self._settings = settings
         self._store = store
-        self._handlers = handlers
+        self._closer = closer
+        self._feeder = feeder
         self._secret = secret
 
     async def claim(self, request: ClaimRequest) -> ClaimReply:
-        """May this executor run this rollout?"""
+        """Answer whether this executor may run this rollout."""
         async with self._store.transaction() as transaction:
-            locked = await transaction.lock_rollout(request.rollout_id)
+            locked = await transaction.rollouts.lock(request.rollout_id)
             if locked is None:
                 return ClaimReply(status="gone", reason="no such rollout")
             decision = decide_claim(
@@ -48,34 +56,25 @@ class Claims:
                 status = "busy" if decision.status == "busy" else "gone"
                 return ClaimReply(status=status, reason=decision.reason, retry_after=decision.retry_after)
             if locked.paused and locked.lease is None:
-                await transaction.execute("unready", rollout_id=request.rollout_id)
+                await transaction.rollouts.put_back(request.rollout_id)
                 return ClaimReply(status="gone", reason=f"paused: {locked.paused}")
             reply = await self._grant(transaction, locked, decision.attempt, request.executor)
         failpoint("scheduler.after_grant")
-        await self._handlers.feed()
+        await self._feeder.feed()
         return reply
 
     async def _grant(
         self, transaction: SchedulerTransaction, locked: LockedRollout, attempt: int, executor: str
     ) -> ClaimReply:
         rollout, lease = locked.rollout, self._settings.lease_seconds
+        attempts = transaction.attempts
         if locked.lease and locked.lease.attempt == attempt:
-            rows = await transaction.execute(
-                "renew_attempt", rollout_id=rollout.rollout_id, attempt=attempt, lease=lease
-            )
+            deadline = await attempts.renew(rollout.rollout_id, attempt, lease)
         else:
-            rows = await transaction.execute(
-                "insert_attempt",
-                rollout_id=rollout.rollout_id,
-                attempt=attempt,
-                executor=executor,
-                lease=lease,
-                seconds=rollout.limits.max_seconds + _GRACE_SECONDS,
-            )
-            (begun,) = await transaction.execute("rollout_running", rollout_id=rollout.rollout_id, attempt=attempt)
-            QUEUE_SECONDS.labels(begun["pool"]).observe(max(0.0, begun["waited"]))
-        deadline: datetime = rows[0]["deadline"]
-        given_back = await transaction.execute("given_back", rollout_id=rollout.rollout_id)
+            seconds = rollout.limits.max_seconds + _GRACE_SECONDS
+            deadline = await attempts.add(rollout.rollout_id, attempt, executor, lease=lease, seconds=seconds)
+            pool, waited = await transaction.rollouts.mark_running(rollout.rollout_id, attempt)
+            QUEUE_SECONDS.labels(pool).observe(waited)
         return ClaimReply(
             status="granted",
             attempt=attempt,
@@ -83,16 +82,13 @@ class Claims:
             attempt_key=self._key(locked, attempt, deadline),
             lease_seconds=lease,
             deadline=deadline,
-            given_back=[row["attempt"] for row in given_back],
+            given_back=await attempts.given_back(rollout.rollout_id),
         )
 
     def _key(self, locked: LockedRollout, attempt: int, deadline: datetime) -> SecretStr:
         rollout = locked.rollout
         claims = AttemptClaims(
-            submission_id=rollout.submission_id,
-            campaign=rollout.campaign,
-            rollout_id=rollout.rollout_id,
-            attempt=attempt,
+            **rollout.attempt_scope(attempt).fields,
             route=rollout.route,
             task_digest=rollout.task.digest,
             seed=rollout.seed,
@@ -116,43 +112,33 @@ class Claims:
     async def heartbeat(self, beat: Heartbeat) -> HeartbeatReply:
         """Keep the lease, or say stop."""
         async with self._store.transaction() as transaction:
-            rows = await transaction.execute(
-                "heartbeat",
-                rollout_id=beat.rollout_id,
-                attempt=beat.attempt,
-                executor=beat.executor,
-                steps=beat.steps,
-                lease=self._settings.lease_seconds,
-            )
-            if rows and rows[0]["state"] == RolloutState.CANCELLED:
-                return HeartbeatReply(order="stop", reason="cancelled", cancelled=True)
-            if rows:
-                return HeartbeatReply(order="go_on")
+            state = await transaction.attempts.heartbeat(beat, self._settings.lease_seconds)
+        if state is None:
             return HeartbeatReply(order="stop", reason="the lease is lost")
+        if state is RolloutState.CANCELLED:
+            return HeartbeatReply(order="stop", reason="cancelled", cancelled=True)
+        return HeartbeatReply(order="go_on")
 
-    async def release(self, wanted: Release) -> Released:
+    async def release(self, request: Release) -> Released:
         """A draining executor gives its attempt back; its report, or the end of its lease, closes it."""
         async with self._store.transaction() as transaction:
-            rows = await transaction.execute(
-                "release_attempt", rollout_id=wanted.rollout_id, attempt=wanted.attempt, executor=wanted.executor
-            )
-        return Released(released=bool(rows))
+            return Released(released=await transaction.attempts.release(request))
 
     async def reap(self) -> int:
         """Close attempts whose lease ran out, as our failure; return how many."""
         async with self._store.transaction() as transaction:
-            expired = await transaction.execute("expired_attempts")
+            expired = await transaction.attempts.expired()
         closed = 0
-        for row in expired:
+        for open_attempt in expired:
             async with self._store.transaction() as transaction:
-                locked = await transaction.lock_rollout(row["rollout_id"])
-                if locked is None or locked.lease is None or locked.lease.attempt != row["attempt"]:
+                locked = await transaction.rollouts.lock(open_attempt.rollout_id)
+                if locked is None or locked.lease is None or locked.lease.attempt != open_attempt.attempt:
                     continue
                 if locked.lease.expires_at > datetime.now(UTC):
                     continue  # a heartbeat came in between
-                reason = f"executor {row['executor']} was silent for {self._settings.lease_seconds:g} s"
-                await self._handlers.close(transaction, locked, Outcome.INFRA_ERROR, reason, None)
+                reason = f"executor {open_attempt.executor} was silent for {self._settings.lease_seconds:g} s"
+                await self._closer.close(transaction, locked, Outcome.INFRA_ERROR, reason, None)
                 closed += 1
         if closed:
-            await self._handlers.feed()
+            await self._feeder.feed()
         return closed

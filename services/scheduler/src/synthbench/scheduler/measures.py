@@ -6,7 +6,7 @@ the last hour, so that nobody can make the number of series grow without end.
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from synthbench.scheduler.adapters.store import SchedulerStore
+from synthbench.scheduler.adapters.overviews import Overviews
 
 ROLLOUTS = Gauge("synthbench_rollouts", "Rollouts that are not at their end, by state", ["state"])
 ATTEMPTS = Counter("synthbench_attempts_total", "Attempts that were closed, by outcome", ["outcome"])
@@ -30,15 +30,15 @@ STATES = ("planned", "ready", "running", "closed")
 class Measures:
     """Reads from the tables what no event tells."""
 
-    def __init__(self, store: SchedulerStore) -> None:
-        self._store = store
+    def __init__(self, overviews: Overviews) -> None:
+        self._overviews = overviews
 
     async def sample(self) -> None:
         """Set the gauges anew."""
-        found = {row["state"]: row["rollouts"] for row in await self._store.rows("unfinished_rollouts")}
+        found = await self._overviews.unfinished_rollouts()
         for state in STATES:
             ROLLOUTS.labels(state).set(found.get(state, 0))
-        pairs = await self._store.rows("ungraded_shares")
+        pairs = await self._overviews.ungraded_shares()
         ENDED.clear()
         UNGRADED_SHARE.clear()
         for row in pairs:

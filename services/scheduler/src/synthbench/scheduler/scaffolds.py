@@ -23,10 +23,8 @@ class AnnouncedScaffolds:
 
     async def announce(self, announcement: ExecutorAnnouncement) -> AnnouncementNoted:
         """Note an executor's scaffolds; a later announcement of the same name replaces an earlier one."""
-        names = [offer.name for offer in announcement.scaffolds]
-        resumable = [offer.resumable for offer in announcement.scaffolds]
         async with self._store.transaction() as transaction:
-            await transaction.execute("announce_scaffolds", names=names, resumable=resumable)
+            await transaction.scaffolds.announce({offer.name: offer.resumable for offer in announcement.scaffolds})
         return AnnouncementNoted()
 
     async def resumable(self, wanted: str) -> Sequence[str]:
@@ -38,7 +36,8 @@ class AnnouncedScaffolds:
         Raises:
             Retry: an executor is expected to have the wanted one, and none has announced it yet.
         """
-        known = {row["name"]: row["resumable"] for row in await self._store.rows("announced_scaffolds")}
+        async with self._store.transaction() as transaction:
+            known = await transaction.scaffolds.announced()
         if wanted not in known and wanted in self._expected:
             raise Retry(f"no executor has announced the scaffold {wanted} yet", delay=_RETRY_SECONDS)
         return sorted(name for name, resumable in known.items() if resumable and name in self._expected)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from synthbench.contracts.events.scope import SubmissionEvent
+from synthbench.contracts.events.scope import RolloutEvent, SubmissionEvent
 from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import LARGEST
 from synthbench.contracts.records import FieldError, ForkPoint, Label, Priority, Rollout, TaskInfo
@@ -69,10 +69,9 @@ class TaskRejected(Record):
     errors: list[FieldError] = []
 
 
-class TaskReady(SubmissionEvent):
+class TaskReady(RolloutEvent):
     """One rollout for the executors of its pool to claim."""
 
-    rollout_id: UUID
     rollout: Rollout
 
 

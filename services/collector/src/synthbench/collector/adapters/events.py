@@ -5,7 +5,6 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import current_trace
 from synthbench.collector.adapters.trajectories import apply_verdict
 from synthbench.contracts.events import (
@@ -19,6 +18,7 @@ from synthbench.contracts.events import (
 )
 from synthbench.contracts.ids import derived_id
 from synthbench.storage.database import Database
+from synthbench.storage.outbox import Outbox
 from synthbench.storage.queries import Queries
 
 _SQL = Queries.load("synthbench.collector.adapters", "events.sql")

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from synthbench.chassis.outbox import Outbox
 from synthbench.collector.adapters.steps import DatedAttempt, SetAside, attempt_arrays, insert_step, set_aside
 from synthbench.collector.adapters.trajectories import (
     TrajectoryEntry,
@@ -20,6 +19,7 @@ from synthbench.contracts.events import AttemptClosed, AttemptStarted, Trajector
 from synthbench.contracts.ids import derived_id
 from synthbench.contracts.steps import Step
 from synthbench.storage.database import Connection, Database
+from synthbench.storage.outbox import Outbox
 from synthbench.storage.queries import Queries
 
 _SQL = Queries.load("synthbench.collector.adapters", "finalising.sql")

@@ -1,1 +1,1 @@
-"""Diversity's side to Postgres."""
+"""The tables of diversity."""

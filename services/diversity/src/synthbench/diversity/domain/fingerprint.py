@@ -18,12 +18,12 @@ BANDS = 32
 _SEED = 20_260_101
 _ROWS = PERMUTATIONS // BANDS
 # rensa has no type stubs.
-_make: Any = rensa.RMinHash  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] - it is written in Rust, without types
+_minhash: Any = rensa.RMinHash  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] - it is written in Rust, without types
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What is kept of a text to find its copies."""
+    """The digest and the MinHash signature of a text, by which its copies are found."""
 
     exact: str
     """Digest of the canonical text."""
@@ -39,7 +39,7 @@ class Fingerprint:
 
 def fingerprint(text: str) -> Fingerprint:
     """Make the fingerprint of a canonical text."""
-    minhash: Any = _make(num_perm=PERMUTATIONS, seed=_SEED)
+    minhash: Any = _minhash(num_perm=PERMUTATIONS, seed=_SEED)
     minhash.update(sorted(shingles(text)))
     return Fingerprint(sha256_digest(text.encode()), struct.pack(f"<{PERMUTATIONS}I", *minhash.digest()))
 

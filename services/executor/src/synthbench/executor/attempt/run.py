@@ -17,7 +17,7 @@ from synthbench.contracts.rewards import STEPWISE, parse_weights
 from synthbench.contracts.rpc import ClaimReply
 from synthbench.contracts.trajectory import AttemptContext
 from synthbench.executor.adapters.model import GatewayModel
-from synthbench.executor.announcing import AttemptScope, EventAnnouncer
+from synthbench.executor.announcing import EventAnnouncer
 from synthbench.executor.attempt.lease import AttemptLease
 from synthbench.executor.attempt.result import AttemptResult, agent_result, failed_result
 from synthbench.executor.attempt.services import AttemptServices
@@ -51,7 +51,7 @@ class AttemptRun:
         self._grant = grant
         self._rollout: Rollout = grant.rollout
         rollout = self._rollout
-        self._scope = AttemptScope(rollout.submission_id, rollout.campaign, rollout.rollout_id, grant.attempt)
+        self._scope = rollout.attempt_scope(grant.attempt)
         self._announcer = EventAnnouncer(self._scope, services.bus, services.store, services.recent)
         self._lease = AttemptLease(services, grant)
         self._clock = Clock(rollout.limits, draining=services.stop.is_set)
@@ -216,13 +216,8 @@ class AttemptRun:
                 "lost": world.start.lost,
             }
         )
-        started = AttemptStarted.model_validate(
-            {
-                **self._scope.fields(),
-                "rollout": self._rollout,
-                "context": self._context,
-                "started_at": self._started,
-            }
+        started = AttemptStarted(
+            **self._scope.fields, rollout=self._rollout, context=self._context, started_at=self._started
         )
         try:
             await self._announcer.announce(started)
@@ -256,25 +251,24 @@ class AttemptRun:
         return await prepared.sandbox.diff(prepared.baseline)
 
     async def _report(self, result: AttemptResult) -> None:
-        finished = AttemptFinished.model_validate(
-            {
-                **self._scope.fields(),
-                "context": self._context,
-                "outcome": result.outcome,
-                "detail": result.detail,
-                "step_digests": self._recorder.digests if self._recorder else [],
-                "verification": result.verification,
-                "rewards": result.rewards,
-                "diff": result.diff,
-                "patch": result.patch,
-                "kept": result.kept or (self._recorder.kept if self._recorder else []),
-                "permanent": result.permanent,
-                "out_of_money": result.out_of_money,
-                "usage": self._clock.usage,
-                "timing": self._clock.timing,
-                "started_at": self._started,
-                "finished_at": datetime.now(UTC),
-            }
+        recorder = self._recorder
+        finished = AttemptFinished(
+            **self._scope.fields,
+            context=self._context,
+            outcome=result.outcome,
+            detail=result.detail,
+            step_digests=recorder.digests if recorder else [],
+            verification=result.verification,
+            rewards=result.rewards,
+            diff=result.diff,
+            patch=result.patch,
+            kept=result.kept or (recorder.kept if recorder else []),
+            permanent=result.permanent,
+            out_of_money=result.out_of_money,
+            usage=self._clock.usage,
+            timing=self._clock.timing,
+            started_at=self._started,
+            finished_at=datetime.now(UTC),
         )
         await self._announcer.announce(finished)
         self._log_finished(finished)

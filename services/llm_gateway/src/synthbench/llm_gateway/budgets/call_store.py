@@ -7,12 +7,12 @@ from uuid import UUID
 
 import orjson
 
-from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.telemetry import current_trace
 from synthbench.contracts.cloudevents import Envelope, encode
 from synthbench.contracts.events import LlmCalled
 from synthbench.llm_gateway.budgets.store import SQL
 from synthbench.storage.database import Connection, Database
+from synthbench.storage.outbox import Outbox
 
 Charge = tuple[str, UUID]
 """The scope of an account, and the replica whose slice of it pays: `NOBODY` where nothing was set aside."""

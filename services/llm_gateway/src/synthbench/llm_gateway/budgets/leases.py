@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from structlog.stdlib import BoundLogger
 
-from synthbench.chassis.outbox import Outbox
 from synthbench.contracts.events import BudgetExhausted
 from synthbench.llm_gateway.budgets.domain.accounts import SHARED, ends_at, kind_of
 from synthbench.llm_gateway.budgets.domain.slices import AccountBalance, grant
 from synthbench.llm_gateway.budgets.domain.waiting import LeaseRequest
 from synthbench.llm_gateway.budgets.replica import Incarnation, Replica
 from synthbench.llm_gateway.budgets.store import BudgetStore, BudgetTransaction
+from synthbench.storage.outbox import Outbox
 
 
 class ReplicaFenced(Exception):
@@ -99,8 +99,7 @@ class BudgetLeases:
             return
         await transaction.mark_announced(scope)
         event = BudgetExhausted(
-            submission_id=request.claims.submission_id,
-            campaign=request.claims.campaign,
+            **request.claims.attempt_scope.submission_fields,
             budget=kind,  # pyright: ignore[reportArgumentType] - one of SHARED
             scope=scope,
             epoch=balance.epoch,

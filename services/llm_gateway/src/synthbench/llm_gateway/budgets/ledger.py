@@ -10,7 +10,6 @@ from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.bus import instance_name
 from synthbench.chassis.errors import one_line
-from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.chassis.settle import is_outage
 from synthbench.contracts.attempt_key import AttemptClaims
@@ -26,6 +25,7 @@ from synthbench.llm_gateway.budgets.open_attempts import TRUST_SECONDS, OpenAtte
 from synthbench.llm_gateway.budgets.replica import LEASE_SECONDS, Incarnation, Replica
 from synthbench.llm_gateway.budgets.store import BudgetStore
 from synthbench.storage.database import Database
+from synthbench.storage.outbox import Outbox
 
 RECALL = "ledger_recall"
 _LISTEN_PAUSE = 0.5

@@ -256,10 +256,7 @@ class TryRunner:
     ) -> None:
         plan, call, claims = sent.plan, sent.plan.call, sent.plan.call.claims
         called = LlmCalled(
-            submission_id=claims.submission_id,
-            campaign=claims.campaign,
-            rollout_id=claims.rollout_id,
-            attempt=claims.attempt,
+            **claims.attempt_scope.fields,
             call_id=sent.call_id,
             request_id=call.request_id,
             route=call.route,

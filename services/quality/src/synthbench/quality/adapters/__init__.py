@@ -1,1 +1,1 @@
-"""Quality's side to Postgres."""
+"""The checks that are installed, and the tables of quality."""

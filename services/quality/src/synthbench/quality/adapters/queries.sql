@@ -5,8 +5,9 @@ on conflict (trajectory_id) do nothing returning trajectory_id;
 -- name: lock_scoring
 select body, state, tries from scorings where trajectory_id = %(trajectory_id)s for update;
 
--- name: trajectory_of_verification
-select trajectory_id from verifications where verification_id = %(verification_id)s;
+-- name: scoring_of_verification
+select s.body, s.state, s.tries from verifications v join scorings s using (trajectory_id)
+where v.verification_id = %(verification_id)s;
 
 -- name: add_verification
 insert into verifications (verification_id, trajectory_id) values (%(verification_id)s, %(trajectory_id)s)

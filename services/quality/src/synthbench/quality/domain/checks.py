@@ -1,47 +1,17 @@
-"""The checks: each gives a score 0..1 and a finding. Found by entry points `synthbench.checks`. Pure.
+"""The built-in checks. Pure.
 
 Source of the scheme: the rules that SWE-Gym, SWE-smith, OpenHands and Toucan publish; see docs/quality.md.
 """
 
-from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Protocol
-
-from synthbench.contracts.events import Score
 from synthbench.contracts.records import Outcome
 from synthbench.contracts.steps import Step, step_digest
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.contracts.verification import TestStatus, VerificationResult
+from synthbench.quality.domain.check import CheckInput, CheckResult, CheckStatus, Gate, Weight
 
-GROUP = "synthbench.checks"
 _UNSOLVED_CAP = 0.49
 _SHELLS = ("bash", "terminal", "execute_bash", "shell")
 """Tools of agents that run commands, and do not all say how these ended."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of a trajectory."""
-
-    trajectory: Trajectory
-    second: VerificationResult | None
-    """The second verification; None where none could be had."""
-
-
-class Check(Protocol):
-    """One check."""
-
-    name: str
-    version: str
-
-    def run(self, evidence: Evidence) -> Score:
-        """Score a trajectory."""
-        ...
-
-
-def load_checks() -> list[Check]:
-    """Every installed check, by name."""
-    return [entry.load()() for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)]
 
 
 class Validity:
@@ -49,11 +19,12 @@ class Validity:
 
     name = "validity"
     version = "2"
+    effect = Gate()
 
-    def run(self, evidence: Evidence) -> Score:
-        """1 or 0."""
-        problem = _problem(evidence.trajectory)
-        return Score(check=self.name, version=self.version, score=0.0 if problem else 1.0, finding=problem)
+    def run(self, given: CheckInput) -> CheckResult:
+        """Score 1 for a valid trajectory, else 0."""
+        problem = _problem(given.trajectory)
+        return CheckResult(0.0 if problem else 1.0, problem)
 
 
 def _problem(trajectory: Trajectory) -> str:
@@ -89,27 +60,24 @@ class Correctness:
 
     name = "correctness"
     version = "1"
+    effect = Weight(0.5, required=True)
 
-    def run(self, evidence: Evidence) -> Score:
+    def run(self, given: CheckInput) -> CheckResult:
         """1 if every required test passed both times; else at most 0.49, by the shares that passed."""
-        first, second = evidence.trajectory.verification, evidence.second
+        first, second = given.trajectory.verification, given.second
         if first is None:
-            return self._score(0.0, "it was never verified")
+            return CheckResult(0.0, "it was never verified")
         if first.in_place:
-            return self._score(_worth(first), "verified once, where the agent worked, by tests that it could forge")
+            return CheckResult(_worth(first), "verified once, where the agent worked, by tests that it could forge")
         if second is None or second.error is not None:
-            return self._score(
-                min(_worth(first), _UNSOLVED_CAP), "unconfirmed: the second verification gave no verdict"
-            )
+            finding = "unconfirmed: the second verification gave no verdict"
+            return CheckResult(min(_worth(first), _UNSOLVED_CAP), finding, CheckStatus.UNCERTAIN)
         if changed := disagreement(first, second):
-            return self._score(min(_worth(first), _worth(second), _UNSOLVED_CAP), f"flaky: {changed}")
+            score = min(_worth(first), _worth(second), _UNSOLVED_CAP)
+            return CheckResult(score, f"flaky: {changed}", CheckStatus.UNCERTAIN)
         failed = [test.name for test in first.tests if test.required and test.status is not TestStatus.PASSED]
-        return self._score(
-            _worth(first), f"{len(failed)} required tests failed: {', '.join(failed[:3])}" if failed else ""
-        )
-
-    def _score(self, score: float, finding: str) -> Score:
-        return Score(check=self.name, version=self.version, score=score, finding=finding)
+        finding = f"{len(failed)} required tests failed: {', '.join(failed[:3])}" if failed else ""
+        return CheckResult(_worth(first), finding)
 
 
 def _worth(result: VerificationResult) -> float:
@@ -137,10 +105,11 @@ class Completeness:
 
     name = "completeness"
     version = "3"
+    effect = Weight(0.2)
 
-    def run(self, evidence: Evidence) -> Score:
+    def run(self, given: CheckInput) -> CheckResult:
         """The mean of four yes-or-no questions, or of three where nothing tells which steps changed files."""
-        trajectory = evidence.trajectory
+        trajectory = given.trajectory
         changed_something = trajectory.diff is not None or bool(trajectory.patch.strip())
         answers = {
             "it did not finish by itself": trajectory.outcome in (Outcome.SOLVED, Outcome.UNSOLVED),
@@ -154,9 +123,7 @@ class Completeness:
                 step.index >= last_edit and _ran_something(step) for step in trajectory.steps
             )
         missing = [what for what, yes in answers.items() if not yes]
-        return Score(
-            check=self.name, version=self.version, score=1 - len(missing) / len(answers), finding="; ".join(missing)
-        )
+        return CheckResult(1 - len(missing) / len(answers), "; ".join(missing))
 
 
 def _ran_something(step: Step) -> bool:

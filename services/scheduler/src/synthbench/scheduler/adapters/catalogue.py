@@ -1,4 +1,4 @@
-"""Where the scheduler learns what a submitted task is: the built-in library, or an uploaded package by digest."""
+"""Looks up submitted tasks: in the built-in library by name, or among uploaded packages by digest."""
 
 import asyncio
 
@@ -9,8 +9,8 @@ from synthbench.storage.errors import ArtifactNotFound
 from synthbench.tasks import PackageArchiveRefused, TaskError, TaskPackage, load_library_task, pack, unpack
 
 
-class UnknownTask(Exception):
-    """No such task, or its package is broken; one line for the submitter."""
+class UnusableTask(Exception):
+    """There is no such task, or its package is broken; the message is one line for the submitter."""
 
 
 class TaskCatalogue:
@@ -24,7 +24,7 @@ class TaskCatalogue:
         """Return the facts of a library name or of a digest `sha256:…`.
 
         Raises:
-            UnknownTask: it cannot be had, and why.
+            UnusableTask: it cannot be had, and why.
         """
         if task.startswith("sha256:"):
             return await self._uploaded(task)
@@ -37,7 +37,7 @@ class TaskCatalogue:
             package = await asyncio.to_thread(load_library_task, name)
             archive = await asyncio.to_thread(pack, package)
         except (TaskError, LookupError) as error:
-            raise UnknownTask(_line(error)) from error
+            raise UnusableTask(_line(error)) from error
         reference = await self._store.put(archive, media_type="application/x-tar")
         return _facts(package, reference.digest, from_library=True)
 
@@ -46,9 +46,9 @@ class TaskCatalogue:
             archive = await self._store.get(uri_of_digest(digest))
             package = await asyncio.to_thread(unpack, archive)
         except (ArtifactNotFound, ValueError) as error:
-            raise UnknownTask(f"no task package {digest} in the artifact store; upload it first") from error
+            raise UnusableTask(f"no task package {digest} in the artifact store; upload it first") from error
         except (TaskError, PackageArchiveRefused) as error:
-            raise UnknownTask(_line(error)) from error
+            raise UnusableTask(_line(error)) from error
         return _facts(package, digest, from_library=False)
 
 

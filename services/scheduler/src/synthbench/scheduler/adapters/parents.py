@@ -23,7 +23,7 @@ class Parents:
         self._resumable = resumable
 
     async def problems(self, wanted: TaskSubmitted, task: TaskInfo) -> list[FieldError]:
-        """What is wrong with the fork that a submission asks for; nothing if it asks for none."""
+        """Return what is wrong with the fork that a submission asks for; nothing if it asks for none."""
         fork = wanted.fork
         if fork is None:
             return []

@@ -14,7 +14,7 @@ _SECONDS = 15.0
 
 
 class Routes:
-    """What the llm-gateway says of routes.
+    """Asks the llm-gateway about routes.
 
     Args:
         url: of the llm-gateway; None asks nobody, and every route passes.
@@ -27,7 +27,7 @@ class Routes:
         self._http = httpx.AsyncClient(timeout=_SECONDS, trust_env=False)
 
     async def problem(self, wanted: TaskSubmitted) -> str:
-        """Why a submission's route cannot be used now, in one line; empty where it can, or where nobody knows.
+        """Say why a submission's route cannot be used now, in one line; empty where it can, or where nobody knows.
 
         A gateway that does not answer keeps no submission back: its attempts wait for it.
         """
@@ -44,5 +44,5 @@ class Routes:
             return ""
 
     async def aclose(self) -> None:
-        """Close connections."""
+        """Close the connections to the llm-gateway."""
         await self._http.aclose()

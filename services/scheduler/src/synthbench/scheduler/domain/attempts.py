@@ -1,4 +1,4 @@
-"""Claim, close and retry as values."""
+"""The decisions on claims, closings and retries, as values. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,14 +8,14 @@ from synthbench.contracts.records import Outcome
 
 
 class RolloutState(StrEnum):
-    """Where a rollout stands."""
+    """The states of a rollout."""
 
     PLANNED = "planned"
     READY = "ready"
     """On the bus, waiting for an executor."""
     RUNNING = "running"
     CLOSED = "closed"
-    """Its one result counts; quality and diversity are at it."""
+    """Its one result counts, and waits for quality and diversity."""
     CURATED = "curated"
     FAILED = "failed"
     """Given up after our own failures; nothing counts."""
@@ -28,8 +28,8 @@ class RolloutState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Lease:
-    """A live attempt's hold on its rollout."""
+class AttemptLease:
+    """The hold of an open attempt on its rollout, which lasts while its executor sends heartbeats."""
 
     attempt: int
     executor: str
@@ -47,7 +47,13 @@ class ClaimDecision:
 
 
 def decide_claim(
-    state: RolloutState, attempts: int, lease: Lease | None, executor: str, now: datetime, *, started: bool = False
+    state: RolloutState,
+    attempts: int,
+    lease: AttemptLease | None,
+    executor: str,
+    now: datetime,
+    *,
+    started: bool = False,
 ) -> ClaimDecision:
     """Decide on a claim.
 
@@ -76,7 +82,7 @@ def decide_claim(
 
 @dataclass(frozen=True)
 class CloseDecision:
-    """What closing an attempt means for it and its rollout."""
+    """The final outcome of an attempt, and the state of its rollout that follows."""
 
     outcome: Outcome
     counted: bool

@@ -1,4 +1,4 @@
-"""From a submission to rollouts, or to what is wrong with it, field by field."""
+"""Planning: a submission becomes rollouts, or a list of what is wrong with it, field by field. Pure."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from synthbench.contracts.scaffolds import MODEL_FREE, is_simulated
 SECONDS_BY_DIFFICULTY = {"easy": 300.0, "medium": 900.0, "hard": 1800.0, "expert": 3600.0}
 STEPS_BY_DIFFICULTY = {"easy": 30, "medium": 50, "hard": 75, "expert": 100}
 SUBMISSION_BYTES = 128 * 1024
-"""Of a submission's JSON; a program takes no longer argument anyway."""
+"""Most bytes of a submission's JSON; a program takes no longer argument anyway."""
 SAMPLES_BYTES = 8 * 1024 * 1024
-"""Of a submission times its samples: each rollout's events and attempts carry what they run."""
+"""Most bytes of a submission times its samples: each rollout's events and attempts carry what they run."""
 UNISOLATED_POOL = "process"
 _LARGEST_SEED = LARGEST - 1000
 
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What the planner needs to know of a task."""
+    """The properties of a task by which a submission of it is planned."""
 
     info: TaskInfo
     engines: tuple[str, ...]
@@ -41,8 +41,8 @@ class TaskFacts:
 
 
 @dataclass(frozen=True)
-class Policy:
-    """What the deployment allows."""
+class DeploymentPolicy:
+    """The engines and scaffolds that submissions may use in this deployment."""
 
     pools: tuple[str, ...]
     """Engines that executors serve, preferred first."""
@@ -53,14 +53,14 @@ class Policy:
 
 @dataclass(frozen=True)
 class Plan:
-    """Either rollouts or errors."""
+    """The rollouts of a submission, or what is wrong with it."""
 
     rollouts: tuple[Rollout, ...] = ()
     errors: tuple[FieldError, ...] = ()
     pool: str = ""
 
 
-def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: Policy) -> Plan:
+def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: DeploymentPolicy) -> Plan:
     """Plan a submission; the same submission always becomes the same rollouts."""
     errors = [*_size_errors(wanted), *_scaffold_errors(wanted, policy)]
     if max(abs(wanted.seed), abs(wanted.sampling.seed or 0)) > _LARGEST_SEED:
@@ -95,7 +95,7 @@ def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: Po
 
 
 def _sampling(wanted: TaskSubmitted, sample: int) -> Sampling:
-    """Of one sample: each is asked with a seed of its own, if any seed is named."""
+    """Return the sampling parameters of one sample: each has a seed of its own, if any seed is named."""
     seed = wanted.sampling.seed if wanted.sampling.seed is not None else wanted.seed or None
     return wanted.sampling.model_copy(update={"seed": None if seed is None else seed + sample})
 
@@ -111,7 +111,7 @@ def _size_errors(wanted: TaskSubmitted) -> list[FieldError]:
     return []
 
 
-def _scaffold_errors(wanted: TaskSubmitted, policy: Policy) -> list[FieldError]:
+def _scaffold_errors(wanted: TaskSubmitted, policy: DeploymentPolicy) -> list[FieldError]:
     if wanted.scaffold not in policy.scaffolds:
         known = ", ".join(sorted(policy.scaffolds))
         return [FieldError(field="scaffold", message=f"unknown scaffold {wanted.scaffold!r}; there are: {known}")]
@@ -129,7 +129,7 @@ def _scaffold_errors(wanted: TaskSubmitted, policy: Policy) -> list[FieldError]:
     return []
 
 
-def _choose_pool(wanted: TaskSubmitted, task: TaskFacts, policy: Policy) -> tuple[str, FieldError | None]:
+def _choose_pool(wanted: TaskSubmitted, task: TaskFacts, policy: DeploymentPolicy) -> tuple[str, FieldError | None]:
     served = [pool for pool in policy.pools if task.runs_on(pool)]
     candidates: Sequence[str] = served
     if wanted.engine:

@@ -11,19 +11,19 @@ import psycopg
 import pytest
 from prometheus_client import REGISTRY
 
-from synthbench.chassis import outbox as relay
-from synthbench.chassis.outbox import Outbox
 from synthbench.chassis.process import Chassis
 from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.registry import Service, durable
+from synthbench.storage import outbox as relay
 from synthbench.storage.database import Database
 from synthbench.storage.errors import DatabaseUnavailable
+from synthbench.storage.outbox import Outbox
 
 if TYPE_CHECKING:
-    from conftest import Watch
+    from bus_fixtures import Watch
 
 SUBMITTED = durable(Service.SCHEDULER, "task.submitted")
 
@@ -145,7 +145,6 @@ async def test_postgres_may_drop_the_relays_connections(
     watch: "Watch",
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(relay, "_PAUSE_SECONDS", 0.05)
     outbox = Outbox(chassis, database)
     await outbox.start()
     await announce(outbox, database, "before")

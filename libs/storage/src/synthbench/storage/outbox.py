@@ -1,23 +1,21 @@
-"""The outbox: events leave with the state they announce, or not at all.
+"""The outbox (transactional outbox pattern): events leave with the state they announce, or not at all.
 
 `add` writes the encoded event into the caller's transaction; the relay publishes what is committed, with the outbox id
-as `Nats-Msg-Id`, and marks it. Several replicas may relay at once. The table comes from storage's `outbox.sql`.
+as `Nats-Msg-Id`, and marks it as published. Several replicas may relay at once. The table is made by `outbox.sql`.
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import orjson
 import psycopg
 import psycopg.sql
 from psycopg.types.json import Jsonb
-from pydantic import SecretStr
 
 from synthbench.chassis import metrics
 from synthbench.chassis.errors import Transient
@@ -28,48 +26,15 @@ from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import Envelope, Message
 from synthbench.contracts.model import Record
 from synthbench.contracts.registry import BY_TYPE
+from synthbench.storage.database import Connection, Database
+from synthbench.storage.queries import Queries
 
 _BATCH = 200
 _POLL_SECONDS = 1.0
-_PAUSE_SECONDS = 0.5
 _TIDY_SECONDS = 60.0
 
-_INSERT = """
-insert into outbox (id, subject, stream, headers, payload)
-values (%(id)s, %(subject)s, %(stream)s, %(headers)s, %(payload)s) on conflict (id) do nothing
-"""
-# One parameter for all: arrays of texts cost the sender far more than JSON.
-_INSERT_MANY = """
-with added as (
-    insert into outbox (id, subject, stream, headers, payload)
-    select (e->>'id')::uuid, e->>'subject', e->>'stream', e->'headers', convert_to(e->>'payload', 'UTF8')
-    from jsonb_array_elements(%(events)s::jsonb) as e on conflict (id) do nothing)
-select pg_notify(%(channel)s, '')
-"""
-_TAKE = """
-select id, subject, stream, headers, payload from outbox
-where published_at is null order by seq limit %(limit)s for update skip locked
-"""
-_MARK = "update outbox set published_at = now() where id = any(%(ids)s)"
-_BACKLOG = "select count(*) as backlog from outbox where published_at is null"
-_AGAIN = """
-update outbox set published_at = null where id = %(id)s and published_at < now() - %(seconds)s * interval '1 second'
-"""
-_REPUBLISH = "update outbox set published_at = null where published_at > %(since)s"
-# Kept for `synth-bench rebuild`, and for whoever asks again.
-_TIDY = "delete from outbox where published_at < now() - interval '7 days'"
+_SQL = Queries.load("synthbench.storage", "outbox_queries.sql")
 _SETTLED_SECONDS = 600.0
-
-
-class OutboxDatabase(Protocol):
-    """What the outbox needs of a service's database; storage's `Database` is one."""
-
-    schema: str
-    dsn: SecretStr
-
-    def connection(self) -> AbstractAsyncContextManager[psycopg.AsyncConnection[dict[str, Any]]]:
-        """A connection in a transaction of its own."""
-        ...
 
 
 class Outbox:
@@ -82,7 +47,7 @@ class Outbox:
             much as some calls of a model gateway do; who waits for an event leaves it at 0.
     """
 
-    def __init__(self, chassis: Chassis, database: OutboxDatabase, *, gather_seconds: float = 0.0) -> None:
+    def __init__(self, chassis: Chassis, database: Database, *, gather_seconds: float = 0.0) -> None:
         self._gather_seconds = gather_seconds
         self._chassis = chassis
         self._bus = chassis.bus
@@ -97,7 +62,7 @@ class Outbox:
 
     async def add(
         self,
-        connection: psycopg.AsyncConnection[Any],
+        connection: Connection,
         body: Record,
         *,
         id: UUID | None = None,  # noqa: A002 - the event's id, as in Bus.publish
@@ -112,7 +77,7 @@ class Outbox:
         )
         message = await self._bus.checked(cloudevents.encode(envelope))
         await connection.execute(
-            _INSERT,
+            _SQL["add"],
             {
                 "id": envelope.id,
                 "subject": message.subject,
@@ -121,12 +86,10 @@ class Outbox:
                 "payload": message.payload,
             },
         )
-        await connection.execute("select pg_notify(%(channel)s, '')", {"channel": self._channel})
+        await connection.execute(_SQL["notify"], {"channel": self._channel})
         return envelope.id
 
-    async def add_many(
-        self, connection: psycopg.AsyncConnection[Any], events: Sequence[tuple[Envelope, Message]]
-    ) -> None:
+    async def add_many(self, connection: Connection, events: Sequence[tuple[Envelope, Message]]) -> None:
         """Write many encoded events at once, in one statement; small ones only (no claim check)."""
         rows = [
             {
@@ -139,16 +102,16 @@ class Outbox:
             for envelope, message in events
         ]
         values = {"events": orjson.dumps(rows).decode(), "channel": self._channel}
-        await connection.execute(_INSERT_MANY, values)
+        await connection.execute(_SQL["add_many"], values)
 
-    async def again(self, connection: psycopg.AsyncConnection[Any], id: UUID) -> None:  # noqa: A002 - as above
+    async def again(self, connection: Connection, id: UUID) -> None:  # noqa: A002 - as above
         """Publish an old event once more: somebody asks again what was answered long ago, so the answer was lost.
 
         A message that is merely delivered twice asks too early, and changes nothing.
         """
-        cursor = await connection.execute(_AGAIN, {"id": id, "seconds": _SETTLED_SECONDS})
+        cursor = await connection.execute(_SQL["publish_again"], {"id": id, "seconds": _SETTLED_SECONDS})
         if cursor.rowcount:
-            await connection.execute("select pg_notify(%(channel)s, '')", {"channel": self._channel})
+            await connection.execute(_SQL["notify"], {"channel": self._channel})
 
     async def start(self) -> None:
         """Begin to relay; what an earlier process left goes out first."""
@@ -160,8 +123,8 @@ class Outbox:
         """What was acknowledged within two sync intervals before the server was lost goes out again, under its id."""
         since = lost_at - timedelta(seconds=2 * self._chassis.settings.nats_sync_seconds)
         async with self._database.connection() as connection:
-            await connection.execute(_REPUBLISH, {"since": since})
-            await connection.execute("select pg_notify(%(channel)s, '')", {"channel": self._channel})
+            await connection.execute(_SQL["publish_again_since"], {"since": since})
+            await connection.execute(_SQL["notify"], {"channel": self._channel})
 
     async def _listen(self) -> None:
         """Publish at each commit that tells us, and now and then for those that did not."""
@@ -194,13 +157,13 @@ class Outbox:
 
     async def _count(self) -> None:
         async with self._database.connection() as connection:
-            row = await (await connection.execute(_BACKLOG)).fetchone()
+            row = await (await connection.execute(_SQL["count_unpublished"])).fetchone()
             metrics.OUTBOX_BACKLOG.set(row["backlog"] if row else 0)
 
     async def _publish_some(self) -> int:
         failure: Transient | None = None
         async with self._database.connection() as connection:
-            rows = await (await connection.execute(_TAKE, {"limit": _BATCH})).fetchall()
+            rows = await (await connection.execute(_SQL["take"], {"limit": _BATCH})).fetchall()
             if not rows:
                 return 0
             failpoint(f"outbox.{self._database.schema}.before")
@@ -214,7 +177,7 @@ class Outbox:
                 else:
                     raise result
             failpoint(f"outbox.{self._database.schema}.published")
-            await connection.execute(_MARK, {"ids": done})
+            await connection.execute(_SQL["mark_published"], {"ids": done})
             metrics.OUTBOX_BACKLOG.set(len(rows) - len(done))
         if failure is not None:
             raise failure
@@ -230,7 +193,7 @@ class Outbox:
         if time.monotonic() - self._tidied > _TIDY_SECONDS:
             self._tidied = time.monotonic()
             async with self._database.connection() as connection:
-                await connection.execute(_TIDY)
+                await connection.execute(_SQL["delete_old"])
 
     async def flush(self, seconds: float) -> None:
         """Publish what is left, within `seconds`; the rest goes out at the next start."""
