@@ -1,4 +1,4 @@
-"""What changed in a workspace: what a snapshot remembers, and what a diff tells."""
+"""Snapshots of a workspace, and the differences between them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What changed between a snapshot and now.
+    """The changes of a workspace since a snapshot.
 
     Attributes:
         changes: sorted by path.

@@ -1,4 +1,4 @@
-"""What can go wrong with a sandbox, said as cause and mend in one line."""
+"""The errors of sandboxes, each with its cause and a cure in one line."""
 
 
 class SandboxError(Exception):

@@ -1,11 +1,11 @@
-"""What sandboxes run from, where an engine has images."""
+"""The images that sandboxes run from, for engines that have images."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where an image comes from: a name, or a folder with a Dockerfile.
+    """The source of an image: a name, or a folder with a Dockerfile.
 
     Attributes:
         name: of an image that the engine has, or can pull.
@@ -20,7 +20,7 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class Image:
-    """One that the engine has.
+    """An image that the engine has.
 
     Attributes:
         id: "sha256:<hex>" of its configuration; what `SandboxSpec.image` takes.

@@ -1,4 +1,4 @@
-"""What may lie where inside a sandbox: the workspace, and read-only folders of the host."""
+"""Checks where the workspace and read-only folders of the host may be mounted inside a sandbox."""
 
 from pathlib import Path
 

@@ -46,7 +46,7 @@ _UNENFORCED = (
 
 
 class ProcessEngine:
-    """Makes sandboxes that are none.
+    """Makes sandboxes that do not isolate.
 
     Args:
         root: folder for their files.
@@ -61,7 +61,7 @@ class ProcessEngine:
         self._isolation: Isolation | None = None
 
     async def probe(self) -> Isolation:
-        """Say loudly what it is.
+        """Return what the engine offers, and warn that it does not isolate.
 
         Raises:
             EngineUnavailable: the folder cannot be written, or there is no Python for commands.
@@ -211,7 +211,7 @@ class _Processes:
         raise SpecRefused("shell: the process engine has no channel to keep one", "use docker or bubblewrap")
 
     def counts(self) -> Counts:
-        """Nobody tells."""
+        """Return zeros: nothing counts them here."""
         return Counts()
 
     async def sweep(self) -> None:
@@ -219,12 +219,12 @@ class _Processes:
         await kill_all(lambda: marked(self.id + ".", self.lease.uid if self.lease else None))
 
     async def aclose(self) -> None:
-        """The kernel keeps nothing for it."""
+        """Do nothing: the kernel keeps nothing for the sandbox."""
 
 
 @dataclass
 class _StartedProcess:
-    """One running command."""
+    """A command that runs in a session of its own."""
 
     mark: str
     tracker: CwdPipe | None
@@ -240,7 +240,7 @@ class _StartedProcess:
         await kill_all(lambda: (process for process in marked(self.mark, None) if process != pid))
 
     async def exit_code(self, ended: Ended) -> int | None:
-        """As a shell sees it."""
+        """Return the exit code as a shell sees it; None where the command was killed."""
         code = ended.returncode
         return None if ended.killed or code is None else code if code >= 0 else 128 - code
 
@@ -249,6 +249,6 @@ class _StartedProcess:
         return self.tracker.answer() if self.tracker else None
 
     def close(self) -> None:
-        """Give the pipe back."""
+        """Close the pipe."""
         if self.tracker:
             self.tracker.close()

@@ -1,4 +1,4 @@
-"""What every sandbox engine offers.
+"""The protocols of sandboxes and of the engines that make them.
 
 A sandbox is one isolated place with a workspace. Commands run one at a time or side by side; each is alone with
 its children: **a process in the background ends with the command that started it**, unless the spec says otherwise
@@ -22,7 +22,7 @@ READ_CAP = 16 * 1024 * 1024  # bytes `read` returns unless told otherwise
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """What an engine really offers here; it goes into the record.
+    """The isolation that an engine really offers on this machine; it goes into the record.
 
     Attributes:
         engine: its name, as in the entry points.
@@ -73,7 +73,7 @@ class Sandbox(Protocol):
 
     @property
     def isolation(self) -> Isolation:
-        """What is held up."""
+        """The isolation that holds for this sandbox."""
         ...
 
     @property
@@ -87,7 +87,7 @@ class Sandbox(Protocol):
         ...
 
     def socket_path(self, name: str) -> str:
-        """Where commands inside find a socket of `SandboxSpec.sockets`."""
+        """Return the path at which commands inside find a socket of `SandboxSpec.sockets`."""
         ...
 
     @property
@@ -168,7 +168,7 @@ class Sandbox(Protocol):
         ...
 
     async def step(self, since: Snapshot) -> tuple[Diff, Snapshot]:
-        """What changed since the baseline of the step before, and the new baseline.
+        """Return the changes since the baseline of the step before, and the new baseline.
 
         While nothing in the sandbox runs, it costs what the changes are worth, however big the workspace is. The
         archives of all steps, applied in their order to what the first baseline was taken of, make the same tree.
@@ -197,11 +197,11 @@ class Sandbox(Protocol):
 
 
 class SandboxEngine(Protocol):
-    """A technology that makes sandboxes."""
+    """A technology that makes sandboxes, found by the entry point `synthbench.sandboxes`."""
 
     @property
     def name(self) -> str:
-        """As in the entry points."""
+        """The name of its entry point, which is that of its pool."""
         ...
 
     async def probe(self) -> Isolation:

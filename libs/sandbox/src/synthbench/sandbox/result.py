@@ -1,4 +1,4 @@
-"""How a command ended, and what is kept of what it printed."""
+"""The result of a command, and how its output is shown."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ killed because its time was over; *pids*: a fork was refused."""
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a command ended.
+    """The result of a command.
 
     Attributes:
         exit_code: as a shell sees it (128 + n for signal n); None where it was killed: timeout, `kill`, `close`.

@@ -1,4 +1,4 @@
-"""What may be asked of an engine: one sandbox, described."""
+"""The description of a sandbox that an engine is asked to make."""
 
 import re
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def _variables(value: Mapping[str, str]) -> Mapping[str, str]:
 
 
 class SandboxLimits(BaseModel):
-    """What one sandbox may use, all its processes together unless said otherwise.
+    """The limits of one sandbox, for all its processes together unless said otherwise.
 
     What an engine cannot hold up is named in `Isolation.unenforced`.
 
@@ -63,7 +63,7 @@ class SandboxLimits(BaseModel):
 
 
 class SandboxSpec(BaseModel):
-    """What to make.
+    """The description of a sandbox that shall be made.
 
     Attributes:
         limits: see `SandboxLimits`.

@@ -1,4 +1,4 @@
-"""How an attempt's events leave the executor: written to the journal in the artifact store first, then published.
+"""Announces the events of an attempt: to the journal in the artifact store first, then to the bus.
 
 Both are awaited, so that an event is safe when `EventAnnouncer.announce` returns.
 """

@@ -32,7 +32,7 @@ _ANNOUNCE_SECONDS = 30.0
 
 
 async def bootstrap(chassis: Chassis) -> None:
-    """Put the executor together."""
+    """Wire up the executor and start it."""
     settings = chassis.settings
     assert isinstance(settings, ExecutorSettings)
     engines = await _engines(settings)
@@ -74,13 +74,13 @@ async def _announce_scaffolds(chassis: Chassis) -> None:
 
 
 async def _reap(chassis: Chassis, engine: SandboxEngine) -> None:
-    """Take away what killed executors of this machine left."""
+    """Remove what killed executors of this machine left."""
     for owner in await engine.reap():
         chassis.log.warning("took away an abandoned sandbox", owner=owner)
 
 
 def _options(settings: ExecutorSettings, engine: str) -> dict[str, Any]:
-    """What is set for this engine."""
+    """Return the options that the settings give an engine."""
     if engine != "docker":
         return {}
     keeping = ImageRetention(seconds=settings.image_days * 86_400, total_bytes=round(settings.image_gb * 1e9))

@@ -1,4 +1,4 @@
-"""What a task runs in: its image, its limits, and what the agent finds there."""
+"""The environment of a task: its image, its limits, and the files that the agent finds."""
 
 import os
 from typing import Any
@@ -74,7 +74,7 @@ async def spec_of(
 
 
 async def _network(engine: SandboxEngine, package: TaskPackage) -> dict[str, Any]:
-    """What of a spec says where a task may reach to; refused before anything is made.
+    """Return the fields of a spec for the network that a task wants; too much is refused before anything is made.
 
     Raises:
         SpecRefused: more than is allowed here, or a host that is none.
@@ -103,7 +103,7 @@ async def _image(engine: SandboxEngine, package: TaskPackage) -> Image:
 
 
 def sandbox_info(sandbox: Sandbox) -> SandboxInfo:
-    """What the record says of a sandbox, as far as it has come."""
+    """Return the record of a sandbox as it is now."""
     isolation = sandbox.isolation
     return SandboxInfo(
         engine=isolation.engine,

@@ -1,4 +1,4 @@
-"""What drives an attempt: the Scaffold protocol, found by entry points `synthbench.scaffolds`."""
+"""The Scaffold protocol: an agent that drives an attempt, found by the entry point `synthbench.scaffolds`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ GROUP = "synthbench.scaffolds"
 
 @dataclass(frozen=True)
 class World:
-    """Everything a scaffold may use."""
+    """Everything that a scaffold may use in one attempt."""
 
     rollout: Rollout
     package: TaskPackage
@@ -44,7 +44,7 @@ class World:
 
 @dataclass(frozen=True)
 class Briefing:
-    """What the record says of a scaffold before its first step."""
+    """The prompts and tools that the record shows of a scaffold before its first step."""
 
     system_prompt: str = ""
     tools: str = "[]"

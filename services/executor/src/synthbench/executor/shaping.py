@@ -41,7 +41,7 @@ Verify = Callable[[Sequence[bytes]], Awaitable[VerificationResult]]
 
 @dataclass(frozen=True)
 class ShapingBounds:
-    """How far measuring may go."""
+    """The limits on measuring rewards after single steps."""
 
     states: int
     """So many steps at most are followed by a run of the tests."""
@@ -49,12 +49,12 @@ class ShapingBounds:
 
 
 class _Unmeasured(Exception):
-    """Why a part could not be measured."""
+    """A reward part could not be measured, for the reason in the message."""
 
 
 @dataclass(frozen=True)
 class RewardInputs:
-    """What the parts of an attempt follow from."""
+    """The inputs from which the reward parts of an attempt follow."""
 
     package: TaskPackage
     store: ArtifactStore

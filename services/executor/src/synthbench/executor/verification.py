@@ -68,13 +68,13 @@ async def verify(
 
 @dataclass(frozen=True)
 class _Engines:
-    """Where each side runs."""
+    """The engines of the two sides of a verification."""
 
     code: SandboxEngine
     tests: SandboxEngine
 
     def names(self) -> dict[str, str]:
-        """For the record."""
+        """Return the names of the engines, by side."""
         return {"code": self.code.name, "tests": self.tests.name}
 
 
@@ -157,7 +157,7 @@ async def _listening(engine: SandboxEngine, serve: object) -> AsyncGenerator[Pat
 
 
 class CodeSandbox:
-    """What the tests may do in the sandbox with the code under test."""
+    """The operations of the tests in the sandbox with the code under test."""
 
     def __init__(self, sandbox: Sandbox, python: ForkServer) -> None:
         self._sandbox = sandbox

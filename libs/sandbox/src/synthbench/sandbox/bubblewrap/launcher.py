@@ -1,4 +1,4 @@
-"""How bwrap puts PID 1 of a sandbox in place: its arguments, its limits, and what it tells of its start."""
+"""The start of PID 1 by bwrap: its arguments, its limits, and the status that bwrap reports."""
 
 import asyncio
 import json
@@ -108,7 +108,7 @@ class BubblewrapInit:
         return self._memory_kills() == self._out_of_memory
 
     def _memory_kills(self) -> int:
-        """Of this sandbox where its group counts them, else of the machine."""
+        """Return the kills for want of memory: of this sandbox where its cgroup counts them, else of the machine."""
         if self.cgroup is not None and "memory" in self.cgroup.folders:
             return self.cgroup.counts().oom_kills
         return kills_for_memory()
@@ -124,7 +124,7 @@ class BubblewrapInit:
         return self.cgroup.counts() if self.cgroup else Counts()
 
     async def aclose(self) -> None:
-        """Remove the cgroup."""
+        """Remove the cgroup of the sandbox."""
         if self.cgroup:
             await self.cgroup.remove()
 
@@ -162,12 +162,12 @@ class _BubblewrapProcess:
         return read
 
     def started(self) -> None:
-        """Bwrap has its ends now."""
+        """Close bwrap's ends of the pipes, which it has inherited by now."""
         while self.given:
             os.close(self.given.pop())
 
     async def begin(self, cgroup: Cgroup | None) -> None:
-        """Wait for PID 1, put it into its group, and let it go on.
+        """Wait for PID 1, put it into its cgroup, and let it go on.
 
         Raises:
             SandboxError: it does not start, or its limits cannot be set.
@@ -206,7 +206,7 @@ class _BubblewrapProcess:
             loop.remove_reader(self._status_read)
 
     def _read_status(self) -> bool:
-        """Take in what bwrap wrote; False at the end."""
+        """Read the status that bwrap wrote; return False at its end."""
         try:
             chunk = os.read(self._status_read, 65536)
         except BlockingIOError:
@@ -218,7 +218,7 @@ class _BubblewrapProcess:
         return bool(chunk)
 
     async def was_killed(self) -> bool:
-        """Whether PID 1 was ended by SIGKILL, and not by us."""
+        """Return whether PID 1 was ended by SIGKILL, and not by us."""
         return not self._stopped and self._child >= 0 and await ended_by_sigkill(self._child)
 
     async def stop(self) -> None:
@@ -231,7 +231,7 @@ class _BubblewrapProcess:
             self.running.kill_direct()
 
     async def end(self) -> None:
-        """Kill it, wait until it is gone, and give back every descriptor."""
+        """Kill PID 1, wait until it is gone, and close every descriptor."""
         self.started()
         try:
             if self.running is not None:

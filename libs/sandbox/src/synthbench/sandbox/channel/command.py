@@ -1,4 +1,4 @@
-"""A command that PID 1 started."""
+"""A command that PID 1 of a sandbox started for its channel."""
 
 import asyncio
 import contextlib
@@ -11,23 +11,23 @@ from synthbench.sandbox.host.running import RunningCommand
 
 
 class CommandChannel(Protocol):
-    """What a command needs of its channel."""
+    """The part of a channel that the commands in it use."""
 
     async def look_after(self, command: "ChannelCommand") -> None:
-        """Wait for its exit."""
+        """Wait until the command has exited."""
         ...
 
     async def end(self, command: "ChannelCommand") -> None:
-        """Kill its processes; they are gone when this returns."""
+        """Kill the processes of the command; they are gone when this returns."""
         ...
 
     def forget(self, command: "ChannelCommand") -> None:
-        """It is closed."""
+        """Forget a command that is closed."""
         ...
 
 
 class ChannelCommand(RunningCommand):
-    """A command that PID 1 started.
+    """A command that PID 1 of a sandbox started for its channel.
 
     Args:
         channel: through which.
@@ -59,23 +59,23 @@ class ChannelCommand(RunningCommand):
 
     @property
     def returncode(self) -> int | None:
-        """As PID 1's shell saw it; None where nobody could tell."""
+        """The exit code that the shell of PID 1 saw; None where nobody could tell."""
         return self.over.result() if self.over.done() else None
 
     def began(self, pid: str) -> None:
-        """PID 1 told which process it is."""
+        """Note the process id that PID 1 reported."""
         self.pid = pid
         self._begun.set()
 
     async def until_begun(self, seconds: float) -> bool:
-        """Wait until it can be killed alone; whether it can."""
+        """Wait until the command can be killed on its own; return whether it can."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._begun.wait()
         return bool(self.pid)
 
     def exited(self, code: int | None, *, clean: bool = False) -> None:
-        """PID 1 told."""
+        """Note the exit code that PID 1 reported."""
         if not self.over.done():
             self.clean = clean
             self.over.set_result(code)
@@ -105,9 +105,9 @@ class ChannelCommand(RunningCommand):
             output.drain()
 
     def cwd(self) -> str | None:
-        """Where it ended, if that was asked for and told."""
+        """Return the folder in which it ended; None where nobody asked, or the shell could not say."""
         return self.slot.cwd()
 
     def close(self) -> None:
-        """Give its files back."""
+        """Return its files to the channel, for the next command."""
         self._channel.forget(self)

@@ -1,4 +1,4 @@
-"""How the commands of a sandbox are started through its channel; how PID 1 is started and ended differs by engine."""
+"""Starts the commands of a sandbox through its channel; each engine starts and ends PID 1 in its own way."""
 
 import asyncio
 import shlex

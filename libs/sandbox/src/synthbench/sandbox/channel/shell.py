@@ -114,7 +114,7 @@ class ChannelShell:
         return self._running
 
     async def _until_said(self, running: ChannelCommand, seconds: float) -> tuple[_ScriptEnd | None, bool]:
-        """What it said, None where it ended or had to be; and whether its time was over."""
+        """Wait for the end of a script; return the shell's report, and whether the time was over."""
         assert self._channel is not None
         telling = asyncio.create_task(running.slot.until_told())
         over = asyncio.create_task(running.until_exit())

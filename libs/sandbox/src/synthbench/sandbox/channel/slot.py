@@ -76,16 +76,16 @@ class Slot:
             os.close(descriptor)
 
     def cwd_pipe(self) -> None:
-        """Be told where a shell ends, through `NUMBER.cwd`."""
+        """Open the pipe `NUMBER.cwd`, through which a shell reports its folder."""
         if self._cwd < 0:
             self._cwd = self._pipe("cwd")
 
     def cwd(self) -> str | None:
-        """What was told, if it can be a folder."""
+        """Return the folder that the shell reported; None where it reported none that can be a folder."""
         return read_cwd(self._cwd) if self._cwd >= 0 else None
 
     def words_pipe(self) -> None:
-        """Let a shell read names of scripts, through `NUMBER.words`."""
+        """Open the pipe `NUMBER.words`, through which a shell is given the names of its scripts."""
         self._words = self._pipe("words")
 
     def ask(self, script: str) -> None:
@@ -94,14 +94,14 @@ class Slot:
         os.write(self._words, f"{self.inside}/{self.number}.run\n".encode())
 
     def take(self, limit: int) -> Sequence[HeadTail]:
-        """What was printed since the last time."""
+        """Return the output since the last call, and begin to keep `limit` bytes anew of each stream."""
         kept = [output.kept for output in self.outputs]
         for output in self.outputs:
             output.begin(limit)
         return kept
 
     async def until_told(self) -> Sequence[str]:
-        """Lines that a shell tells, up to a dot; the dot is left out."""
+        """Return the lines that a shell reports, up to a dot; the dot is left out."""
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
         loop.add_reader(self._cwd, readable.set)

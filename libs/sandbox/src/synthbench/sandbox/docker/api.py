@@ -23,7 +23,7 @@ _POOL = 16
 
 @dataclass(frozen=True)
 class DockerHost:
-    """Of the engine.
+    """The machine that the Docker engine runs on.
 
     Attributes:
         version: of the engine.
@@ -42,7 +42,7 @@ class DockerHost:
 
 @dataclass(frozen=True)
 class ContainerPlan:
-    """What to start.
+    """A container that shall be started.
 
     Attributes:
         name: of the container.
@@ -179,7 +179,7 @@ class DockerApi:
         )
 
     def layer(self, container: str) -> str | None:
-        """Where its own changes to its root lie on the engine's machine, if its storage driver has such a place."""
+        """Return the engine's folder with a container's changes to its root; None where that is not known."""
         with self._telling("a container cannot be looked at"):
             found: dict[str, Any] = self._api.inspect_container(container)
         driver: dict[str, Any] = found.get("GraphDriver") or {}

@@ -62,7 +62,7 @@ class Containers:
             self._failures = 0
 
     async def call(self, work: Callable[[], T]) -> T:
-        """In a thread, to its end even when cancelled: what it makes must be known."""
+        """Run blocking work in a thread, to its end even when cancelled: the container that it makes must be known."""
         task = asyncio.ensure_future(asyncio.to_thread(work))
         try:
             return await asyncio.shield(task)

@@ -38,7 +38,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Seconds that are left."""
         return max(0.0, self._began + self.seconds - monotonic())
 
     @property
@@ -72,7 +72,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """What to build, and within what.
+    """An image that shall be built, and the limits of its build steps.
 
     Attributes:
         context: tar of the folder, its Dockerfile included.

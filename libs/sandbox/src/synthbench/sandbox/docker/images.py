@@ -31,7 +31,7 @@ _BUILDKIT = ("requires buildkit", "unknown flag", "unknown instruction")
 
 @dataclass(frozen=True)
 class BuildPolicy:
-    """What builds may.
+    """The limits of image builds: network, memory, and how long images are kept.
 
     Attributes:
         network: of their steps; "default" is the engine's own network, for operators who trust their tasks.
@@ -94,7 +94,7 @@ class Images:
         return self._api
 
     async def _named(self, api: ImageApi, name: str, deadline: Deadline) -> Mapping[str, Any]:
-        """What the engine has, else pulled."""
+        """Return the image of a name that the engine has, else pull it."""
         found = await asyncio.to_thread(api.inspect, name)
         if found is None:
             self._log.info("pulling an image", image=name)
@@ -105,7 +105,7 @@ class Images:
         return found
 
     async def _built(self, api: ImageApi, source: ImageSource, deadline: Deadline) -> Mapping[str, Any]:
-        """What was built from the same folder on the same base, else built."""
+        """Return the image that was built from the same folder on the same base, else build it."""
         dockerfile = _dockerfile(source.context)
         total = hashlib.sha256(source.context)
         for base in base_images(dockerfile):
@@ -180,7 +180,7 @@ class Images:
             return 0.0
 
     def unwanted(self) -> Sequence[StoredImage]:
-        """What is not kept any more; blocks."""
+        """Remove the images that are not kept any longer; blocks."""
         return expired(self.listed(), self._policy.keeping, time.time())
 
     def collect(self) -> list[StoredImage]:

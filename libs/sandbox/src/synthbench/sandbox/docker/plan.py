@@ -1,4 +1,4 @@
-"""From a spec to a container: what is mounted where, who it runs as, and what it may."""
+"""Plans the container of a sandbox from its spec: mounts, user, capabilities and limits."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ _ROOT_MAY = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERV
 
 @dataclass(frozen=True)
 class ContainerKind:
-    """What makes two sandboxes interchangeable before they are used."""
+    """The properties by which two unused sandboxes are interchangeable."""
 
     image: str
     limits: SandboxLimits
@@ -56,7 +56,7 @@ def kind_of(spec: SandboxSpec, default_image: str) -> ContainerKind:
 
 
 def unenforced(kind: ContainerKind, host: DockerHost, layer: Path | None) -> tuple[str, ...]:
-    """What of a kind is not held up by this engine, one line each."""
+    """Return one line for each property of a kind that this engine does not enforce, with the reason."""
     found: list[str] = []
     if kind.limits.cpus > host.cpus:
         found.append(f"cpus: {kind.limits.cpus:g} wanted, the engine has {host.cpus}")

@@ -71,7 +71,7 @@ class WarmPool(Generic[K, V]):
         return await self._make(kind)
 
     def wanted(self, kind: K) -> int:
-        """How many should be ready: a second's demand, if there was any that repeats."""
+        """Return how many containers should be ready: a second's demand, if any demand repeats."""
         now = asyncio.get_running_loop().time()
         taken = self._taken[kind]
         while taken and now - taken[0] > _WINDOW:

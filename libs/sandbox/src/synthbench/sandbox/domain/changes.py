@@ -7,7 +7,7 @@ from synthbench.sandbox.domain.known import is_below
 
 
 def compare(old: Snapshot, new: Snapshot, paths: Collection[str] | None = None) -> tuple[PathChange, ...]:
-    """What differs, sorted by path.
+    """Return the paths that differ between two snapshots, sorted.
 
     A path that is there but could not be taken in (`new.refused`) is neither deleted nor changed: it is refused.
 

@@ -1,4 +1,4 @@
-"""Which images of tasks are kept."""
+"""Decides which images that were built for tasks are kept. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class ImageRetention:
-    """How much is kept.
+    """The limits of the images that are kept.
 
     Attributes:
         seconds: since the last use.

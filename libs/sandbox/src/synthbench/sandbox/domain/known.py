@@ -1,4 +1,4 @@
-"""What is known of a tree of files, and how a new look at some of its paths changes that."""
+"""The entries of a tree of files, and how walking some of its paths again updates them. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from synthbench.sandbox.diff import SnapshotEntry
 
 @dataclass
 class WalkResult:
-    """What a walk met.
+    """The entries that a walk over a tree found.
 
     Attributes:
         entries: what may be taken in, by path.

@@ -1,4 +1,4 @@
-"""What is kept of a stream that may never end."""
+"""Keeps the head and the tail of a stream that may never end."""
 
 from collections import deque
 

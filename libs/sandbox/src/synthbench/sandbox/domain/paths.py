@@ -1,4 +1,4 @@
-"""Which names and which links may stand in a workspace or in an archive for one."""
+"""Checks the names and links that may stand in a workspace, or in an archive for one."""
 
 import posixpath
 

@@ -49,7 +49,7 @@ class Allowed:
         return host == self.host
 
     def __str__(self) -> str:
-        """As it was written."""
+        """The rule as it was written."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
 
@@ -85,7 +85,7 @@ def host_name(text: str) -> str | None:
 
 
 def told(host: str) -> str:
-    """What a sandbox asked for, fit for a record and a terminal: hostile code chose it."""
+    """Return the name of a host in a form that is fit for a record and a terminal: hostile code chose it."""
     return "".join(letter if letter.isprintable() else "?" for letter in host[:TOLD_LONGEST])
 
 

@@ -32,7 +32,7 @@ _PAUSE = 0.2  # seconds after an accept that failed for want of descriptors
 
 @dataclass
 class _Served:
-    """One listener."""
+    """A listener inside a sandbox that this process serves."""
 
     lane: SandboxEgress
     listener: socket.socket

@@ -1,4 +1,4 @@
-"""What one sandbox may do through the proxy, and what it has done; the checks that every connection passes."""
+"""The egress of one sandbox through the proxy: its limits, its counts, and the checks of every connection."""
 
 import asyncio
 import ipaddress

@@ -188,7 +188,7 @@ async def _tunnel(lane: SandboxEgress, client: HttpConnection, host: str, port: 
 
 
 async def _greeting(client: HttpConnection, host: str, port: int, seconds: float) -> bytes:
-    """What the client sends first: to port 443 a TLS greeting for that very host.
+    """Return the first bytes of a tunnel: to port 443 they must be a TLS greeting for the requested host.
 
     Raises:
         HostRefused: for another, or no TLS. Too late to tell the client: its connection ends.

@@ -158,7 +158,7 @@ def _file(data: bytes, stack: ExitStack) -> int:
 
 
 def _code(answer: bytes) -> int | None:
-    """As a shell sees it; None where there is no such thing."""
+    """Return the exit code as a shell sees it; None where there is none."""
     try:
         code = int(answer)
     except ValueError:

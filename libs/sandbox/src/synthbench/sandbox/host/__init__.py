@@ -1,1 +1,1 @@
-"""What engines need of the machine: processes, cgroups, uids, system calls."""
+"""The services of the machine that engines use: processes, cgroups, uids, system calls."""

@@ -20,13 +20,13 @@ _GONE = 5.0  # seconds until the kernel lets go of an empty group
 
 @dataclass(frozen=True)
 class Counts:
-    """What the kernel refused the processes of one sandbox, so far."""
+    """How often the kernel refused something to the processes of one sandbox."""
 
     oom_kills: int = 0
     refused_forks: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        """Of two groups that a sandbox had one after the other."""
+        """Add the counts of two groups that a sandbox had one after the other."""
         return Counts(self.oom_kills + other.oom_kills, self.refused_forks + other.refused_forks)
 
 
@@ -45,7 +45,7 @@ class Cgroup:
                 file.write(b"%d" % pid)
 
     def counts(self) -> Counts:
-        """What the kernel refused so far."""
+        """Return how often the kernel refused something so far."""
         return Counts(
             oom_kills=self._count("memory", ("memory.events", "memory.oom_control"), "oom_kill"),
             refused_forks=self._count("pids", ("pids.events",), "max"),
@@ -94,7 +94,7 @@ class Cgroup:
 
 @dataclass(frozen=True)
 class Cgroups:
-    """Where groups can be made here, by controller; the reasons for the others in `missing`."""
+    """The folders in which cgroups can be made here, by controller; the reasons for the others in `missing`."""
 
     parents: Mapping[str, Path]
     missing: Mapping[str, str]

@@ -19,7 +19,7 @@ _LAST_WORDS = 5.0  # seconds after the end of the processes until their pipes mu
 
 @dataclass(frozen=True)
 class Child:
-    """What to start.
+    """A child process that shall be started.
 
     Args:
         argv: with the absolute path of the program first.
@@ -52,7 +52,7 @@ class OutputCapture(asyncio.SubprocessProtocol):
         self.closed: asyncio.Future[None] = loop.create_future()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Keep it or count it."""
+        """Keep a piece of output, or count it."""
         self.streams[fd].feed(data)
 
     def process_exited(self) -> None:
@@ -97,7 +97,7 @@ class ChildCommand(RunningCommand):
 
     @property
     def pid(self) -> int:
-        """The process we started."""
+        """The id of the process that was started."""
         return self._transport.get_pid()
 
     @property
@@ -107,7 +107,7 @@ class ChildCommand(RunningCommand):
 
     @property
     def returncode(self) -> int | None:
-        """Negative for a signal."""
+        """The exit code; negative for a signal."""
         return self._transport.get_returncode()
 
     async def feed(self, pipe: int, data: bytes) -> None:
@@ -176,7 +176,10 @@ async def start(child: Child, *, stop: Callable[[], Awaitable[None]]) -> ChildCo
 
 
 def _becoming(child: Child) -> tuple[Sequence[str], dict[str, Any]]:
-    """How it gets its user: by setpriv(1) where there is one, since Python gives up vfork when it has to do it."""
+    """Return the words and options that start a child as its user.
+
+    It is by setpriv(1) where there is one, since Python gives up vfork when it changes the user itself.
+    """
     if child.become is None:
         return child.argv, {}
     setpriv, uid = _setpriv(), str(child.become)

@@ -1,4 +1,4 @@
-"""Where a shell ended: bash tells it through a pipe of its own."""
+"""Learns in which folder a shell ended: bash reports it through a pipe of its own."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def telling_cwd(argv: Sequence[str], descriptor: int) -> list[str]:
 
 
 def read_cwd(descriptor: int) -> str | None:
-    """What came through a pipe that does not block, if it can be a folder."""
+    """Read a folder from a pipe that does not block; None where none came that can be one."""
     try:
         lines = os.read(descriptor, 65536).decode().splitlines()
     except (BlockingIOError, UnicodeDecodeError):
@@ -36,17 +36,17 @@ class CwdPipe:
         os.set_blocking(self.read_end, False)
 
     def started(self) -> None:
-        """The child has its end now."""
+        """Close the write end, which the child has inherited by now."""
         if self.write_end >= 0:
             os.close(self.write_end)
             self.write_end = -1
 
     def answer(self) -> str | None:
-        """The last folder, if there was an answer."""
+        """Return the last folder; None where there was no answer."""
         return read_cwd(self.read_end)
 
     def close(self) -> None:
-        """Give back both ends."""
+        """Close both ends."""
         self.started()
         if self.read_end >= 0:
             os.close(self.read_end)

@@ -47,7 +47,7 @@ class DiskWatch:
         self._unseen = 0
 
     def watch(self, running: RunningCommand) -> None:
-        """Look at it as long as it runs."""
+        """Watch a command for as long as it runs."""
         self._unseen += 1
         self._watched[running] = asyncio.create_task(self._watch(running))
 
@@ -74,7 +74,7 @@ class DiskWatch:
             await asyncio.sleep(max(_BETWEEN, _SHARE * (monotonic() - began)))
 
     def forget(self, running: RunningCommand) -> bool:
-        """It ended; whether by us."""
+        """Forget a command that ended; return whether it was ended for what it had written."""
         if task := self._watched.pop(running, None):
             task.cancel()
         if running in self._full:
@@ -83,14 +83,14 @@ class DiskWatch:
         return False
 
     async def aclose(self) -> None:
-        """Stop looking."""
+        """Stop watching."""
         for task in self._watched.values():
             task.cancel()
         if self._ending:
             await asyncio.wait(self._ending)
 
     def exceeded(self) -> bool:
-        """Count what is there; blocks."""
+        """Return whether the files are more than the limit; blocks."""
         count = _Count(self._limit)
         for folder in self._folders:
             try:

@@ -24,28 +24,28 @@ CLOSE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class SandboxFolders:
-    """Where things lie."""
+    """The folders of one sandbox on the host."""
 
     top: Path
 
     @property
     def workspace(self) -> Path:
-        """What the agent works on."""
+        """The workspace."""
         return self.top / "workspace"
 
     @property
     def tmp(self) -> Path:
-        """Its /tmp."""
+        """The /tmp of the sandbox."""
         return self.top / "tmp"
 
     @property
     def home(self) -> Path:
-        """Its home."""
+        """The home folder of the sandbox's user."""
         return self.top / "home"
 
     @property
     def side(self) -> Path:
-        """Ours: old texts, for patches."""
+        """A folder that only we can enter, with old texts for patches."""
         return self.top / "side"
 
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def new_id() -> str:
-    """Unique on this machine, and short enough for a Unix socket's path."""
+    """Return an id that is unique on this machine, and short enough for a Unix socket's path."""
     return secrets.token_hex(6)
 
 
@@ -137,7 +137,7 @@ class LocalSandbox:
         return made
 
     async def _cwd(self, cwd: str | None) -> str:
-        """Where to start: a folder of the workspace is looked up, any other is the engine's business."""
+        """Return the folder in which a command starts; only one inside the workspace is looked up here."""
         if cwd is None or cwd == self.workdir:
             return self.workdir
         path = cwd if cwd.startswith("/") else f"{self.workdir}/{cwd}"
@@ -254,23 +254,23 @@ class LocalSandbox:
 
 
 class OpenSandboxes:
-    """Those of one engine, so that the engine can close them all."""
+    """The open sandboxes of one engine, so that the engine can close them all."""
 
     def __init__(self) -> None:
         self._open: dict[str, LocalSandbox] = {}
 
     def add(self, sandbox: LocalSandbox) -> None:
-        """Remember it."""
+        """Remember an open sandbox."""
         self._open[sandbox.id] = sandbox
         OPEN.labels(sandbox.isolation.engine).inc()
 
     def forget(self, sandbox: LocalSandbox) -> None:
-        """It closed."""
+        """Forget a sandbox that was closed."""
         if self._open.pop(sandbox.id, None):
             OPEN.labels(sandbox.isolation.engine).dec()
 
     async def close(self) -> None:
-        """Close all."""
+        """Close all sandboxes that are open."""
         closed = await asyncio.gather(*(box.close() for box in tuple(self._open.values())), return_exceptions=True)
         for failure in closed:
             if isinstance(failure, Exception):  # the others closed all the same, and so does the engine

@@ -1,4 +1,4 @@
-"""Who ended PID 1 of a sandbox: somebody outside, which is proven here, or else whoever is inside.
+"""Proves whether somebody outside ended PID 1 of a sandbox; otherwise it was ended from inside.
 
 An agent must not be able to void an attempt that it dislikes, so whatever is not proven counts as its own doing. From
 inside, the kernel lets nobody kill PID 1 of its namespace (pid_namespaces(7)); what is left to an agent is to make it
@@ -31,7 +31,7 @@ async def ended_by_sigkill(pidfd: int) -> bool:
 
 
 def _exit_status(pidfd: int) -> int | None:
-    """As waitpid(2) tells it; 0 where it cannot be known, None while the process is not waited for."""
+    """Return the status as waitpid(2) has it; 0 where it cannot be known, None while the process is not waited for."""
     request = _INFO.pack(_WANT_EXIT, *(0,) * 13)
     try:
         answer = _INFO.unpack(fcntl.ioctl(pidfd, _GET_INFO, request))
@@ -43,7 +43,7 @@ def _exit_status(pidfd: int) -> int | None:
 
 
 def kills_for_memory() -> int:
-    """How many processes of this machine the kernel killed so far for want of memory; -1 where it does not tell."""
+    """Return how many processes of this machine the kernel killed for want of memory; -1 where it does not tell."""
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""How the end of a child is learned: from the kernel, by a pidfd.
+"""Learns the end of a child from the kernel, by a pidfd.
 
 Python 3.11 has a thread wait for each child unless told otherwise; from 3.12 it does by itself what stands here.
 """

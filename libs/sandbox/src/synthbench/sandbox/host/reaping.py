@@ -1,4 +1,4 @@
-"""What a killed engine left behind: who may take it away, and how.
+"""Removes what killed engines left behind.
 
 Each engine holds the lock of a folder of its own, `<root>/.engine-…`, as long as its process lives; each sandbox's
 folder names its engine. A sandbox whose engine's lock is free has nobody any more.
@@ -38,7 +38,7 @@ class EngineFolder:
     _lock: IO[str]
 
     def close(self) -> None:
-        """Remove it."""
+        """Remove the engine's folder."""
         remove(self.path)
         _lock_of(self.path).unlink(missing_ok=True)
         self._lock.close()
@@ -46,7 +46,7 @@ class EngineFolder:
 
 @dataclass(frozen=True)
 class Abandoned:
-    """A sandbox whose engine is dead."""
+    """A sandbox whose engine process is dead."""
 
     name: str
     folder: Path

@@ -15,7 +15,7 @@ _KILL = 20.0  # seconds until killed processes must be gone
 
 @dataclass
 class Ended:
-    """How it ended; `returncode` is None where it was killed by us."""
+    """The end of a command; `returncode` is None where we killed it."""
 
     returncode: int | None
     timed_out: bool
@@ -24,7 +24,7 @@ class Ended:
     streams: Mapping[int, HeadTail] = field(repr=False)
 
     def result(self, *, exit_code: int | None, hit: tuple[LimitHit, ...] = (), cwd: str | None = None) -> RunResult:
-        """As the caller of `Sandbox.run` gets it."""
+        """Return the result that the caller of `Sandbox.run` gets."""
         out, err = self.streams[1], self.streams[2]
         (stdout, stdout_cut), (stderr, stderr_cut) = out.kept(), err.kept()
         return RunResult(
@@ -52,12 +52,12 @@ class RunningCommand(ABC):
     @property
     @abstractmethod
     def streams(self) -> Mapping[int, HeadTail]:
-        """What it printed so far: 1 and 2."""
+        """The output kept so far, by descriptor: 1 and 2."""
 
     @property
     @abstractmethod
     def returncode(self) -> int | None:
-        """As the engine learned it; `StartedCommand.exit_code` makes sense of it."""
+        """The exit code as the engine learned it; `StartedCommand.exit_code` interprets it."""
 
     @abstractmethod
     async def until_exit(self) -> None:
@@ -72,7 +72,7 @@ class RunningCommand(ABC):
         """Read what is left in its pipes, and close them; its processes are gone."""
 
     def marked_killed(self) -> None:
-        """Somebody ends it from outside: its exit code means nothing."""
+        """Note that it is ended from outside, so that its exit code means nothing."""
         self._killed = True
 
     async def finish(self, *, timeout: float) -> Ended:  # noqa: ASYNC109 (a result, not an error)
@@ -106,7 +106,7 @@ class RunningCommand(ABC):
 
 
 async def _through(work: Awaitable[None]) -> None:
-    """Do it to the end although we are being cancelled, then pass the cancellation on."""
+    """Await work to its end although we are being cancelled, then pass the cancellation on."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

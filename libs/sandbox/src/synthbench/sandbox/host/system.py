@@ -1,4 +1,4 @@
-"""What of the host a bubblewrap sandbox sees: a read-only /usr, an /etc made for it, and a Python."""
+"""The parts of the host that a bubblewrap sandbox sees: a read-only /usr, an /etc made for it, and a Python."""
 
 import contextlib
 import errno
@@ -32,7 +32,7 @@ _ETC = {
 
 @dataclass(frozen=True)
 class BubblewrapProgram:
-    """Which bwrap is run."""
+    """The bwrap program that is run."""
 
     path: Path
     version: str
@@ -101,7 +101,7 @@ class SystemView:
     """Of the Python to bind at its own path; None where it lies in /usr."""
 
     def arguments(self) -> list[str]:
-        """As bwrap takes them."""
+        """Return the mounts as arguments of bwrap."""
         words = ["--ro-bind", "/usr", "/usr"]
         for name in _SYSTEM:
             path = Path("/", name)

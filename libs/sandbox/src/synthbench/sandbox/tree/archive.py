@@ -161,6 +161,6 @@ class Packer:
             self.add(Member(path=DELETED, type="file", mode=0o644, data=data))
 
     def finish(self) -> bytes:
-        """The archive."""
+        """Return the archive's bytes."""
         self._tar.close()
         return self._buffer.getvalue()

@@ -27,7 +27,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 @dataclass(frozen=True, slots=True)
 class FileOwner:
-    """Who owns what we put into the workspace; None where we are not root and files are ours anyway."""
+    """The owner of files that we put into the workspace; None where we are not root and own them anyway."""
 
     uid: int | None = None
 

@@ -77,7 +77,7 @@ class Notices:
             return wd
 
     def take(self, inbox: Inbox) -> list[FileEvent] | None:
-        """What happened since the last time, or None where that is not known."""
+        """Return the events since the last call; None where some may be lost."""
         with self._lock:
             if self._inotify is None:
                 return None

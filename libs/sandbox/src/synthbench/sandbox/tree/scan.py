@@ -61,7 +61,7 @@ class Scan:
     found: WalkResult = field(default_factory=WalkResult)
 
     def __post_init__(self) -> None:
-        """What was known, and how old a stamp has to be."""
+        """Set up the entries of the last walk, and the age from which a time stamp can be trusted."""
         self._known: Mapping[str, SnapshotEntry] = self.known.entries if self.known else {}
         self._trusted_ns = self.known.taken_ns - _YOUNG_NS if self.known else 0
         self._until = time.monotonic() + self.seconds

@@ -1,4 +1,4 @@
-"""All that can be done with a workspace from the host; plain blocking calls, for a thread."""
+"""The operations of the host on a workspace: blocking calls, for a thread."""
 
 import os
 import posixpath
@@ -45,7 +45,7 @@ class WorkspaceFiles:
     notices: Notices | None = None
 
     def __post_init__(self) -> None:
-        """What is known of it."""
+        """Set up the tracker of the workspace's tree."""
         self._tracker = TreeTracker(self.sandbox, self._new_scan, self.notices)
 
     def read(self, path: str, max_bytes: int) -> bytes:

@@ -57,7 +57,7 @@ _COST_LIMIT, _CONTEXT_FULL = "cost_limit", "context_length_exceeded"
 
 @dataclass(frozen=True)
 class Completion:
-    """One answer."""
+    """The answer of one model call."""
 
     message: dict[str, Any]
     """The assistant message; empty where the model gave none."""
@@ -253,7 +253,7 @@ def waited_seconds(headers: Mapping[str, str]) -> float:
 
 
 def cost_of(headers: Mapping[str, str]) -> tuple[int, bool]:
-    """What a model call cost, in millionths of a US dollar, and whether that is known."""
+    """Return the cost of a model call in millionths of a US dollar, and whether it is known."""
     known = headers.get("x-synthbench-cost-known", "true") == "true"
     return int(headers.get("x-synthbench-cost-microusd", "0")), known
 

@@ -1,4 +1,4 @@
-"""Where the environments of external agents lie, here and inside a sandbox."""
+"""The environments of external agents: where they lie on this machine and inside a sandbox."""
 
 import hashlib
 from collections.abc import Sequence
@@ -37,16 +37,16 @@ class AgentEnvironment:
         return hashlib.sha256(self.lock.encode()).hexdigest()
 
     def folder(self, root: Path) -> Path:
-        """Where it lies on this machine."""
+        """Return the environment's folder on this machine."""
         return root / self.name
 
     def installed(self, root: Path) -> bool:
-        """Whether it is there, as the lock wants it."""
+        """Return whether it is installed, exactly as its lock says."""
         stamp = self.folder(root) / _STAMP
         return stamp.is_file() and stamp.read_text() == self.digest
 
     def seal(self, folder: Path) -> None:
-        """Say that a folder is complete."""
+        """Mark a folder as complete."""
         (folder / _STAMP).write_text(self.digest)
 
     def mount(self, root: Path) -> Mount:

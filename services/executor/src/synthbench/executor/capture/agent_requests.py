@@ -1,4 +1,4 @@
-"""What an agent asks of its model, read from its request: what cannot be passed on is refused, and the agent told."""
+"""Reads the model requests of an agent; a request that cannot be passed on is refused, and the agent is told."""
 
 import re
 from collections.abc import Mapping

@@ -44,7 +44,7 @@ class ModelExchange:
 
     @property
     def overflow(self) -> str:
-        """What the gateway said, where the conversation was too long for the model."""
+        """The gateway's message, where the conversation was too long for the model; else empty."""
         error = as_object(self._whole().get("error")) if self.refused else {}
         return str(error.get("message") or _CONTEXT) if error.get("code") == _CONTEXT else ""
 

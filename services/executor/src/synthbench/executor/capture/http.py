@@ -68,17 +68,17 @@ class AgentHttp:
         return bytes(body)
 
     async def start(self, content_type: str, status: int = 200) -> None:
-        """Begin an answer."""
+        """Begin the answer."""
         self.started = True
         head = [(b"content-type", content_type.encode("latin-1"))]
         await self._send({"type": "http.response.start", "status": status, "headers": head})
 
     async def write(self, data: bytes) -> None:
-        """Send a piece."""
+        """Send a piece of the answer."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
-        """End it."""
+        """End the answer."""
         await self._send({"type": "http.response.body", "body": b""})
 
     async def answer(self, status: int, body: bytes, content_type: str = _JSON) -> None:

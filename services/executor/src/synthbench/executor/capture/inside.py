@@ -30,13 +30,13 @@ class Executor:
         self._counting = threading.Lock()
 
     def connect(self) -> socket.socket:
-        """A connection to it."""
+        """Connect to the executor."""
         link = socket.socket(socket.AF_UNIX)
         link.connect(self._path)
         return link
 
     def tell(self, path: str, body: bytes) -> None:
-        """POST something."""
+        """POST a body to the executor."""
         head = f"POST {path} HTTP/1.1\r\nHost: executor\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
         with self.connect() as link:
             link.sendall(head.encode() + body)
@@ -44,7 +44,7 @@ class Executor:
                 pass
 
     def printed(self, more: int) -> None:
-        """Say now and then how much output there was."""
+        """Report now and then how much output there was."""
         with self._counting:
             self._printed += more
             now = time.monotonic()

@@ -1,4 +1,4 @@
-"""What an agent writes down itself, each piece with the step that brought it."""
+"""Records that an agent writes itself: each step keeps the entries that are new."""
 
 import json
 from collections.abc import Callable

@@ -36,7 +36,7 @@ Notes = Callable[[Fetch], Awaitable[str]]
 
 @dataclass(frozen=True)
 class AgentCommand:
-    """What to run, and what to keep of it."""
+    """The command of an agent, and the files that are kept of it."""
 
     script: str
     """For `sh -c`, in the workspace."""
@@ -54,7 +54,7 @@ class AgentCommand:
 
 @dataclass(frozen=True)
 class AgentRun:
-    """How it ended. Its last step is recorded, and what it printed is kept."""
+    """The end of an agent's run; its last step is recorded, and its output is kept."""
 
     result: RunResult
     calls: int
@@ -65,7 +65,7 @@ class AgentRun:
     """What the gateway said, if its last call was too long for the model."""
 
     def ending(self) -> Ending:
-        """What it means for an agent that says with its exit code whether it is content."""
+        """Return the ending of an agent whose exit code says whether it is content."""
         if self.stopped is not None:
             return self.stopped
         code, said = self.result.exit_code, _last_line(self.result)

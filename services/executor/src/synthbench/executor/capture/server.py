@@ -68,7 +68,7 @@ class ModelCallProxy:
         """What was sent of them."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Serve one request of the agent."""
         exchange = AgentHttp(receive, send)
         path: str = scope["path"]
         try:
@@ -106,7 +106,7 @@ class ModelCallProxy:
 
     @property
     def idle_seconds(self) -> float:
-        """How long nothing was heard of the agent; 0 while it waits for us."""
+        """Seconds for which the agent has neither called nor printed; 0 while it waits for us."""
         return monotonic() - self.active if self._since is not None else 0.0
 
     @property

@@ -9,7 +9,7 @@ from synthbench.executor.domain.endings import Draining, LimitReached
 
 @dataclass
 class Clock:
-    """What an attempt used so far; limits hold over what it took over as well."""
+    """The resources that an attempt has used; its limits hold over the steps that it took over, too."""
 
     limits: RolloutLimits
     steps: int = 0

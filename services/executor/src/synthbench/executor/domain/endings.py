@@ -1,4 +1,4 @@
-"""How an agent's run can end: typed control flow, so that the loop stays a loop."""
+"""The ways in which an agent's run can end, as exceptions, so that the loop of a scaffold stays a loop."""
 
 from typing import Literal
 
@@ -53,7 +53,7 @@ class InfraFailure(Exception):
 
 
 class PermanentFailure(InfraFailure):
-    """What is missing or wrong stays so: trying again cannot help.
+    """A failure that stays: trying again cannot help.
 
     Args:
         detail: one line, with what mends it.

@@ -1,4 +1,4 @@
-"""Whose failure an unexpected exception is: told by where it arose.
+"""Decides whose failure an unexpected exception is, by the module in which it arose.
 
 What the agent or its model produced is handled by code of its own: the scaffolds, the capture of model calls, the
 wires, the records that are made of it, the walk over its files. An exception that nobody foresaw there is what their

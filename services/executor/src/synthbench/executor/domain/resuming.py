@@ -1,4 +1,4 @@
-"""Where an attempt begins: at the task's own workspace, or after steps that were made before. Pure."""
+"""The starting point of an attempt: the task's own workspace, or steps that were made before. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _NEVER_KEPT = ("processes that were running in the background", "what lay in the
 
 @dataclass(frozen=True)
 class AttemptJournal:
-    """What an earlier attempt of the rollout left."""
+    """The journal that an earlier attempt of the rollout left."""
 
     attempt: int
     steps: tuple[Step, ...]
@@ -31,7 +31,7 @@ class AttemptJournal:
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """Where an attempt begins. Without steps: with the task's own workspace."""
+    """The steps that an attempt begins after; without steps it begins with the task's own workspace."""
 
     steps: tuple[Step, ...] = ()
     """What was done already, each step with its origin; to be sealed anew as steps of this attempt."""
@@ -45,14 +45,14 @@ class StartingPoint:
 
     @property
     def lost(self) -> list[str]:
-        """What is not as it was after the last step, one line each."""
+        """One line for each thing that is not as it was after the last step."""
         if not self.steps:
             return []
         return [*_NEVER_KEPT, *(f"{path}: {why}" for path, why in _left_out(self.steps).items())]
 
     @property
     def note(self) -> str:
-        """What the agent has to be told of it; empty where it sees no difference.
+        """A note for the agent about the restored sandbox; empty where the agent sees no difference.
 
         A fork is silent about processes: its conversation stays the one that the forked trajectory had.
         """
@@ -70,7 +70,7 @@ class StartingPoint:
 
 
 def choose_journal(journals: Sequence[AttemptJournal], scaffold_version: str) -> AttemptJournal | None:
-    """Which earlier attempt is resumed: the one that came furthest, the latest of those.
+    """Choose the earlier attempt that is resumed: the one that came furthest, the latest of those.
 
     None where nothing was done, where another version of the scaffold did it, or where two attempts failed before the
     same step: it may be what kills them.

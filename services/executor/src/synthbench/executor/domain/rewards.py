@@ -16,7 +16,7 @@ class RewardUnreadable(Exception):
 
 @dataclass(frozen=True)
 class Reward:
-    """What was written.
+    """The reward that a verifier wrote.
 
     Attributes:
         total: one number: the key `reward`, else the mean of all.

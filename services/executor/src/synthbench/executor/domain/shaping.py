@@ -13,7 +13,7 @@ LOOKED_AT = (".py", ".json", ".toml")
 
 @dataclass(frozen=True)
 class WorkspaceChange:
-    """What one step did to the workspace."""
+    """The paths of the workspace that one step changed."""
 
     index: int
     paths: tuple[ChangedPath, ...]
@@ -28,7 +28,7 @@ class WorkspaceChange:
 
 @dataclass(frozen=True)
 class Look:
-    """What a reader made of one version of a file; `Look()` of a file that is not there."""
+    """The problems in one version of a file; `Look()` stands for a file that is not there."""
 
     broken: bool = False
     findings: int = 0
@@ -56,7 +56,7 @@ def whole_parts(result: VerificationResult, *, steps: int, expected_steps: int |
 
 
 def passing(result: VerificationResult, required: AbstractSet[str]) -> frozenset[str]:
-    """Which of the required tests passed."""
+    """Return the required tests that passed."""
     return frozenset(test.name for test in result.tests if test.status is TestStatus.PASSED) & required
 
 
@@ -74,14 +74,14 @@ def file_parts(before: Mapping[str, Look], after: Mapping[str, Look]) -> dict[st
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """At most so many of 0..count-1, evenly spread, the last one always among them."""
+    """Choose at most `most` of the numbers 0 to `count` - 1, evenly spread, the last always among them."""
     if count <= most:
         return list(range(count))
     return sorted({count - 1 - round(number * count / most) for number in range(most)})
 
 
 def state_after(changes: Sequence[WorkspaceChange]) -> frozenset[tuple[str, str, str | None]]:
-    """What differs from the untouched workspace after these steps: equal for equal files."""
+    """Return the state of the workspace after these steps; equal states have equal files."""
     found: dict[str, tuple[str, str | None]] = {}
     for change in changes:
         for path in change.paths:

@@ -24,7 +24,7 @@ class CommandScaffold:
     resumable = False
 
     def briefing(self, world: World) -> Briefing:  # noqa: ARG002 - as in the protocol
-        """What the model is told is the agent's affair, and stands in its requests."""
+        """Return an empty briefing: the prompts are the agent's own, and stand in its requests."""
         return Briefing()
 
     def mounts(self, settings: ExecutorSettings) -> Mapping[str, Mount]:  # noqa: ARG002 - as in the protocol

@@ -14,7 +14,7 @@ from synthbench.tasks.cheats import BY_ID, CHEATS
 
 
 class _Played:
-    """Shared: the native tools, and a submit at the end."""
+    """The base of these scaffolds: the native tools, and a submit at the end."""
 
     version = "played-1"
     resumable = False
@@ -34,11 +34,11 @@ class _Played:
         raise Submitted
 
     async def play(self, world: World, tools: Toolbox) -> None:
-        """What is played."""
+        """Play the steps of the scaffold; none by default."""
 
 
 class NopScaffold(_Played):
-    """Does nothing."""
+    """Does nothing, and submits the untouched workspace."""
 
 
 class OracleScaffold(_Played):

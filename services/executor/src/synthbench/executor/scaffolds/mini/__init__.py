@@ -47,7 +47,7 @@ class MiniSweAgentScaffold:
         return {_ENVIRONMENT.name: _ENVIRONMENT.mount(settings.agents_root)}
 
     async def run(self, world: World) -> None:
-        """Run it to its end."""
+        """Run the agent to its end."""
         ran = await run_agent(world, _command(world), GrowingRecord(_RECORD, "messages").of_turn)
         record = ran.files.get(_RECORD, b"")
         if record:
@@ -56,7 +56,7 @@ class MiniSweAgentScaffold:
 
 
 def ending_of(ran: AgentRun, record: Mapping[str, Any]) -> Ending:
-    """What its exit status means: it ends with 0 whatever came of its work.
+    """Return the ending that the agent's exit status means; its exit code is always 0.
 
     Args:
         ran: how its process ended.

@@ -1,4 +1,4 @@
-"""How actions are written in the messages of a model: as function calls, or as blocks in plain text. Pure."""
+"""The formats of actions in a model's messages: function calls, or blocks in plain text. Pure."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

@@ -109,5 +109,5 @@ def _schema(name: str, model: type[Arguments]) -> dict[str, Any]:
 
 
 def as_json(offered: list[dict[str, Any]]) -> str:
-    """As the record keeps them."""
+    """Return the tools as the JSON that the record keeps."""
     return json.dumps(offered, sort_keys=True)

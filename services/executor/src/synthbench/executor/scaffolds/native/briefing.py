@@ -1,4 +1,4 @@
-"""What the model is told at the beginning: templates, in a folder for each version."""
+"""The prompts of the native scaffold: templates, in a folder for each version."""
 
 import json
 from functools import cache
@@ -16,22 +16,22 @@ VERSION = 2
 
 
 def prompt_version(args: NativeOptions) -> str:
-    """As the record says it: version, variant, and whether actions are text."""
+    """Return the version of the prompts for the record: version, variant, and whether actions are text."""
     return f"native/{VERSION}/{args.prompt}" + ("/text" if args.actions == "text" else "")
 
 
 def system_prompt(world: World, args: NativeOptions, tools: list[dict[str, Any]]) -> str:
-    """How to work, in the variant that is wanted."""
+    """Return the system prompt, in the variant that is wanted."""
     return _render(args.prompt, world, args, tools)
 
 
 def task_prompt(world: World, args: NativeOptions) -> str:
-    """What to do."""
+    """Return the first user message: the task."""
     return _render("task", world, args, [])
 
 
 def condensing_prompt(world: World, args: NativeOptions) -> str:
-    """How to sum up old turns."""
+    """Return the system prompt that asks for a summary of old turns."""
     return _render("condense", world, args, [])
 
 

@@ -1,4 +1,4 @@
-"""What a model and its tools have said to each other, and how much patience is left. Pure."""
+"""The conversation of a model and its tools, with the counts by which an attempt ends. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _CIRCLE = (
 
 @dataclass(frozen=True)
 class TurnLimits:
-    """What is put up with."""
+    """The limits on fruitless turns."""
 
     turns: int = 3
     """So many turns in a row without a usable action end the attempt; each before it is answered with what is wrong."""
@@ -50,7 +50,7 @@ class NativeConversation:
         self._last: tuple[Action, Sequence[Observation]] | None = None
 
     def answered(self, action: Action, observations: Sequence[Observation]) -> list[Observation]:
-        """What a turn is answered: what its tools found, and a nudge where it leads nowhere. Changes nothing."""
+        """Return the answer to a turn: the tools' observations, and a nudge where it leads nowhere. Changes nothing."""
         if not action.tool_calls:
             return [Observation(content=self._dialect.nudge)]
         count = self._equal_with(action, observations)
@@ -110,7 +110,7 @@ class NativeConversation:
         return [self._dialect.assistant_message(action), *self._dialect.answers(action, observations)]
 
     def _equal_with(self, action: Action, observations: Sequence[Observation]) -> int:
-        """How many turns in a row would be the same, with this one; 0 for one without a call."""
+        """Return how many equal turns in a row there would be with this one; 0 for one without a call."""
         if not action.tool_calls:
             return 0
         same = self._last is not None and _essence(*self._last) == _essence(action, observations)
@@ -126,7 +126,7 @@ def handed_in(action: Action, observations: Sequence[Observation]) -> str | None
 
 
 def _essence(action: Action, observations: Sequence[Observation]) -> list[tuple[object, ...]]:
-    """What makes two turns the same: their calls and what these found, not their names nor how long they took."""
+    """Return what makes two turns equal: their calls and observations, without ids and durations."""
     return [
         (call.name, call.arguments, seen.content, seen.exit_code, seen.error)
         for call, seen in zip(action.tool_calls, observations, strict=False)

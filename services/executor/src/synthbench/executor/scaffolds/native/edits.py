@@ -36,7 +36,7 @@ class Edit:
 
     @property
     def place(self) -> str:
-        """As the agent is told."""
+        """The place in the words that the agent is shown."""
         return f"at line {self.line}, column {self.column}"
 
     @property

@@ -12,7 +12,7 @@ _FILE_BYTES = 4 * 1024 * 1024
 
 
 class FileTools:
-    """Of one attempt, with the edits that can be taken back."""
+    """The file tools of one attempt, with the edits that can be taken back."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox

@@ -1,4 +1,4 @@
-r"""What a line of a text file is, for every tool that reads or changes one. Pure.
+r"""The lines of a text file, as every tool that reads or changes one counts them. Pure.
 
 A line ends with "\n" or "\r\n", as sed and git count them; a lone "\r", a form feed or U+2028 is part of its line.
 The agent is shown the text with "\n" alone and without its byte order mark, so that what it copies fits.

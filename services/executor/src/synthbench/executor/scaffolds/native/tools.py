@@ -47,7 +47,7 @@ class Toolbox:
 
     @property
     def cwd(self) -> str:
-        """Where the next command begins."""
+        """The folder in which the next command begins."""
         return self._commands.cwd
 
     def resume(self, steps: tuple[Step, ...]) -> None:

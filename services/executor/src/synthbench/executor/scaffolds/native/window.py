@@ -1,4 +1,4 @@
-"""How full a conversation is, and how it is made shorter: a function of its messages and the last usage alone. Pure."""
+"""Measures how full a conversation is, and shortens it: by its messages and the last usage alone. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ def _size(message: Message) -> int:
 
 
 def turns_in(messages: Sequence[Message]) -> int:
-    """How many turns these messages are, or stand for."""
+    """Return how many turns these messages are, or stand for."""
     stood_for = [_TURNS.match(one["content"] or "") for one in messages if one["role"] == "user"]
     return sum(one["role"] == "assistant" for one in messages) + sum(int(found[1]) for found in stood_for if found)
 

@@ -97,7 +97,7 @@ class _Events:
 
 
 def _plan(world: World) -> dict[str, Any]:
-    """What the bridge shall do."""
+    """Return the plan for the bridge inside the sandbox."""
     arguments = world.rollout.scaffold_args
     said = f"{world.package.instruction}\n\nThe workspace is {world.sandbox.workdir}."
     llm = {"model": _MODEL, "base_url": "", "api_key": "none-is-needed", "usage_id": "agent", "num_retries": 0}

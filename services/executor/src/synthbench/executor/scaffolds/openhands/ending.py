@@ -1,4 +1,4 @@
-"""What the end of an OpenHands conversation means. Pure."""
+"""Reads the ending of an OpenHands conversation. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What SWE-agent's exit status means: it ends with 0 whatever came of its work. Pure.
+"""Reads the ending of SWE-agent from its exit status; its exit code is always 0. Pure.
 
 Source: `DefaultAgent.forward_with_handling`; "submitted (exit_…)" is what it hands in when something else ended it.
 """

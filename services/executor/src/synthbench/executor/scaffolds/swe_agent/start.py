@@ -22,7 +22,7 @@ def copy(source: Path, target: Path, root: bytes) -> None:
 
 
 def main(site: Path) -> None:
-    """Begin."""
+    """Copy SWE-agent's source, and run it on our instruction."""
     os.environ.pop("LD_LIBRARY_PATH", None)
     folder = Path(os.environ["SYNTHBENCH_AGENT_FOLDER"])
     for name in ("root", "trajectories"):
