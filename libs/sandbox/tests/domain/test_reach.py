@@ -4,7 +4,15 @@ import ipaddress
 
 import pytest
 
-from synthbench.sandbox.domain.reach import ANYWHERE, allows, host_name, not_public, parse_allowed, parse_known, told
+from synthbench.sandbox.domain.reach import (
+    ANYWHERE,
+    allows,
+    host_name,
+    not_public,
+    parse_allowed,
+    parse_known,
+    printable_host,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,9 +36,9 @@ def test_a_rule_fits_its_host_and_port(rule: str, host: str, port: int, fits: bo
 
 
 def test_what_was_asked_for_is_told_as_far_as_it_can_be_a_name():
-    assert told("files.example.org:443") == "files.example.org:443"
-    assert told("a\x1b[2J\nb:80") == "a?[2J?b:80"
-    assert told("x" * 60_000) == "x" * 259
+    assert printable_host("files.example.org:443") == "files.example.org:443"
+    assert printable_host("a\x1b[2J\nb:80") == "a?[2J?b:80"
+    assert printable_host("x" * 60_000) == "x" * 259
 
 
 def test_anywhere_is_every_name_at_the_ports_of_the_web():

@@ -29,10 +29,10 @@ def test_tokens_are_what_the_model_said_and_a_guess_for_the_rest():
     window = ContextWindow(100, overhead=40)
     messages = talk("x" * 400)
     assert window.tokens(messages) == (size(messages) + 40) // 4
-    window.told(1000, messages)
+    window.measured(1000, messages)
     assert window.tokens(messages) == 1000
     assert window.tokens(talk("x" * 800)) == 1100
-    window.told(0, messages)  # one that does not say
+    window.measured(0, messages)  # one that does not say
     assert window.tokens(messages) == 1000
 
 

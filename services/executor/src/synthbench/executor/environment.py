@@ -68,8 +68,8 @@ async def spec_of(
             **network,
         )
     except ValidationError as error:
-        said = "; ".join(str(one["msg"]) for one in error.errors(include_url=False))
-        cause = f"task {package.id} cannot work in {workdir!r} ({said})"
+        problems = "; ".join(str(one["msg"]) for one in error.errors(include_url=False))
+        cause = f"task {package.id} cannot work in {workdir!r} ({problems})"
         raise SpecRefused(cause, "give another [environment] workdir") from error
 
 

@@ -62,8 +62,8 @@ def main() -> None:
     """Read, look, write."""
     warnings.simplefilter("ignore")
     confine()
-    asked = json.load(sys.stdin)
-    json.dump([look(name, base64.b64decode(data)) for name, data in asked], sys.stdout)
+    files = json.load(sys.stdin)
+    json.dump([look(name, base64.b64decode(data)) for name, data in files], sys.stdout)
 
 
 if __name__ == "__main__":

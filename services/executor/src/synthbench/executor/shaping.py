@@ -142,8 +142,8 @@ class _Shaping:
             self._add(changes[number].index, test_parts(before, seen[state], len(required)))
             before = seen[state]
         if len(looked) < len(changes):
-            told = f"{len(looked)} of {len(changes)} changing steps"
-            self.miss(_BY_TESTS, f"tests ran after {told}; the others count with the next of those")
+            tested_steps = f"{len(looked)} of {len(changes)} changing steps"
+            self.miss(_BY_TESTS, f"tests ran after {tested_steps}; the others count with the next of those")
 
     async def by_files(self) -> None:
         """Read the Python, JSON and TOML files that each step changed, and what was there before."""
@@ -195,13 +195,13 @@ async def look_at(texts: Sequence[tuple[str, bytes]]) -> list[Look]:
     """
     if sum(len(data) for _, data in texts) > _ALL_BYTES:
         raise OSError(f"the files that changed have more than {_ALL_BYTES >> 20} MiB")
-    asked = json.dumps([(path, base64.b64encode(data).decode()) for path, data in texts])
+    request = json.dumps([(path, base64.b64encode(data).decode()) for path, data in texts])
     pipe = asyncio.subprocess.PIPE
     command = [sys.executable, "-I", str(Path(look_at_files.__file__))]
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL)
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
-            said, _ = await process.communicate(asked.encode())
+            output, _ = await process.communicate(request.encode())
     except TimeoutError as error:
         raise OSError("the files that changed could not be read in time") from error
     finally:
@@ -210,4 +210,4 @@ async def look_at(texts: Sequence[tuple[str, bytes]]) -> list[Look]:
             await process.wait()
     if process.returncode != 0:
         raise OSError(f"reading the files that changed ended with {process.returncode}")
-    return [Look(broken, findings) for broken, findings in json.loads(said)]
+    return [Look(broken, findings) for broken, findings in json.loads(output)]

@@ -180,8 +180,8 @@ class _BubblewrapProcess:
         if self._child < 0:
             assert self.running is not None
             await self.running.finish(timeout=_STATUS_SECONDS)
-            said, _ = self.running.streams[2].kept()
-            raise SandboxError(f"{_NO_START} ({said.decode(errors='replace').strip()[:300]})")
+            stderr, _ = self.running.streams[2].kept()
+            raise SandboxError(f"{_NO_START} ({stderr.decode(errors='replace').strip()[:300]})")
         if cgroup is not None:
             with suppress(ProcessLookupError):  # it ended already; its silence will tell
                 try:

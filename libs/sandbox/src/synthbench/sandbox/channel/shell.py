@@ -59,25 +59,25 @@ class ChannelShell:
             self.disk.watch(running)
             try:
                 running.slot.ask(script)
-                said, timed_out = await self._until_said(running, timeout)
+                report, timed_out = await self._await_report(running, timeout)
             except BaseException:
                 await self._end()
                 raise
             finally:
                 full = self.disk.forget(running)
             seconds = asyncio.get_running_loop().time() - began
-            code = said.code if said else running.returncode
-            if said is None:
+            code = report.code if report else running.returncode
+            if report is None:
                 await self._end()
             else:
-                self._jobs, self._cwd = said.jobs, said.cwd or self._cwd
-            if said is None and not timed_out and not full and code is None:
+                self._jobs, self._cwd = report.jobs, report.cwd or self._cwd
+            if report is None and not timed_out and not full and code is None:
                 await self.launcher.refuse_if_killed()
             if running.lost:
                 raise SandboxError(running.lost, "look for what stopped this process, or kept it busy")
             hit = limits_hit(counted, self.launcher.counts(), timed_out=timed_out, full=full)
             kept = running.slot.take(self.launcher.output_bytes)
-            return self._result(kept, None if timed_out or full else code, hit, seconds, restarted=said is None)
+            return self._result(kept, None if timed_out or full else code, hit, seconds, restarted=report is None)
 
     def _result(
         self,
@@ -113,10 +113,10 @@ class ChannelShell:
         self._channel, self._running = await self.launcher.begin_shell(self.command, self._cwd)
         return self._running
 
-    async def _until_said(self, running: ChannelCommand, seconds: float) -> tuple[_ScriptEnd | None, bool]:
+    async def _await_report(self, running: ChannelCommand, seconds: float) -> tuple[_ScriptEnd | None, bool]:
         """Wait for the end of a script; return the shell's report, and whether the time was over."""
         assert self._channel is not None
-        telling = asyncio.create_task(running.slot.until_told())
+        telling = asyncio.create_task(running.slot.read_report())
         over = asyncio.create_task(running.until_exit())
         try:
             await asyncio.wait({telling, over}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -100,21 +100,21 @@ class Slot:
             output.begin(limit)
         return kept
 
-    async def until_told(self) -> Sequence[str]:
+    async def read_report(self) -> Sequence[str]:
         """Return the lines that a shell reports, up to a dot; the dot is left out."""
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
         loop.add_reader(self._cwd, readable.set)
-        told = b""
+        report = b""
         try:
-            while not told.endswith(b"\n.\n"):
+            while not report.endswith(b"\n.\n"):
                 await readable.wait()
                 readable.clear()
                 with contextlib.suppress(BlockingIOError):
-                    told = (told + os.read(self._cwd, 65536))[-65536:]
+                    report = (report + os.read(self._cwd, 65536))[-65536:]
         finally:
             loop.remove_reader(self._cwd)
-        return told.decode(errors="replace").splitlines()[:-1]
+        return report.decode(errors="replace").splitlines()[:-1]
 
     def close(self, *, reading: bool = False) -> None:
         """Remove the files; `reading` leaves the outputs to somebody else."""

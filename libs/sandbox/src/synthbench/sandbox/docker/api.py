@@ -137,7 +137,7 @@ class DockerApi:
             SandboxError: the engine refused.
         """
         with self._telling("a container could not be started"):
-            made = self._api.create_container(
+            created = self._api.create_container(
                 plan.image,
                 entrypoint=[plan.argv[0]],
                 command=list(plan.argv[1:]),
@@ -150,7 +150,7 @@ class DockerApi:
                 network_disabled=plan.network == "none",  # halves a start: libnetwork's hook is not run at all
                 host_config=self._host_config(plan),
             )
-            container = str(made["Id"])
+            container = str(created["Id"])
             try:
                 self._api.start(container)
             except self._errors:
@@ -223,9 +223,9 @@ class DockerApi:
         """Whether the engine was told to end a container since a moment (seconds since the epoch)."""
         with self._telling("the engine's events cannot be read"):
             filters = {"type": "container", "container": container, "event": ["kill", "stop"]}
-            told = self._api.events(since=int(since) - 1, until=int(time.time()) + 1, filters=filters, decode=True)
-            with contextlib.closing(told):
-                return any(True for _ in told)
+            events = self._api.events(since=int(since) - 1, until=int(time.time()) + 1, filters=filters, decode=True)
+            with contextlib.closing(events):
+                return any(True for _ in events)
 
     def containers(self, label: str, value: str) -> Sequence[FoundContainer]:
         """Find those with a label, running or not."""

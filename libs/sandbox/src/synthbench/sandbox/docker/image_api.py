@@ -120,10 +120,10 @@ class ImageApi(DockerApi):
             "forcerm": "true",
         }
         digest = ""
-        for said in self._stream("/build", options, plan.context, deadline, "the image could not be built"):
-            told: dict[str, str] = said.get("aux") or {}
-            digest = told.get("ID", digest)
-            if line := _COLOURS.sub("", str(said.get("stream") or "")).strip():
+        for message in self._stream("/build", options, plan.context, deadline, "the image could not be built"):
+            aux: dict[str, str] = message.get("aux") or {}
+            digest = aux.get("ID", digest)
+            if line := _COLOURS.sub("", str(message.get("stream") or "")).strip():
                 yield line[:_LINE]
         if not digest:
             raise ImageFailed("the engine built an image and did not tell which")
@@ -143,10 +143,10 @@ class ImageApi(DockerApi):
             with contextlib.closing(response), deadline.on(response):
                 api._raise_for_status(response)  # noqa: SLF001 - the SDK's own way to its exceptions
                 for line in response.iter_lines():
-                    said: dict[str, Any] = json.loads(line)
-                    if error := said.get("error"):
+                    message: dict[str, Any] = json.loads(line)
+                    if error := message.get("error"):
                         raise ImageFailed(f"{what} ({' '.join(str(error).split())[:_LINE]})")
-                    yield said
+                    yield message
         except (*self._errors, json.JSONDecodeError) as error:
             if not deadline.over:
                 said_last = getattr(error, "explanation", None) or error

@@ -136,29 +136,29 @@ class Images:
             memory_mb=self._policy.memory_mb,
             cpus=self._policy.cpus,
         )
-        began, said, words = time.monotonic(), "", ""
+        began, line, words = time.monotonic(), "", ""
         try:
-            for said in api.build(plan, deadline):
-                if said.startswith("Step "):
-                    self._log.info("building an image", digest=digest[:_TAG], step=said[:120])
-                elif not said.startswith(_CHATTER):
-                    words = said
+            for line in api.build(plan, deadline):  # the last one is the id of the image
+                if line.startswith("Step "):
+                    self._log.info("building an image", digest=digest[:_TAG], step=line[:120])
+                elif not line.startswith(_CHATTER):
+                    words = line
         except ImageFailed as error:
             raise self._explained(error, words) from error
         if api.inspect(f"{REPOSITORY}:{digest[:_TAG]}") is None:  # elsewhere somebody may have been faster
-            api.tag(said, digest[:_TAG])
+            api.tag(line, digest[:_TAG])
         else:
-            api.remove_image(said)
-        self._touch(said)
+            api.remove_image(line)
+        self._touch(line)
         self._log.info("built an image", digest=digest[:_TAG], seconds=round(time.monotonic() - began, 1))
 
     def _explained(self, error: ImageFailed, words: str) -> ImageFailed:
         """Add the last words of the step, and what mends it where that can be told from them."""
         cause = f"{error.cause}: {' '.join(words.split())}" if words and not error.mend else error.cause
-        said = cause.lower()
-        if any(sign in said for sign in _BUILDKIT):
+        lowered = cause.lower()
+        if any(sign in lowered for sign in _BUILDKIT):
             return ImageFailed(cause, "the classic builder is used; write it without what only BuildKit knows")
-        if self._policy.network == "none" and any(sign in said for sign in _NO_NETWORK):
+        if self._policy.network == "none" and any(sign in lowered for sign in _NO_NETWORK):
             return ImageFailed(cause, "builds have no network; the operator may set SYNTHBENCH_BUILD_NETWORK=default")
         return ImageFailed(cause, error.mend)
 

@@ -84,7 +84,7 @@ def host_name(text: str) -> str | None:
     return None
 
 
-def told(host: str) -> str:
+def printable_host(host: str) -> str:
     """Return the name of a host in a form that is fit for a record and a terminal: hostile code chose it."""
     return "".join(letter if letter.isprintable() else "?" for letter in host[:TOLD_LONGEST])
 

@@ -23,12 +23,12 @@ def server_name(hello: bytes) -> tuple[bool, str | None]:
         raise NotTls
     seen: list[str | None] = []
 
-    def asked(_end: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int:
+    def on_server_name(_end: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int:
         seen.append(name)
         return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sni_callback = asked  # type: ignore[assignment]  # typeshed knows sockets only
+    context.sni_callback = on_server_name  # type: ignore[assignment]  # typeshed knows sockets only
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     incoming.write(hello)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from synthbench.sandbox.domain.reach import Address, Allowed, Network, allows, not_public, told
+from synthbench.sandbox.domain.reach import Address, Allowed, Network, allows, not_public, printable_host
 
 CONNECTIONS = 64
 """At once; others wait until one ends."""
@@ -93,7 +93,7 @@ class SandboxEgress:
 
     def refuse(self, refused: HostRefused) -> None:
         """Take note of a refusal."""
-        host = told(refused.host)
+        host = printable_host(refused.host)
         if host not in self._seen and len(self._seen) < REFUSED_MOST:
             self._seen.add(host)
             self.refused(HostRefused(host, refused.why))
@@ -131,9 +131,9 @@ class SandboxEgress:
             fine = [address for address in found if address in known]
             reasons = [f"not in {known}"]
         else:
-            told = [(address, not_public(address) or _ours(address)) for address in found]
-            fine = [address for address, reason in told if reason is None]
-            reasons = sorted({reason for _, reason in told if reason is not None})
+            checked = [(address, not_public(address) or _ours(address)) for address in found]
+            fine = [address for address, reason in checked if reason is None]
+            reasons = sorted({reason for _, reason in checked if reason is not None})
         if not fine:
             raise HostRefused(f"{host}:{port}", f"its address is {', '.join(reasons)}")
         return fine

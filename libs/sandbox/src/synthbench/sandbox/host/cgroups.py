@@ -105,22 +105,22 @@ class Cgroups:
 
     def create(self, name: str, limits: SandboxLimits) -> Cgroup:
         """Make a group; OSError where it fails, with nothing left behind."""
-        made: dict[str, Path] = {}
+        created: dict[str, Path] = {}
         claim = NameClaim(name)
         try:
             for controller, parent in self.parents.items():
                 folder = parent / f"synthbench-{name}"
                 folder.mkdir(exist_ok=True)
-                made[controller] = folder
+                created[controller] = folder
                 for file, value in _settings(controller, limits, v2=_is_v2(parent)):
                     if (folder / file).exists():  # memsw and swap are not in every kernel
                         (folder / file).write_text(value)
         except OSError:
-            for folder in dict.fromkeys(made.values()):
+            for folder in dict.fromkeys(created.values()):
                 folder.rmdir()
             claim.release()
             raise
-        return Cgroup(made, claim)
+        return Cgroup(created, claim)
 
 
 def find_cgroups(*, mounts: str | None = None, own: str | None = None) -> Cgroups:

@@ -132,9 +132,9 @@ class LocalSandbox:
         """Return a shell that stays, and is closed with the sandbox."""
         self._open()
         command = Command(argv=[], cwd=await self._cwd(cwd), env={**self.spec.env, **(env or {})}, stdin=b"")
-        made = self.launcher.shell(command, self._disk)
-        self._shells.append(made)
-        return made
+        shell = self.launcher.shell(command, self._disk)
+        self._shells.append(shell)
+        return shell
 
     async def _cwd(self, cwd: str | None) -> str:
         """Return the folder in which a command starts; only one inside the workspace is looked up here."""

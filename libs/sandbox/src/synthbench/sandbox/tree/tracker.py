@@ -79,7 +79,7 @@ class TreeTracker:
             busy: something in the sandbox runs, and may change mapped files without a notice.
         """
         before = self._last
-        touched = self._told(root) if before and not busy else None
+        touched = self._touched_paths(root) if before and not busy else None
         if touched is None:
             return TreeChange(before, self._walk(root, before, busy=busy), None)
         assert self._last is not None

@@ -175,10 +175,10 @@ class GatewayModel:
         # The gateway keeps the deadline; if it does not even refuse in time, that is our failure.
         limits = httpx.Timeout(timeout + _GRACE_SECONDS, connect=_CONNECT_SECONDS)
         began, pause, failure = monotonic(), _PAUSE_SECONDS, InfraFailure()
-        asked = itertools.count()
+        tries = itertools.count()
         while True:
             sent = monotonic()
-            ours[_ASKED_BEFORE] = str(next(asked))
+            ours[_ASKED_BEFORE] = str(next(tries))
             request = self._client.build_request("POST", self._url + path, content=body, headers=ours, timeout=limits)
             try:
                 response = await self._client.send(request, stream=stream)

@@ -33,23 +33,23 @@ def install(environment: AgentEnvironment, root: Path, checkout: Path | None = N
     if environment.installed(root) and checkout is None:
         return folder
     if bool(environment.source) != (checkout is not None):
-        told = "wants a checkout of its repository" if environment.source else "wants no checkout"
-        raise InstallFailed(f"{environment.name} {told} (--checkout)")
+        problem = "wants a checkout of its repository" if environment.source else "wants no checkout"
+        raise InstallFailed(f"{environment.name} {problem} (--checkout)")
     try:
         root.mkdir(parents=True, exist_ok=True)
         root.chmod(0o755)
-        made = Path(tempfile.mkdtemp(prefix=f".{environment.name}-", dir=root))
+        built = Path(tempfile.mkdtemp(prefix=f".{environment.name}-", dir=root))
         try:
             for name in environment.source:
                 assert checkout is not None
                 if not (checkout / name).is_dir():
                     raise InstallFailed(f"{checkout} is no checkout of {environment.name}: it has no {name}")
-                shutil.copytree(checkout / name, made / "source" / name)
-            _fill(environment, made)
+                shutil.copytree(checkout / name, built / "source" / name)
+            _fill(environment, built)
             shutil.rmtree(folder, ignore_errors=True)
-            made.rename(folder)
+            built.rename(folder)
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(built, ignore_errors=True)
     except OSError as error:
         raise InstallFailed(f"{folder}: {error.strerror or error}") from error
     return folder
@@ -97,5 +97,5 @@ def _run(command: Sequence[str], **more: str) -> None:
     env = {"UV_SYSTEM_CERTS": "true", **env, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **more}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - our own words
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise InstallFailed(f"{command[0]} ended with {done.returncode}: {said[-1] if said else 'it said nothing'}")
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise InstallFailed(f"{command[0]} ended with {done.returncode}: {lines[-1] if lines else 'it said nothing'}")

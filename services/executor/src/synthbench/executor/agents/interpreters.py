@@ -61,8 +61,8 @@ def _candidates(least: tuple[int, int]) -> Iterator[str]:
 
 def _about(python: str) -> Interpreter | None:
     try:
-        said = subprocess.run([python, "-I", "-c", _ABOUT], capture_output=True, check=True, timeout=30)  # noqa: S603 - our own words
+        done = subprocess.run([python, "-I", "-c", _ABOUT], capture_output=True, check=True, timeout=30)  # noqa: S603 - our own words
     except (OSError, subprocess.SubprocessError):
         return None
-    version, library, shared, program = json.loads(said.stdout)
+    version, library, shared, program = json.loads(done.stdout)
     return Interpreter((version[0], version[1]), Path(library), Path(shared), Path(program))

@@ -49,5 +49,5 @@ async def read_agent_request(http: AgentHttp, path: str, headers: Mapping[str, s
     try:
         return AgentModelRequest(request, request.outgoing(route), passed)
     except ValueError as error:
-        said = "half of a surrogate pair is no text" if isinstance(error, UnicodeError) else "a number is too long"
-        raise Refusal(400, "invalid_request", f"the body cannot be sent on: {said}") from error
+        problem = "half of a surrogate pair is no text" if isinstance(error, UnicodeError) else "a number is too long"
+        raise Refusal(400, "invalid_request", f"the body cannot be sent on: {problem}") from error

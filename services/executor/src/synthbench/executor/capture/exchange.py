@@ -25,7 +25,7 @@ _CONTEXT = "context_length_exceeded"
 class ModelExchange:
     """A call that was answered, or refused, or whose answer broke off."""
 
-    asked: AgentRequest
+    request: AgentRequest
     earlier: AgentRequest | None
     """The call before."""
     started_at: datetime
@@ -58,12 +58,12 @@ class ModelExchange:
             native: what the agent wrote down of it.
         """
         answer = {} if self.refused else self._whole()
-        new = following.after(self.asked) if following else None
-        observations = [*self._problems(), *(observed(self.asked.wire, new) if new else [])]
+        new = following.after(self.request) if following else None
+        observations = [*self._problems(), *(observed(self.request.wire, new) if new else [])]
         micro, known = self.cost
-        usage = usage_of(self.asked.wire, answer) or Usage(calls=1)
+        usage = usage_of(self.request.wire, answer) or Usage(calls=1)
         return AgentTurn(
-            action=action_of(self.asked.wire, answer),
+            action=action_of(self.request.wire, answer),
             observations=observations,
             started_at=self.started_at,
             cwd=cwd,
@@ -71,18 +71,18 @@ class ModelExchange:
             timing=self.timing.model_copy(update={"tool_seconds": own_seconds}),
             model_call=self._call(str(answer.get("model") or "")),
             native=native,
-            finish_reason=finish_reason(self.asked.wire, answer),
+            finish_reason=finish_reason(self.request.wire, answer),
         )
 
     def _whole(self) -> dict[str, Any]:
         if not self.readable:
             return {}
-        if not self.asked.stream:
+        if not self.request.stream:
             try:
                 check_json(self.raw, ANSWER_JSON)
             except TooMuchJson:
                 return {}
-        return whole_answer(self.asked.wire, self.raw, stream=self.asked.stream)
+        return whole_answer(self.request.wire, self.raw, stream=self.request.stream)
 
     def _problems(self) -> list[Observation]:
         text = self.raw.decode("utf-8", errors="replace")
@@ -92,9 +92,9 @@ class ModelExchange:
 
     def _call(self, model: str) -> ModelCall:
         before = self.earlier.messages if self.earlier else []
-        messages = self.asked.messages
-        grown = messages[: len(before)] == before and (not self.earlier or self.earlier.wire == self.asked.wire)
-        base = self.asked.base
+        messages = self.request.messages
+        grown = messages[: len(before)] == before and (not self.earlier or self.earlier.wire == self.request.wire)
+        base = self.request.base
         call_id = self.headers.get("x-synthbench-call-id")
         return ModelCall(
             call_id=UUID(call_id) if call_id else None,

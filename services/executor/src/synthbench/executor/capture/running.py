@@ -68,13 +68,13 @@ class AgentRun:
         """Return the ending of an agent whose exit code says whether it is content."""
         if self.stopped is not None:
             return self.stopped
-        code, said = self.result.exit_code, _last_line(self.result)
+        code, last_line = self.result.exit_code, _last_line(self.result)
         if code != 0 and self.overflow:
             return LimitReached(Outcome.TOKEN_LIMIT, self.overflow)
         if code != 0:
             how = f"was killed ({', '.join(self.result.hit)})" if code is None else f"ended with {code}"
-            return AgentFailed(f"the agent {how}{': ' if said else ''}{said}")
-        return Submitted(said) if self.calls else GaveUp("the agent ended without asking the model")
+            return AgentFailed(f"the agent {how}{': ' if last_line else ''}{last_line}")
+        return Submitted(last_line) if self.calls else GaveUp("the agent ended without asking the model")
 
 
 def seconds_of(arguments: Mapping[str, str], name: str, default: float) -> float:
@@ -166,8 +166,8 @@ def _look(world: World, command: AgentCommand, capture: ModelCallProxy) -> None:
     if capture.spent >= most:
         capture.stop(LimitReached(Outcome.TIME_LIMIT, f"{most:g} s are used up"))
     elif capture.idle_seconds > command.idle_seconds:
-        said = f"the agent hangs: no model call and no output for {command.idle_seconds:g} s"
-        capture.stop(AgentFailed(said))
+        reason = f"the agent hangs: no model call and no output for {command.idle_seconds:g} s"
+        capture.stop(AgentFailed(reason))
 
 
 async def _inside(

@@ -84,8 +84,8 @@ class ModelCallProxy:
             model = {"id": self._world.model.route, "object": "model", "type": "model", "created": 0}
             await exchange.answer(200, json.dumps({"object": "list", "data": [model], "has_more": False}).encode())
         elif path == "/agent/printed":
-            said = await exchange.body(_COUNT_MOST, _NO_JSON)
-            self._heard(int(said) if said.isdigit() else 0)
+            count = await exchange.body(_COUNT_MOST, _NO_JSON)
+            self._heard(int(count) if count.isdigit() else 0)
             await exchange.answer(204, b"")
         elif (name := path.removeprefix("/agent/files/")) in self.wanted:
             self.wanted.discard(name)
@@ -140,10 +140,10 @@ class ModelCallProxy:
 
     async def _call(self, path: str, headers: Mapping[str, str], http: AgentHttp) -> None:
         async with self._turn:
-            asked = await read_agent_request(http, path, headers, self._world.model.route)
+            model_request = await read_agent_request(http, path, headers, self._world.model.route)
             self._pause()
             try:
-                await self._answered(asked, http)
+                await self._answered(model_request, http)
             except Exception as error:  # noqa: BLE001 - it ends the attempt, whatever it is
                 self.stop(error)
             finally:
@@ -152,28 +152,28 @@ class ModelCallProxy:
                 code = str(self.stopped.outcome) if isinstance(self.stopped, LimitReached) else "attempt_over"
                 raise Refusal(403, code, str(self.stopped or "the attempt is over"))
 
-    async def _answered(self, asked: AgentModelRequest, http: AgentHttp) -> None:
+    async def _answered(self, model_request: AgentModelRequest, http: AgentHttp) -> None:
         if self.stopped is not None or self._gone:
             return
-        await self._record(asked.request)
+        await self._record(model_request.request)
         world = self._world
         world.clock.check()
         route = world.model.route
         attributes = {genai.OPERATION: genai.CHAT, genai.REQUEST_MODEL: route, _STEP: world.clock.steps}
         with span(f"chat {route}", attributes=attributes):
-            exchange = await self._exchanged(asked, http)
-        self._pending, self._asked = exchange, asked.request
+            exchange = await self._exchanged(model_request, http)
+        self._pending, self._asked = exchange, model_request.request
 
-    async def _exchanged(self, asked: AgentModelRequest, http: AgentHttp) -> ModelExchange:
+    async def _exchanged(self, model_request: AgentModelRequest, http: AgentHttp) -> ModelExchange:
         """Ask the gateway, and give the agent what it says."""
-        world, request = self._world, asked.request
+        world, request = self._world, model_request.request
         started, timeout = datetime.now(UTC), max(0.1, world.clock.limits.max_seconds - self.spent)
         self.calls += 1
         response, timing = await world.model.send(
             request.path,
-            asked.body,
+            model_request.body,
             timeout=timeout,
-            headers=asked.headers,
+            headers=model_request.headers,
             stream=request.stream,
             refusals=True,
         )
@@ -212,9 +212,9 @@ class ModelCallProxy:
         await self._world.recorder.record(turn)
 
 
-async def _passed_on(asked: AgentRequest, response: httpx.Response, http: AgentHttp, seconds: float) -> PassedStream:
+async def _passed_on(request: AgentRequest, response: httpx.Response, http: AgentHttp, seconds: float) -> PassedStream:
     """Pass a stream on to its end, or to where it breaks off."""
-    passing = PassedStream(asked)
+    passing = PassedStream(request)
     await http.start(response.headers.get("content-type", "text/event-stream"))
     try:
         async with asyncio.timeout(seconds):

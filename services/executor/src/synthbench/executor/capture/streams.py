@@ -18,11 +18,11 @@ class PassedStream:
     """One stream on its way from the gateway to an agent.
 
     Args:
-        asked: what it answers.
+        request: what it answers.
     """
 
-    def __init__(self, asked: AgentRequest) -> None:
-        self._asked = asked
+    def __init__(self, request: AgentRequest) -> None:
+        self._request = request
         self._splitter = Splitter(_EVENT_MOST)
         self.raw = bytearray()
         self._marks_left = ANSWER_JSON.marks
@@ -59,7 +59,7 @@ class PassedStream:
         except ValueError:
             return True
         self.whole = self.whole or content.get("type") == "message_stop"
-        return self._asked.wants_usage or bool(as_list(content.get("choices"))) or not content.get("usage")
+        return self._request.wants_usage or bool(as_list(content.get("choices"))) or not content.get("usage")
 
     @property
     def cost(self) -> tuple[int, bool]:

@@ -57,16 +57,16 @@ class StartingPoint:
         A fork is silent about processes: its conversation stays the one that the forked trajectory had.
         """
         paths = _left_out(self.steps)
-        said: list[str] = []
+        sentences: list[str] = []
         if self.attempt is not None and self.steps:
-            said.append(
+            sentences.append(
                 "The sandbox was made anew. The files of the workspace are as they were; processes that were running "
                 "are gone, and the home folder and /tmp are empty."
             )
         if paths:
-            told = ", ".join(list(paths)[:_TOLD_PATHS])
-            said.append(f"These could not be brought back: {told}" + (" …" if len(paths) > _TOLD_PATHS else ""))
-        return " ".join(said)
+            named = ", ".join(list(paths)[:_TOLD_PATHS])
+            sentences.append(f"These could not be brought back: {named}" + (" …" if len(paths) > _TOLD_PATHS else ""))
+        return " ".join(sentences)
 
 
 def choose_journal(journals: Sequence[AttemptJournal], scaffold_version: str) -> AttemptJournal | None:

@@ -72,8 +72,8 @@ def ending_of(ran: AgentRun, record: Mapping[str, Any]) -> Ending:
     if status in _LIMITS:
         return LimitReached(_LIMITS[status], f"a limit of the agent's own: {status}")
     last = [as_object(message) for message in as_list(record.get("messages"))[-1:]]
-    said = "".join(str(as_object(message.get("extra")).get("exception_str") or "") for message in last)
-    return AgentFailed(f"{status}: {said[:_TOLD_CHARACTERS]}" if said else status)
+    problem = "".join(str(as_object(message.get("extra")).get("exception_str") or "") for message in last)
+    return AgentFailed(f"{status}: {problem[:_TOLD_CHARACTERS]}" if problem else status)
 
 
 def _command(world: World) -> AgentCommand:

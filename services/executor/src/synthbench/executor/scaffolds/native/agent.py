@@ -96,7 +96,7 @@ async def _work(world: World, args: NativeOptions, tools: Toolbox) -> None:
                     finish_reason=answer.finish_reason,
                 )
             )
-        talk.window.told(answer.usage.input_tokens, talk.messages)
+        talk.window.measured(answer.usage.input_tokens, talk.messages)
         talk.take(action, observations)
         condenser.answered()
         talk.check()

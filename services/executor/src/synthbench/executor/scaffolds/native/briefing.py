@@ -42,9 +42,9 @@ def _templates() -> "Environment":
 
     folder = resources.files("synthbench.executor.scaffolds.native").joinpath("prompts", str(VERSION))
     load = FunctionLoader(lambda name: folder.joinpath(name).read_text("utf-8"))
-    made = Environment(loader=load, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701 - prompts, no HTML
-    made.filters["tojson"] = _plain_json
-    return made
+    environment = Environment(loader=load, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701 - prompts, no HTML
+    environment.filters["tojson"] = _plain_json
+    return environment
 
 
 def _plain_json(value: object) -> str:

@@ -57,12 +57,12 @@ class Condenser:
         world, window = self._world, self._talk.window
         world.clock.check()
         old = window.transcript(window.old(window.elided(self._talk.messages)))
-        asked = [
+        messages = [
             {"role": "system", "content": condensing_prompt(world, self._args)},
             {"role": "user", "content": f"# The task\n\n{task_prompt(world, self._args)}\n\n# What was done\n\n{old}"},
         ]
         started = datetime.now(UTC)
-        answer = await world.model.ask(asked, [], timeout=world.clock.remaining)
+        answer = await world.model.ask(messages, [], timeout=world.clock.remaining)
         action = read_action(answer.message).model_copy(update={"tool_calls": []})
         turn = AgentTurn(action, (), started, cwd, answer.usage, answer.timing, answer.call, kind="condensation")
         await world.recorder.record(turn)

@@ -75,10 +75,10 @@ class NativeConversation:
                 continue
             sent = request_messages(sent, step.model_call)
             self.messages = list(sent)
-            self.window.told(step.usage.input_tokens, sent)
+            self.window.measured(step.usage.input_tokens, sent)
             self.take(step.action, step.observations)
-        if said := " ".join(part for part in (start.note, note) if part):
-            self.messages.append({"role": "user", "content": said})
+        if notes := " ".join(part for part in (start.note, note) if part):
+            self.messages.append({"role": "user", "content": notes})
 
     def condense(self, summary: str) -> None:
         """Let a summary take the place of the old turns."""

@@ -35,7 +35,7 @@ class ContextWindow:
         self._tokens = 0
         self._characters = -overhead
 
-    def told(self, tokens: int, sent: Sequence[Message]) -> None:
+    def measured(self, tokens: int, sent: Sequence[Message]) -> None:
         """Learn how many tokens a request really had; 0 where the model does not say."""
         if tokens > 0:
             self._tokens, self._characters = tokens, size(sent)
@@ -84,8 +84,8 @@ class ContextWindow:
 
     def condensed(self, messages: Sequence[Message], summary: str) -> list[Message]:
         """A summary in the place of the old turns."""
-        said = _SUMMARY.format(turns=turns_in(self.old(messages)), summary=summary.strip() or "(nothing was told)")
-        return [*messages[:OPENING], {"role": "user", "content": said}, *messages[self.kept(messages) :]]
+        text = _SUMMARY.format(turns=turns_in(self.old(messages)), summary=summary.strip() or "(nothing was told)")
+        return [*messages[:OPENING], {"role": "user", "content": text}, *messages[self.kept(messages) :]]
 
 
 def size(messages: Sequence[Message]) -> int:
@@ -111,8 +111,8 @@ def _short(message: Message) -> Message:
     if message["role"] == "assistant" or len(content) <= _LONG or _TURNS.match(content):
         return message
     left_out = len(content) - _HEAD - _TAIL
-    told = f"[… {left_out:,} characters of this old answer left out; ask for them again if they matter …]"
-    return {**message, "content": f"{content[:_HEAD]}\n{told}\n{content[-_TAIL:]}"}
+    note = f"[… {left_out:,} characters of this old answer left out; ask for them again if they matter …]"
+    return {**message, "content": f"{content[:_HEAD]}\n{note}\n{content[-_TAIL:]}"}
 
 
 def _told(message: Message) -> str:

@@ -99,7 +99,7 @@ class _Events:
 def _plan(world: World) -> dict[str, Any]:
     """Return the plan for the bridge inside the sandbox."""
     arguments = world.rollout.scaffold_args
-    said = f"{world.package.instruction}\n\nThe workspace is {world.sandbox.workdir}."
+    task = f"{world.package.instruction}\n\nThe workspace is {world.sandbox.workdir}."
     llm = {"model": _MODEL, "base_url": "", "api_key": "none-is-needed", "usage_id": "agent", "num_retries": 0}
     return {
         "url": arguments.get("url", ""),
@@ -112,7 +112,7 @@ def _plan(world: World) -> dict[str, Any]:
                 "tools": [{"name": "terminal", "params": {}}, {"name": "file_editor", "params": {}}],
             },
             "workspace": {"kind": "LocalWorkspace", "working_dir": ""},
-            "initial_message": {"role": "user", "content": [{"type": "text", "text": said}], "run": True},
+            "initial_message": {"role": "user", "content": [{"type": "text", "text": task}], "run": True},
             "max_iterations": world.clock.limits.max_steps + 1,
             "autotitle": False,
         },

@@ -141,7 +141,7 @@ def last_words() -> str:
 
 def follow(server: Server, process: Process | None) -> tuple[str, str]:
     """Write events down until the conversation is over; return its status, and why there is none."""
-    last, heard = "", time.monotonic()
+    last, last_event = "", time.monotonic()
     with EVENTS.open("w") as kept:
         while True:
             try:
@@ -151,13 +151,13 @@ def follow(server: Server, process: Process | None) -> tuple[str, str]:
                     kept.write(json.dumps(event) + "\n")
                     kept.flush()
                     say(f"{event.get('kind')} {event.get('tool_name') or event.get('key') or ''}")
-                heard = time.monotonic()
+                last_event = time.monotonic()
                 if status in _OVER:
                     return status, ""
             except FAILED as error:
                 if process and process.poll() is not None:
                     return "server_gone", f"it ended with {process.returncode}: {last_words()}"
-                if time.monotonic() - heard > _GONE_SECONDS:
+                if time.monotonic() - last_event > _GONE_SECONDS:
                     return "server_gone", f"it does not answer any more: {error}"
             time.sleep(_POLL_SECONDS)
 

@@ -60,8 +60,8 @@ def _ending(ran: AgentRun, record: bytes) -> Ending:
         return usual
     if ran.overflow:
         return LimitReached(Outcome.TOKEN_LIMIT, ran.overflow)
-    said = ending_of(parse_object(record))
-    return said if ran.calls or not isinstance(said, Submitted) else usual
+    ending = ending_of(parse_object(record))
+    return ending if ran.calls or not isinstance(ending, Submitted) else usual
 
 
 def _without_query(step: object) -> dict[str, object]:
