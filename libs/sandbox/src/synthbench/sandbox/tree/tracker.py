@@ -146,7 +146,7 @@ class TreeTracker:
         if self.notices:
             self.notices.forget(self._inbox)
 
-    def _told(self, root: int) -> set[str] | None:
+    def _touched_paths(self, root: int) -> set[str] | None:
         """Look at what was touched; None where that is not known."""
         info = os.fstat(root)
         if self.notices is None or self._root != (info.st_dev, info.st_ino):
