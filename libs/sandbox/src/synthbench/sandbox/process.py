@@ -79,7 +79,7 @@ class ProcessEngine:
         return self._isolation
 
     def _programs(self) -> Path:
-        """A folder with `python3` and `python` for the PATH."""
+        """Return a folder with `python3` and `python` for the PATH."""
         self._folder = open_engine_folder(self._root)
         folder = self._folder.path
         interpreter = find_python()

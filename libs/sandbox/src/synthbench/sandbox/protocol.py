@@ -78,7 +78,7 @@ class Sandbox(Protocol):
 
     @property
     def refused(self) -> Sequence[str]:
-        """Hosts it asked for by its network and may not reach, as "name:port"; each once, at most 100."""
+        """The hosts that it asked for and may not reach, as "name:port"; each once, at most 100."""
         ...
 
     @property
@@ -92,7 +92,7 @@ class Sandbox(Protocol):
 
     @property
     def image(self) -> str | None:
-        """Digest of what it runs from; None where the engine has no images."""
+        """The digest of the image that it runs from; None where the engine has no images."""
         ...
 
     async def run(
@@ -123,14 +123,16 @@ class Sandbox(Protocol):
         ...
 
     async def shell(self, *, cwd: str | None = None, env: Mapping[str, str] | None = None) -> Shell:
-        """A shell that stays, until `close` or the sandbox's; commands may run beside it. PathRefused: no such cwd.
+        """Return a shell that stays until its `close` or the sandbox's; commands may run beside it.
 
-        SpecRefused where the engine has none.
+        Raises:
+            PathRefused: there is no such cwd.
+            SpecRefused: the engine has no such shell.
         """
         ...
 
     async def read(self, path: str, *, max_bytes: int = READ_CAP) -> bytes:
-        """The content of a regular file; PathRefused where it is missing, larger, or no such file."""
+        """Return the content of a regular file; PathRefused where it is missing, larger, or no such file."""
         ...
 
     async def write(self, path: str, data: bytes, *, mode: int | None = None) -> None:
@@ -145,7 +147,7 @@ class Sandbox(Protocol):
         ...
 
     async def download(self, path: str = ".") -> bytes:
-        """A file or folder as an uncompressed tar, names relative to it; without devices and links out."""
+        """Return a file or folder as an uncompressed tar, names relative to it; without devices and links out."""
         ...
 
     async def put(self, archive: bytes, *, to: str) -> None:
@@ -153,18 +155,18 @@ class Sandbox(Protocol):
         ...
 
     async def fetch(self, path: str, *, max_bytes: int = READ_CAP) -> bytes | None:
-        """A file or folder from anywhere inside as a tar, None where there is none; refused like `put`.
+        """Return a file or folder from anywhere inside as a tar, None where there is none; refused like `put`.
 
         It is whatever is there: nothing in it is harmless. SandboxError where it is larger than `max_bytes`.
         """
         ...
 
     async def snapshot(self) -> Snapshot:
-        """Remember the workspace as it is."""
+        """Return a snapshot of the workspace as it is now."""
         ...
 
     async def diff(self, since: Snapshot) -> Diff:
-        """Everything that changed since. Kill the processes first: a file in motion is caught at some moment."""
+        """Return everything that changed since. Kill the processes first: a file in motion is caught at some moment."""
         ...
 
     async def step(self, since: Snapshot) -> tuple[Diff, Snapshot]:
@@ -205,7 +207,7 @@ class SandboxEngine(Protocol):
         ...
 
     async def probe(self) -> Isolation:
-        """Try it out by running something; EngineUnavailable where it does not work."""
+        """Try the engine out by running a command; EngineUnavailable where it does not work."""
         ...
 
     async def reap(self) -> list[str]:
@@ -213,7 +215,7 @@ class SandboxEngine(Protocol):
         ...
 
     async def image(self, source: ImageSource) -> Image:
-        """Have an image: what is there, else pull or build it; the same source is the same image.
+        """Return an image that the engine has, or pull or build it; the same source is the same image.
 
         Raises:
             SpecRefused: this engine has no images.
@@ -230,7 +232,10 @@ class SandboxEngine(Protocol):
         ...
 
     def socket_place(self) -> AbstractContextManager[Path]:
-        """A path for a socket that `SandboxSpec.sockets` may name; it goes with the context. Only after `probe`."""
+        """Return a path for a socket that `SandboxSpec.sockets` may name; it goes with the context.
+
+        Call it after `probe`.
+        """
         ...
 
     async def aclose(self) -> None:

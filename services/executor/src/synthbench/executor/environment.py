@@ -17,7 +17,7 @@ from synthbench.sandbox.spec import SandboxLimits, SandboxSpec
 from synthbench.tasks import TaskPackage
 
 _WORKDIR = "/workspace"
-"""Where an image that names no folder is worked in."""
+"""The workdir of an image that names none."""
 
 
 def limits_of(package: TaskPackage, max_memory_mb: int) -> SandboxLimits:
@@ -116,7 +116,7 @@ def sandbox_info(sandbox: Sandbox) -> SandboxInfo:
 
 
 async def outfit(sandbox: Sandbox, package: TaskPackage) -> None:
-    """Put in what the agent starts with; a foreign package's files are in its image."""
+    """Put the files into a sandbox with which the agent starts; a foreign package's files are in its image."""
     if package.profile == "harbor":
         await make_logs(sandbox)
     else:

@@ -39,7 +39,7 @@ _READERS: Mapping[str, Callable[[str], int]] = {".py": _python, ".json": _json, 
 
 
 def look(name: str, data: bytes) -> tuple[bool, int]:
-    """Whether a file cannot be read, and how many findings there are in it."""
+    """Return whether a file cannot be read, and the number of findings in it."""
     try:
         return False, _READERS[Path(name).suffix](data.decode())
     except (ValueError, SyntaxError, RecursionError, MemoryError):

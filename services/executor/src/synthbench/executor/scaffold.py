@@ -37,9 +37,9 @@ class World:
     settings: ExecutorSettings
     log: BoundLogger
     start: StartingPoint = field(default_factory=StartingPoint)
-    """What was done already; only for a scaffold that is `resumable`. The sandbox is as it was after it."""
+    """The steps that were done before; only for a scaffold that is `resumable`. The sandbox is as they left it."""
     socket: Socket | None = None
-    """Where an agent inside the sandbox is listened to; only for an `InsideScaffold`."""
+    """The listening socket for an agent inside the sandbox; only for an `InsideScaffold`."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class Scaffold(Protocol):
 
     version: str
     resumable: bool
-    """Whether it can go on from `World.start`: all that it knows is in the steps."""
+    """Whether it can go on from `World.start`, because all that it knows is in the steps."""
 
     def briefing(self, world: World) -> Briefing:
-        """Say what the model is told."""
+        """Return the prompts and tools for the record."""
         ...
 
     async def run(self, world: World) -> None:
@@ -70,7 +70,7 @@ class Scaffold(Protocol):
 
 @runtime_checkable
 class InsideScaffold(Scaffold, Protocol):
-    """One whose agent runs inside the sandbox, as `synthbench.executor.capture` carries it."""
+    """A scaffold whose agent runs inside the sandbox, with the help of `synthbench.executor.capture`."""
 
     def mounts(self, settings: ExecutorSettings) -> Mapping[str, Mount]:
         """Folders of this machine that the agent needs inside; an engine that isolates nothing shows them anyway.

@@ -44,7 +44,7 @@ class ShapingBounds:
     """The limits on measuring rewards after single steps."""
 
     states: int
-    """So many steps at most are followed by a run of the tests."""
+    """The most steps after which the hidden tests are run."""
     seconds: float
 
 
@@ -58,9 +58,9 @@ class RewardInputs:
 
     package: TaskPackage
     store: ArtifactStore
-    """Has the checkpoints."""
+    """The store that has the checkpoints."""
     changes: Sequence[WorkspaceChange]
-    """Of the steps that changed files, in order."""
+    """The changes of the steps that changed files, in order."""
     result: VerificationResult
     """The attempt's verification, without an error."""
     steps: int
@@ -109,7 +109,7 @@ class _Shaping:
         self.missing: dict[str, str] = {}
 
     def miss(self, names: Sequence[str], why: str) -> None:
-        """Say why parts are missing; the first reason stays."""
+        """Note why parts are missing; the first reason stays."""
         self.missing |= {name: why for name in names if name in self._weights and name not in self.missing}
 
     def _add(self, index: int, parts: Mapping[str, float]) -> None:
@@ -188,7 +188,7 @@ def _files(archive: bytes, wanted: set[str]) -> dict[str, bytes]:
 
 
 async def look_at(texts: Sequence[tuple[str, bytes]]) -> list[Look]:
-    """Have files looked at in a process of its own, unprivileged and bounded.
+    """Read files in a process of its own, unprivileged and bounded.
 
     Raises:
         OSError: it did not come to an end, or there is too much to read.

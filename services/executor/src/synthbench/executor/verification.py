@@ -25,7 +25,7 @@ from synthbench.tasks.verify.server import MAX_LINE, RemoteRun
 
 _OPERATION_OUTPUT = 8 * 1024 * 1024
 _SHARES = 3
-"""Of the verifier's time the code under test may take one share, the comparing of what it answers another."""
+"""Shares of the verifier's time: the code under test may take one, comparing its answers another."""
 
 
 async def verify(
@@ -146,7 +146,7 @@ def _last_words(result: RunResult) -> str:
 
 @asynccontextmanager
 async def _listening(engine: SandboxEngine, serve: object) -> AsyncGenerator[Path]:
-    """A Unix socket that sandboxes with a uid of their own can connect to, and that is gone afterwards."""
+    """Listen on a Unix socket to which sandboxes with a uid of their own can connect, while the context lasts."""
     with engine.socket_place() as path:
         server = await asyncio.start_unix_server(serve, path, limit=MAX_LINE)  # pyright: ignore[reportArgumentType] - a coroutine function
         path.chmod(0o666)

@@ -154,7 +154,7 @@ class _BubblewrapProcess:
         return read
 
     def hand_over(self, data: bytes) -> int:
-        """A descriptor from which bwrap reads `data`; it fits into a pipe."""
+        """Return a descriptor from which bwrap reads `data`; it fits into a pipe."""
         read, write = os.pipe()
         os.write(write, data)
         os.close(write)

@@ -67,7 +67,7 @@ class Channel:
         self._beating: asyncio.TimerHandle | None = None
         self._last = self._last_slot = 0
         self.counts = Counts()
-        """As PID 1 told them last."""
+        """The counts that PID 1 reported last."""
 
     def make(self) -> None:
         """Make the folder and its pipes, and open them; blocks for some system calls."""
@@ -111,7 +111,7 @@ class Channel:
 
     @property
     def alive(self) -> bool:
-        """Whether PID 1 is there, as far as we know."""
+        """Whether PID 1 runs, as far as is known."""
         return self._ready.is_set() and not self._gone.is_set()
 
     @property

@@ -87,7 +87,7 @@ class ChannelCommand(RunningCommand):
 
     @property
     def leaves(self) -> bool:
-        """Whether it ended by itself, and what it left may stay."""
+        """Whether the command ended by itself, and what it left running may stay."""
         return self.clean or (self.background and not self._killed and self.returncode is not None)
 
     async def stop(self) -> None:

@@ -20,7 +20,7 @@ from synthbench.sandbox.protocol import Shell
 
 CHANNEL = "/run/synthbench/channel"
 SOCKETS = "/run/synthbench/sockets"
-"""Where a sandbox finds its sockets; a folder `sockets` of its folders is seen there, read-only."""
+"""The folder in which a sandbox finds its sockets; the host's folder `sockets` is mounted there, read-only."""
 FIRST = ("/bin/sh", f"{CHANNEL}/{INIT}")
 """What PID 1 runs."""
 OWN_PROCESSES = 4
@@ -31,7 +31,7 @@ _KILLED = 137
 
 
 class InitProcess(Protocol):
-    """How an engine starts and ends PID 1 of a sandbox, with the namespaces or the container around it.
+    """The way in which an engine starts and ends PID 1 of a sandbox, with the namespaces or container around it.
 
     PID 1 may be started several times, one after the other, over the same folders.
     """

@@ -42,7 +42,7 @@ _COLLECT_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class _PreparedContainer:
-    """A sandbox without its owner."""
+    """A sandbox that has no owner yet."""
 
     name: str
     folders: SandboxFolders

@@ -88,7 +88,7 @@ class FoundContainer:
 
 
 class DockerApi:
-    """A connection; the engine is the one that the usual variables name (DOCKER_HOST, …).
+    """A connection to the engine that the usual variables name (DOCKER_HOST, …).
 
     Raises:
         EngineUnavailable: nobody answers there.
@@ -123,7 +123,7 @@ class DockerApi:
         )
 
     def image_id(self, image: str) -> str | None:
-        """Its digest, without pulling it; None where it is not there."""
+        """Return the digest of an image without pulling it; None where the engine does not have it."""
         with self._telling(f"the image {image} cannot be looked at"):
             try:
                 return str(self._api.inspect_image(image)["Id"])
@@ -192,7 +192,7 @@ class DockerApi:
             self._api.put_archive(container, to, archive)
 
     def fetch(self, container: str, path: str, max_bytes: int) -> bytes | None:
-        """A file or folder as a tar; None where there is none.
+        """Return a file or folder of a container as a tar; None where there is none.
 
         Raises:
             SandboxError: it is larger, or the engine refused.
@@ -220,7 +220,7 @@ class DockerApi:
                     raise
 
     def was_killed(self, container: str, since: float) -> bool:
-        """Whether the engine was told to end a container since a moment (seconds since the epoch)."""
+        """Return whether the engine was told to end a container since a moment (seconds since the epoch)."""
         with self._telling("the engine's events cannot be read"):
             filters = {"type": "container", "container": container, "event": ["kill", "stop"]}
             events = self._api.events(since=int(since) - 1, until=int(time.time()) + 1, filters=filters, decode=True)

@@ -1,4 +1,4 @@
-"""How the Docker engine starts and ends PID 1 of a sandbox: each time in a container of its own."""
+"""Starts and ends PID 1 of a sandbox in the Docker engine: each time in a container of its own."""
 
 import os
 import time
@@ -24,15 +24,15 @@ class Container:
     containers: Containers
     plan: ContainerPlan
     gate: ContainerEgress | None = None
-    """Its way out, if it has one."""
+    """Its access to the network, if it has one."""
     layer: Path | None = None
-    """Where what is written to its root lies, if that can be written and we can see it."""
+    """The folder of what is written to its root, if that can be written and we can see it."""
     name: str = ""
-    """Of the last one."""
+    """The name of the last container."""
     _started: float = 0.0
-    """When the last one was started, by our clock (seconds since the epoch)."""
+    """When the last container was started, by our clock (seconds since the epoch)."""
     _killed: bool = False
-    """Whether we ended the last one."""
+    """Whether we ended the last container."""
 
     async def start(self, number: int, folder: Path) -> None:
         """Start PID 1 with the folder of a channel mounted read-only at `CHANNEL`."""

@@ -1,4 +1,4 @@
-"""All containers of one engine process: how many start at once, whether the engine is well, and that each goes away."""
+"""Starts and removes the containers of one engine process, and notices when the Docker engine is ill."""
 
 import asyncio
 import os
@@ -75,7 +75,7 @@ class Containers:
         await self.call(lambda: self.api.remove(name))
 
     def leaves(self, name: str) -> None:
-        """It goes away by itself; see to it."""
+        """Make sure that a container which ends by itself is removed."""
         self._leaving[name] = asyncio.get_running_loop().time()
         if self._janitor is None or self._janitor.done():
             self._janitor = asyncio.create_task(self._see_off())

@@ -27,7 +27,7 @@ _SECONDS = 20.0
 
 @dataclass
 class ContainerEgress:
-    """One sandbox's way out, opened anew for each of its containers.
+    """The network access of one sandbox, opened anew for each of its containers.
 
     Args:
         containers: of the engine.

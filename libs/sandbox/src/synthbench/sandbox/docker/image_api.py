@@ -43,7 +43,7 @@ class Deadline:
 
     @property
     def over(self) -> bool:
-        """Whether it was ended."""
+        """Whether the work was ended."""
         return self._over.is_set()
 
     def end(self) -> None:
@@ -155,7 +155,7 @@ class ImageApi(DockerApi):
             raise ImageFailed(f"{what} within {deadline.seconds:g} s", "give it more time, or make it less")
 
     def inspect(self, image: str) -> Mapping[str, Any] | None:
-        """All that the engine knows of an image; None where it has none."""
+        """Return all that the engine knows of an image; None where it has none."""
         with self._telling(f"the image {image} cannot be looked at"):
             try:
                 found: Mapping[str, Any] = self._api.inspect_image(image)
@@ -169,7 +169,7 @@ class ImageApi(DockerApi):
             self._api.tag(image, REPOSITORY, tag)
 
     def built(self) -> list[StoredImage]:
-        """All images that were built for tasks, and what builds left; `used` is when they were made."""
+        """Return the images that were built for tasks, and what builds left; `used` is when they were made."""
         with self._telling("images cannot be listed"):
             images = self._api.images(filters={"label": TASK_LABEL})
             running = {one["ImageID"] for one in self._api.containers(all=True)}

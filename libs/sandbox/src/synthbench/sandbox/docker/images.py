@@ -47,7 +47,7 @@ class BuildPolicy:
 
 
 class Images:
-    """All images of one engine; what it does long is done once, whoever asks.
+    """The images of one engine: each pull or build is done once, however many callers wait for it.
 
     Args:
         policy: for builds.
@@ -166,7 +166,7 @@ class Images:
         (self._used / image.removeprefix("sha256:")).touch()
 
     def listed(self) -> list[StoredImage]:
-        """All that were built here, with their last use as far as this machine knows; blocks."""
+        """Return the images that were built here, with their last use as far as this machine knows; blocks."""
         api = self._connected()
         return [
             StoredImage(one.id, one.tag, one.size, max(one.used, self._last_use(one.id)), one.in_use)
@@ -224,7 +224,7 @@ def _dockerfile(context: bytes) -> str:
 
 
 def _with_dockerfile(context: bytes, text: str) -> bytes:
-    """The same folder with another Dockerfile."""
+    """Return the archive of a folder with another Dockerfile in it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=io.BytesIO(context), mode="r:") as old, tarfile.open(fileobj=buffer, mode="w") as new:
         for member in old:

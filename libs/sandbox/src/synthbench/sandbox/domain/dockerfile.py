@@ -1,4 +1,4 @@
-"""As much of a Dockerfile as is needed to know what it builds on. Source: the Dockerfile reference, FROM and ARG."""
+"""Reads from a Dockerfile which image it builds on. Source: the Dockerfile reference, FROM and ARG."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

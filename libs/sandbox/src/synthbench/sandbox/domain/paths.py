@@ -7,7 +7,7 @@ MAX_DEPTH = 64  # folders below one another; bounds recursion and open descripto
 
 
 def checked_relative(name: str) -> str:
-    """A clean relative path ("." for the top), or ValueError with the reason why not."""
+    """Return a clean relative path ("." for the top); ValueError with the reason where it is none."""
     if "\0" in name:
         raise ValueError("has a NUL byte")
     if name.startswith("/"):
@@ -32,7 +32,7 @@ def is_text(name: str) -> bool:
 
 
 def shown(name: str) -> str:
-    r"""A file name for people: bytes that are not UTF-8 as \\udcXX."""
+    r"""Return a file name for people: bytes that are not UTF-8 as \udcXX."""
     return name.encode(errors="backslashreplace").decode()
 
 

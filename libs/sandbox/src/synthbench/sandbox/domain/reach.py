@@ -1,4 +1,4 @@
-"""What a sandbox with a network may reach: which names, which ports, and which addresses a name may stand for.
+"""Decides what a sandbox with a network may reach: names, ports, and the addresses that a name may stand for. Pure.
 
 Sources: RFC 9110 section 4.2 (authorities), RFC 1123 section 2.1 (names), the URL standard's "ends in a number" rule,
 the IANA registries of special-purpose addresses (by `ipaddress`), the metadata services of the large clouds.
@@ -16,7 +16,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 TOLD_LONGEST = 253 + len(":65535")
 """Letters of the longest name and a port."""
 PORTS = (80, 443)
-"""Of an allowed host that names none."""
+"""The ports of an allowed host that names none."""
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
@@ -41,7 +41,7 @@ class Allowed:
     port: int | None = None
 
     def fits(self, host: str, port: int) -> bool:
-        """Whether it allows that host, as `host_name` gives it."""
+        """Return whether the rule allows a host, in the form of `host_name`."""
         if port != self.port if self.port is not None else port not in PORTS:
             return False
         if self.host.startswith("*"):
@@ -90,7 +90,7 @@ def printable_host(host: str) -> str:
 
 
 def allows(rules: Sequence[Allowed], host: str, port: int) -> bool:
-    """Whether any entry allows it."""
+    """Return whether any rule allows a host."""
     return any(rule.fits(host, port) for rule in rules)
 
 

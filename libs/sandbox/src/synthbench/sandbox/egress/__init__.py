@@ -31,7 +31,7 @@ ENVIRONMENT = {
     "no_proxy": _HERE,
     "NO_PROXY": _HERE,
 }
-"""By which pip, apt, npm, git, curl and most libraries find it."""
+"""The variables by which pip, apt, npm, git, curl and most libraries find the proxy."""
 LISTEN = f"""
 import socket, sys
 listener = socket.socket()
@@ -69,7 +69,7 @@ def check_network(wanted: Network, allowed: Network, who: str = "network") -> No
 
 @dataclass(eq=False)
 class EgressHandle:
-    """One sandbox's way out, while it is open.
+    """The open network access of one sandbox.
 
     Attributes:
         refused: what it asked for and may not have, as "name:port", each once, at most `REFUSED_MOST`.
@@ -81,7 +81,7 @@ class EgressHandle:
     refused: list[str] = field(default_factory=list[str])
 
     def notes(self, host: str) -> bool:
-        """Whether it is new: a proxy or a container that was started again counts from the beginning."""
+        """Return whether a refusal is new: a proxy or a container that was started again counts from the beginning."""
         return host not in self.refused and len(self.refused) < REFUSED_MOST
 
 

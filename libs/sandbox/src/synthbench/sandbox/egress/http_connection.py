@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: h11 speaks, these streams carry; every wait has its end, every byte is counted."""
+"""An HTTP/1.1 connection over asyncio streams, by h11: every wait is bounded, every byte is counted."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _LINGER_SECONDS = 5.0
 
 
 class HttpConnection:
-    """A peer, client or server.
+    """A connection with a peer, client or server.
 
     Args:
         role: ours: `h11.SERVER` towards the client.
@@ -34,7 +34,7 @@ class HttpConnection:
         self._idle = idle
 
     async def event(self, seconds: float | None = None) -> Any:
-        """The next thing that the peer says, within so many seconds, or `idle`.
+        """Return the next event of the peer, within so many seconds, or `idle`.
 
         Raises:
             h11.RemoteProtocolError: it does not speak HTTP.
@@ -49,12 +49,12 @@ class HttpConnection:
         return event
 
     async def say(self, event: Any) -> None:
-        """Say something, as soon as the peer takes it."""
+        """Send an event, as soon as the peer takes it."""
         if data := cast("bytes | None", self.http.send(event)):
             await self.put(data)
 
     async def put(self, data: bytes) -> None:
-        """Bytes as they are."""
+        """Send bytes as they are."""
         self._count(len(data))
         self.writer.write(data)
         async with asyncio.timeout(self._idle):

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from synthbench.sandbox.domain.reach import Address, Allowed, Network, allows, not_public, printable_host
 
 CONNECTIONS = 64
-"""At once; others wait until one ends."""
+"""Connections of one sandbox at once; further ones wait until one ends."""
 BYTES = 8 * 1024**3
-"""Both ways together, as long as the sandbox lives."""
+"""Bytes of one sandbox in both directions, as long as it lives."""
 _LOOKUPS = 2
 REFUSED_MOST = 100
-"""Hosts that are told of; later ones are refused and not told."""
+"""Refused hosts of one sandbox that are reported; later ones are refused without a report."""
 
 
 class HostRefused(Exception):
@@ -33,7 +33,7 @@ class HostRefused(Exception):
 
 
 class HostUnreachable(Exception):
-    """Allowed, but not there."""
+    """The host is allowed, but cannot be reached."""
 
 
 class TrafficSpent(Exception):
@@ -61,7 +61,7 @@ class EgressTimeouts:
 
 @dataclass
 class SandboxEgress:
-    """One sandbox's way out.
+    """The network access of one sandbox, as the proxy enforces it.
 
     Attributes:
         rules: where it leads.
@@ -92,7 +92,7 @@ class SandboxEgress:
             raise TrafficSpent
 
     def refuse(self, refused: HostRefused) -> None:
-        """Take note of a refusal."""
+        """Report a refusal, each host once."""
         host = printable_host(refused.host)
         if host not in self._seen and len(self._seen) < REFUSED_MOST:
             self._seen.add(host)
@@ -149,7 +149,7 @@ class SandboxEgress:
 
 
 def _ours(address: Address) -> str | None:
-    """Whether it is this machine's: only those can be bound."""
+    """Return a reason where an address is this machine's own, which alone can be bound; else None."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:

@@ -30,7 +30,7 @@ _OURS = frozenset(
 
 
 class BadRequest(Exception):
-    """Not a request to a proxy."""
+    """The bytes are no request to a proxy."""
 
 
 async def serve(lane: SandboxEgress, streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:

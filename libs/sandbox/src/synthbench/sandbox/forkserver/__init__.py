@@ -109,7 +109,7 @@ class ForkServer:
         return _result(_code(answer), streams, timed_out=timed_out, seconds=loop.time() - began)
 
     async def _lose(self) -> None:
-        """It hangs or is gone: end it, with everything that it left."""
+        """End the server, which hangs or is gone, with everything that it left."""
         assert self._link is not None
         self._link.close()
         self._link = None

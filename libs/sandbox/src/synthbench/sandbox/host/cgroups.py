@@ -20,7 +20,7 @@ _GONE = 5.0  # seconds until the kernel lets go of an empty group
 
 @dataclass(frozen=True)
 class Counts:
-    """How often the kernel refused something to the processes of one sandbox."""
+    """The counts of what the kernel refused the processes of one sandbox."""
 
     oom_kills: int = 0
     refused_forks: int = 0
@@ -36,7 +36,7 @@ class Cgroup:
 
     folders: Mapping[str, Path]
     claim: NameClaim | None = None
-    """Of who made it, so that anybody can tell a living one from what was left behind."""
+    """The claim of its maker, by which anybody can tell a living group from one that was left behind."""
 
     def add(self, pid: int) -> None:
         """Move a process in; its later children are in, too."""

@@ -72,7 +72,7 @@ class _Feeding(asyncio.BaseProtocol):
     over = False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's signature)
-        """All was fed, or nobody reads."""
+        """Close the pipe: all was fed, or nobody reads."""
         self.over = True
 
 

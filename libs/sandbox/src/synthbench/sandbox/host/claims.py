@@ -30,6 +30,6 @@ class NameClaim:
 
 
 def claimed() -> frozenset[str]:
-    """All names that living processes have, ours or not. Source: proc_net(5), /proc/net/unix."""
+    """Return the names that living processes have, ours or not. Source: proc_net(5), /proc/net/unix."""
     names = (line.rpartition(" ")[2] for line in Path("/proc/net/unix").read_text().splitlines())
     return frozenset(name.removeprefix(f"@{_PREFIX}") for name in names if name.startswith(f"@{_PREFIX}"))

@@ -1,4 +1,4 @@
-"""A limit on all files together, where no quota holds it: who writes too much is met while it runs, and ended."""
+"""Limits all files of a sandbox together where no quota does: a command that writes too much is ended."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ class DiskWatch:
         self._watched[running] = asyncio.create_task(self._watch(running))
 
     async def _watch(self, running: RunningCommand) -> None:
-        """A failure is said; the command is watched no more, and ends by its own limits of time and file size."""
+        """Watch a command; on a failure it is watched no more, and ends by its own limits of time and file size."""
         try:
             await self._look(running)
         except Exception as error:  # noqa: BLE001 - nobody waits for this task
@@ -83,7 +83,7 @@ class DiskWatch:
         return False
 
     async def aclose(self) -> None:
-        """Stop watching."""
+        """Stop watching every command."""
         for task in self._watched.values():
             task.cancel()
         if self._ending:

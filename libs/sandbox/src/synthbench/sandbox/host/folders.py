@@ -30,7 +30,7 @@ class SandboxFolders:
 
     @property
     def workspace(self) -> Path:
-        """The workspace."""
+        """The workspace, which the agent works on."""
         return self.top / "workspace"
 
     @property

@@ -41,7 +41,7 @@ def creating(engine: str) -> Generator[None]:
 
 
 def count_command(engine: str, result: RunResult) -> None:
-    """One command has ended."""
+    """Count a command that has ended."""
     COMMAND_SECONDS.labels(engine).observe(result.seconds)
     for limit in result.hit:
         LIMITS_HIT.labels(engine, limit).inc()

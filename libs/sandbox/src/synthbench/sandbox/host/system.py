@@ -98,7 +98,7 @@ class SystemView:
     shell: Path
     """What PID 1 runs: a copy that can be run and not read, which keeps ptrace(2) and /proc/1/mem from it."""
     prefix: Path | None
-    """Of the Python to bind at its own path; None where it lies in /usr."""
+    """The prefix of the Python that is mounted at its own path; None where it lies in /usr."""
 
     def arguments(self) -> list[str]:
         """Return the mounts as arguments of bwrap."""

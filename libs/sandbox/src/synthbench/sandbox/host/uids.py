@@ -27,7 +27,7 @@ class UidLease:
 
 
 def can_lease() -> bool:
-    """Whether we may become other users, and can keep others from taking the same uid."""
+    """Return whether we may become other users, and can keep others from taking the same uid."""
     return sys.platform == "linux" and os.geteuid() == 0
 
 

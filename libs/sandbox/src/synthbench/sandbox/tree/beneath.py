@@ -67,7 +67,7 @@ def open_regular(parent: int, name: str) -> int:
 
 
 def held_for_writing(file: int) -> bool:
-    """Whether anybody has a file that we hold for reading open for writing, or mapped so.
+    """Return whether anybody has a file that we hold for reading open for writing, or mapped so.
 
     The kernel grants a lease on reading only where nobody does. Who wants to write while we hold it waits for some
     microseconds. Source: F_SETLEASE in fcntl(2).

@@ -1,4 +1,4 @@
-"""What the kernel says about touched files. Events wait in its queue and are read when somebody asks.
+"""The kernel's notices of touched files. Events wait in its queue and are read when somebody asks.
 
 A sandbox's files are folders of this host that its commands see through bind mounts: the same inodes, so what happens
 inside is told outside. Source: inotify(7).

@@ -95,7 +95,7 @@ class DiffBuilder:
 
 
 def read_member(root: int, path: str, entry: SnapshotEntry, workdir: str) -> Member | str:
-    """One file or link as an archive member, or the reason why it may not be one."""
+    """Return a file or link as an archive member, or the reason why it may not be one."""
     folder, name = posixpath.split(path)
     with located(root, f"{folder}/." if folder else ".", workdir=workdir) as (above, last):
         here = os.open(last, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
@@ -114,7 +114,7 @@ def read_member(root: int, path: str, entry: SnapshotEntry, workdir: str) -> Mem
 
 
 def read_capped(folder: int, name: str, cap: int) -> bytes | None:
-    """A regular file whole, or None where it is bigger."""
+    """Read a regular file whole; None where it is larger than the limit."""
     fd = open_regular(folder, name)
     try:
         parts: list[bytes] = []

@@ -114,7 +114,7 @@ class _Flattening:
         return _tried(lambda: os.rename(name, above, src_dir_fd=folder, dst_dir_fd=self._top), folder, name)
 
     def _empty_in_place(self, folder: int, name: str, depth: int) -> bool:
-        """Of a folder of the top, or one that cannot be moved up. Its own folders are moved, not descended into."""
+        """Empty a folder at the top, or one that cannot be moved up; its own folders are moved, not descended into."""
         child = _opened(folder, name) if depth < _MOST_IN_PLACE else -1
         if child < 0:
             return False

@@ -255,7 +255,7 @@ def digest_of(data: bytes) -> str:
 
 
 def unstamped(entry: SnapshotEntry) -> SnapshotEntry:
-    """Of a file that has to be read again, whatever its stamp: it may be written without changing that."""
+    """Return an entry without its times, so that its file is read again: it may be written without changing them."""
     return replace(entry, stamp=(0, 0, entry.stamp[2]))
 
 

@@ -251,7 +251,7 @@ def _opened(root: int, path: str) -> int:
 
 
 def _same_folder(above_it: int, name: str, known: SnapshotEntry | None) -> bool:
-    """Whether it is the folder that we know, with the rights that we know."""
+    """Return whether it is the folder that is known, with the permissions that are known."""
     try:
         info = os.stat(name, dir_fd=above_it, follow_symlinks=False)
     except OSError:

@@ -1,4 +1,4 @@
-"""What was done before this attempt: journals of the rollout's earlier attempts, and the trajectory that it forks."""
+"""Reads the steps before an attempt: journals of the rollout's earlier attempts, and the trajectory that it forks."""
 
 from collections.abc import Collection
 from uuid import UUID

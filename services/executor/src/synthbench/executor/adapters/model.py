@@ -41,7 +41,7 @@ _GARBAGE = "upstream_garbage"
 _CONNECT_SECONDS = 5.0
 _DEADLINE = "x-synthbench-deadline-seconds"
 _ASKED_BEFORE = "x-stainless-retry-count"
-"""As the official SDKs say it: recordings tell a question that is asked again from a new one."""
+"""The header of the official SDKs that counts retries; recordings tell a repeated question from a new one by it."""
 _ANSWER_JSON = JsonLimits(marks=1_000_000)
 _PIECE = 1024 * 1024
 """Bytes of an answer that are counted before others may run."""

@@ -12,7 +12,7 @@ _KEPT = 32
 
 
 class TaskPackageCache:
-    """A small cache over the artifact store."""
+    """Reads task packages from the artifact store, and keeps the last ones in memory."""
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store

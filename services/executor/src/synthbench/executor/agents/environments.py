@@ -27,7 +27,7 @@ class AgentEnvironment:
 
     @property
     def lock(self) -> str:
-        """Its pinned requirements, with hashes."""
+        """The pinned requirements, with hashes."""
         recipes = resources.files("synthbench.executor.agents").joinpath("recipes")
         return recipes.joinpath(f"{self.name}.lock").read_text("utf-8")
 
@@ -50,7 +50,7 @@ class AgentEnvironment:
         (folder / _STAMP).write_text(self.digest)
 
     def mount(self, root: Path) -> Mount:
-        """It, for a sandbox.
+        """Return the environment as a mount for a sandbox.
 
         Raises:
             PermanentFailure: it is not installed here.

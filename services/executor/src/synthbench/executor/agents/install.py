@@ -15,11 +15,11 @@ _SECONDS = 1800.0
 
 
 class InstallFailed(Exception):
-    """It could not be made; one line says why."""
+    """The environment could not be made, for the reason in the one line of the message."""
 
 
 def install(environment: AgentEnvironment, root: Path, checkout: Path | None = None) -> Path:
-    """Make an environment, or leave the one that is there and as it should be.
+    """Make an environment, or leave one that is installed already.
 
     Args:
         environment: the agent's.

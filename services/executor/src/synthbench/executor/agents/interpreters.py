@@ -15,7 +15,7 @@ _ABOUT = (
     " sysconfig.get_config_var('LIBDIR') or '', os.path.realpath(sys.executable)]))"
 )
 _NEWER = 3
-"""How many minor versions are tried."""
+"""Minor versions that are tried, from the oldest that will do."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Interpreter:
 
     version: tuple[int, int]
     library: Path
-    """Its standard library."""
+    """The folder of its standard library."""
     shared: Path
-    """Where its shared libraries lie, if it has any."""
+    """The folder of its shared libraries, if it has any."""
     program: Path
 
     def copy(self, folder: Path) -> Path:

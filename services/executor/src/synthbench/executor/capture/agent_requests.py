@@ -18,11 +18,11 @@ _HEADER = re.compile(r"[ -~]{0,1000}")
 
 @dataclass(frozen=True)
 class AgentModelRequest:
-    """A request that can be passed on."""
+    """A model request of an agent that can be passed on."""
 
     request: AgentRequest
     body: bytes
-    """As the gateway gets it."""
+    """The request's body in the form for the gateway."""
     headers: Mapping[str, str]
 
 

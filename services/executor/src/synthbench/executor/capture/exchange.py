@@ -1,4 +1,4 @@
-"""One model call of an agent, and the step that comes of it."""
+"""A model call of an agent, and the step that follows from it."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class ModelExchange:
 
     request: AgentRequest
     earlier: AgentRequest | None
-    """The call before."""
+    """The call before, if there was one."""
     started_at: datetime
     raw: bytes
     """The answer's body."""
@@ -49,7 +49,7 @@ class ModelExchange:
         return str(error.get("message") or _CONTEXT) if error.get("code") == _CONTEXT else ""
 
     def turn(self, following: AgentRequest | None, own_seconds: float, cwd: str, native: str) -> AgentTurn:
-        """Make a turn of it.
+        """Return the turn that the call was.
 
         Args:
             following: the next call, whose new messages say what came of this one; None at the end.

@@ -1,4 +1,4 @@
-"""One HTTP exchange with an agent, within what one sandbox may take of this process."""
+"""An HTTP exchange with an agent, within what one sandbox may use of this process."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from synthbench.wire.wires import WIRES
 SANDBOX_LIMITS = HttpLimits(
     connections=64, body_seconds=60.0, answer_seconds=60.0, json=None, bytes_a_second=8 * 1024 * 1024.0
 )
-"""Of one sandbox's socket. JSON is counted here, by what the body is."""
+"""The limits of one sandbox's socket; JSON is limited apart, by the kind of the body."""
 _BODY_SECONDS = 60.0
 _JSON = "application/json"
 _DROPPED_MOST = 64 * 1024 * 1024

@@ -21,7 +21,7 @@ from synthbench.sandbox.result import RunResult
 _PYTHON = ("python3", "-I", "-S", "-c")
 _LOOK_SECONDS = 0.1
 _GRACE_SECONDS = 2.0
-"""For an agent that was refused a call, to write down its own end."""
+"""Seconds for an agent that was refused a call, in which it may write down its own end."""
 _LONGEST_SECONDS = 7 * 86_400.0
 _SEND_SECONDS = 30.0
 _CLOSE_SECONDS = 1.0
@@ -39,16 +39,16 @@ class AgentCommand:
     """The command of an agent, and the files that are kept of it."""
 
     script: str
-    """For `sh -c`, in the workspace."""
+    """The text for `sh -c`, run in the workspace."""
     setup: str = ""
-    """The same, to be run before it; on nobody's clock."""
+    """A text for `sh -c` that is run before it, on nobody's clock."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     """Texts by name, for the agent's folder: `$SYNTHBENCH_AGENT_FOLDER`, outside of the workspace."""
     send: Sequence[str] = ()
     """Names in that folder that are wanted when it has ended."""
     idle_seconds: float = 300.0
-    """Without output and without a call it counts as hung."""
+    """Seconds without output and without a model call after which the agent counts as hung."""
     max_output_bytes: int = 64 * 1024 * 1024
 
 
@@ -60,9 +60,9 @@ class AgentRun:
     calls: int
     files: Mapping[str, bytes]
     stopped: Ending | None
-    """Why we ended it; None where it ended by itself."""
+    """The ending for which we ended the agent; None where it ended by itself."""
     overflow: str
-    """What the gateway said, if its last call was too long for the model."""
+    """The gateway's message, if the last call was too long for the model; else empty."""
 
     def ending(self) -> Ending:
         """Return the ending of an agent whose exit code says whether it is content."""
@@ -78,7 +78,7 @@ class AgentRun:
 
 
 def seconds_of(arguments: Mapping[str, str], name: str, default: float) -> float:
-    """A scaffold argument that is a number of seconds.
+    """Return a scaffold argument that is a number of seconds.
 
     Raises:
         AgentFailed: it is none.
@@ -189,7 +189,7 @@ async def _inside(
 
 
 def _ending(capture: ModelCallProxy, result: RunResult) -> Ending | None:
-    """Why we ended it.
+    """Return the ending for which we ended the agent; None where it ended by itself.
 
     Raises:
         InfraFailure: it never began, or we failed.

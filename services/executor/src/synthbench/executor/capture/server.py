@@ -59,7 +59,7 @@ class ModelCallProxy:
         self.began = False
         """The agent was started."""
         self.active = monotonic()
-        """When it last printed, or had an answer."""
+        """When the agent last printed, or had an answer."""
         self.overflow = ""
         """What the gateway said, if the last call was too long for the model."""
         self.wanted: set[str] = set()
@@ -200,7 +200,7 @@ class ModelCallProxy:
         )
 
     async def _record(self, following: AgentRequest | None) -> None:
-        """Make a step of the turn before, safe when this returns."""
+        """Record the turn before as a step; it is safe when this returns."""
         if self._pending is None:
             return
         pending, own = self._pending, self._own

@@ -9,13 +9,13 @@ from synthbench.wire.sse import DONE, Splitter, SseEvent
 
 _ANSWER_MOST = _EVENT_MOST = 64 * 1024 * 1024
 ANSWER_JSON = JsonLimits(marks=2_000_000)
-"""Of one answer, its events together."""
+"""Limits of the JSON of one answer, its events together."""
 _COST = re.compile(rb"^: cost-microusd=(\d+) cost-known=(true|false)\r?$", re.MULTILINE)
-"""As the gateway says it in a comment, just before the end mark."""
+"""The comment in which the gateway reports the cost, just before the end mark."""
 
 
 class PassedStream:
-    """One stream on its way from the gateway to an agent.
+    """A streamed answer on its way from the gateway to an agent.
 
     Args:
         request: what it answers.

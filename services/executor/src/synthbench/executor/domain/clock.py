@@ -13,17 +13,17 @@ class Clock:
 
     limits: RolloutLimits
     steps: int = 0
-    """Those that were taken over included."""
+    """Steps so far, with those that were taken over."""
     usage: Usage = field(default_factory=Usage)
-    """Of its own steps."""
+    """The sum over its own steps."""
     timing: Timing = field(default_factory=Timing)
-    """Of its own steps."""
+    """The sum over its own steps."""
     carried_usage: Usage = field(default_factory=Usage)
-    """Of steps that were taken over: paid for where they were made."""
+    """The usage of steps that were taken over, paid for where they were made."""
     carried_seconds: float = 0.0
-    """On the agent's clock when it was taken over."""
+    """Seconds on the agent's clock when the steps were taken over."""
     draining: Callable[[], bool] = lambda: False
-    """Whether this process is told to end."""
+    """Returns whether this process is told to end."""
 
     @property
     def spent(self) -> float:

@@ -36,7 +36,7 @@ _OURS = (SandboxError, InfraFailure, ChassisError, Draining, Stopped, OSError, M
 
 
 def is_agents(error: BaseException) -> bool:
-    """Whether what the agent or its model produced caused this exception."""
+    """Return whether the agent's or its model's data caused this exception."""
     if isinstance(error, (*_REFUSED, Ending)):
         return True
     if isinstance(error, _OURS) or not isinstance(error, Exception):

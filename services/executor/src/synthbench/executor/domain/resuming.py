@@ -10,7 +10,7 @@ from synthbench.contracts.loose import as_list
 from synthbench.contracts.steps import ModelCall, Step, StepOrigin
 
 _SAME_STEP = 2
-"""So many attempts that ended before the same step make it suspicious: then it is tried from the very beginning."""
+"""Attempts that ended before the same step, from which on the rollout is tried from the very beginning."""
 _TOLD_PATHS = 10
 _NEVER_KEPT = ("processes that were running in the background", "what lay in the home folder and in /tmp")
 """A checkpoint holds the workspace alone."""
@@ -24,7 +24,7 @@ class AttemptJournal:
     steps: tuple[Step, ...]
     """The longest unbroken prefix whose digests hold."""
     scaffold_version: str = ""
-    """Of the scaffold that made them."""
+    """The version of the scaffold that made the steps."""
     given_back: bool = False
     """Whether a draining executor gave it back: no failure, wherever it stopped."""
 
@@ -84,7 +84,7 @@ def choose_journal(journals: Sequence[AttemptJournal], scaffold_version: str) ->
 
 
 def taken_over(step: Step, rollout_id: UUID, attempt: int) -> Step:
-    """A copy of a step that says where the step was made first; to be sealed by its new attempt."""
+    """Return a copy of a step that names where it was made first; its new attempt seals it."""
     origin = step.copied_from or StepOrigin(rollout_id=rollout_id, attempt=attempt, index=step.index)
     return step.model_copy(update={"copied_from": origin})
 

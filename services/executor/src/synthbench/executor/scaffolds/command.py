@@ -28,11 +28,11 @@ class CommandScaffold:
         return Briefing()
 
     def mounts(self, settings: ExecutorSettings) -> Mapping[str, Mount]:  # noqa: ARG002 - as in the protocol
-        """The agent lies in the task's image, or in the command itself."""
+        """Return no mounts: the agent lies in the task's image, or in the command itself."""
         return {}
 
     async def run(self, world: World) -> None:
-        """Run it to its end."""
+        """Run the command to its end."""
         raise (await run_agent(world, _command(world, world.rollout.scaffold_args))).ending()
 
 

@@ -98,7 +98,7 @@ async def restore(sandbox: Sandbox, start: StartingPoint, store: ArtifactStore) 
 
 
 def resumable(scaffold: Scaffold, package: TaskPackage) -> bool:
-    """Whether checkpoints are kept and used: not under the harbor profile, where more than the workspace is written."""
+    """Return whether checkpoints are kept and used: not under the harbor profile, which writes outside the workspace."""
     return scaffold.resumable and package.profile == "strict"
 
 
@@ -143,6 +143,6 @@ async def original_starting_point(
 
 
 def _forked_steps(grant: ClaimReply) -> int:
-    """How many steps of another trajectory the rollout begins with."""
+    """Return how many steps of another trajectory the rollout begins with."""
     fork = grant.rollout.forked_from if grant.rollout else None
     return fork.step + 1 if fork else 0

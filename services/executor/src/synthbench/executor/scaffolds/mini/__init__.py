@@ -39,11 +39,11 @@ class MiniSweAgentScaffold:
     resumable = False
 
     def briefing(self, world: World) -> Briefing:  # noqa: ARG002 - as in the protocol
-        """Its prompts are its own, and stand in its first request."""
+        """Return the version of the prompts, which are the agent's own and stand in its first request."""
         return Briefing(prompt_version="mini-swe-agent/2.4.6/mini.yaml")
 
     def mounts(self, settings: ExecutorSettings) -> Mapping[str, Mount]:
-        """Its environment, with an interpreter."""
+        """Return the agent's environment, with an interpreter."""
         return {_ENVIRONMENT.name: _ENVIRONMENT.mount(settings.agents_root)}
 
     async def run(self, world: World) -> None:

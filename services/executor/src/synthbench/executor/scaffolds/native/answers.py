@@ -9,7 +9,7 @@ class ToolAnswer:
 
     content: str
     exit_code: int | None = None
-    """Of a command; None for other tools, and where the command was killed."""
+    """The exit code of a command; None for other tools, and where the command was killed."""
     total_bytes: int | None = None
     """Bytes that a command printed, those left out included; None where `content` is all of it."""
     error: str | None = None

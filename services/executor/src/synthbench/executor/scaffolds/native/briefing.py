@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 VERSION = 2
-"""Of the templates in `prompts/`; a changed prompt is a new folder."""
+"""Version of the templates in `prompts/`; a changed prompt is a new folder."""
 
 
 def prompt_version(args: NativeOptions) -> str:

@@ -22,7 +22,7 @@ class Condenser:
         self._refused: ContextFull | None = None
 
     def answered(self) -> None:
-        """A turn went through."""
+        """Note that the model took the conversation."""
         self._done, self._refused = False, None
 
     def refused(self, error: ContextFull) -> None:

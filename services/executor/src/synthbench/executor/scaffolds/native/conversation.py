@@ -22,9 +22,9 @@ class TurnLimits:
     """The limits on fruitless turns."""
 
     turns: int = 3
-    """So many turns in a row without a usable action end the attempt; each before it is answered with what is wrong."""
+    """Turns in a row without a usable action that end the attempt; each before them is answered with the problem."""
     repeats: int = 5
-    """From so many equal turns in a row on the agent is told, and twice as many end the attempt."""
+    """Equal turns in a row from which on the agent is told so; twice as many end the attempt."""
 
 
 class NativeConversation:
@@ -59,7 +59,7 @@ class NativeConversation:
         return [*observations, Observation(content=_CIRCLE.format(count=count))]
 
     def take(self, action: Action, observations: Sequence[Observation]) -> None:
-        """Take in one turn, as it was answered."""
+        """Add a turn with its answer."""
         self.messages += self._turn(action, observations)
         self._silent = 0 if action.tool_calls else self._silent + 1
         self._unusable = self._unusable + 1 if action.tool_calls and all(map(_unusable, observations)) else 0
@@ -67,7 +67,7 @@ class NativeConversation:
         self._last = action, observations
 
     def resume(self, start: StartingPoint, *, note: str = "") -> None:
-        """Go on after turns that were recorded: word for word what the model was sent then, and notes where needed."""
+        """Add turns that were recorded: word for word what the model was sent then, and notes where needed."""
         sent: list[dict[str, Any]] = []
         for step in start.steps:
             if step.kind == "condensation":
@@ -81,7 +81,7 @@ class NativeConversation:
             self.messages.append({"role": "user", "content": notes})
 
     def condense(self, summary: str) -> None:
-        """Let a summary take the place of the old turns."""
+        """Replace the old turns by a summary."""
         self.messages = self.window.condensed(self.window.elided(self.messages), summary)
 
     def check(self) -> None:
@@ -118,7 +118,7 @@ class NativeConversation:
 
 
 def handed_in(action: Action, observations: Sequence[Observation]) -> str | None:
-    """The summary of a submit that went through, None where there was none."""
+    """Return the summary of a submit that was accepted; None where there was none."""
     for call, seen in zip(action.tool_calls, observations, strict=False):
         if call.name == "submit" and seen.error is None:
             return str(parse_object(call.arguments).get("summary") or "")

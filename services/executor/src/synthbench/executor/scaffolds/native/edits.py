@@ -18,7 +18,7 @@ _COMPARED_LINES, _COMPARED_CHARACTERS = 3000, 200
 
 @dataclass(frozen=True)
 class Edit:
-    """One replacement, by the place where it was made; both counts begin at 1.
+    """A replacement in a file, by the place where it was made; both counts begin at 1.
 
     Attributes:
         line: where it begins, in lines as every tool counts them.

@@ -19,7 +19,7 @@ class FileTools:
         self.history = History(sandbox.workdir)
 
     async def read(self, wanted: ReadFile) -> ToolAnswer:
-        """Lines of a file, each with its number."""
+        """Return the lines of a file, each with its number."""
         lines = lines_of((await self._file(wanted.path)).text)
         if wanted.start_line > max(1, len(lines)):
             raise ToolFailed(f"{wanted.path} has {len(lines)} lines")
@@ -29,12 +29,12 @@ class FileTools:
         return ToolAnswer("\n".join(f"{number:>5}\t{line}" for number, line in enumerate(chosen, wanted.start_line)))
 
     async def write(self, wanted: WriteFile) -> ToolAnswer:
-        """A whole file."""
+        """Write a whole file."""
         await self._sandbox.write(wanted.path, wanted.content.encode())
         return ToolAnswer(f"wrote {len(wanted.content.encode())} bytes to {wanted.path}")
 
     async def edit(self, wanted: EditFile) -> ToolAnswer:
-        """One piece of a file."""
+        """Replace one piece of a file."""
         file = await self._file(wanted.path)
         # Looking for lines that are alike takes its time in a large file; the loop has others to serve.
         new, edit = await asyncio.to_thread(make_edit, wanted.path, file, wanted.old_text, wanted.new_text)

@@ -56,7 +56,7 @@ class TextFile:
         return self.text.count("\n", 0, offset) + 1
 
     def shown(self, piece: str) -> str:
-        """A piece of this file as `text` has it, whatever line ends it was copied with."""
+        """Return a piece of this file as `text` has it, whatever line ends it was copied with."""
         return plain(piece.removeprefix(_BOM) if self.bom else piece)
 
     def ends_in(self, start: int, stop: int) -> tuple[bool, ...]:

@@ -26,7 +26,7 @@ _LINE_BYTES = 400
 _SECONDS = 20.0
 _NOTHING, _CLOSED_PIPE = 1, 141
 _RULES = (".gitignore", ".ignore")
-"""The later wins, as in ripgrep."""
+"""The ignore files; the later wins, as in ripgrep."""
 _RULES_BYTES = 256 * 1024
 _RULES_MOST = 2000
 _COSTLY = re.compile(r"(\*+[^*/]+){4}|(\*\*/[^*]*){5}|.{500}")
@@ -58,7 +58,7 @@ class Searcher:
         self._clock = clock
 
     async def search(self, wanted: Search) -> ToolAnswer:
-        """The lines that match, at most so many."""
+        """Return the lines that match, at most 400."""
         files = await self._files(wanted)
         if not files:
             return ToolAnswer("no match: there is no file to search")
@@ -117,12 +117,12 @@ class Searcher:
 
 
 def _any_line_end(pattern: str) -> str:
-    """A pattern whose `$` stands before CRLF, too, which is no character of the line for any tool."""
+    """Return a pattern whose `$` stands before CRLF, too, which is no character of the line for any tool."""
     return _ANCHORS.sub(lambda match: "\r?$" if match[0] == "$" else match[0], pattern)
 
 
 def _relative(path: str, workdir: str) -> str:
-    """A path as find is given it: from "." on where it is inside, so that no name looks like an option."""
+    """Return a path for find: from "." on where it is inside, so that no name looks like an option."""
     clean = posixpath.normpath(posixpath.join(workdir, path))
     inside = posixpath.relpath(clean, workdir)
     if inside.startswith(".."):
@@ -131,7 +131,7 @@ def _relative(path: str, workdir: str) -> str:
 
 
 def _above(path: str) -> list[str]:
-    """A path and the folders above it, up to the workspace."""
+    """Return a path and the folders above it, up to the workspace."""
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
@@ -149,7 +149,7 @@ def _chosen(
     *,
     inverted: bool,
 ) -> list[str]:
-    """The files that are searched. Runs beside the loop.
+    """Return the files that are searched. Runs in a thread.
 
     Raises:
         ToolFailed: it takes too long.

@@ -22,11 +22,11 @@ class TextBlockFormat:
     )
 
     def offered(self, tools: list[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: ARG002 - as in the protocol
-        """None: the model that needs this dialect would not understand them."""
+        """Offer none: a model that needs this format would not understand them."""
         return []
 
     def read_action(self, message: dict[str, Any]) -> Action:
-        """One call from the one block; what is no such block is a call that says what is wrong with it."""
+        """Read the call of the one block; anything else becomes a call with an error."""
         text = text_of(message.get("content"))
         blocks = _BLOCK.findall(text)
         if not blocks and FENCE in text:
@@ -39,11 +39,11 @@ class TextBlockFormat:
         return Action(message=text, reasoning=reasoning, tool_calls=calls)
 
     def assistant_message(self, action: Action) -> dict[str, Any]:
-        """Word for word what it said."""
+        """Return the assistant's message word for word."""
         return {"role": "assistant", "content": action.message}
 
     def answers(self, action: Action, observations: Sequence[Observation]) -> list[dict[str, Any]]:  # noqa: ARG002 - as in the protocol
-        """All from the user, in one message."""
+        """Return the observations in one message of the user."""
         texts = [observation.shown or observation.content for observation in observations]
         return [{"role": "user", "content": "\n\n".join(texts)}]
 

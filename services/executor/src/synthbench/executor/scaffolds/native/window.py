@@ -10,12 +10,12 @@ OPENING = 2
 """Messages before the first turn: how to work, and what to do. They always stay."""
 _CHARACTERS_A_TOKEN = 4
 _KEPT_TURNS = 4
-"""So many of the newest turns stay as they are, if they are no more than half of it all."""
+"""The newest turns that stay as they are, if they are no more than half of all."""
 _HEAD, _TAIL = 200, 100
 _LONG = 600
 """Characters; a shorter answer is not worth eliding."""
 _ROOM = 0.75
-"""Of the budget at most is left full by eliding; where it cannot, old turns are condensed."""
+"""The share of the budget that eliding may leave in use; where it cannot, old turns are condensed."""
 _TRANSCRIPT = 0.6
 _SUMMARY = "The first {turns} turns of this work are left out here. In short, this is what happened:\n\n{summary}"
 _TURNS = re.compile(r"The first (\d+) turns of this work are left out here\.")
@@ -23,7 +23,7 @@ Message = dict[str, Any]
 
 
 class ContextWindow:
-    """The room that a conversation has.
+    """The context window of a conversation.
 
     Args:
         budget: tokens that a request may have.
@@ -36,24 +36,24 @@ class ContextWindow:
         self._characters = -overhead
 
     def measured(self, tokens: int, sent: Sequence[Message]) -> None:
-        """Learn how many tokens a request really had; 0 where the model does not say."""
+        """Note how many tokens a request really had; 0 where the model does not say."""
         if tokens > 0:
             self._tokens, self._characters = tokens, size(sent)
 
     def tokens(self, messages: Sequence[Message]) -> int:
-        """About how many tokens these are: the last request's, and a token for four characters of difference."""
+        """Estimate the tokens of messages: those of the last request, and one for four characters of difference."""
         return self._tokens + (size(messages) - self._characters) // _CHARACTERS_A_TOKEN
 
     def over(self, messages: Sequence[Message]) -> bool:
-        """Whether they are too many to be sent."""
+        """Return whether the messages are too many to be sent."""
         return self.tokens(messages) > self.budget
 
     def roomy(self, messages: Sequence[Message]) -> bool:
-        """Whether there is room for a while."""
+        """Return whether the messages leave room for some turns."""
         return self.tokens(messages) <= self.budget * _ROOM
 
     def kept(self, messages: Sequence[Message]) -> int:
-        """Index from which on messages stay as they are: the beginning of one of the newest turns."""
+        """Return the index from which on messages stay as they are: the beginning of one of the newest turns."""
         begins = [index for index, one in enumerate(messages) if index >= OPENING and one["role"] == "assistant"]
         if not begins:
             return len(messages)
@@ -65,16 +65,16 @@ class ContextWindow:
         return begins[-1]
 
     def elided(self, messages: Sequence[Message]) -> list[Message]:
-        """Long answers to old turns shown by their head and tail."""
+        """Return the messages with long answers to old turns cut to their head and tail."""
         start = self.kept(messages)
         return [_short(one) if OPENING <= index < start else one for index, one in enumerate(messages)]
 
     def old(self, messages: Sequence[Message]) -> list[Message]:
-        """The turns that a summary can stand for; empty where there is none but the newest."""
+        """Return the turns that a summary can stand for; empty where there is none but the newest."""
         return list(messages[OPENING : self.kept(messages)])
 
     def transcript(self, messages: Sequence[Message]) -> str:
-        """Old turns as a text, cut in its middle where it would not fit into a request itself."""
+        """Return old turns as a text, cut in its middle where it would not fit into a request itself."""
         text = "\n\n".join(map(_told, messages))
         limit = int(self.budget * _CHARACTERS_A_TOKEN * _TRANSCRIPT)
         if len(text) <= limit:
@@ -83,7 +83,7 @@ class ContextWindow:
         return f"{text[:half]}\n[… {len(text) - 2 * half:,} characters left out …]\n{text[-half:]}"
 
     def condensed(self, messages: Sequence[Message], summary: str) -> list[Message]:
-        """A summary in the place of the old turns."""
+        """Return the messages with a summary in the place of the old turns."""
         text = _SUMMARY.format(turns=turns_in(self.old(messages)), summary=summary.strip() or "(nothing was told)")
         return [*messages[:OPENING], {"role": "user", "content": text}, *messages[self.kept(messages) :]]
 

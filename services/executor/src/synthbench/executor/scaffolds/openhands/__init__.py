@@ -39,11 +39,11 @@ class OpenHandsScaffold:
     resumable = False
 
     def briefing(self, world: World) -> Briefing:  # noqa: ARG002 - as in the protocol
-        """Its prompts are its own, and stand in its first request."""
+        """Return the version of the prompts, which are the agent's own and stand in its first request."""
         return Briefing(prompt_version="openhands/1.58.2")
 
     def mounts(self, settings: ExecutorSettings) -> Mapping[str, Mount]:
-        """Its environment; none is needed where a server is there already."""
+        """Return the agent's environment; none where a server is there already."""
         root = settings.agents_root
         return {_ENVIRONMENT.name: _ENVIRONMENT.mount(root)} if _ENVIRONMENT.installed(root) else {}
 
@@ -87,7 +87,7 @@ class _Events:
         self._last = ""
 
     async def of_turn(self, fetch: Fetch) -> str:  # noqa: ARG002 - they are asked of the server
-        """A JSON list of them as text; empty where there are none."""
+        """Return the events of a turn as a JSON list; empty where there are none."""
         command = [*_PYTHON, "-c", self._source, "after", self._last]
         result = await self._world.sandbox.run(command, timeout=_EVENTS_SECONDS)
         found = [event for line in result.stdout_text.splitlines() if (event := parse_object(line))]

@@ -70,7 +70,7 @@ class Server:
         return json.loads(data or b"null")
 
     def ready(self) -> bool:
-        """Whether it answers."""
+        """Return whether the server answers."""
         try:
             self.ask("GET", "/ready", seconds=5)
         except FAILED:
@@ -82,11 +82,11 @@ class Server:
         self.conversation = self.ask("POST", "/api/conversations", wanted)["id"]
 
     def status(self) -> str:
-        """Its execution status."""
+        """Return the execution status of the conversation."""
         return self.ask("GET", f"/api/conversations/{self.conversation}")["execution_status"]
 
     def events(self, after: str) -> list[Any]:
-        """Its events after the one with this id; from the first on where it is empty."""
+        """Return the events after the one with this id; all of them where it is empty."""
         page: str | None = after
         found: list[Any] = []
         while True:

@@ -34,7 +34,7 @@ def ending_of(end: Mapping[str, Any], events: Sequence[Mapping[str, Any]], overf
 
 
 def _finished(events: Sequence[Mapping[str, Any]]) -> Ending:
-    """With `finish` it is handed in; an answer without a tool call only ends it."""
+    """Return the ending of a finished run: `finish` submits, an answer without a tool call only ends it."""
     for event in reversed(events):
         if event.get("kind") == "ActionEvent":
             action = as_object(event.get("action"))

@@ -19,7 +19,7 @@ from synthbench.sandbox.inside import Mount
 _ENVIRONMENT = ENVIRONMENTS["swe-agent"]
 _RECORD = "run.traj"
 _QUERY = "query"
-"""Of each of its steps: the whole request once more, which the step's `model_call` has already."""
+"""Fields of the agent's steps that are left out: the step's `model_call` has the whole request already."""
 _ENV = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "HF_HUB_OFFLINE": "1",
@@ -38,15 +38,15 @@ class SweAgentScaffold:
     resumable = False
 
     def briefing(self, world: World) -> Briefing:  # noqa: ARG002 - as in the protocol
-        """Its prompts stand in its first request."""
+        """Return the version of the prompts, which stand in the agent's first request."""
         return Briefing(prompt_version="swe-agent/1")
 
     def mounts(self, settings: ExecutorSettings) -> Mapping[str, Mount]:
-        """Its environment, with an interpreter and the checkout."""
+        """Return the agent's environment, with an interpreter and the checkout."""
         return {_ENVIRONMENT.name: _ENVIRONMENT.mount(settings.agents_root)}
 
     async def run(self, world: World) -> None:
-        """Run it to its end."""
+        """Run the agent to its end."""
         ran = await run_agent(world, _command(world), GrowingRecord(_RECORD, "trajectory", _without_query).of_turn)
         record = ran.files.get(_RECORD, b"")
         if record:
