@@ -38,7 +38,9 @@ def test_a_resumable_scaffold_of_another_package_forks(tmp_path: Path, data_fold
         assert (row["outcome"], parent.rollout.scaffold) == ("solved", "bash-loop")
         assert len(parent.steps) > 3
         identity = str(parent.trajectory_id)
-        [forked] = plugin.json("trajectories", "fork", identity, "--step", "2", "--model", "sim/expert")
+        [forked] = plugin.json(
+            "trajectories", "fork", identity, "--step", "2", "--model", "sim/expert", "--scaffold", "bash-loop"
+        )
         branch = read(forked)
         assert branch.rollout.forked_from is not None
         assert (branch.context.resumed_from, branch.context.resumed_attempt) == (2, None)

@@ -98,7 +98,7 @@ async def restore(sandbox: Sandbox, start: StartingPoint, store: ArtifactStore) 
 
 
 def resumable(scaffold: Scaffold, package: TaskPackage) -> bool:
-    """Return whether checkpoints are kept and used: not under the harbor profile, which writes outside the workspace."""
+    """Return whether checkpoints are kept and used: not under the harbor profile, which writes beyond the workspace."""
     return scaffold.resumable and package.profile == "strict"
 
 
