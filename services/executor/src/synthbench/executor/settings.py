@@ -22,7 +22,7 @@ class ExecutorSettings(Settings):
     sandbox_root: Path = Path(tempfile.gettempdir()) / "synth-bench-sandboxes"
     """The folder of the sandboxes' files; as root, other users must be able to enter it."""
     agents_root: Path = Path("/var/lib/synth-bench/agents")
-    """The folder of external agents, filled by `synth-bench scaffolds install`; other users must be able to enter it."""
+    """Folder of external agents, filled by `synth-bench scaffolds install`; other users must be able to enter it."""
     sandbox_image: str = ""
     """What Docker's sandboxes run from: an image that the engine has, with a POSIX sh; empty for our default."""
     sandbox_runtime: str = ""
