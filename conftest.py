@@ -4,7 +4,6 @@ They come from wheels, or with `--containers` from the images of docker-compose.
 """
 
 import asyncio
-import itertools
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import certifi
+import nats
 import pytest
 import structlog
 from pydantic import SecretStr
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from containers import ContainerNats, ContainerPostgres, ContainerSeaweedFS
 
 T = TypeVar("T")
-_numbers = itertools.count()
 _MEMORY = Path("/dev/shm")  # noqa: S108 - Linux' own file system in memory
 _MEMORY_BYTES = 2 * 2**30
 """Of this file system have to be free for the servers of one run."""
@@ -168,11 +167,10 @@ def migrated(databases: Databases) -> Generator[Callable[[str, str], SecretStr]]
         databases.drop(database)
 
 
-@pytest.fixture
-def nats_server(
-    background: Background, servers_folder: Path, tmp_path: Path, in_containers: bool
+@pytest.fixture(scope="session")
+def shared_nats(
+    background: Background, servers_folder: Path, in_containers: bool
 ) -> "Generator[EmbeddedNats | ContainerNats]":
-    """A server without users, with empty streams."""
     if in_containers:
         from containers import ContainerNats  # noqa: PLC0415 - as above
 
@@ -180,12 +178,28 @@ def nats_server(
         yield container
         container.stop()
         return
-    folder = servers_folder / f"nats-{next(_numbers)}"
-    server = EmbeddedNats(folder, tmp_path / "nats.log")
+    server = EmbeddedNats(servers_folder / "nats", servers_folder / "nats.log")
     background.run(server.start())
     yield server
     background.run(server.stop())
-    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def nats_server(
+    background: Background, shared_nats: "EmbeddedNats | ContainerNats"
+) -> "Generator[EmbeddedNats | ContainerNats]":
+    """A server without users, with no streams: those of the test before were deleted, and their consumers with them."""
+    yield shared_nats
+    background.run(_without_streams(shared_nats.url))
+
+
+async def _without_streams(url: str) -> None:
+    client = await nats.connect(url)
+    js = client.jetstream()
+    for stream in await js.streams_info():
+        assert stream.config.name
+        await js.delete_stream(stream.config.name)
+    await client.close()
 
 
 @pytest.fixture(scope="session")
