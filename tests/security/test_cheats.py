@@ -1,13 +1,16 @@
 """Cheats win against a verifier that trusts the agent's sandbox, and earn nothing from ours."""
 
+import asyncio
 import importlib.util
 import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from synthbench.executor.verification import verify
+from synthbench.executor.verification import CodeSandbox, verify
 from synthbench.sandbox.protocol import SandboxEngine
+from synthbench.sandbox.result import RunResult
 from synthbench.sandbox.spec import SandboxSpec
 from synthbench.tasks import TaskPackage, load_library_task
 from synthbench.tasks.cheats import CHEATS, Cheat
@@ -104,13 +107,34 @@ async def test_protected_paths_are_left_out_and_named(engine: SandboxEngine):
 
 async def test_code_that_hangs_fails_and_is_no_failure_of_ours(engine: SandboxEngine):
     hanging = "printf 'import time\\ntime.sleep(1000)\\n' > billing/__init__.py"
-    manifest = PACKAGE.manifest.model_copy(
-        update={"verifier": PACKAGE.manifest.verifier.model_copy(update={"timeout_sec": 4.0})}
-    )
-    package = TaskPackage(manifest, PACKAGE.instruction, PACKAGE.files)
     # Each operation may take 20 s, the whole verification 4: nobody waits for ever.
-    result = await verify(engine, package, [await played(engine, PACKAGE, hanging)], owner="hanging")
+    result = await verify(engine, with_timeout(4.0), [await played(engine, PACKAGE, hanging)], owner="hanging")
     assert (result.error, result.reward) == (None, 0.0)
+
+
+def with_timeout(seconds: float) -> TaskPackage:
+    verifier = PACKAGE.manifest.verifier.model_copy(update={"timeout_sec": seconds})
+    return TaskPackage(PACKAGE.manifest.model_copy(update={"verifier": verifier}), PACKAGE.instruction, PACKAGE.files)
+
+
+@pytest.mark.parametrize("engine", ["bubblewrap"], indirect=True)
+@pytest.mark.parametrize(("delayed", "reward"), [(4, 1.0), (1000, 0.0)], ids=["once", "again"])
+async def test_many_slow_calls_are_given_twice_the_time_before_they_count_against_the_code(
+    engine: SandboxEngine, monkeypatch: pytest.MonkeyPatch, delayed: int, reward: float
+):
+    """A machine with too much to do delays every call a little, of good solutions as well."""
+    left, result_of = [delayed], CodeSandbox._result
+
+    async def late(self: CodeSandbox, *arguments: Any) -> RunResult:
+        left[0] -= 1
+        if left[0] >= 0:
+            await asyncio.sleep(0.9)
+        return await result_of(self, *arguments)
+
+    monkeypatch.setattr(CodeSandbox, "_result", late)
+    archive = await played(engine, PACKAGE, SOLVING)
+    result = await verify(engine, with_timeout(3.0), [archive], owner="slow")
+    assert (result.error, result.reward) == (None, reward)
 
 
 async def test_hidden_tests_need_no_container(engine: SandboxEngine, tests_engine: SandboxEngine | None):
