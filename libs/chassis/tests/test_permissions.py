@@ -224,7 +224,10 @@ async def test_a_client_hears_events_and_its_own_answers(door: Door):
     for subject in ("attempt.closed", "task.rejected.alice", "task.rejected.mallory", "task.rejected", "_INBOX.a.1"):
         await operator.nc.publish(subject, subject.encode())
     await operator.nc.flush()
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(10):
+        while len(heard) < 2:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.2)  # for what must not come
     assert sorted(heard) == [("attempt.closed", b"attempt.closed"), ("task.rejected", b"task.rejected.alice")]
 
 

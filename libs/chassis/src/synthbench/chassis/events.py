@@ -34,13 +34,14 @@ class _Settling(BaseMiddleware[Any, Msg]):
 
     def __init__(self, msg: Msg, /, *, processors: Mapping[str, MessageProcessor], **context: Any) -> None:
         super().__init__(msg, **context)
-        self._processor = processors[msg.subject]
+        self._processors = processors
 
     async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Msg]) -> None:
         """Let the next middlewares and the handler work on what could be decoded."""
-        delivery = await self._processor.receive(msg.raw_message, msg.decode)
+        processor = self._processors[msg.raw_message.subject]
+        delivery = await processor.receive(msg.raw_message, msg.decode)
         if delivery is not None:
-            await self._processor.run(delivery, lambda _: call_next(msg))
+            await processor.run(delivery, lambda _: call_next(msg))
 
 
 class _Subscriptions:
