@@ -26,9 +26,9 @@ from servers import SeaweedFS
 from synthbench.chassis.process import Chassis, open_chassis
 from synthbench.chassis.settings import Settings
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.registry import Service
+from synthbench.embedded.nats import EmbeddedNats
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage.artifacts import s3 as s3_store
 from synthbench.storage.schemas import installed_schemas
 

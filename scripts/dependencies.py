@@ -20,7 +20,7 @@ def imported(package: Path) -> set[str]:
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             found |= {name.split(".")[1] for name in names if name.startswith("synthbench.")}
-    return found - {next((package / "src/synthbench").iterdir()).name}
+    return found - {folder.name for folder in (package / "src/synthbench").iterdir()}
 
 
 def main() -> int:

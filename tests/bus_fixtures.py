@@ -23,9 +23,9 @@ from synthbench.chassis.dead import KeptLetter, list_dead
 from synthbench.chassis.process import Chassis, open_chassis
 from synthbench.chassis.settings import Settings
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.registry import Durable, Service
 from synthbench.contracts.streams import streams
+from synthbench.embedded.nats import EmbeddedNats
 
 OpenService = Callable[..., Awaitable[Chassis]]
 

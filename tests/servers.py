@@ -11,7 +11,7 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from synthbench.cli.embedded.children import free_port
+from synthbench.embedded.children import free_port
 
 
 class SeaweedFS:

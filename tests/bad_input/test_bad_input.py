@@ -17,7 +17,7 @@ import pytest
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.settings import Settings, load_settings
 from synthbench.cli.commands.generate import load_campaign
-from synthbench.cli.errors import CliError
+from synthbench.client.errors import CliError
 from synthbench.contracts.cloudevents import MalformedEvent, decode
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.records import RolloutLimits, TaskInfo
@@ -27,7 +27,7 @@ from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.errors import ArchiveRefused
 from synthbench.sandbox.protocol import Sandbox
 from synthbench.sandbox.spec import SandboxSpec
-from synthbench.scheduler.domain.planning import Policy, TaskFacts, plan
+from synthbench.scheduler.domain.planning import DeploymentPolicy, TaskFacts, plan
 from synthbench.tasks import PackageArchiveRefused, TaskError, load_package, unpack
 from synthbench.tasks.archive import PackedFile, make_tar, read_folder
 from synthbench.tasks.library import library_tasks
@@ -93,14 +93,20 @@ def test_events(name: str):
 FACTS = TaskFacts(
     TaskInfo(name="t", digest="sha256:" + "0" * 64, difficulty="easy"), ("bubblewrap", "process"), from_library=False
 )
-SUBMISSIONS: dict[str, tuple[dict[str, object], Policy]] = {
-    "unknown scaffold": ({"scaffold": "magic", "route": "m"}, Policy(("bubblewrap",), ("native", "nop"))),
-    "a model where none is used": ({"scaffold": "nop", "route": "m"}, Policy(("bubblewrap",), ("native", "nop"))),
-    "no model": ({}, Policy(("bubblewrap",), ("native", "nop"))),
-    "an engine that nobody serves": ({"route": "m", "engine": "docker"}, Policy(("bubblewrap",), ("native",))),
-    "no engine fits": ({"route": "m"}, Policy(("docker",), ("native",))),
-    "no executor at all": ({"route": "m"}, Policy((), ("native",))),
-    "unisolated with a real model": ({"route": "m"}, Policy(("process",), ("native",))),
+SUBMISSIONS: dict[str, tuple[dict[str, object], DeploymentPolicy]] = {
+    "unknown scaffold": ({"scaffold": "magic", "route": "m"}, DeploymentPolicy(("bubblewrap",), ("native", "nop"))),
+    "a model where none is used": (
+        {"scaffold": "nop", "route": "m"},
+        DeploymentPolicy(("bubblewrap",), ("native", "nop")),
+    ),
+    "no model": ({}, DeploymentPolicy(("bubblewrap",), ("native", "nop"))),
+    "an engine that nobody serves": (
+        {"route": "m", "engine": "docker"},
+        DeploymentPolicy(("bubblewrap",), ("native",)),
+    ),
+    "no engine fits": ({"route": "m"}, DeploymentPolicy(("docker",), ("native",))),
+    "no executor at all": ({"route": "m"}, DeploymentPolicy((), ("native",))),
+    "unisolated with a real model": ({"route": "m"}, DeploymentPolicy(("process",), ("native",))),
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fuzzing import HOSTILE_JSON, HOSTILE_NUMBER, HOSTILE_TEXT, fuzz
 from in_process import run_command
-from synthbench.cli.embedded.children import free_port
+from synthbench.embedded.children import free_port
 from synthbench.tasks.archive import read_folder
 from synthbench.tasks.library import library_tasks
 

@@ -11,12 +11,12 @@ from typing import Any, cast
 import httpx
 import structlog
 
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.collector.api import build_api
 from synthbench.collector.archive import CatalogueArchive
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts.ids import sha256_digest
 from synthbench.datasets.formats.foreign import Source, read
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage.artifacts import FilesStore
 from synthbench.storage.database import Database
 from synthbench.storage.migrations import migrate_all

@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.embedded.nats import EmbeddedNats
+from synthbench.embedded.postgres import EmbeddedPostgres
 
 from .report import QUICK, Report
 

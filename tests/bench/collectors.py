@@ -18,13 +18,13 @@ import psycopg
 from nats.aio.client import Client
 
 from synthbench.chassis.topology import run_topology
-from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.cloudevents import Envelope, encode
 from synthbench.contracts.events import StepRecorded
 from synthbench.contracts.ids import derived_id, uuid7
 from synthbench.contracts.journal import journal_event_id
 from synthbench.contracts.steps import Action, Observation, Step, ToolCall
+from synthbench.embedded.nats import EmbeddedNats
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage.migrations import migrate_all
 
 _FLUSHED_EVERY = 500

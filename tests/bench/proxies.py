@@ -16,11 +16,12 @@ import jwt
 import nats
 
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.children import free_port, spawn, stop, tail
-from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.attempt_key import ALGORITHM, AUDIENCE, AttemptClaims
 from synthbench.contracts.registry import Stream
+from synthbench.embedded.children import free_port, spawn, stop
+from synthbench.embedded.log_files import tail
+from synthbench.embedded.nats import EmbeddedNats
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage.migrations import migrate
 
 from .peers import Absent, install

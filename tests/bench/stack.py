@@ -16,8 +16,8 @@ from typing import Any
 import nats
 import psycopg
 
-from synthbench.cli.embedded.children import free_port
-from synthbench.cli.endpoints import Endpoints
+from synthbench.client.endpoints import Endpoints
+from synthbench.embedded.children import free_port
 from synthbench.tasks.library import load_library_task
 
 TASK = "simple-task-001"

@@ -58,7 +58,7 @@ printf 'FROM synth-bench-standin-base\nCOPY weed /usr/bin/weed\nRUN chmod 755 /u
 build chrislusf/seaweedfs:4.48 "$work/seaweedfs"
 
 mkdir -p "$work/postgres/opt"
-binaries=$(.venv/bin/python -c 'from synthbench.cli.embedded.postgres import find_binaries; print(find_binaries())')
+binaries=$(.venv/bin/python -c 'from synthbench.embedded.postgres import find_binaries; print(find_binaries())')
 package=$(dirname "$(dirname "$binaries")")
 cp -r "$package" "$work/postgres/opt/"
 [ -d "$package.libs" ] && cp -r "$package.libs" "$work/postgres/opt/"

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from in_process import run_command
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.endpoints import Endpoints
+from synthbench.client.endpoints import Endpoints
+from synthbench.embedded.datadir import DataDir
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable
 

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from pyarrow import parquet  # pyright: ignore[reportMissingTypeStubs] - it has none
 
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.embedded.postgres import dsn_of
+from synthbench.embedded.datadir import DataDir
+from synthbench.embedded.postgres import dsn_of
 
 pytestmark = pytest.mark.timeout(240)
 

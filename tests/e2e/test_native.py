@@ -2,8 +2,8 @@
 
 import pytest
 
-from synthbench.cli.session import session
-from synthbench.cli.work import carry_out, task_reference
+from synthbench.cli.sessions import session
+from synthbench.client.runs import run_submissions, task_reference
 from synthbench.contracts.events import TaskSubmitted
 
 pytestmark = [pytest.mark.one_stack, pytest.mark.timeout(240)]
@@ -26,7 +26,7 @@ async def test_an_expert_solves_tasks_by_text_actions_in_a_shell_that_stays(here
             TaskSubmitted(task=await task_reference(client, task), route="sim/expert", scaffold_args=ARGS)
             for task in TASKS
         ]
-        made, failed = await carry_out(client, submissions, None)
+        made, failed = await run_submissions(client, submissions, None)
     assert not failed
     assert {one.row()["task"]: one.row()["outcome"] for one in made} == dict.fromkeys(TASKS, "solved")
     for trajectory in (one.trajectory for one in made):
@@ -38,7 +38,7 @@ async def test_an_argument_that_there_is_not_is_said_by_name(here):
     async with session() as client:
         reference = await task_reference(client, TASKS[0])
         wrong = TaskSubmitted(task=reference, route="sim/expert", scaffold_args={"shel": "persistent"})
-        made, failed = await carry_out(client, [wrong], None)
+        made, failed = await run_submissions(client, [wrong], None)
     assert not made
     (refused,) = failed
     assert "scaffold_args.shel: scaffold native has no argument 'shel'; it has shell, prompt," in refused.reason
@@ -50,7 +50,7 @@ async def test_what_does_not_fit_is_condensed_and_the_work_goes_on(here):
             TaskSubmitted(task=await task_reference(client, task), route="sim/expert", scaffold_args=SHORT)
             for task in TASKS
         ]
-        made, failed = await carry_out(client, submissions, None)
+        made, failed = await run_submissions(client, submissions, None)
     assert not failed
     assert {one.row()["task"]: one.row()["outcome"] for one in made} == dict.fromkeys(TASKS, "solved")
     condensed = 0

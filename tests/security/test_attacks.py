@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.embedded.nats import EmbeddedNats
+from synthbench.embedded.datadir import DataDir
+from synthbench.embedded.nats import EmbeddedNats
 from synthbench.sandbox.protocol import Sandbox, SandboxEngine
 from synthbench.sandbox.result import RunResult
 from synthbench.sandbox.spec import SandboxLimits, SandboxSpec

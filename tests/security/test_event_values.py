@@ -25,7 +25,6 @@ from synthbench.chassis.dead import KeptLetter, list_dead
 from synthbench.chassis.process import Bootstrap, open_chassis
 from synthbench.chassis.settings import Settings
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.collector.bootstrap import bootstrap as collector
 from synthbench.collector.settings import CollectorSettings
 from synthbench.contracts import events
@@ -36,6 +35,7 @@ from synthbench.contracts.rpc import CLAIM, ClaimReply, ClaimRequest
 from synthbench.contracts.steps import Step
 from synthbench.diversity.bootstrap import bootstrap as diversity
 from synthbench.diversity.settings import DiversitySettings
+from synthbench.embedded.nats import EmbeddedNats
 from synthbench.executor.bootstrap import bootstrap as executor
 from synthbench.executor.settings import ExecutorSettings
 from synthbench.llm_gateway.bootstrap import bootstrap as llm_gateway

@@ -12,12 +12,12 @@ from synthbench.chassis.bus import Bus
 from synthbench.chassis.errors import BusUnavailable, RequestRefused
 from synthbench.chassis.process import Chassis
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.children import free_port
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.model import Record
 from synthbench.contracts.registry import Service
 from synthbench.contracts.rpc import CLAIM, ClaimReply, ClaimRequest
+from synthbench.embedded.children import free_port
 
 if TYPE_CHECKING:
     from bus_fixtures import Watch

@@ -17,10 +17,10 @@ from synthbench.chassis.errors import Drop, Poison, Retry, TopologyError, Transi
 from synthbench.chassis.process import Chassis
 from synthbench.chassis.pull import require
 from synthbench.chassis.settle import MAX_DELIVERIES
-from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.cloudevents import CLAIM_CHECK_BYTES
 from synthbench.contracts.ids import derived_id, uuid7
 from synthbench.contracts.registry import Durable, Stream
+from synthbench.embedded.nats import EmbeddedNats
 from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ from synthbench.chassis.delivery import Delivery, Malformed
 from synthbench.chassis.errors import Poison, Transient
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.process import Chassis
-from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.events import CancelRequested, TaskReady, TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_object
 from synthbench.contracts.records import Priority, Rollout, TaskInfo
 from synthbench.contracts.registry import Service, Stream, durable
+from synthbench.embedded.nats import EmbeddedNats
 from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:

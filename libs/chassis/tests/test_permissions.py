@@ -29,7 +29,6 @@ from synthbench.chassis.permissions import CLIENT_CONNECTIONS, allowed, client_r
 from synthbench.chassis.process import Chassis
 from synthbench.chassis.pull import bind
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.model import Record
@@ -45,6 +44,7 @@ from synthbench.contracts.registry import (
 )
 from synthbench.contracts.rpc import ANNOUNCE, CLAIM, HEARTBEAT, RELEASE, ClaimReply, ClaimRequest
 from synthbench.contracts.streams import CLIENT_PENDING, DEAD_LETTERS, streams
+from synthbench.embedded.nats import EmbeddedNats
 from synthbench.storage.artifacts import FilesStore
 
 if TYPE_CHECKING:

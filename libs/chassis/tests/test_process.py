@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from synthbench.chassis.process import Chassis
-from synthbench.cli.embedded.children import free_port, spawn, stop
-from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.registry import Service, durable
+from synthbench.embedded.children import free_port, spawn, stop
+from synthbench.embedded.nats import EmbeddedNats
 
 if TYPE_CHECKING:
     from bus_fixtures import Watch

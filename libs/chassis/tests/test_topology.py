@@ -12,11 +12,11 @@ from synthbench.chassis import topology
 from synthbench.chassis.errors import TopologyError
 from synthbench.chassis.process import Chassis
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.children import free_port
-from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.registry import Stream, durables
 from synthbench.contracts.streams import streams
+from synthbench.embedded.children import free_port
+from synthbench.embedded.nats import EmbeddedNats
 
 
 async def wipe(chassis: Chassis) -> None:

@@ -16,8 +16,8 @@ from synthbench.chassis.permissions import nats_accounts
 from synthbench.chassis.process import Chassis
 from synthbench.chassis.pull import bind
 from synthbench.chassis.topology import ensure_topology
-from synthbench.cli.embedded.nats import EmbeddedNats
 from synthbench.contracts.registry import Durable, Service, Stream, durable, durables
+from synthbench.embedded.nats import EmbeddedNats
 
 if TYPE_CHECKING:
     from bus_fixtures import OpenService

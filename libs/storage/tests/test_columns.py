@@ -10,10 +10,10 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from fuzzing import HOSTILE_JSON, HOSTILE_NUMBER, HOSTILE_TEXT, fuzz
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import Count, Real, SmallCount
 from synthbench.contracts.text import JsonText, Name
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage.migrations import migrate_all
 from synthbench.storage.parameters import adapt_parameters
 

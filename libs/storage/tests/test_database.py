@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from synthbench.chassis.errors import SettingsError, Transient
-from synthbench.cli.embedded.children import free_port
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.embedded.children import free_port
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage import database as module
 from synthbench.storage.database import Database, place_of
 from synthbench.storage.errors import DatabaseUnavailable

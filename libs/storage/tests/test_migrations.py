@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from synthbench.cli.embedded.children import free_port
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.embedded.children import free_port
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage import migrations, schemas
 from synthbench.storage.errors import DatabaseUnavailable, MigrationError
 from synthbench.storage.migrations import migrate

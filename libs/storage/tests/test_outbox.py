@@ -12,11 +12,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from synthbench.chassis.process import Chassis
-from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.registry import Service, durable
+from synthbench.embedded.nats import EmbeddedNats
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage import outbox as relay
 from synthbench.storage.database import Database
 from synthbench.storage.errors import DatabaseUnavailable

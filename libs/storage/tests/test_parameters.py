@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Json, Jsonb
 
 from fuzzing import HOSTILE_JSON, HOSTILE_TEXT, fuzz
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage.database import Database
 from synthbench.storage.migrations import migrate
 from synthbench.storage.parameters import adapt_parameters, column_json, column_text

@@ -6,7 +6,7 @@ import boto3
 import httpx
 import pytest
 
-from synthbench.cli.embedded.children import free_port
+from synthbench.embedded.children import free_port
 from synthbench.storage.artifacts import key_uri
 from synthbench.storage.artifacts.protocol import object_path
 from synthbench.storage.artifacts.s3 import S3Store

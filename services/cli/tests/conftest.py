@@ -7,7 +7,7 @@ import pytest
 from psycopg.rows import DictRow
 from pydantic import SecretStr
 
-from synthbench.cli.operator import connected
+from synthbench.operations.operator import connected
 
 
 @pytest.fixture

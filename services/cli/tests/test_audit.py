@@ -6,8 +6,9 @@ import psycopg
 import pytest
 from psycopg.rows import DictRow
 
-from synthbench.cli.audit.checks import ALWAYS, Finding, database, unless_settling
-from synthbench.cli.audit.machine import _containers
+from synthbench.operations.audit.checks import ALWAYS, check_database, unless_settling
+from synthbench.operations.audit.findings import Finding
+from synthbench.operations.audit.machine import _containers
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable
 
@@ -16,7 +17,7 @@ ROLLOUT, SUBMISSION = "0196f000-0000-7000-8000-000000000000", "0196f000-0000-700
 
 
 async def broken(connection: Connection) -> dict[str, list[str]]:
-    return {one.invariant: list(one.culprits) async for one in database(connection, ALWAYS) if not one.held}
+    return {one.invariant: list(one.culprits) async for one in check_database(connection, ALWAYS) if not one.held}
 
 
 async def closed_attempt(connection: Connection) -> None:

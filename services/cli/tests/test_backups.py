@@ -12,9 +12,9 @@ import zstandard
 from psycopg.rows import DictRow
 from pydantic import SecretStr
 
-from synthbench.cli.backups import Backup, Restore
-from synthbench.cli.errors import CliError
-from synthbench.cli.operator import connected
+from synthbench.client.errors import CliError
+from synthbench.operations.backups import Backup, Restore
+from synthbench.operations.operator import connected
 from synthbench.storage.artifacts import FilesStore, key_uri
 from synthbench.storage.database import Database
 from synthbench.storage.migrations import migrate_all

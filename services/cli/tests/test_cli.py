@@ -14,12 +14,8 @@ import pytest
 
 from synthbench.cli import trajectory_view
 from synthbench.cli.commands.generate import load_campaign, use_upstream
-from synthbench.cli.embedded.datadir import DataDir, default_data_dir
-from synthbench.cli.embedded.nats import RESERVED_BYTES
-from synthbench.cli.embedded.postgres import check_passable
-from synthbench.cli.embedded.room import needed_bytes, require_room
-from synthbench.cli.errors import CliError
-from synthbench.cli.progress import Progress
+from synthbench.client.errors import CliError
+from synthbench.client.progress import Progress
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import AttemptStarted, StepRecorded, TaskAccepted, TaskRejected, TrajectoryCurated
 from synthbench.contracts.model import Record
@@ -27,6 +23,10 @@ from synthbench.contracts.records import FieldError, Rollout, TaskInfo
 from synthbench.contracts.steps import Action, ModelCall, Observation, State, Step, ToolCall
 from synthbench.contracts.trajectory import AttemptContext, SandboxInfo, Trajectory
 from synthbench.datasets.formats.messages import to_messages
+from synthbench.embedded.datadir import DataDir, default_data_dir
+from synthbench.embedded.nats import RESERVED_BYTES
+from synthbench.embedded.postgres import check_passable
+from synthbench.embedded.room import needed_bytes, require_room
 
 DIGEST = "sha256:" + "0" * 64
 SUBMISSION = uuid4()

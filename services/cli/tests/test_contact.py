@@ -15,15 +15,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from synthbench.cli.bus import connect_bus
-from synthbench.cli.client import connect
-from synthbench.cli.embedded.children import free_port
-from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.cli.endpoints import Endpoints
-from synthbench.cli.errors import CliError
-from synthbench.cli.services_api import problem_of
-from synthbench.cli.stack import remote_endpoints
+from synthbench.client.bus import connect_bus
+from synthbench.client.endpoints import Endpoints
+from synthbench.client.errors import CliError
+from synthbench.client.services_api import problem_of
+from synthbench.client.stack_client import connect
 from synthbench.contracts.registry import Service
+from synthbench.embedded.children import free_port
+from synthbench.embedded.nats import EmbeddedNats
+from synthbench.embedded.stack import remote_endpoints
 
 SECONDS = 5.0
 

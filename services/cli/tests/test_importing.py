@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from synthbench.cli.commands.importing import import_trajectories
-from synthbench.cli.errors import CliError
+from synthbench.client.errors import CliError
 
 ROW = {"messages": [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}]}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from synthbench.cli.commands.logs import logs
-from synthbench.cli.embedded.rotation import rotate_logs
 from synthbench.cli.log_lines import read_line
+from synthbench.embedded.log_files import rotate_logs
 
 SERVICE = (
     '{"event": "attempt closed", "attempt": 2, "reason": "no sandbox\\u001b[31m", '

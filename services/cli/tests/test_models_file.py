@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.errors import CliError
 from synthbench.cli.models_file import ModelsFile
+from synthbench.client.errors import CliError
+from synthbench.embedded.datadir import DataDir
 
 GIVEN = """# Ours.
 [providers.lab]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from synthbench.cli import output
+from synthbench.client.waiting import Waiting
 
 COMMANDS = [
     ["--help"],
@@ -78,8 +79,8 @@ def test_a_wait_is_told_after_two_seconds_when_it_changes_and_every_ten(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     now = 0.0
-    monkeypatch.setattr("synthbench.cli.output.time.monotonic", lambda: now)
-    waiting = output.Waiting()
+    monkeypatch.setattr("synthbench.client.waiting.time.monotonic", lambda: now)
+    waiting = Waiting(output.say)
     for moment, what in ((1.0, "a"), (2.5, "a"), (4.0, "a"), (5.0, "b"), (14.0, "b"), (15.5, "b")):
         now = moment
         waiting(what)

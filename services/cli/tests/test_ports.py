@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from synthbench.cli.embedded.children import free_port
+from synthbench.embedded.children import free_port
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a bound port be listened on by another")

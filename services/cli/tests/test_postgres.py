@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.cli.embedded import postgres
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
+from synthbench.embedded import postgres
+from synthbench.embedded.postgres import EmbeddedPostgres
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs it under another user")

@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 
-from synthbench.cli.commands.rescore import rescored
 from synthbench.contracts.records import Outcome, Rollout, TaskInfo
 from synthbench.contracts.rewards import Rewards, StepRewards, weighed
 from synthbench.contracts.trajectory import Trajectory
+from synthbench.operations.rescoring import rescored
 
 MEASURED = weighed(
     Rewards(

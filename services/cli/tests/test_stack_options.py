@@ -2,9 +2,9 @@
 
 import pytest
 
-from synthbench.cli.embedded.layout import default_permits, instances_of
-from synthbench.cli.errors import CliError
-from synthbench.cli.stack_options import StackOptions, mismatch, started_with
+from synthbench.client.errors import CliError
+from synthbench.embedded.layout import default_permits, instances_of
+from synthbench.embedded.stack_options import StackOptions, mismatch, started_with
 
 SECRET = "secret"
 

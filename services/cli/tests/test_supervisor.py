@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.embedded.loopback import loopback_http
+from synthbench.embedded.datadir import DataDir
+from synthbench.embedded.loopback import loopback_http
 
 
 def test_an_unexpected_error_is_one_line_for_the_command_and_a_traceback_in_the_log(tmp_path: Path):
     data = DataDir(tmp_path / "data")
     data.sub("nats").touch()  # where the bus makes its folder
     done = subprocess.run(
-        [sys.executable, "-m", "synthbench.cli.supervisor", "--data-dir", str(data.path), "--sandbox", "process"],
+        [sys.executable, "-m", "synthbench.embedded.supervisor", "--data-dir", str(data.path), "--sandbox", "process"],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -5,10 +5,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from synthbench.cli.amounts import cost_text
-from synthbench.cli.progress import Progress
-from synthbench.cli.tally import Tally, duration, totals
-from synthbench.cli.work import Failed, failure_lines, failures
+from synthbench.cli.rollout_tally import RolloutTally
+from synthbench.cli.totals import result_totals
+from synthbench.client.amounts import cost_text, duration
+from synthbench.client.progress import Progress
+from synthbench.client.runs import FailedRun, failure_lines, failures
 from synthbench.contracts.cloudevents import Envelope
 from synthbench.contracts.events import (
     AttemptClosed,
@@ -64,7 +65,7 @@ def envelope(body: Record) -> Envelope:
 
 def test_the_line_has_counts_outcomes_cost_rate_and_time_left():
     submission = uuid4()
-    tally = Tally(4, {submission: 4})
+    tally = RolloutTally(4, {submission: 4})
     one, two, lost = Events(submission), Events(submission), Events(submission)
     for event in (one.started(), two.started(), one.closed("solved", counted=True, usage=Usage(cost_microusd=1500)),
                   one.curated(), lost.started(), lost.closed("infra_error", counted=False, last=False)):  # fmt: skip
@@ -74,15 +75,40 @@ def test_the_line_has_counts_outcomes_cost_rate_and_time_left():
     assert "2 of 4 finished, 1 running, 1 given up, 1 solved" in tally.line(60)
 
 
+def test_outcomes_add_up_to_the_rollouts_that_the_line_calls_finished():
+    """Nine ran and are closed, six of them are curated: the line says six of nothing but these."""
+    submission = uuid4()
+    tally = RolloutTally(10, {submission: 10})
+    rollouts = [Events(submission) for _ in range(9)]
+    for number, rollout in enumerate(rollouts):
+        tally.apply(rollout.started())
+        tally.apply(rollout.closed("solved" if number % 3 else "unsolved", counted=True))
+    assert tally.line(0.0) == "0 of 10 finished, 0 running, $0.0000"
+    for rollout in rollouts[:6]:
+        tally.apply(rollout.curated())
+    assert tally.line(0.0) == "6 of 10 finished, 0 running, 4 solved, 2 unsolved, $0.0000"
+    assert tally.outcomes.total() == tally.curated == tally.finished == 6
+
+
+def test_a_curation_that_arrives_before_the_outcome_counts_with_it():
+    submission = uuid4()
+    tally = RolloutTally(1, {submission: 1})
+    rollout = Events(submission)
+    tally.apply(rollout.curated())
+    assert tally.line(0.0) == "0 of 1 finished, 0 running, $0.0000"
+    tally.apply(rollout.closed("solved", counted=True))
+    assert tally.line(0.0) == "1 of 1 finished, 0 running, 1 solved, $0.0000"
+
+
 def test_a_rejected_submission_gives_all_of_its_samples_up():
     submission = uuid4()
-    tally = Tally(7, {submission: 5})
+    tally = RolloutTally(7, {submission: 5})
     tally.apply(envelope(TaskRejected(submission_id=submission, errors=[FieldError(field="task", message="?")])))
-    assert (tally.done, tally.given_up) == (5, 5)
+    assert (tally.finished, tally.given_up) == (5, 5)
 
 
 def test_before_anything_is_finished_no_rate_is_made_up():
-    assert Tally(3).line(0.0) == "0 of 3 finished, 0 running, $0.0000"
+    assert RolloutTally(3).line(0.0) == "0 of 3 finished, 0 running, $0.0000"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +131,7 @@ def entry(model: str, outcome: str, verdict: str | None = "accept", **changes: o
 
 def test_totals_have_a_row_for_each_model_and_one_for_all():
     entries = [entry("a", "solved"), entry("a", "unsolved", "reject"), entry("b", "solved", None, cost_known=False)]
-    made = totals(entries, "model")
+    made = result_totals(entries, "model")
     assert made.columns == ["model", "runs", "solved", "unsolved", "accept", "reject", "no verdict", "cost"]
     assert made.rows == [
         ["a", "2", "1", "1", "1", "1", "0", "$0.0000"],
@@ -115,14 +141,14 @@ def test_totals_have_a_row_for_each_model_and_one_for_all():
 
 
 def test_two_hundred_runs_are_few_rows():
-    made = totals([entry(f"m{number % 2}", "solved", task=f"t{number % 3}") for number in range(200)], "task")
+    made = result_totals([entry(f"m{number % 2}", "solved", task=f"t{number % 3}") for number in range(200)], "task")
     assert [row[:2] for row in made.rows] == [["t0", "67"], ["t1", "67"], ["t2", "66"], ["all", "200"]]
 
 
 def test_one_reason_is_one_line_with_its_tasks_and_a_count():
-    failed = [Failed("a", "no sandbox")] * 9 + [Failed("b", "no sandbox"), Failed("c", "other")]
+    failed = [FailedRun("a", "no sandbox")] * 9 + [FailedRun("b", "no sandbox"), FailedRun("c", "other")]
     assert failure_lines(failed) == ["a, b (10 times): no sandbox", "c: other"]
-    many = [Failed(str(number), "x") for number in range(5)]
+    many = [FailedRun(str(number), "x") for number in range(5)]
     assert failure_lines(many) == ["0, 1, 2 and 2 more (5 times): x"]
 
 
@@ -137,6 +163,6 @@ def test_failures_are_headed_by_the_name_of_the_task_and_not_by_a_digest():
     accepted.apply(events.closed("infra_error", counted=False))
     accepted.state = "failed"
     assert failures([wanted, wanted], [rejected, accepted], {TASK.digest: "my-tasks/one"}) == [
-        Failed("my-tasks/one", "rejected: route: none"),
-        Failed("simple-task-001", "failed: no sandbox"),
+        FailedRun("my-tasks/one", "rejected: route: none"),
+        FailedRun("simple-task-001", "failed: no sandbox"),
     ]

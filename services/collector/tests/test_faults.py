@@ -21,11 +21,11 @@ from bench.collectors import steps_of
 from catalogue_of import Life, delivered
 from s3_faults import FaultyS3
 from synthbench.chassis.errors import Transient
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
 from synthbench.collector.archive import CatalogueArchive
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.journal import journal_key
 from synthbench.contracts.records import ArtifactRef
+from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage.artifacts import FilesStore, key_uri
 from synthbench.storage.artifacts.s3 import S3Store
 from synthbench.storage.database import Database

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -20,7 +19,7 @@ from synthbench.chassis.errors import BusUnavailable, ChassisError, SettingsErro
 from synthbench.chassis.health import Health
 from synthbench.chassis.logging import setup_logging
 from synthbench.chassis.redaction import redact
-from synthbench.chassis.settings import Settings, explain_settings, load_settings
+from synthbench.chassis.settings import Settings, load_settings
 from synthbench.chassis.tasks import cancel_all
 from synthbench.chassis.telemetry import setup_telemetry
 from synthbench.contracts.registry import Service
@@ -161,8 +160,6 @@ def run_service(
 ) -> NoReturn:
     """Run a service until SIGTERM or SIGINT, then drain. Exit code 0; 1 after a failure, 2 for wrong settings.
 
-    With the argument `--settings` it only says, as JSON, what its settings are and where they come from.
-
     Args:
         service: which one.
         settings_class: its settings.
@@ -174,9 +171,6 @@ def run_service(
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - logging is not set up without settings
         sys.exit(_BAD_SETTINGS)
-    if "--settings" in sys.argv[1:]:
-        sys.stdout.write(json.dumps([row._asdict() for row in explain_settings(settings)]))
-        sys.exit(0)
     redact(*(value for _, value in settings if isinstance(value, SecretStr)))
     log = setup_logging(service, settings.log_level)
     end_telemetry = setup_telemetry(service, settings.otlp_endpoint, instance=instance_name(service))

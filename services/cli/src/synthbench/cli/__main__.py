@@ -11,7 +11,7 @@ from cyclopts import App
 
 from synthbench.chassis.errors import ChassisError, one_line
 from synthbench.cli import output
-from synthbench.cli.errors import CliError
+from synthbench.client.errors import CliError
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 
 _INTERRUPTED = 130
@@ -32,7 +32,7 @@ _COMMANDS = {
     "demo": ("demo:demo", "Show the main job on this machine: no key, no Docker."),
     "generate-trajectory": ("generate:generate_trajectory", "Run an agent on one task, and show what was recorded."),
     "run": ("generate:run", "Run a campaign: tasks x models x samples, as a file says."),
-    "up": ("stack:up", "Start the stack and leave it running."),
+    "up": ("up:up", "Start the stack and leave it running."),
     "down": ("stack:down", "Stop the stack when its work is done."),
     "status": ("stack:status", "Show the stack's processes and submissions."),
     "env": ("stack:env", "Print the running stack's addresses as shell variables."),

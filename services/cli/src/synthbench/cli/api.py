@@ -1,18 +1,26 @@
 """The Python API: the same as the commands, from a program.
 
 from synthbench.cli.api import generate_trajectories
-made = await generate_trajectories("simple-task-001", model="sim/expert")
-print(made[0].trajectory.outcome, made[0].location)
+recorded = await generate_trajectories("simple-task-001", model="sim/expert")
+print(recorded[0].trajectory.outcome, recorded[0].location)
 """
 
-from synthbench.cli.client import Listener, StackClient, connect
-from synthbench.cli.errors import CliError
-from synthbench.cli.session import session
-from synthbench.cli.stack_options import StackOptions
-from synthbench.cli.work import Made, carry_out, task_reference
+from synthbench.cli.sessions import session
+from synthbench.client.errors import CliError
+from synthbench.client.runs import RecordedTrajectory, run_submissions, task_reference
+from synthbench.client.stack_client import Listener, StackClient, connect
 from synthbench.contracts.events import TaskSubmitted
+from synthbench.embedded.stack_options import StackOptions
 
-__all__ = ["CliError", "Made", "StackClient", "TaskSubmitted", "connect", "generate_trajectories", "session"]
+__all__ = [
+    "CliError",
+    "RecordedTrajectory",
+    "StackClient",
+    "TaskSubmitted",
+    "connect",
+    "generate_trajectories",
+    "session",
+]
 
 
 async def generate_trajectories(
@@ -24,7 +32,7 @@ async def generate_trajectories(
     samples: int = 1,
     max_cost_usd: float = 1.0,
     listener: Listener | None = None,
-) -> list[Made]:
+) -> list[RecordedTrajectory]:
     """Run an agent on a task and return what was recorded.
 
     Args:
@@ -48,7 +56,7 @@ async def generate_trajectories(
             samples=samples,
             max_cost_microusd=round(max_cost_usd * 1_000_000),
         )
-        made, failed = await carry_out(client, [submission], listener)
+        recorded, failed = await run_submissions(client, [submission], listener)
     if failed:
         raise CliError(f"{failed[0].task}: {failed[0].reason}")
-    return made
+    return recorded

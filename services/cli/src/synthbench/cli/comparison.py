@@ -46,15 +46,15 @@ def task_name(one: Trajectory) -> str:
     return one.rollout.task.name.rpartition("/")[2]
 
 
-def _row(task: str, scaffold: str, made: Sequence[Trajectory]) -> dict[str, Any]:
-    graded = [one for one in made if one.outcome.gradable]
+def _row(task: str, scaffold: str, recorded: Sequence[Trajectory]) -> dict[str, Any]:
+    graded = [one for one in recorded if one.outcome.gradable]
     solved = sum(one.outcome is Outcome.SOLVED for one in graded)
     return {
         "task": task,
         "scaffold": scaffold,
         "graded": len(graded),
-        "failed": len(made) - len(graded),
-        "outcomes": dict(sorted(Counter(str(one.outcome) for one in made).items())),
+        "failed": len(recorded) - len(graded),
+        "outcomes": dict(sorted(Counter(str(one.outcome) for one in recorded).items())),
         "solved": wilson(solved, len(graded)),
         **{name: mean([measure(one) for one in graded]) for name, measure in _MEASURES.items()},
         "cost_known": all(one.usage.cost_known for one in graded),

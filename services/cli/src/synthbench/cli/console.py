@@ -8,9 +8,8 @@ from typing import Any
 from rich.cells import cell_len
 from rich.table import Table
 
-from synthbench.cli.amounts import cost_text
-from synthbench.cli.errors import CliError
 from synthbench.cli.output import err, escape, fail, out, printable, reader_is_gone, say, write
+from synthbench.client.errors import CliError
 
 __all__ = ["err", "fail", "out", "reader_is_gone", "say", "write"]
 
@@ -65,21 +64,6 @@ def short_id(identity: object, *, wide: bool = False) -> str:
     """An id for people: on a terminal its first digits, which commands take; in a pipe, or if `wide`, all of it."""
     text = str(identity)
     return text[:_SHORT] if out.is_terminal and not wide else text
-
-
-def money(microusd: int, *, known: bool = True) -> str:
-    """Micro-dollars for people."""
-    return cost_text(microusd, known=known)
-
-
-def size(count: int) -> str:
-    """Bytes for people."""
-    value = float(count)
-    for unit in ("B", "KB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
 
 
 def results(rows: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Column
 
 from synthbench.cli.output import err, say
-from synthbench.cli.tally import Tally
+from synthbench.cli.rollout_tally import RolloutTally
 from synthbench.contracts.cloudevents import Envelope
 
 _LINE_SECONDS = 5.0
@@ -19,7 +19,7 @@ _BAR_WIDTH = 12
 
 
 @asynccontextmanager
-async def following(what: str, tally: Tally) -> AsyncGenerator[Callable[[Envelope], None]]:
+async def following(what: str, tally: RolloutTally) -> AsyncGenerator[Callable[[Envelope], None]]:
     """Show how far `what` is while the block runs; yields what has to see the events."""
     began = time.monotonic()
 
@@ -44,18 +44,18 @@ async def _lines(text: Callable[[], str]) -> None:
         say(text())
 
 
-async def _bar(text: Callable[[], str], tally: Tally) -> None:
+async def _bar(text: Callable[[], str], tally: RolloutTally) -> None:
     wrapped = Column(no_wrap=False, overflow="fold")  # narrow terminals see all of it, on several lines
     columns = (BarColumn(bar_width=_BAR_WIDTH), TextColumn("{task.description}", markup=False, table_column=wrapped))
     with Progress(*columns, console=err, transient=True) as shown:
         task = shown.add_task("", total=tally.total)
         while True:
-            shown.update(task, completed=tally.done, total=tally.total, description=text())
+            shown.update(task, completed=tally.finished, total=tally.total, description=text())
             await asyncio.sleep(_BAR_SECONDS)
 
 
 @contextmanager
-def telling_what_is_finished(tally: Tally, found_by: str, place: str) -> Generator[None]:
+def telling_what_is_finished(tally: RolloutTally, found_by: str, place: str) -> Generator[None]:
     """After Ctrl-C say what is finished, and where it is.
 
     Args:
@@ -66,7 +66,7 @@ def telling_what_is_finished(tally: Tally, found_by: str, place: str) -> Generat
     try:
         yield
     except asyncio.CancelledError:
-        rest = tally.total - tally.done
+        rest = tally.total - tally.finished
         say(
             f"interrupted: {tally.curated} of {tally.total} rollouts are finished and stored in {place} "
             f"(synth-bench trajectories list '{found_by}'); {rest} are cancelled"

@@ -10,9 +10,9 @@ from typing import Any, cast
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.errors import CliError
+from synthbench.client.errors import CliError
 from synthbench.contracts.loose import as_list, as_object
+from synthbench.embedded.datadir import DataDir
 
 _SETTING = "SYNTHBENCH_MODELS_FILE"
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,127}$")

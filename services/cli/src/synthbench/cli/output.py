@@ -4,7 +4,6 @@ import errno
 import os
 import select
 import sys
-import time
 from typing import TextIO
 
 from rich.console import Console
@@ -13,8 +12,6 @@ from rich.markup import escape as escape_markup
 _GONE = (errno.EPIPE, errno.EIO)
 """A pipe without a reader; a terminal that was closed."""
 _PIPED_WIDTH = 160
-_QUIET_SECONDS = 2.0
-_REPEAT_SECONDS = 10.0
 
 
 _CONTROL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -107,24 +104,3 @@ def reader_is_gone() -> bool:
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
-
-
-class Waiting:
-    """Says what a command waits for: after two seconds, when it changes, and every ten seconds.
-
-    Call it again and again in the loop that waits, with what is missing.
-    """
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._said = ""
-        self._said_at = self._began
-
-    def __call__(self, what: str) -> None:
-        """Say it if it is time."""
-        now = time.monotonic()
-        quiet = now - self._said_at
-        if quiet < _QUIET_SECONDS or (what == self._said and quiet < _REPEAT_SECONDS):
-            return
-        self._said, self._said_at = what, now
-        say(f"waiting for {what} ({now - self._began:.0f} s)")

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from pydantic import ValidationError
 
-from synthbench.cli.errors import CliError
+from synthbench.client.errors import CliError
 from synthbench.contracts.cloudevents import field_errors
 from synthbench.contracts.sampling import Sampling
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from synthbench.cli import console, tally
+from synthbench.cli import console
 from synthbench.cli.output import escape
+from synthbench.cli.totals import result_totals
+from synthbench.client.amounts import cost_text
 from synthbench.contracts.events import AttemptStarted, StepRecorded
 from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.records import Rollout
@@ -106,7 +108,7 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
         "verdict": f"{verdict(str(detail.get('verdict')))} (quality), {detail.get('curation')} (diversity)",
         "steps": str(len(trajectory.steps)),
         "tokens": f"{usage.input_tokens} in, {usage.output_tokens} out",
-        "cost": console.money(usage.cost_microusd, known=usage.cost_known),
+        "cost": cost_text(usage.cost_microusd, known=usage.cost_known),
     }
     if trajectory.rollout.simulated:
         rows["note"] = "simulated: kept out of exports unless asked for by name"
@@ -125,6 +127,6 @@ def summary(trajectory: Trajectory, detail: dict[str, Any], location: str) -> No
 def campaign_totals(entries: list[dict[str, Any]]) -> None:
     """Print the results of many trajectories: by model, by task, and why those that are not solved ended."""
     for by in ("model", "task"):
-        found = tally.totals(entries, by)
+        found = result_totals(entries, by)
         console.table(found.columns, found.rows)
         console.out.print()

@@ -1,6 +1,6 @@
-"""Learns the end of a child from the kernel, by a pidfd.
+"""Learns the end of a process from the kernel, by a pidfd. Source: pidfd_open(2).
 
-Python 3.11 has a thread wait for each child unless told otherwise; from 3.12 it does by itself what stands here.
+Python 3.11 has a thread wait for each child unless told otherwise; from 3.12 it watches pidfds by itself.
 """
 
 import asyncio
@@ -10,6 +10,28 @@ from collections.abc import Callable
 from functools import cache
 from types import TracebackType
 from typing import Any, Self
+
+
+def on_end(pidfd: int, callback: Callable[[], object]) -> None:
+    """Call `callback` once in the running loop, when the process of a pidfd has ended; the pidfd stays open."""
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(pidfd)
+        callback()
+
+    loop.add_reader(pidfd, ended)
+
+
+async def wait_for_end(pidfd: int) -> None:
+    """Wait until the process of a pidfd has ended; the pidfd stays open."""
+    ended = asyncio.Event()
+    on_end(pidfd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        asyncio.get_running_loop().remove_reader(pidfd)
+
 
 if sys.version_info < (3, 12):
 
@@ -33,10 +55,8 @@ if sys.version_info < (3, 12):
 
         def add_child_handler(self, pid: int, callback: Callable[..., object], *args: Any) -> None:
             descriptor = os.pidfd_open(pid)
-            loop = asyncio.get_running_loop()
 
             def ended() -> None:
-                loop.remove_reader(descriptor)
                 os.close(descriptor)
                 try:
                     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -44,7 +64,7 @@ if sys.version_info < (3, 12):
                     code = 255
                 callback(pid, code, *args)
 
-            loop.add_reader(descriptor, ended)
+            on_end(descriptor, ended)
 
         def remove_child_handler(self, pid: int) -> bool:
             # No stub: the abstract class demands the method, and asyncio never calls it. Whoever does is told aloud.

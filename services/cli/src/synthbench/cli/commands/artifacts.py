@@ -3,14 +3,15 @@
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from rich import filesize
 
 from synthbench.cli import console
-from synthbench.cli.garbage import Garbage
-from synthbench.cli.operator import as_operator, connected
-from synthbench.cli.session import session
+from synthbench.cli.sessions import session
 from synthbench.contracts.naming import artifacts_of
 from synthbench.contracts.records import ArtifactRef
 from synthbench.contracts.steps import step_digest
+from synthbench.operations.garbage import Garbage
+from synthbench.operations.operator import as_operator, connected
 from synthbench.storage.artifacts import ArtifactStore, StoredBody
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.trajectories import read_trajectory
@@ -83,8 +84,8 @@ async def gc(
         delete: Delete it.
         json: Print what is found as JSON.
     """
-    async with as_operator() as operator, connected(operator.dsn) as connection:
-        garbage = Garbage(operator, connection, days)
+    async with as_operator(console.say) as operator, connected(operator.dsn) as connection:
+        garbage = Garbage(operator, connection, days, console.say)
         await garbage.mark()
         shown, count, size = list[StoredBody](), 0, 0
         async for body in garbage.found():
@@ -95,10 +96,12 @@ async def gc(
     if json:
         console.show_json([{"uri": one.uri, "size": one.size, "put": one.modified, "deleted": delete} for one in shown])
         return
-    console.table(["artifact", "size", "put"], [[b.uri, console.size(b.size), f"{b.modified:%Y-%m-%d}"] for b in shown])
+    console.table(
+        ["artifact", "size", "put"], [[b.uri, filesize.decimal(b.size), f"{b.modified:%Y-%m-%d}"] for b in shown]
+    )
     if count > len(shown):
         console.say(f"and {count - len(shown)} more")
     console.say(
-        f"{count} artifacts, {console.size(size)}, put {days:g} days ago or earlier and named by nothing"
+        f"{count} artifacts, {filesize.decimal(size)}, put {days:g} days ago or earlier and named by nothing"
         + (": deleted" if delete else "; with --delete they go" if count else "")
     )

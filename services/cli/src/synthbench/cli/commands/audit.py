@@ -10,10 +10,13 @@ from cyclopts import Parameter
 from psycopg.rows import DictRow
 
 from synthbench.cli import console
-from synthbench.cli.audit import checks
-from synthbench.cli.audit.machine import machine
-from synthbench.cli.audit.waiting import waiting
-from synthbench.cli.operator import Operator, as_operator, connected
+from synthbench.operations.audit import checks
+from synthbench.operations.audit.dead_letters import check_dead_letters
+from synthbench.operations.audit.findings import Finding
+from synthbench.operations.audit.machine import check_machine
+from synthbench.operations.audit.stuck_work import check_stuck_work
+from synthbench.operations.audit.trajectories import check_journals, check_trajectories
+from synthbench.operations.operator import Operator, as_operator, connected
 
 _SETTLE_POLL = 0.5
 _SETTLE_SECONDS = 10.0
@@ -37,7 +40,7 @@ async def audit(
         json: Print the findings as JSON.
     """
     deadline = asyncio.get_running_loop().time() + max(wait, _SETTLE_SECONDS)
-    async with as_operator() as operator, connected(operator.dsn) as connection:
+    async with as_operator(console.say) as operator, connected(operator.dsn) as connection:
         await connection.execute("set default_transaction_read_only = on")
         while True:
             findings = [finding async for finding in _findings(operator, connection, settled=settled)]
@@ -60,19 +63,20 @@ async def audit(
 
 async def _findings(
     operator: Operator, connection: psycopg.AsyncConnection[DictRow], *, settled: bool
-) -> AsyncGenerator[checks.Finding]:
+) -> AsyncGenerator[Finding]:
     parts = [
-        checks.database(connection, checks.ALWAYS),
-        *([checks.database(connection, checks.SETTLED)] if settled else []),
-        checks.trajectories(connection, operator.store),
-        checks.journals(connection, operator.store),
-        checks.bus(operator.bus.js, operator.clients, operator.pools, settled=settled),
-        waiting(connection, operator.bus, operator.store, operator.clients, operator.pools),
-        machine(connection, operator.sandboxes),
+        checks.check_database(connection, checks.ALWAYS),
+        *([checks.check_database(connection, checks.SETTLED)] if settled else []),
+        check_trajectories(connection, operator.store),
+        check_journals(connection, operator.store),
+        checks.check_bus(operator.bus.js, operator.clients, operator.pools, settled=settled),
+        check_stuck_work(connection, operator.bus.js, operator.clients, operator.pools),
+        check_dead_letters(connection, operator.bus, operator.store),
+        check_machine(connection, operator.sandboxes),
     ]
     for part in parts:
         async for finding in part:
             yield finding
     if operator.data is not None:
         values = [path.read_text() for path in operator.data.sub("secrets").iterdir()]
-        yield await asyncio.to_thread(checks.secrets, operator.data.path, values)
+        yield await asyncio.to_thread(checks.check_secrets, operator.data.path, values)

@@ -8,12 +8,12 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from synthbench.cli import console
-from synthbench.cli.backups import Backup, Restore
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.embedded.layout import log_of
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
-from synthbench.cli.errors import CliError
-from synthbench.cli.operator import connected, record, remote_record
+from synthbench.client.errors import CliError
+from synthbench.embedded.datadir import DataDir
+from synthbench.embedded.log_files import log_of
+from synthbench.embedded.postgres import EmbeddedPostgres
+from synthbench.operations.backups import Backup, Restore
+from synthbench.operations.operator import connected, record, remote_record
 from synthbench.storage.artifacts import ArtifactStore, open_store
 from synthbench.storage.errors import MigrationError
 from synthbench.storage.migrations import migrate_all
@@ -28,12 +28,12 @@ async def backup(path: Path, /) -> int:
     Args:
         path: The file, which must not be there yet.
     """
-    async with record() as (dsn, store), connected(dsn) as connection:
-        made = Backup(connection, store)
-        console.say(f"{path}: {await made.write(path)}")
-    for problem in made.problems:
+    async with record(console.say) as (dsn, store), connected(dsn) as connection:
+        written = Backup(connection, store, console.say)
+        console.say(f"{path}: {await written.write(path)}")
+    for problem in written.problems:
         console.fail(f"not in it: {problem}")
-    return 1 if made.problems else 0
+    return 1 if written.problems else 0
 
 
 async def restore(path: Path, /) -> None:
@@ -47,7 +47,7 @@ async def restore(path: Path, /) -> None:
     """
     async with _stopped() as (dsn, store), connected(dsn) as connection:
         await store.prepare()
-        console.say(f"restored: {await Restore(connection, store).read(path)}")
+        console.say(f"restored: {await Restore(connection, store, console.say).read(path)}")
     console.say("start the stack, and bring back what was under way with: synth-bench rebuild bus")
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
-from synthbench.cli.amounts import microusd
-from synthbench.cli.client import StackClient, quoted
-from synthbench.cli.errors import CliError
-from synthbench.cli.services_api import ServicesApi, campaigns_of
-from synthbench.cli.session import session
+from synthbench.cli.sessions import session
+from synthbench.client.amounts import cost_text, microusd
+from synthbench.client.errors import CliError
+from synthbench.client.services_api import ServicesApi, campaigns_of
+from synthbench.client.stack_client import StackClient, quoted
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.datasets.campaign_digest import campaign_digest, rollout_digest
 
@@ -97,4 +97,4 @@ async def _budgets(client: ServicesApi) -> dict[str, dict[str, Any]]:
 
 
 def _usd(microusd: int | None) -> str:
-    return "" if microusd is None else console.money(microusd)
+    return "" if microusd is None else cost_text(microusd, known=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from synthbench.cli import comparison, console
-from synthbench.cli.amounts import microusd
 from synthbench.cli.commands.generate import (
     arguments_of,
     place_of_records,
@@ -16,10 +15,12 @@ from synthbench.cli.commands.generate import (
     tally_of,
     use_upstream,
 )
-from synthbench.cli.errors import CliError
 from synthbench.cli.following import following, telling_what_is_finished
-from synthbench.cli.session import session
-from synthbench.cli.work import Failed, carry_out, task_reference
+from synthbench.cli.installed import Engine
+from synthbench.cli.sessions import session
+from synthbench.client.amounts import microusd
+from synthbench.client.errors import CliError
+from synthbench.client.runs import FailedRun, run_submissions, task_reference
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.scaffolds import MODEL_FREE
 from synthbench.contracts.trajectory import Trajectory
@@ -34,7 +35,7 @@ async def compare(
     model: str = "sim/expert",
     samples: int = 3,
     scaffold_arg: list[str] | None = None,
-    sandbox: str | None = None,
+    sandbox: Engine = None,
     seed: int = 0,
     base_url: str | None = None,
     api_key_env: str | None = None,
@@ -51,7 +52,6 @@ async def compare(
         model: As in generate-trajectory; the same for all.
         samples: Of each task with each scaffold.
         scaffold_arg: SCAFFOLD.NAME=VALUE, as often as wanted.
-        sandbox: bubblewrap, docker or process; by default the best one that works here.
         seed: For simulated models and for providers that take one.
         base_url: Of an OpenAI-compatible API.
         api_key_env: Name of the environment variable that holds its key.
@@ -87,38 +87,38 @@ async def compare(
         tally = tally_of(submissions)
         with telling_what_is_finished(tally, "campaign:compare", place_of_records(client)):
             async with following(f"{len(wanted)} scaffolds, {len(named)} tasks", tally) as listener:
-                made, failed = await carry_out(client, submissions, listener, names)
-    if made:
-        await _tell(_report([one.trajectory for one in made], failed, wanted, model, samples), format, output)
+                recorded, failed = await run_submissions(client, submissions, listener, names)
+    if recorded:
+        await _tell(_report([one.trajectory for one in recorded], failed, wanted, model, samples), format, output)
     return report_failures(failed)
 
 
 @dataclass(frozen=True)
-class _Report:
+class _ComparisonReport:
     title: str
     notes: list[str]
     rows: list[dict[str, Any]]
 
 
 def _report(
-    made: Sequence[Trajectory], failed: Sequence[Failed], scaffolds: list[str], model: str, samples: int
-) -> _Report:
-    tasks = list(dict.fromkeys(comparison.task_name(one) for one in made))
+    recorded: Sequence[Trajectory], failed: Sequence[FailedRun], scaffolds: list[str], model: str, samples: int
+) -> _ComparisonReport:
+    tasks = list(dict.fromkeys(comparison.task_name(one) for one in recorded))
     notes = [
         f"model {model}, {samples} samples of each task with each scaffold",
         f"means with {CONFIDENCE:.0%} intervals: Wilson's for solved, bootstrap for the others",
         "seconds are on the agent's clock",
     ]
-    if any(one.rollout.simulated for one in made):
+    if any(one.rollout.simulated for one in recorded):
         notes.append("simulated: no work of a real model; what differs is the scaffolds' doing")
-    lost = sum(not one.outcome.gradable for one in made) + len(failed)
+    lost = sum(not one.outcome.gradable for one in recorded) + len(failed)
     if lost:
         notes.append(f"{lost} rollouts failed on our side, and are not counted")
     title = f"{', '.join(scaffolds)} on {len(tasks)} tasks"
-    return _Report(title, notes, comparison.compare(made, scaffolds, tasks))
+    return _ComparisonReport(title, notes, comparison.compare(recorded, scaffolds, tasks))
 
 
-async def _tell(report: _Report, form: str, output: Path | None) -> None:
+async def _tell(report: _ComparisonReport, form: str, output: Path | None) -> None:
     if form == "table" and output is None:
         console.table(list(comparison.HEADINGS), [comparison.cells(row) for row in report.rows])
         for note in report.notes:

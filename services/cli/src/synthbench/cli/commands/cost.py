@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.attaching import services_api
+from synthbench.cli.sessions import services_api
+from synthbench.client.amounts import cost_text
 from synthbench.contracts.loose import as_list, as_object
 
 _COLUMNS: tuple[str, ...] = ("name", "tries", "answered", "input_tokens", "cached_tokens", "output_tokens",
@@ -48,7 +49,7 @@ async def cost(
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    cost = console.money(row["cost_microusd"], known=not row["unknown"])
+    cost = cost_text(row["cost_microusd"], known=not row["unknown"])
     return [cost if column == "cost_microusd" else str(row[column]) for column in _COLUMNS]
 
 

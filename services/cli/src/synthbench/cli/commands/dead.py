@@ -10,8 +10,8 @@ from cyclopts import App, Parameter
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.dead import NoSuchLetter, list_dead, resend_dead, show_dead
 from synthbench.cli import console
-from synthbench.cli.errors import CliError
-from synthbench.cli.operator import operator_bus
+from synthbench.client.errors import CliError
+from synthbench.operations.operator import operator_bus
 
 app = App(name="dead", help="Messages that no consumer could handle.")
 
@@ -19,7 +19,7 @@ app = App(name="dead", help="Messages that no consumer could handle.")
 @asynccontextmanager
 async def _bus() -> AsyncGenerator[Bus]:
     """The bus as its operator: resending may publish what services publish."""
-    async with operator_bus() as bus:
+    async with operator_bus(console.say) as bus:
         try:
             yield bus
         except NoSuchLetter as error:

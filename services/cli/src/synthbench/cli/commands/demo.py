@@ -8,10 +8,10 @@ from synthbench.cli.commands.generate import (
     submissions_of,
     tally_of,
 )
-from synthbench.cli.embedded.datadir import DataDir
 from synthbench.cli.following import following
-from synthbench.cli.session import session
-from synthbench.cli.work import Failed, Made, carry_out
+from synthbench.cli.sessions import session
+from synthbench.client.runs import FailedRun, RecordedTrajectory, run_submissions
+from synthbench.embedded.datadir import DataDir
 
 _FIRST = "simple-task-001"
 _MODELS = ["sim/expert", "sim/novice"]
@@ -28,10 +28,10 @@ async def demo() -> int:
         campaign = Campaign(name="demo", tasks=["*"], models=_MODELS, seed=1)
         submissions, names = await submissions_of(client, campaign)
         async with following(campaign.name, tally_of(submissions)) as listener:
-            made, failed = await carry_out(client, submissions, listener, names)
-    made.sort(key=lambda one: (one.trajectory.rollout.route, one.trajectory.rollout.task.name))
-    console.results([one.row() for one in made])
-    problems = [*failed, *(Failed(one.trajectory.rollout.task.name, _unsolved(one)) for one in made if _should(one))]
+            recorded, failed = await run_submissions(client, submissions, listener, names)
+    recorded.sort(key=lambda one: (one.trajectory.rollout.route, one.trajectory.rollout.task.name))
+    console.results([one.row() for one in recorded])
+    problems = failed + [_unexpected(one) for one in recorded if _is_unexpected(one)]
     code = report_failures(problems)
     if code == 0:
         console.say(
@@ -40,12 +40,14 @@ async def demo() -> int:
     return code
 
 
-def _should(made: Made) -> bool:
+def _is_unexpected(recorded: RecordedTrajectory) -> bool:
     """Whether it is unsolved although sim/expert solves every easy and medium task."""
-    rollout = made.trajectory.rollout
-    expected = rollout.route == "sim/expert" and rollout.task.difficulty in ("easy", "medium")
-    return expected and made.trajectory.verified_reward != 1.0
+    rollout = recorded.trajectory.rollout
+    solvable = rollout.route == "sim/expert" and rollout.task.difficulty in ("easy", "medium")
+    return solvable and recorded.trajectory.verified_reward != 1.0
 
 
-def _unsolved(made: Made) -> str:
-    return f"sim/expert earned {made.trajectory.verified_reward:g}: {made.trajectory.outcome} {made.trajectory.detail}"
+def _unexpected(recorded: RecordedTrajectory) -> FailedRun:
+    trajectory = recorded.trajectory
+    reason = f"sim/expert earned {trajectory.verified_reward:g}: {trajectory.outcome} {trajectory.detail}"
+    return FailedRun(trajectory.rollout.task.name, reason)

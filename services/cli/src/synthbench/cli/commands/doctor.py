@@ -11,12 +11,12 @@ from pathlib import Path
 import httpx
 
 from synthbench.cli import console
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.embedded.nats import EmbeddedNats
-from synthbench.cli.embedded.postgres import EmbeddedPostgres
-from synthbench.cli.embedded.room import needed_bytes, require_room
-from synthbench.cli.errors import CliError
-from synthbench.cli.stack import stack_status
+from synthbench.client.errors import CliError
+from synthbench.embedded.datadir import DataDir
+from synthbench.embedded.nats import EmbeddedNats
+from synthbench.embedded.postgres import EmbeddedPostgres
+from synthbench.embedded.room import needed_bytes, require_room
+from synthbench.embedded.status import stack_status
 from synthbench.sandbox.engines import known_engines, load_engine
 from synthbench.sandbox.errors import SandboxError
 from synthbench.storage.errors import DatabaseUnavailable, MigrationError

@@ -14,10 +14,11 @@ from typing import Annotated, Any, TextIO
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.client import StackClient
-from synthbench.cli.errors import CliError
-from synthbench.cli.output import ReaderGone, Waiting
-from synthbench.cli.session import session
+from synthbench.cli.output import ReaderGone
+from synthbench.cli.sessions import session
+from synthbench.client.errors import CliError
+from synthbench.client.stack_client import StackClient
+from synthbench.client.waiting import Waiting
 from synthbench.datasets.formats.export import FormatUnavailable, export_text, file_name, format_names, load_format
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 
@@ -110,7 +111,7 @@ async def _lines(
 ) -> None:
     """Read some ahead, and write them in their order."""
     ahead: deque[asyncio.Task[str]] = deque()
-    waiting = Waiting()
+    waiting = Waiting(console.say)
     try:
         async for entry in _entries(client, named, wanted, done):
             ahead.append(asyncio.create_task(_line(client, entry, form)))

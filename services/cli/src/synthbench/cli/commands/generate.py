@@ -10,15 +10,24 @@ from cyclopts import Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from synthbench.cli import console, trajectory_view
-from synthbench.cli.amounts import MICRO, microusd
-from synthbench.cli.client import StackClient
-from synthbench.cli.errors import CliError
 from synthbench.cli.following import following, telling_what_is_finished
+from synthbench.cli.installed import Engine, ScaffoldName
+from synthbench.cli.output import ReaderGone
+from synthbench.cli.rollout_tally import RolloutTally
 from synthbench.cli.sampling import DEFAULT, Sampled
-from synthbench.cli.session import session
-from synthbench.cli.stack_options import API_KEY, BASE_URL, StackOptions
-from synthbench.cli.tally import Tally
-from synthbench.cli.work import Failed, Made, carry_out, entries_of, failure_lines, failures, task_reference
+from synthbench.cli.sessions import session
+from synthbench.client.amounts import MICRO, microusd
+from synthbench.client.errors import CliError
+from synthbench.client.runs import (
+    FailedRun,
+    RecordedTrajectory,
+    entries_of,
+    failure_lines,
+    failures,
+    run_submissions,
+    task_reference,
+)
+from synthbench.client.stack_client import StackClient
 from synthbench.contracts.cloudevents import Envelope, field_errors
 from synthbench.contracts.events import AttemptClosed, AttemptStarted, StepRecorded, TaskSubmitted
 from synthbench.contracts.ids import uuid7
@@ -26,6 +35,7 @@ from synthbench.contracts.loose import as_object, parse_toml
 from synthbench.contracts.records import Label
 from synthbench.contracts.sampling import Sampling, written_by_hand
 from synthbench.contracts.scaffolds import MODEL_FREE
+from synthbench.embedded.stack_options import API_KEY, BASE_URL, StackOptions
 from synthbench.tasks import library_tasks
 
 _OPTIONS = {
@@ -43,9 +53,9 @@ async def generate_trajectory(
     *,
     task: str,
     model: str = "sim/expert",
-    scaffold: str = "native",
+    scaffold: ScaffoldName = "native",
     scaffold_arg: list[str] | None = None,
-    sandbox: str | None = None,
+    sandbox: Engine = None,
     samples: int = 1,
     seed: int | None = None,
     sampling: Sampled = DEFAULT,
@@ -60,9 +70,7 @@ async def generate_trajectory(
     Args:
         task: A library task's id (`synth-bench tasks list`), or the folder of a task package.
         model: `sim/expert`, `sim/novice`, …, `replay/NAME`, or a model of the provider at --base-url.
-        scaffold: native, command, mini-swe-agent, swe-agent, openhands, oracle, nop, wrong or cheat.
         scaffold_arg: NAME=VALUE for the scaffold, as often as wanted: `command=./agent`.
-        sandbox: bubblewrap or process; by default the best one that works here.
         samples: How many trajectories.
         seed: For simulated models and for providers that take one; sample k is asked with this + k.
         sampling: How the model is asked to answer.
@@ -88,15 +96,15 @@ async def generate_trajectory(
             max_cost_microusd=cap,
             allow_unknown_price=allow_unknown_price,
         )
-        made, failed = await generate(client, submission, {reference: task}, quiet=json)
-    return show_made(made, failed, json=json)
+        recorded, failed = await generate(client, submission, {reference: task}, quiet=json)
+    return show_recorded(recorded, failed, json=json)
 
 
 async def generate(
     client: StackClient, submission: TaskSubmitted, names: Mapping[str, str], *, quiet: bool
-) -> tuple[list[Made], list[Failed]]:
-    """Carry one submission out, with its steps shown unless `quiet`; `names` as in `carry_out`."""
-    tally = Tally(submission.samples)
+) -> tuple[list[RecordedTrajectory], list[FailedRun]]:
+    """Carry one submission out, with its steps shown unless `quiet`; `names` as in `run_submissions`."""
+    tally = RolloutTally(submission.samples)
     shown = AttemptLog()
 
     def listener(envelope: Envelope) -> None:
@@ -106,7 +114,7 @@ async def generate(
 
     found_by = f"submission:{submission.submission_id}"
     with telling_what_is_finished(tally, found_by, place_of_records(client)):
-        return await carry_out(client, [submission], listener, names)
+        return await run_submissions(client, [submission], listener, names)
 
 
 def place_of_records(client: StackClient) -> str:
@@ -114,12 +122,12 @@ def place_of_records(client: StackClient) -> str:
     return client.endpoints.artifacts_url.removeprefix("file://")
 
 
-def show_made(made: list[Made], failed: list[Failed], *, json: bool) -> int:
+def show_recorded(recorded: list[RecordedTrajectory], failed: list[FailedRun], *, json: bool) -> int:
     """Print what came of one submission; return the exit code."""
     if json:
-        console.show_json([{**one.row(), "location": one.location} for one in made])
+        console.show_json([{**one.row(), "location": one.location} for one in recorded])
     else:
-        for one in made:
+        for one in recorded:
             trajectory_view.summary(one.trajectory, one.entry, one.location)
     return report_failures(failed)
 
@@ -171,13 +179,25 @@ def submission_of(**fields: Any) -> TaskSubmitted:
 
 
 class AttemptLog:
-    """Prints steps as they are recorded; a failure that comes again and again is said once."""
+    """Prints the steps of attempts as they are recorded; a failure that repeats is printed once.
+
+    Once nobody reads standard output any more, nothing is printed, and the work goes on.
+    """
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._printed_failures: set[str] = set()
+        self._reader_is_gone = False
 
     def show(self, envelope: Envelope) -> None:
-        """Print what an event says."""
+        """Print the start, the step or the failure that an event announces."""
+        if self._reader_is_gone:
+            return
+        try:
+            self._print(envelope)
+        except ReaderGone:
+            self._reader_is_gone = True
+
+    def _print(self, envelope: Envelope) -> None:
         match envelope.body:
             case AttemptStarted() as started:
                 trajectory_view.started(started)
@@ -185,14 +205,14 @@ class AttemptLog:
                 trajectory_view.recorded(recorded)
             case AttemptClosed() as closed if not closed.outcome.gradable:
                 text = f"{closed.outcome}: {closed.reason}"
-                if text not in self._said:
-                    self._said.add(text)
+                if text not in self._printed_failures:
+                    self._printed_failures.add(text)
                     console.say(f"attempt {closed.attempt} ended: {text}")
             case _:
                 pass
 
 
-def report_failures(failed: list[Failed]) -> int:
+def report_failures(failed: list[FailedRun]) -> int:
     """Print what made no trajectory; return the exit code."""
     for line in failure_lines(failed):
         console.fail(line)
@@ -278,10 +298,10 @@ async def run(
     return report_failures(failures(submissions, ended, names))
 
 
-def tally_of(submissions: Sequence[TaskSubmitted]) -> Tally:
+def tally_of(submissions: Sequence[TaskSubmitted]) -> RolloutTally:
     """Counts for submissions that have their ids."""
     samples = {one.submission_id: one.samples for one in submissions if one.submission_id}
-    return Tally(sum(samples.values()), samples)
+    return RolloutTally(sum(samples.values()), samples)
 
 
 def _row(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from synthbench.cli import console
 from synthbench.cli.commands.sandboxes import sandbox_root
-from synthbench.cli.errors import CliError
+from synthbench.client.errors import CliError
 from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
 from synthbench.sandbox.domain.images import ImageRetention, StoredImage
 from synthbench.sandbox.errors import SandboxError

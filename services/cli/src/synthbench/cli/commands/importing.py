@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.client import StackClient
-from synthbench.cli.errors import CliError
 from synthbench.cli.following import bar
-from synthbench.cli.session import session
+from synthbench.cli.sessions import session
+from synthbench.client.errors import CliError
+from synthbench.client.stack_client import StackClient
 from synthbench.contracts.trajectory import Trajectory
 from synthbench.datasets.formats.foreign import ForeignError, Source, digest_of, load_json, read
 from synthbench.datasets.formats.provenance import instance_of
@@ -25,7 +25,8 @@ from synthbench.storage.walk import files_below
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".traj")
 _LINES = (".jsonl", ".ndjson")
 _MOST_BYTES = 1 << 30
-"""Of one document."""
+"""Largest document that is read."""
+_TOO_LARGE = f"more than {_MOST_BYTES >> 30} GiB"
 _TOLD = 20
 _NAMED = 5
 _LABELS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -34,7 +35,7 @@ Format = Literal["mini-swe-agent", "swe-agent", "atif", "messages", "json"]
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedDocument:
     """A document that was not taken over."""
 
     file: str
@@ -44,12 +45,12 @@ class Refused:
 
 
 @dataclass
-class Tally:
+class ImportCounts:
     """What became of the documents."""
 
     stored: int = 0
     there: int = 0
-    refused: list[Refused] = field(default_factory=list["Refused"])
+    refused: list[RefusedDocument] = field(default_factory=list["RefusedDocument"])
     labelled: set[str] = field(default_factory=set[str])
     """Instance ids of the labels that fitted a document."""
     unlabelled: int = 0
@@ -85,19 +86,19 @@ async def import_trajectories(
     known = _labels(labels)
     files = [file for path in paths for file in _files(path)]
     plain = Source("", "", scaffold=scaffold, model=model, campaign=campaign)
-    tally = Tally()
+    counts = ImportCounts()
     if dry_run:
         for file in files:
-            for source, data in _documents(file, tally):
-                _read(source, data, plain, known, format, tally)
+            for source, data in _documents(file, counts):
+                _read(source, data, plain, known, format, counts)
     else:
         async with session() as client:
             with bar("files", len(files)) as tell:
                 for number, file in enumerate(files, 1):
-                    for source, data in _documents(file, tally):
-                        await _take(client, source, data, plain, known, format, tally)
+                    for source, data in _documents(file, counts):
+                        await _take(client, source, data, plain, known, format, counts)
                     tell(number)
-    return _report(tally, len(files), known, dry_run=dry_run)
+    return _report(counts, len(files), known, dry_run=dry_run)
 
 
 def _files(path: Path) -> list[Path]:
@@ -133,7 +134,7 @@ def _labels(path: Path | None) -> Mapping[str, bool]:
     return found
 
 
-def _documents(file: Path, tally: Tally) -> Iterator[tuple[Source, bytes]]:
+def _documents(file: Path, counts: ImportCounts) -> Iterator[tuple[Source, bytes]]:
     """Each document of a file, its bytes as they are; of lines one at a time. The source has no digest yet."""
     try:
         if file.suffix in _LINES:
@@ -141,40 +142,42 @@ def _documents(file: Path, tally: Tally) -> Iterator[tuple[Source, bytes]]:
                 number = 0
                 while line := lines.readline(_MOST_BYTES + 1):
                     if len(line) > _MOST_BYTES:
-                        tally.refused.append(Refused(file.name, f"more than {_MOST_BYTES >> 30} GiB", number + 1))
+                        counts.refused.append(
+                            RefusedDocument(file.name, f"more than {_MOST_BYTES >> 30} GiB", number + 1)
+                        )
                         return
                     if line.strip():
                         yield Source(file.name, "", number), line
                     number += 1
         elif file.stat().st_size > _MOST_BYTES:
-            tally.refused.append(Refused(file.name, f"more than {_MOST_BYTES >> 30} GiB"))
+            counts.refused.append(RefusedDocument(file.name, _TOO_LARGE))
         else:
             yield Source(file.name, ""), file.read_bytes()
     except OSError as error:
-        tally.refused.append(Refused(file.name, error.strerror or str(error)))
+        counts.refused.append(RefusedDocument(file.name, error.strerror or str(error)))
 
 
 def _read(
-    source: Source, data: bytes, plain: Source, labels: Mapping[str, bool], form: Format | None, tally: Tally
+    source: Source, data: bytes, plain: Source, labels: Mapping[str, bool], form: Format | None, counts: ImportCounts
 ) -> Trajectory | None:
     """Read one; None where it is refused."""
     try:
         document = load_json(data)
         source = replace(plain, file=source.file, digest=digest_of(document), number=source.number)
-        made, name = read(document, source, form)
-        instance = next((one for one in (instance_of(made), source.stem) if one in labels), None)
+        trajectory, name = read(document, source, form)
+        instance = next((one for one in (instance_of(trajectory), source.stem) if one in labels), None)
         if instance is not None:
-            made, name = read(document, replace(source, resolved=labels[instance]), form)
-            tally.labelled.add(instance)
+            trajectory, name = read(document, replace(source, resolved=labels[instance]), form)
+            counts.labelled.add(instance)
     except ForeignError as error:
         line = source.number + 1 if source.file.endswith(_LINES) else None
-        tally.refused.append(Refused(source.file, str(error), line))
+        counts.refused.append(RefusedDocument(source.file, str(error), line))
         return None
-    tally.unlabelled += instance is None
-    tally.formats[name] += 1
-    assert made.imported is not None
-    tally.left_out += Counter(made.imported.left_out)
-    return made
+    counts.unlabelled += instance is None
+    counts.formats[name] += 1
+    assert trajectory.imported is not None
+    counts.left_out += Counter(trajectory.imported.left_out)
+    return trajectory
 
 
 async def _take(
@@ -184,50 +187,51 @@ async def _take(
     plain: Source,
     labels: Mapping[str, bool],
     form: Format | None,
-    tally: Tally,
+    counts: ImportCounts,
 ) -> None:
-    made = await asyncio.to_thread(_read, source, data, plain, labels, form, tally)
-    if made is None:
+    trajectory = await asyncio.to_thread(_read, source, data, plain, labels, form, counts)
+    if trajectory is None:
         return
     original = await client.store.put(data, media_type="application/json")
-    assert made.imported is not None
-    made = made.model_copy(update={"imported": made.imported.model_copy(update={"original": original})})
-    artifact = await client.store.put(await asyncio.to_thread(encode, made), media_type=MEDIA_TYPE)
+    assert trajectory.imported is not None
+    provenance = trajectory.imported.model_copy(update={"original": original})
+    trajectory = trajectory.model_copy(update={"imported": provenance})
+    artifact = await client.store.put(await asyncio.to_thread(encode, trajectory), media_type=MEDIA_TYPE)
     answer: dict[str, Any] = await client.find("/v1/imports", method="POST", body=artifact.to_dict()) or {}
     if answer.get("state") == "there":
-        tally.there += 1
+        counts.there += 1
     else:
-        tally.stored += 1
+        counts.stored += 1
 
 
-def _report(tally: Tally, files: int, labels: Mapping[str, bool], *, dry_run: bool) -> int:
-    read_ = sum(tally.formats.values())
-    formats = ", ".join(f"{count} {name}" for name, count in tally.formats.most_common())
+def _report(counts: ImportCounts, files: int, labels: Mapping[str, bool], *, dry_run: bool) -> int:
+    read_ = sum(counts.formats.values())
+    formats = ", ".join(f"{count} {name}" for name, count in counts.formats.most_common())
     console.say(f"{files} files, {read_} trajectories read{f' ({formats})' if formats else ''}")
     if not dry_run:
-        console.say(f"{tally.stored} stored, {tally.there} were there already")
+        console.say(f"{counts.stored} stored, {counts.there} were there already")
     if labels:
-        _report_labels(tally, labels)
-    for name, count in tally.left_out.most_common(_TOLD):
+        _report_labels(counts, labels)
+    for name, count in counts.left_out.most_common(_TOLD):
         console.say(f"left out {count} times: {name}; the originals are kept as they were")
-    lines = _refusals(tally.refused)
+    lines = _refusals(counts.refused)
     for line in lines[:_TOLD]:
         console.say(f"refused: {line}")
     if len(lines) > _TOLD:
         console.say(f"refused: {len(lines) - _TOLD} more")
-    return 1 if tally.refused else 0
+    return 1 if counts.refused else 0
 
 
-def _report_labels(tally: Tally, labels: Mapping[str, bool]) -> None:
-    without = sorted(labels.keys() - tally.labelled)
+def _report_labels(counts: ImportCounts, labels: Mapping[str, bool]) -> None:
+    without = sorted(labels.keys() - counts.labelled)
     if without:
         names = ", ".join(without[:_NAMED]) + (", …" if len(without) > _NAMED else "")
         console.say(f"{len(without)} of {len(labels)} labels fit no document: {names}")
-    if tally.unlabelled:
-        console.say(f"{tally.unlabelled} documents have no label")
+    if counts.unlabelled:
+        console.say(f"{counts.unlabelled} documents have no label")
 
 
-def _refusals(refused: Sequence[Refused]) -> list[str]:
+def _refusals(refused: Sequence[RefusedDocument]) -> list[str]:
     """A line for each reason of a file; lines one after the other that are refused for the same one share it."""
     found: list[str] = []
     for (file, reason), group in groupby(refused, key=lambda one: (one.file, one.reason)):

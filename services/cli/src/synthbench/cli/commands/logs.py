@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, validators
 
 from synthbench.cli import console
-from synthbench.cli.embedded.datadir import default_data_dir
-from synthbench.cli.embedded.layout import SERVICES
-from synthbench.cli.errors import CliError
 from synthbench.cli.log_lines import LogLine, at_least, merged, read_line
 from synthbench.cli.output import printable
+from synthbench.client.errors import CliError
+from synthbench.embedded.datadir import default_data_dir
+from synthbench.embedded.layout import SERVICES
 
 _FOLLOW_SECONDS = 0.3
 _TAIL_BYTES = 2 * 1024 * 1024

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
-from synthbench.cli.attaching import services_api
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.errors import CliError
 from synthbench.cli.models_file import ModelsFile, models_file
-from synthbench.cli.stack import remote_endpoints, stack_status
+from synthbench.cli.sessions import services_api
+from synthbench.client.errors import CliError
 from synthbench.contracts.loose import as_list, as_object
+from synthbench.embedded.datadir import DataDir
+from synthbench.embedded.stack import remote_endpoints
+from synthbench.embedded.status import stack_status
 
 app = App(name="models", help="Models: list, add, test and remove them; a running stack takes changes over.")
 

@@ -5,9 +5,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from synthbench.cli import console, trajectory_view
-from synthbench.cli.amounts import microusd
-from synthbench.cli.commands.generate import generate, show_made, submission_of
-from synthbench.cli.session import session
+from synthbench.cli.commands.generate import generate, show_recorded, submission_of
+from synthbench.cli.sessions import session
+from synthbench.client.amounts import microusd
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.scaffolds import MODEL_FREE
 
@@ -56,8 +56,8 @@ async def fork(
             allow_unknown_price=allow_unknown_price,
             fork={"trajectory_id": entry["trajectory_id"], "artifact": entry["artifact"]["digest"], "step": step},
         )
-        made, failed = await generate(client, wanted, {wanted.task: parent.rollout.task.name}, quiet=json)
-    return show_made(made, failed, json=json)
+        recorded, failed = await generate(client, wanted, {wanted.task: parent.rollout.task.name}, quiet=json)
+    return show_recorded(recorded, failed, json=json)
 
 
 async def show(trajectory: str, /, *, full: Annotated[bool, Parameter(negative="")] = False) -> None:

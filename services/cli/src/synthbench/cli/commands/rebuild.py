@@ -2,20 +2,12 @@
 
 from typing import Any, Literal
 
-import psycopg
-from psycopg import sql
-
-from synthbench.chassis.bus import Bus
-from synthbench.chassis.topology import ensure_topology
 from synthbench.cli import console
-from synthbench.cli.attaching import services_api
-from synthbench.cli.errors import CliError
-from synthbench.cli.operator import Operator, as_operator
-from synthbench.contracts.journal import journal_event_id, read_journalled
+from synthbench.cli.sessions import services_api
+from synthbench.client.errors import CliError
 from synthbench.contracts.loose import as_list, as_object
-from synthbench.storage.artifacts import ArtifactStore, key_uri
-
-_OUTBOXES = ("scheduler", "catalogue", "ledger", "quality", "diversity")
+from synthbench.operations.operator import as_operator
+from synthbench.operations.rebuild import rebuild_bus
 
 
 async def rebuild(what: Literal["bus", "catalogue"] = "bus", /) -> int:
@@ -33,14 +25,8 @@ async def rebuild(what: Literal["bus", "catalogue"] = "bus", /) -> int:
     """
     if what == "catalogue":
         return await _catalogue()
-    async with as_operator() as operator:
-        report = await ensure_topology(operator.bus.js, clients=operator.clients, pools=operator.pools)
-        console.say(f"streams and consumers: {len(report.created)} made, {len(report.unchanged)} were there")
-        again = 0
-        for schema in _OUTBOXES:
-            again += await _outbox(operator, schema)
-        console.say(f"outboxes: {again} events go out again")
-        console.say(f"journal: {await _journals(operator.bus, operator.store)} events published again")
+    async with as_operator(console.say) as operator:
+        await rebuild_bus(operator, console.say)
     return 0
 
 
@@ -59,20 +45,3 @@ async def _catalogue() -> int:
     for problem in as_list(last.get("unreadable")):
         console.say(str(problem))
     return 1 if last["unreadable"] else 0
-
-
-async def _outbox(operator: Operator, schema: str) -> int:
-    async with await psycopg.AsyncConnection.connect(operator.dsn.get_secret_value()) as connection:
-        table = sql.Identifier(schema, "outbox")
-        done = await connection.execute(sql.SQL("update {} set published_at = null").format(table))
-        await connection.execute("select pg_notify(%s, '')", [f"outbox_{schema}"])
-        return done.rowcount
-
-
-async def _journals(bus: Bus, store: ArtifactStore) -> int:
-    count = 0
-    async for key in store.list("journal/"):
-        event = read_journalled(key, await store.get(key_uri(key)))
-        await bus.publish(event, id=journal_event_id(event), timeout=30.0)
-        count += 1
-    return count

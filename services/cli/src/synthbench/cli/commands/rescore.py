@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.errors import CliError
-from synthbench.cli.session import session
-from synthbench.contracts.rewards import DEFAULT, parse_weights, scalar, totals
-from synthbench.contracts.trajectory import Trajectory
+from synthbench.cli.sessions import session
+from synthbench.client.errors import CliError
+from synthbench.contracts.rewards import DEFAULT, parse_weights
+from synthbench.operations.rescoring import rescored
 
 
 async def rescore(
@@ -35,11 +35,11 @@ async def rescore(
         if trajectories:
             for one in trajectories:
                 rows.append(rescored((await client.trajectory(one))[1], wanted))
-                _told(rows[-1], format)
+                _print_line(rows[-1], format)
         else:
             async for entry in client.trajectories(filter):
                 rows.append(rescored(await client.stored(entry), wanted))
-                _told(rows[-1], format)
+                _print_line(rows[-1], format)
     if format == "json":
         console.show_json(rows)
     if format == "table":
@@ -51,24 +51,7 @@ async def rescore(
     return 0
 
 
-def rescored(trajectory: Trajectory, weights: dict[str, float]) -> dict[str, Any]:
-    """One row: the reward as it was stored, and as these weights make it; `missing` says which parts there are not."""
-    rewards = trajectory.rewards
-    there = totals(rewards) if rewards else {}
-    reasons = rewards.missing if rewards else {}
-    absent = {name: reasons.get(name, "not measured") for name in weights if name not in there or name in reasons}
-    return {
-        "trajectory_id": str(trajectory.trajectory_id),
-        "task": trajectory.rollout.task.name.rpartition("/")[2],
-        "outcome": str(trajectory.outcome),
-        "before": trajectory.reward,
-        "now": scalar(rewards, weights) if rewards else None,
-        "parts": there,
-        "missing": absent,
-    }
-
-
-def _told(row: dict[str, Any], form: str) -> None:
+def _print_line(row: dict[str, Any], form: str) -> None:
     if form == "ndjson":
         console.out.print(jsonlib.dumps(row, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
 

@@ -12,8 +12,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.errors import CliError
+from synthbench.client.errors import CliError
+from synthbench.embedded.datadir import DataDir
 from synthbench.sandbox.engines import known_engines, load_engine
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.host.reaping import ENGINE_FILE, is_alive
@@ -22,7 +22,7 @@ app = App(name="sandboxes", help="Sandboxes of this machine.")
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedSandbox:
     """One sandbox."""
 
     id: str
@@ -38,8 +38,8 @@ def sandbox_root() -> Path:
     return Path(named) if named else DataDir().sub("sandboxes")
 
 
-def _listed(root: Path) -> Sequence[Listed]:
-    found: list[Listed] = []
+def _listed(root: Path) -> Sequence[ListedSandbox]:
+    found: list[ListedSandbox] = []
     for folder in sorted(root.glob("*/[!.]*")):
         try:
             owner = (folder / "owner").read_text()
@@ -47,7 +47,9 @@ def _listed(root: Path) -> Sequence[Listed]:
             age = time.time() - folder.lstat().st_ctime
         except OSError:
             continue  # being made or removed
-        found.append(Listed(folder.name, folder.parent.name, owner, "live" if alive else "left behind", int(age)))
+        found.append(
+            ListedSandbox(folder.name, folder.parent.name, owner, "live" if alive else "left behind", int(age))
+        )
     return found
 
 

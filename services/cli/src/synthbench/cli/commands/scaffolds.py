@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cyclopts import App
 
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.errors import CliError
+from synthbench.client.errors import CliError
+from synthbench.embedded.datadir import DataDir
 
 app = App(name="scaffolds", help="Agents from elsewhere.")
 
@@ -18,7 +18,7 @@ def install(name: str, /, *, folder: Path | None = None, checkout: Path | None =
     """Install what an external agent needs, pinned; sandboxes see it read-only.
 
     Args:
-        name: mini-swe-agent, openhands or swe-agent.
+        name: Of the agent, such as openhands; an unknown one is answered with those that can be installed.
         folder: By default SYNTHBENCH_AGENTS_ROOT, else `agents` in the data folder.
         checkout: Of swe-agent's repository, which is on no package index.
     """

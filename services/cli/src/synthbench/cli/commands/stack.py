@@ -1,4 +1,4 @@
-"""`up`, `down`, `status`, `env`: the embedded stack."""
+"""`down`, `status`, `env`: the embedded stack."""
 
 import os
 import shlex
@@ -8,61 +8,21 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.attaching import services_api
-from synthbench.cli.contact import FORGET
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.endpoints import Endpoints
-from synthbench.cli.errors import CliError
-from synthbench.cli.services_api import campaigns_of
-from synthbench.cli.stack import SHELL_VARIABLES, remote_endpoints, stack_status, start_to_stay, stop_stack
-from synthbench.cli.stack_options import StackOptions
+from synthbench.cli.sessions import services_api
+from synthbench.client.contact import FORGET
+from synthbench.client.endpoints import Endpoints
+from synthbench.client.errors import CliError
+from synthbench.client.services_api import campaigns_of
 from synthbench.contracts.loose import as_list, as_object
+from synthbench.embedded.datadir import DataDir
+from synthbench.embedded.stack import SHELL_VARIABLES, remote_endpoints, stop_stack
+from synthbench.embedded.status import stack_status
 
-_MAX_REPLICAS = 8
-_MAX_EXECUTORS = 32
-_MAX_CONCURRENCY = 256
 _SUBMISSIONS = 20
 
 
-async def up(
-    *,
-    sandbox: str | None = None,
-    replicas: int | None = None,
-    executors: int | None = None,
-    concurrency: int | None = None,
-) -> int:
-    """Start the stack and leave it running; it is up when every service answers. Code 1 where one does not stay up.
-
-    Args:
-        sandbox: bubblewrap, docker or process; by default the best one that works here.
-        replicas: Processes of each service; 1 by default.
-        executors: Processes of the executor alone; by default as many as --replicas.
-        concurrency: Attempts at once in each executor.
-    """
-    for option, value, most in (
-        ("--replicas", replicas, _MAX_REPLICAS),
-        ("--executors", executors, _MAX_EXECUTORS),
-        ("--concurrency", concurrency, _MAX_CONCURRENCY),
-    ):
-        if value is not None and not 1 <= value <= most:
-            raise CliError(f"{option}: 1 to {most}", exit_code=2)
-    data = DataDir()
-    options = StackOptions(sandbox=sandbox, replicas=replicas, executors=executors, concurrency=concurrency)
-    endpoints = await start_to_stay(data, options)
-    console.say(
-        f"up: bus {endpoints.nats_url}, submissions {endpoints.scheduler_url}, trajectories {endpoints.collector_url}"
-    )
-    console.say(f"data in {data.path}; `synth-bench down` stops it when its work is done")
-    named = os.environ.get("SYNTHBENCH_NATS_URL", endpoints.nats_url)
-    if named != endpoints.nats_url:
-        console.say(
-            f'this shell names another stack (SYNTHBENCH_NATS_URL={named}): eval "$(synth-bench env)" names this one'
-        )
-    return _tell_problems(stack_status(data) or {})
-
-
-def _tell_problems(status: Mapping[str, Any]) -> int:
-    """Say what is wrong with a stack; the exit code."""
+def report_problems(status: Mapping[str, Any]) -> int:
+    """Print the problems of a stack; return the exit code."""
     problems = as_object(status.get("problems"))
     for name, problem in problems.items():
         console.fail(f"{name} {problem}; see `synth-bench logs {name}`")
@@ -77,7 +37,7 @@ async def down(*, now: Annotated[bool, Parameter(negative="")] = False) -> None:
     """
     data = DataDir()
     found = Endpoints.load(data.stack_file)
-    if not await stop_stack(data, now=now):
+    if not await stop_stack(data, console.say, now=now):
         console.say("no stack is running")
         return
     console.say("stopped")
@@ -102,7 +62,7 @@ async def status(*, wide: Annotated[bool, Parameter(negative="")] = False) -> in
     rows = [[name, str(pid), found["urls"].get(name, "")] for name, pid in found["processes"].items()]
     rows.append(["supervisor", str(found["supervisor"]), found["state"]])
     console.table(["process", "pid", "address"], rows)
-    code = _tell_problems(found)
+    code = report_problems(found)
     if found["state"] in ("up", "degraded"):
         await _show_work(data, wide=wide)
     elif found["state"] == "draining":

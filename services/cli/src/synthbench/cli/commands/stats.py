@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, cast
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.attaching import services_api
-from synthbench.cli.errors import CliError
+from synthbench.cli.sessions import services_api
+from synthbench.client.amounts import cost_text
+from synthbench.client.errors import CliError
 from synthbench.contracts.loose import as_list, as_object
 
 _BAR = 30
@@ -115,7 +116,7 @@ def _percent(value: Any) -> str:
 def _money(row: dict[str, Any]) -> str:
     if row["usd_an_accepted"] is None:
         return "-"
-    return console.money(round(row["usd_an_accepted"] * 1e6), known=row["cost_known"]).replace("$", "")
+    return cost_text(round(row["usd_an_accepted"] * 1e6), known=row["cost_known"]).replace("$", "")
 
 
 def _funnel(rows: list[dict[str, Any]]) -> None:

@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich import filesize
 
 from synthbench.cli import console
-from synthbench.cli.attaching import services_api
+from synthbench.cli.sessions import services_api
 from synthbench.contracts.loose import as_list, as_object
 
 
@@ -22,7 +23,7 @@ async def storage(*, json: Annotated[bool, Parameter(negative="")] = False) -> N
         return
     tables: list[dict[str, Any]] = as_list(report.get("tables"))
     console.table(
-        ["table", "rows, about", "size"], [[t["name"], str(t["rows"]), console.size(t["bytes"])] for t in tables]
+        ["table", "rows, about", "size"], [[t["name"], str(t["rows"]), filesize.decimal(t["bytes"])] for t in tables]
     )
     weeks: list[dict[str, Any]] = as_list(report.get("weeks_of_steps"))
     console.table(
@@ -31,7 +32,7 @@ async def storage(*, json: Annotated[bool, Parameter(negative="")] = False) -> N
             [
                 str(week["begins"] or "others")[:10],
                 str(week["rows"]),
-                console.size(week["bytes"]),
+                filesize.decimal(week["bytes"]),
                 str(week["unfinished"] or ""),
                 "goes" if week["cold"] and not week["unfinished"] else "",
             ]
@@ -41,14 +42,14 @@ async def storage(*, json: Annotated[bool, Parameter(negative="")] = False) -> N
     stored: list[dict[str, Any]] = as_list(report.get("trajectories"))
     console.table(
         ["trajectories", "stored", "size"],
-        [[_kind(s), str(s["trajectories"]), console.size(s["bytes"])] for s in stored],
+        [[_kind(s), str(s["trajectories"]), filesize.decimal(s["bytes"])] for s in stored],
     )
     policy, expirable = as_object(report.get("policy")), as_object(report.get("expirable"))
     console.say(f"steps stay hot for {policy['hot_step_days']:g} days; their trajectories stay")
     if policy["failed_attempt_days"] is None:
         console.say("attempts that do not count stay, too: SYNTHBENCH_FAILED_ATTEMPT_DAYS is not set")
     else:
-        found = f"{expirable['count']} trajectories ({console.size(expirable['bytes'])})"
+        found = f"{expirable['count']} trajectories ({filesize.decimal(expirable['bytes'])})"
         console.say(
             f"attempts that do not count go after {policy['failed_attempt_days']:g} days: {found} in the next sweep"
         )

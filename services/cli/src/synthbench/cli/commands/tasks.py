@@ -7,15 +7,16 @@ from cyclopts import App, Parameter
 
 from synthbench.cli import console
 from synthbench.cli.commands.generate import report_failures, tally_of
-from synthbench.cli.errors import CliError
 from synthbench.cli.following import following
-from synthbench.cli.session import session
-from synthbench.cli.stack_options import StackOptions
+from synthbench.cli.installed import Engine
+from synthbench.cli.sessions import session
 from synthbench.cli.verification_reasons import reason_of
-from synthbench.cli.work import Failed, Made, carry_out, task_reference
+from synthbench.client.errors import CliError
+from synthbench.client.runs import FailedRun, RecordedTrajectory, run_submissions, task_reference
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.loose import as_list, as_object
+from synthbench.embedded.stack_options import StackOptions
 from synthbench.tasks import (
     TaskError,
     TaskPackage,
@@ -95,12 +96,11 @@ def init(folder: Path, /, *, name: str | None = None) -> None:
 
 
 @app.command
-async def check(task: str, /, *, sandbox: str | None = None) -> int:
+async def check(task: str, /, *, sandbox: Engine = None) -> int:
     """Check a task along the normal road: the solution earns 1, nothing, wrong solutions and cheats do not.
 
     Args:
         task: A library id, or a folder.
-        sandbox: bubblewrap or process.
     """
     package = load_task(task)
     for remark in package.remarks():
@@ -122,9 +122,9 @@ async def check(task: str, /, *, sandbox: str | None = None) -> int:
             for scaffold, args in wanted
         ]
         async with following(f"checking {package.id}", tally_of(submissions)) as listener:
-            made, failed = await carry_out(client, submissions, listener, {reference: task})
-    problems = [*failed, *(problem for one in made if (problem := _problem(one)))]
-    rows = [[_label(one), _expected(one), f"{one.trajectory.verified_reward:g}", _seconds(one)] for one in made]
+            recorded, failed = await run_submissions(client, submissions, listener, {reference: task})
+    problems = [*failed, *(problem for one in recorded if (problem := _problem(one)))]
+    rows = [[_label(one), _expected(one), f"{one.trajectory.verified_reward:g}", _seconds(one)] for one in recorded]
     console.table(["played", "expected", "reward", "seconds"], rows)
     return report_failures(problems)
 
@@ -165,25 +165,25 @@ async def release(task: str, /) -> None:
     console.say(f"released {digest}")
 
 
-def _label(made: Made) -> str:
-    rollout = made.trajectory.rollout
+def _label(recorded: RecordedTrajectory) -> str:
+    rollout = recorded.trajectory.rollout
     return " ".join([rollout.scaffold, *rollout.scaffold_args.values()])
 
 
-def _expected(made: Made) -> str:
-    return {"oracle": "1", "wrong": "below 1"}.get(made.trajectory.rollout.scaffold, "0")
+def _expected(recorded: RecordedTrajectory) -> str:
+    return {"oracle": "1", "wrong": "below 1"}.get(recorded.trajectory.rollout.scaffold, "0")
 
 
-def _seconds(made: Made) -> str:
-    row: dict[str, Any] = made.row()
+def _seconds(recorded: RecordedTrajectory) -> str:
+    row: dict[str, Any] = recorded.row()
     return f"{row['seconds']:.1f}"
 
 
-def _problem(made: Made) -> Failed | None:
-    reward, scaffold = made.trajectory.verified_reward, made.trajectory.rollout.scaffold
+def _problem(recorded: RecordedTrajectory) -> FailedRun | None:
+    reward, scaffold = recorded.trajectory.verified_reward, recorded.trajectory.rollout.scaffold
     good = {"oracle": reward == 1.0, "wrong": reward < 1.0}.get(scaffold, reward == 0.0)
     if good:
         return None
-    said = f"{_label(made)} earned {reward:g}, expected {_expected(made)}"
-    why = reason_of(made.trajectory.verification) if scaffold == "oracle" else ""
-    return Failed(made.trajectory.rollout.task.name, f"{said}: {why}" if why else said)
+    said = f"{_label(recorded)} earned {reward:g}, expected {_expected(recorded)}"
+    why = reason_of(recorded.trajectory.verification) if scaffold == "oracle" else ""
+    return FailedRun(recorded.trajectory.rollout.task.name, f"{said}: {why}" if why else said)

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from synthbench.cli import console
-from synthbench.cli.embedded.datadir import DataDir
-from synthbench.cli.errors import CliError
-from synthbench.cli.stack import remote_endpoints
+from synthbench.client.errors import CliError
+from synthbench.embedded.datadir import DataDir
+from synthbench.embedded.stack import remote_endpoints
 
 app = App(name="tokens", help="API tokens with roles: viewer, reviewer, operator, admin.")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}$")

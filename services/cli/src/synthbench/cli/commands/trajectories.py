@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter, validators
 
 from synthbench.cli import console
-from synthbench.cli.attaching import services_api
+from synthbench.cli.sessions import services_api
 
 app = App(name="trajectories", help="What was recorded.")
 # Named, not imported, as in `synthbench.cli.__main__`: a list needs nothing of them.

@@ -1,0 +1,1 @@
+"""The auditor: checks from outside whether bus, database, artifacts and the machine keep every invariant."""

@@ -1,0 +1,24 @@
+"""The findings of an audit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from synthbench.storage.queries import Queries
+
+RECORD = Queries.load("synthbench.operations.audit", "record.sql")
+CULPRITS = 20
+"""So many culprits of an invariant are named."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One invariant, and what breaks it."""
+
+    invariant: str
+    culprits: Sequence[str] = ()
+    note: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing breaks the invariant."""
+        return not self.culprits
