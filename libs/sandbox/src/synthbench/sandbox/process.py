@@ -25,7 +25,7 @@ from synthbench.sandbox.host.local import LocalSandbox, OpenSandboxes, new_id
 from synthbench.sandbox.host.metrics import creating
 from synthbench.sandbox.host.processes import MARK, kill_all, marked
 from synthbench.sandbox.host.reaping import Abandoned, EngineFolder, open_engine_folder, reap
-from synthbench.sandbox.host.running import Ended
+from synthbench.sandbox.host.running import EndedCommand
 from synthbench.sandbox.host.shell import limited
 from synthbench.sandbox.host.sockets import socket_place
 from synthbench.sandbox.host.system import find_python
@@ -239,7 +239,7 @@ class _StartedProcess:
             self.running.kill_direct()
         await kill_all(lambda: (process for process in marked(self.mark, None) if process != pid))
 
-    async def exit_code(self, ended: Ended) -> int | None:
+    async def exit_code(self, ended: EndedCommand) -> int | None:
         """Return the exit code as a shell sees it; None where the command was killed."""
         code = ended.returncode
         return None if ended.killed or code is None else code if code >= 0 else 128 - code

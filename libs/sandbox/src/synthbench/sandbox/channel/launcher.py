@@ -15,7 +15,7 @@ from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.disk import DiskWatch
 from synthbench.sandbox.host.folders import SandboxFolders
 from synthbench.sandbox.host.launching import Command
-from synthbench.sandbox.host.running import Ended
+from synthbench.sandbox.host.running import EndedCommand
 from synthbench.sandbox.protocol import Shell
 
 CHANNEL = "/run/synthbench/channel"
@@ -241,7 +241,7 @@ class _StartedInChannel:
     running: ChannelCommand
     launcher: ChannelLauncher
 
-    async def exit_code(self, ended: Ended) -> int | None:
+    async def exit_code(self, ended: EndedCommand) -> int | None:
         """Return the exit code that the shell of PID 1 saw; 137 where that shell was killed from inside."""
         if self.running.lost and not ended.killed:
             raise SandboxError(self.running.lost, "look for what stopped this process, or kept it busy")

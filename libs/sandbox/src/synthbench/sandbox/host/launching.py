@@ -6,7 +6,7 @@ from typing import Protocol
 
 from synthbench.sandbox.host.cgroups import Counts
 from synthbench.sandbox.host.disk import DiskWatch
-from synthbench.sandbox.host.running import Ended, RunningCommand
+from synthbench.sandbox.host.running import EndedCommand, RunningCommand
 from synthbench.sandbox.protocol import Shell
 
 
@@ -30,7 +30,7 @@ class StartedCommand(Protocol):
         """The command itself, which can be waited for and ended."""
         ...
 
-    async def exit_code(self, ended: Ended) -> int | None:
+    async def exit_code(self, ended: EndedCommand) -> int | None:
         """Return the exit code as a shell sees it (128 + n for signal n); None where the command was killed.
 
         Raises:

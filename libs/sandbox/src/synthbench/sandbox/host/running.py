@@ -14,7 +14,7 @@ _KILL = 20.0  # seconds until killed processes must be gone
 
 
 @dataclass
-class Ended:
+class EndedCommand:
     """The end of a command; `returncode` is None where we killed it."""
 
     returncode: int | None
@@ -75,7 +75,7 @@ class RunningCommand(ABC):
         """Note that it is ended from outside, so that its exit code means nothing."""
         self._killed = True
 
-    async def finish(self, *, timeout: float) -> Ended:  # noqa: ASYNC109 (a result, not an error)
+    async def finish(self, *, timeout: float) -> EndedCommand:  # noqa: ASYNC109 (a result, not an error)
         """Wait for it, and leave nothing of it, even when cancelled."""
         timed_out = False
         try:
@@ -88,7 +88,9 @@ class RunningCommand(ABC):
             seconds = asyncio.get_running_loop().time() - self._began
             await _through(self.end())
         code = None if self._killed else self.returncode
-        return Ended(returncode=code, timed_out=timed_out, killed=self._killed, seconds=seconds, streams=self.streams)
+        return EndedCommand(
+            returncode=code, timed_out=timed_out, killed=self._killed, seconds=seconds, streams=self.streams
+        )
 
     async def end(self) -> None:
         """Kill what is left of it, and wait until it is gone and its pipes are read; twice is as good as once."""

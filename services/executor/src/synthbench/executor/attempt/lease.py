@@ -13,7 +13,7 @@ _HEARTBEATS_PER_LEASE = 3
 _RELEASE_SECONDS = 3.0
 
 
-class AttemptLease:
+class LeaseKeeper:
     """Keeps the scheduler's lease on one granted attempt.
 
     Args:

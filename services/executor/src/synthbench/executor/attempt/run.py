@@ -18,7 +18,7 @@ from synthbench.contracts.rpc import ClaimReply
 from synthbench.contracts.trajectory import AttemptContext
 from synthbench.executor.adapters.model import GatewayModel
 from synthbench.executor.announcing import EventAnnouncer
-from synthbench.executor.attempt.lease import AttemptLease
+from synthbench.executor.attempt.lease import LeaseKeeper
 from synthbench.executor.attempt.result import AttemptResult, agent_result, failed_result
 from synthbench.executor.attempt.services import AttemptServices
 from synthbench.executor.capture.place import reachable
@@ -53,7 +53,7 @@ class AttemptRun:
         rollout = self._rollout
         self._scope = rollout.attempt_scope(grant.attempt)
         self._announcer = EventAnnouncer(self._scope, services.bus, services.store, services.recent)
-        self._lease = AttemptLease(services, grant)
+        self._lease = LeaseKeeper(services, grant)
         self._clock = Clock(rollout.limits, draining=services.stop.is_set)
         self._context = AttemptContext(synthbench_version=VERSION, executor=services.executor)
         self._recorder: StepRecorder | None = None

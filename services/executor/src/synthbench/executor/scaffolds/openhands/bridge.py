@@ -29,7 +29,7 @@ WHERE = FOLDER / "conversation.json"
 LOG = FOLDER / "server.log"
 
 
-class Refused(Exception):
+class ServerRefused(Exception):
     """The server's answer is an error."""
 
 
@@ -37,7 +37,7 @@ class NoServer(Exception):
     """There is none to talk to."""
 
 
-FAILED = (OSError, HTTPException, ValueError, KeyError, TypeError, Refused)
+FAILED = (OSError, HTTPException, ValueError, KeyError, TypeError, ServerRefused)
 """What may come of asking."""
 
 
@@ -66,7 +66,7 @@ class Server:
         finally:
             link.close()
         if answer.status >= 400:
-            raise Refused(f"{method} {path}: {answer.status} {data[:1000].decode(errors='replace')}")
+            raise ServerRefused(f"{method} {path}: {answer.status} {data[:1000].decode(errors='replace')}")
         return json.loads(data or b"null")
 
     def ready(self) -> bool:
