@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from synthbench.sandbox.diff import Diff, Snapshot, SnapshotEntry
 from synthbench.sandbox.domain.changes import compare
-from synthbench.sandbox.domain.known import is_below
+from synthbench.sandbox.domain.known_tree import is_below
 from synthbench.sandbox.tree.beneath import FileOwner, opened_root
-from synthbench.sandbox.tree.contents import Contents
+from synthbench.sandbox.tree.old_texts import OldTexts
 from synthbench.sandbox.tree.scan import Scan
 from synthbench.sandbox.tree.workspace import WorkspaceFiles
 
@@ -34,7 +34,7 @@ def judge(
     """Fail where a step does not say what a walk that knows nothing says."""
     diff, now = step
     with opened_root(root) as fd:
-        fresh = Scan(workdir, Contents(side), owner).take(fd, before.sandbox)
+        fresh = Scan(workdir, OldTexts(side), owner).take(fd, before.sandbox)
     unknown = {path for path, _ in fresh.refused}
     assert now.refused == fresh.refused
     assert bare(now, without=unknown) == bare(fresh, without=unknown)
@@ -60,4 +60,4 @@ def bare(snapshot: Snapshot, *, without: Collection[str] = ()) -> dict[str, Snap
 def second(folder: Path, side: Path) -> WorkspaceFiles:
     """A workspace that gets the archives."""
     folder.mkdir()
-    return WorkspaceFiles("second", folder, "/workspace", Contents(side), FileOwner(), 1 << 30)
+    return WorkspaceFiles("second", folder, "/workspace", OldTexts(side), FileOwner(), 1 << 30)

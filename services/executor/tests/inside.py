@@ -12,7 +12,7 @@ import pytest
 
 from synthbench.contracts.records import KeptFile
 from synthbench.contracts.steps import Step
-from synthbench.executor.capture.place import reachable
+from synthbench.executor.capture.agent_socket import reachable
 from synthbench.executor.domain.endings import Ending
 from synthbench.executor.domain.resuming import StartingPoint
 from synthbench.executor.scaffold import World, load_scaffold

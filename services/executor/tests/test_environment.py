@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.executor.environment import outfit, spec_of
+from synthbench.executor.environment import fill_workspace, spec_of
 from synthbench.executor.verification import verify
 from synthbench.sandbox.docker import BASE_IMAGE, DockerEngine
 from synthbench.tasks import TaskPackage, library_tasks, load_package
@@ -43,7 +43,7 @@ async def test_the_agent_works_in_it_as_nobody_special(engine: DockerEngine, pac
     spec = await spec_of(engine, package, "t", 4096)
     assert (spec.root, spec.user, spec.background) == ("read-only", "agent", False)
     sandbox = await engine.create(spec)
-    await outfit(sandbox, package)
+    await fill_workspace(sandbox, package)
     result = await sandbox.run(["sh", "-c", "cat /built; id -u; touch /planted; ls"], timeout=20)
     assert result.stdout_text.startswith("built\n2")
     assert "billing" in result.stdout_text

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from synthbench.executor.environment import outfit, spec_of
+from synthbench.executor.environment import fill_workspace, spec_of
 from synthbench.executor.harbor import bring, verify_in_place
 from synthbench.executor.verification import verify
 from synthbench.executor.workspace.kept_files import keep_files
@@ -57,7 +57,7 @@ async def engine() -> AsyncGenerator[DockerEngine]:
 @pytest.fixture
 async def sandbox(engine: DockerEngine) -> Sandbox:
     made = await engine.create(await spec_of(engine, package(), "t", 4096))
-    await outfit(made, package())
+    await fill_workspace(made, package())
     return made
 
 

@@ -14,11 +14,11 @@ from synthbench.chassis.settings import load_settings
 from synthbench.contracts.rewards import STEPWISE, Rewards, parse_weights, totals
 from synthbench.contracts.steps import Action
 from synthbench.contracts.verification import VerificationResult
-from synthbench.executor import look_at_files, shaping
-from synthbench.executor.domain.shaping import Look, evenly, file_parts
+from synthbench.executor import file_checks, shaping
+from synthbench.executor.domain.shaping import FileFindings, evenly, file_parts
 from synthbench.executor.recorder import AgentTurn, StepRecorder
 from synthbench.executor.settings import ExecutorSettings
-from synthbench.executor.shaping import RewardInputs, ShapingBounds, look_at, measure
+from synthbench.executor.shaping import RewardInputs, ShapingBounds, check_files, measure
 from synthbench.executor.verification import verify
 from synthbench.sandbox.engines import choose_engine
 from synthbench.sandbox.protocol import SandboxEngine
@@ -196,20 +196,20 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_hostile_files_are_broken_and_nothing_else(name: str):
-    looks = await look_at([("fine.py", b"import os\n"), (name, HOSTILE[name]), ("fine.toml", b"a = 1\n")])
-    assert looks == [Look(findings=1), Look(broken=True), Look()]
+    looks = await check_files([("fine.py", b"import os\n"), (name, HOSTILE[name]), ("fine.toml", b"a = 1\n")])
+    assert looks == [FileFindings(findings=1), FileFindings(broken=True), FileFindings()]
 
 
 async def test_what_takes_too_long_or_is_too_much_is_said(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(OSError, match="more than 32 MiB"):
-        await look_at([("a.py", b"#" * (1 << 25)), ("b.py", b"#")])
+        await check_files([("a.py", b"#" * (1 << 25)), ("b.py", b"#")])
     monkeypatch.setattr(shaping, "_LOOK_SECONDS", 0.001)
     with pytest.raises(OSError, match="in time"):
-        await look_at([("a.py", b"import os")])
+        await check_files([("a.py", b"import os")])
     monkeypatch.undo()
-    monkeypatch.setattr(look_at_files, "__file__", "/nowhere.py")
+    monkeypatch.setattr(file_checks, "__file__", "/nowhere.py")
     with pytest.raises(OSError, match="ended with 2"):
-        await look_at([("a.py", b"import os")])
+        await check_files([("a.py", b"import os")])
 
 
 async def test_a_file_that_is_too_big_costs_the_parts_of_files(engine, package, artifacts, make_world):
@@ -233,9 +233,9 @@ def test_looks_are_spread_evenly_with_the_last_among_them():
 
 
 def test_a_file_that_went_takes_its_faults_along():
-    assert file_parts({"a.py": Look(broken=True), "b.py": Look(findings=2)}, {"a.py": Look(), "b.py": Look()}) == {
-        "parses": 1.0, "lint": 2.0,
-    }  # fmt: skip
+    before = {"a.py": FileFindings(broken=True), "b.py": FileFindings(findings=2)}
+    after = {"a.py": FileFindings(), "b.py": FileFindings()}
+    assert file_parts(before, after) == {"parses": 1.0, "lint": 2.0}
 
 
 def test_weights_are_checked_when_the_executor_starts(monkeypatch: pytest.MonkeyPatch):

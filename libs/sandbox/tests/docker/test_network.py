@@ -12,7 +12,7 @@ import pytest
 
 from synthbench.sandbox.docker import DockerEngine
 from synthbench.sandbox.egress import ENVIRONMENT, PORT
-from synthbench.sandbox.egress.lane import REFUSED_MOST
+from synthbench.sandbox.egress.sandbox_egress import REFUSED_MOST
 from synthbench.sandbox.engines import load_engine
 from synthbench.sandbox.errors import EngineUnavailable, SpecRefused
 from synthbench.sandbox.protocol import Sandbox

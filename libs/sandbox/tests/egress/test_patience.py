@@ -11,8 +11,8 @@ import pytest
 
 from synthbench.sandbox.domain.reach import Network, parse_allowed, parse_known
 from synthbench.sandbox.egress import proxy
-from synthbench.sandbox.egress.lane import EgressTimeouts, HostRefused, SandboxEgress
 from synthbench.sandbox.egress.proxy import serve
+from synthbench.sandbox.egress.sandbox_egress import EgressTimeouts, HostRefused, SandboxEgress
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 SHORT = 0.3

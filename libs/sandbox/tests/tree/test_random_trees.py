@@ -15,7 +15,7 @@ from fuzzing import fuzz
 from hostile_trees import chain
 from synthbench.sandbox.errors import SandboxError
 from synthbench.sandbox.tree.beneath import FileOwner
-from synthbench.sandbox.tree.contents import Contents
+from synthbench.sandbox.tree.old_texts import OldTexts
 from synthbench.sandbox.tree.removal import remove_tree
 from synthbench.sandbox.tree.workspace import WorkspaceFiles
 
@@ -123,7 +123,7 @@ def outside_of(folder: Path) -> dict[str, tuple[object, ...]]:
 
 def workspace(folder: Path, name: str) -> WorkspaceFiles:
     (folder / name).mkdir()
-    return WorkspaceFiles(name, folder / name, "/workspace", Contents(folder / f"{name}-texts"), FileOwner(), 1 << 30)
+    return WorkspaceFiles(name, folder / name, "/workspace", OldTexts(folder / f"{name}-texts"), FileOwner(), 1 << 30)
 
 
 def walk_through(folder: Path, first: list[tuple[str, bytes, object]], then: list[tuple[str, bytes, object]]) -> None:

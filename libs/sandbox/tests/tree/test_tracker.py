@@ -17,8 +17,8 @@ from steps import STEPS, bare, judge, second
 from synthbench.sandbox.diff import Diff, PathChange, Snapshot
 from synthbench.sandbox.tree import tracker
 from synthbench.sandbox.tree.beneath import FileOwner
-from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.notices import Notices
+from synthbench.sandbox.tree.old_texts import OldTexts
 from synthbench.sandbox.tree.pack import DiffBuilder
 from synthbench.sandbox.tree.workspace import WorkspaceFiles
 
@@ -56,7 +56,7 @@ def a_tree(*, watched: bool = True) -> Generator[Tree]:
         (folder / "root").mkdir()
         notices = Notices() if watched else None
         workspace = WorkspaceFiles(
-            "s", folder / "root", "/workspace", Contents(folder / "texts"), FileOwner(), 1 << 30, notices
+            "s", folder / "root", "/workspace", OldTexts(folder / "texts"), FileOwner(), 1 << 30, notices
         )
         copy = second(folder / "copy", folder / "copied-texts")
         try:

@@ -9,7 +9,7 @@ import pytest
 
 import hostile_trees as hostile
 from synthbench.sandbox.host.disk import DiskWatch
-from synthbench.sandbox.tree.contents import Contents
+from synthbench.sandbox.tree.old_texts import OldTexts
 from synthbench.sandbox.tree.removal import remove_tree
 from synthbench.sandbox.tree.scan import Scan
 from synthbench.sandbox.tree.walk import FolderWalk
@@ -36,7 +36,7 @@ def walked(top: Path, meet: Callable[[int], None] = lambda _depth: None) -> list
 def scanned(top: Path, tmp_path: Path, **settings: float) -> Scan:
     root = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        scan = Scan("/workspace", Contents(tmp_path / "texts"), None, **settings)  # pyright: ignore[reportArgumentType] - each fits
+        scan = Scan("/workspace", OldTexts(tmp_path / "texts"), None, **settings)  # pyright: ignore[reportArgumentType] - each fits
         scan.take(root, "one")
         return scan
     finally:

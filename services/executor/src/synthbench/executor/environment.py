@@ -115,7 +115,7 @@ def sandbox_info(sandbox: Sandbox) -> SandboxInfo:
     )
 
 
-async def outfit(sandbox: Sandbox, package: TaskPackage) -> None:
+async def fill_workspace(sandbox: Sandbox, package: TaskPackage) -> None:
     """Put the files into a sandbox with which the agent starts; a foreign package's files are in its image."""
     if package.profile == "harbor":
         await make_logs(sandbox)

@@ -14,10 +14,10 @@ from time import monotonic
 from synthbench.chassis.errors import ChassisError, one_line
 from synthbench.contracts.rewards import STEPWISE, Rewards, StepRewards, weighed
 from synthbench.contracts.verification import VerificationResult
-from synthbench.executor import look_at_files
+from synthbench.executor import file_checks
 from synthbench.executor.domain.shaping import (
     LOOKED_AT,
-    Look,
+    FileFindings,
     WorkspaceChange,
     evenly,
     file_parts,
@@ -152,10 +152,10 @@ class _Shaping:
         versions = [_files(self._evidence.package.workspace_archive(), touched)]
         versions += [_files(archive, touched) for archive in await _checkpoints(self._evidence.store, changes)]
         texts = list({(path, data) for version in versions for path, data in version.items()})
-        looks = dict(zip(texts, await look_at(texts), strict=True))
+        looks = dict(zip(texts, await check_files(texts), strict=True))
         now = {path: looks[path, data] for path, data in versions[0].items()}
         for change, version in zip(changes, versions[1:], strict=True):
-            after = {path.path: Look() for path in change.paths if path.path in touched}
+            after = {path.path: FileFindings() for path in change.paths if path.path in touched}
             after |= {path: looks[path, data] for path, data in version.items()}
             self._add(change.index, file_parts(now, after))
             now |= after
@@ -187,7 +187,7 @@ def _files(archive: bytes, wanted: set[str]) -> dict[str, bytes]:
     return found
 
 
-async def look_at(texts: Sequence[tuple[str, bytes]]) -> list[Look]:
+async def check_files(texts: Sequence[tuple[str, bytes]]) -> list[FileFindings]:
     """Read files in a process of its own, unprivileged and bounded.
 
     Raises:
@@ -197,7 +197,7 @@ async def look_at(texts: Sequence[tuple[str, bytes]]) -> list[Look]:
         raise OSError(f"the files that changed have more than {_ALL_BYTES >> 20} MiB")
     request = json.dumps([(path, base64.b64encode(data).decode()) for path, data in texts])
     pipe = asyncio.subprocess.PIPE
-    command = [sys.executable, "-I", str(Path(look_at_files.__file__))]
+    command = [sys.executable, "-I", str(Path(file_checks.__file__))]
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL)
     try:
         async with asyncio.timeout(_LOOK_SECONDS):
@@ -210,4 +210,4 @@ async def look_at(texts: Sequence[tuple[str, bytes]]) -> list[Look]:
             await process.wait()
     if process.returncode != 0:
         raise OSError(f"reading the files that changed ended with {process.returncode}")
-    return [Look(broken, findings) for broken, findings in json.loads(output)]
+    return [FileFindings(broken, findings) for broken, findings in json.loads(output)]

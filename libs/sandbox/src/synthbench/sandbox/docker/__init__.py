@@ -14,8 +14,8 @@ from pathlib import Path
 from synthbench.sandbox.channel.launcher import SOCKETS, ChannelLauncher
 from synthbench.sandbox.docker.api import ENGINE_LABEL, NAME_LABEL, ROOT_LABEL, DockerApi, DockerHost
 from synthbench.sandbox.docker.container import Container, ContainerFiles
+from synthbench.sandbox.docker.container_egress import ContainerEgress
 from synthbench.sandbox.docker.containers import Containers
-from synthbench.sandbox.docker.gate import ContainerEgress
 from synthbench.sandbox.docker.images import USED_FOLDER, BuildPolicy, Images
 from synthbench.sandbox.docker.plan import ContainerKind, kind_of, plan_of, unenforced
 from synthbench.sandbox.docker.pool import WarmPool

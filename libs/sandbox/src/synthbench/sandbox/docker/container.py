@@ -7,8 +7,8 @@ from pathlib import Path
 
 from synthbench.sandbox.channel.launcher import CHANNEL, FIRST, ChannelLauncher
 from synthbench.sandbox.docker.api import ContainerPlan
+from synthbench.sandbox.docker.container_egress import ContainerEgress
 from synthbench.sandbox.docker.containers import Containers
-from synthbench.sandbox.docker.gate import ContainerEgress
 from synthbench.sandbox.errors import SandboxError
 
 

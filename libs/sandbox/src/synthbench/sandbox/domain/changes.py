@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from synthbench.sandbox.diff import ChangeKind, PathChange, Snapshot, SnapshotEntry
-from synthbench.sandbox.domain.known import is_below
+from synthbench.sandbox.domain.known_tree import is_below
 
 
 def compare(old: Snapshot, new: Snapshot, paths: Collection[str] | None = None) -> tuple[PathChange, ...]:

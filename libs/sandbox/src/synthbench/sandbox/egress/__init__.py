@@ -18,7 +18,7 @@ from typing import Any, get_args
 import structlog
 
 from synthbench.sandbox.domain.reach import parse_known
-from synthbench.sandbox.egress.lane import REFUSED_MOST
+from synthbench.sandbox.egress.sandbox_egress import REFUSED_MOST
 from synthbench.sandbox.errors import SandboxError, SpecRefused
 from synthbench.sandbox.host.metrics import BACKGROUND_FAILURES, EGRESS_BYTES, EGRESS_CONNECTIONS, EGRESS_REFUSED
 from synthbench.sandbox.spec import Network

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synthbench.sandbox.domain.reach import ANYWHERE, Network, parse_allowed, parse_known
-from synthbench.sandbox.egress.lane import BYTES, HostRefused, SandboxEgress
 from synthbench.sandbox.egress.proxy import serve
+from synthbench.sandbox.egress.sandbox_egress import BYTES, HostRefused, SandboxEgress
 
 _NOBODY = 65534
 _PR_SET_NO_NEW_PRIVS = 38

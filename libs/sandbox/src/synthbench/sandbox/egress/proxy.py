@@ -13,9 +13,9 @@ from typing import Any
 import h11
 
 from synthbench.sandbox.domain.reach import host_name
-from synthbench.sandbox.egress.hello import NotTls, server_name
 from synthbench.sandbox.egress.http_connection import CHUNK, HttpConnection
-from synthbench.sandbox.egress.lane import HostRefused, HostUnreachable, SandboxEgress, TrafficSpent
+from synthbench.sandbox.egress.sandbox_egress import HostRefused, HostUnreachable, SandboxEgress, TrafficSpent
+from synthbench.sandbox.egress.tls_hello import NotTls, server_name
 
 TLS_PORT = 443
 _LINGER_SECONDS = 1.0

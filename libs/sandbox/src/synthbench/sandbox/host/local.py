@@ -23,8 +23,8 @@ from synthbench.sandbox.protocol import READ_CAP, Isolation, Shell
 from synthbench.sandbox.result import RunResult
 from synthbench.sandbox.spec import SandboxSpec
 from synthbench.sandbox.tree.beneath import FileOwner
-from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.notices import Notices
+from synthbench.sandbox.tree.old_texts import OldTexts
 from synthbench.sandbox.tree.workspace import WorkspaceFiles
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class LocalSandbox:
             sandbox=self.id,
             root=self.folders.workspace,
             workdir=self.workdir,
-            contents=Contents(self.folders.side / "texts"),
+            contents=OldTexts(self.folders.side / "texts"),
             owner=FileOwner(self.lease.uid if self.lease else None),
             max_bytes=self.spec.limits.disk_mb * 1024 * 1024,
             # what is not isolated can write our files by names outside, of which nobody is told

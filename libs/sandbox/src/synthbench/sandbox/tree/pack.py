@@ -11,7 +11,7 @@ from synthbench.sandbox.domain.paths import safe_target
 from synthbench.sandbox.errors import PathRefused
 from synthbench.sandbox.tree.archive import Member, Packer
 from synthbench.sandbox.tree.beneath import located, open_regular
-from synthbench.sandbox.tree.contents import TEXT_CAP, Contents
+from synthbench.sandbox.tree.old_texts import TEXT_CAP, OldTexts
 from synthbench.sandbox.tree.scan import FILE_CAP, digest_of
 
 ARCHIVE_CAP = 256 * 1024 * 1024  # bytes of all files in one archive; it is held in memory
@@ -24,7 +24,7 @@ class DiffBuilder:
 
     root: int
     workdir: str
-    contents: Contents
+    contents: OldTexts
     old: Snapshot
     new: Snapshot
     _packer: Packer = field(default_factory=Packer)

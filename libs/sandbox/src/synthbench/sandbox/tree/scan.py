@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from synthbench.sandbox.diff import PathType, Snapshot, SnapshotEntry
-from synthbench.sandbox.domain.known import WalkResult
+from synthbench.sandbox.domain.known_tree import WalkResult
 from synthbench.sandbox.domain.paths import DELETED, MAX_DEPTH, is_text, safe_target, shown
 from synthbench.sandbox.tree.beneath import held_for_writing, open_folder, open_regular
-from synthbench.sandbox.tree.contents import TEXT_CAP, Contents
+from synthbench.sandbox.tree.old_texts import TEXT_CAP, OldTexts
 
 FILE_CAP = 64 * 1024 * 1024  # bytes of a file up to which it is read, hashed and archived
 MAX_ENTRIES = 200_000
@@ -51,7 +51,7 @@ class Scan:
     """
 
     workdir: str
-    contents: Contents
+    contents: OldTexts
     owner: int | None
     known: Snapshot | None = None
     room: int = MAX_ENTRIES

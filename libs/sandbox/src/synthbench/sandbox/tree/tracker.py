@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from synthbench.sandbox.diff import PathChange, Snapshot, SnapshotEntry
-from synthbench.sandbox.domain.known import KnownTree, WalkResult, above
+from synthbench.sandbox.domain.known_tree import KnownTree, WalkResult, above
 from synthbench.sandbox.tree.beneath import open_folder
 from synthbench.sandbox.tree.notices import IS_FOLDER, NAMES_CHANGED, NO_MORE, FileEvent, Inbox, Notices
 from synthbench.sandbox.tree.scan import MAX_ENTRIES, Scan, listed, unstamped

@@ -14,9 +14,9 @@ from synthbench.sandbox.domain.paths import checked_relative
 from synthbench.sandbox.errors import PathRefused, SandboxError
 from synthbench.sandbox.tree.archive import check_archive
 from synthbench.sandbox.tree.beneath import FileOwner, located, open_folder, opened_root
-from synthbench.sandbox.tree.contents import Contents
 from synthbench.sandbox.tree.install import apply, put_file, unpack
 from synthbench.sandbox.tree.notices import Notices
+from synthbench.sandbox.tree.old_texts import OldTexts
 from synthbench.sandbox.tree.pack import DiffBuilder, pack_below, read_capped
 from synthbench.sandbox.tree.scan import Scan
 from synthbench.sandbox.tree.tracker import TreeTracker
@@ -39,7 +39,7 @@ class WorkspaceFiles:
     sandbox: str
     root: Path
     workdir: str
-    contents: Contents
+    contents: OldTexts
     owner: FileOwner
     max_bytes: int
     notices: Notices | None = None

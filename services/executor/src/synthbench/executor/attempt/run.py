@@ -21,7 +21,7 @@ from synthbench.executor.announcing import EventAnnouncer
 from synthbench.executor.attempt.lease import LeaseKeeper
 from synthbench.executor.attempt.result import AttemptResult, agent_result, failed_result
 from synthbench.executor.attempt.services import AttemptServices
-from synthbench.executor.capture.place import reachable
+from synthbench.executor.capture.agent_socket import reachable
 from synthbench.executor.domain.clock import Clock
 from synthbench.executor.domain.endings import Draining, Ending, InfraFailure, Stopped, final_outcome
 from synthbench.executor.domain.fault import as_ending

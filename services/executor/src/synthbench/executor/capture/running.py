@@ -10,8 +10,8 @@ from importlib import resources
 
 from synthbench.chassis.listener import Listener
 from synthbench.contracts.records import Outcome
+from synthbench.executor.capture.agent_socket import SOCKET
 from synthbench.executor.capture.http import SANDBOX_LIMITS
-from synthbench.executor.capture.place import SOCKET
 from synthbench.executor.capture.server import ModelCallProxy
 from synthbench.executor.domain.endings import AgentFailed, Ending, GaveUp, InfraFailure, LimitReached, Submitted
 from synthbench.executor.scaffold import World

@@ -27,8 +27,8 @@ class WorkspaceChange:
 
 
 @dataclass(frozen=True)
-class Look:
-    """The problems in one version of a file; `Look()` stands for a file that is not there."""
+class FileFindings:
+    """The problems in one version of a file; `FileFindings()` stands for a file that is not there."""
 
     broken: bool = False
     findings: int = 0
@@ -66,10 +66,10 @@ def test_parts(before: AbstractSet[str], after: AbstractSet[str], required: int)
     return {name: value for name, value in (("progress", won), ("regression", lost)) if value}
 
 
-def file_parts(before: Mapping[str, Look], after: Mapping[str, Look]) -> dict[str, float]:
+def file_parts(before: Mapping[str, FileFindings], after: Mapping[str, FileFindings]) -> dict[str, float]:
     """`parses` and `lint` of the files in `after`; what is zero is left out."""
-    parses = sum(before.get(path, Look()).broken - look.broken for path, look in after.items())
-    lint = sum(before.get(path, Look()).findings - look.findings for path, look in after.items())
+    parses = sum(before.get(path, FileFindings()).broken - look.broken for path, look in after.items())
+    lint = sum(before.get(path, FileFindings()).findings - look.findings for path, look in after.items())
     return {name: float(value) for name, value in (("parses", parses), ("lint", lint)) if value}
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.rpc import ClaimReply
-from synthbench.executor.adapters.earlier import read_journals, read_parent, readable_prefix
+from synthbench.executor.adapters.earlier_steps import read_journals, read_parent, readable_prefix
 from synthbench.executor.domain.endings import InfraFailure
 from synthbench.executor.domain.resuming import StartingPoint, choose_journal, taken_over
-from synthbench.executor.environment import outfit
+from synthbench.executor.environment import fill_workspace
 from synthbench.executor.scaffold import Scaffold
 from synthbench.sandbox.diff import Snapshot
 from synthbench.sandbox.errors import ArchiveRefused, PathRefused
@@ -70,7 +70,7 @@ async def _prepare(
         sandbox = await engine.create(spec)
         opened.set_attribute("synthbench.sandbox.id", sandbox.id)
     try:
-        await outfit(sandbox, package)
+        await fill_workspace(sandbox, package)
         baseline = now = await sandbox.snapshot()
         if start.steps:
             with span("restore", attributes={"synthbench.steps": len(start.steps)}):

@@ -7,7 +7,7 @@ from importlib import resources
 from synthbench.contracts.loose import as_object, parse_object
 from synthbench.contracts.records import Outcome
 from synthbench.executor.agents.environments import ENVIRONMENTS
-from synthbench.executor.capture.notes import GrowingRecord
+from synthbench.executor.capture.agent_records import GrowingRecord
 from synthbench.executor.capture.running import AgentCommand, AgentRun, run_agent
 from synthbench.executor.domain.endings import AgentFailed, Ending, LimitReached, Submitted
 from synthbench.executor.scaffold import Briefing, World

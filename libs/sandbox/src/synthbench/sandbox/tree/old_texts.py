@@ -10,7 +10,7 @@ TEXT_CAP = 1024 * 1024  # bytes of a file up to which its text is kept
 _STORE_CAP = 256 * 1024 * 1024  # bytes on disk of one sandbox's texts
 
 
-class Contents:
+class OldTexts:
     """An append-only file of compressed texts, found by digest. Safe to use from several threads.
 
     Args:
