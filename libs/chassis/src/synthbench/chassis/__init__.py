@@ -1,4 +1,4 @@
-"""What every service process needs and no domain: settings, logs, traces, bus, consumers, health, shutdown."""
+"""The parts that every service process needs: settings, logs, traces, bus, consumers, health, shutdown."""
 
 from synthbench.chassis.unused_imports import leave_out_unused
 

@@ -1,4 +1,4 @@
-"""Who may do what over HTTP: bearer tokens with roles, rate limits, and an account of what was done.
+"""Access to the HTTP APIs: bearer tokens with roles, rate limits, and an account of what was done.
 
 A token is `SYNTHBENCH_API_TOKEN` (an admin's), or one of `SYNTHBENCH_API_TOKENS`: lines `name:role:sha256`, the digest
 of the token in hexadecimal, so that the list itself opens nothing. `synth-bench tokens new` makes both.
@@ -44,8 +44,8 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Whose token it was."""
+class ApiCaller:
+    """The caller that a token names, and its role."""
 
     name: str
     role: Role
@@ -53,7 +53,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class ApiCall:
-    """What somebody did, or was refused."""
+    """One call of an HTTP API that changed something, or was refused."""
 
     caller: str
     role: str
@@ -66,15 +66,15 @@ Account = Callable[[ApiCall], Awaitable[None]]
 """Keeps a call."""
 
 
-def parse_tokens(listed: SecretStr | None, admin: SecretStr | None) -> dict[bytes, Caller]:
+def parse_tokens(listed: SecretStr | None, admin: SecretStr | None) -> dict[bytes, ApiCaller]:
     """The callers by the SHA-256 of their tokens.
 
     Raises:
         SettingsError: a line is none; it is named by its number, and not repeated.
     """
-    found: dict[bytes, Caller] = {}
+    found: dict[bytes, ApiCaller] = {}
     if admin is not None:
-        found[hashlib.sha256(admin.get_secret_value().encode()).digest()] = Caller("admin", Role.ADMIN)
+        found[hashlib.sha256(admin.get_secret_value().encode()).digest()] = ApiCaller("admin", Role.ADMIN)
     lines = re.split(r"[\n,]", listed.get_secret_value()) if listed else []
     for number, line in enumerate(lines, 1):
         text = line.strip()
@@ -84,7 +84,7 @@ def parse_tokens(listed: SecretStr | None, admin: SecretStr | None) -> dict[byte
         if match is None or match[2].upper() not in Role.__members__:
             roles = ", ".join(role.name.lower() for role in Role)
             raise SettingsError(f"SYNTHBENCH_API_TOKENS, line {number}: write name:role:sha256, with a role of {roles}")
-        found[bytes.fromhex(match[3])] = Caller(match[1], Role[match[2].upper()])
+        found[bytes.fromhex(match[3])] = ApiCaller(match[1], Role[match[2].upper()])
     return found
 
 
@@ -92,19 +92,19 @@ def requires(role: Role) -> Callable[[Request], None]:
     """A dependency of a route: who calls it has this role at least. Where no token is set, everybody may."""
 
     def check(request: Request) -> None:
-        caller: Caller | None = request.scope.get(_SCOPE)
+        caller: ApiCaller | None = request.scope.get(_SCOPE)
         if caller is not None and caller.role < role:
             raise HTTPException(_FORBIDDEN, _refusal(caller, role))
 
     return check
 
 
-def _refusal(caller: Caller, role: Role) -> str:
+def _refusal(caller: ApiCaller, role: Role) -> str:
     return f"{caller.name} is a {caller.role.name.lower()}; this takes the role {role.name.lower()}"
 
 
 class Access:
-    """How the HTTP APIs of a process are guarded.
+    """Guards the HTTP APIs of a process.
 
     Args:
         callers: from `parse_tokens`; none of them means that nothing is guarded.
@@ -112,7 +112,7 @@ class Access:
         log: refusals and changes.
     """
 
-    def __init__(self, callers: Mapping[bytes, Caller], *, a_second: float, log: BoundLogger) -> None:
+    def __init__(self, callers: Mapping[bytes, ApiCaller], *, a_second: float, log: BoundLogger) -> None:
         self.callers = callers
         self.a_second = a_second
         self.log = log
@@ -152,8 +152,8 @@ class Guard:
         if caller is None:
             seen = {"host": host, "method": scope["method"], "path": scope["path"]}
             self._access.log.warning("api call without a valid token", **seen)
-            said = "send an API token: Authorization: Bearer $SYNTHBENCH_API_TOKEN"
-            await _refuse(_UNAUTHORIZED, said, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+            detail = "send an API token: Authorization: Bearer $SYNTHBENCH_API_TOKEN"
+            await _refuse(_UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
             return
         safe = scope["method"] in _SAFE
         needed = Role.VIEWER if safe else Role.OPERATOR
@@ -164,7 +164,7 @@ class Guard:
         answered = False
 
         async def noting(message: Message) -> None:
-            """What changed something is kept before the caller hears of it."""
+            """Keep a call that changed something, before its caller is answered."""
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = True
@@ -178,7 +178,7 @@ class Guard:
             if not answered and not safe:
                 await self._keep(caller, scope, _FAILED)
 
-    def _caller(self, scope: Scope) -> Caller | None:
+    def _caller(self, scope: Scope) -> ApiCaller | None:
         given: bytes = dict(scope.get("headers", ())).get(b"authorization", b"")
         kind, _, token = given.partition(b" ")
         if kind.lower() != b"bearer":
@@ -190,7 +190,7 @@ class Guard:
                 found = caller
         return found
 
-    def _bucket(self, caller: Caller | None, host: str) -> Bucket:
+    def _bucket(self, caller: ApiCaller | None, host: str) -> Bucket:
         name = f"caller {caller.name}" if caller else f"host {host}"
         if name not in self._buckets:
             if len(self._buckets) >= _MOST_HOSTS:
@@ -199,7 +199,7 @@ class Guard:
             self._buckets[name] = Bucket(pace, 2 * pace)
         return self._buckets[name]
 
-    async def _keep(self, caller: Caller, scope: MutableMapping[str, Any], status: int) -> None:
+    async def _keep(self, caller: ApiCaller, scope: MutableMapping[str, Any], status: int) -> None:
         call = ApiCall(caller.name, caller.role.name.lower(), scope["method"], scope["path"][:500], status)
         self._access.log.info("api call", caller=call.caller, method=call.method, path=call.path, status=status)
         if self._access.account is not None:
@@ -209,5 +209,5 @@ class Guard:
                 self._access.log.error("api call not kept", error=one_line(error), caller=call.caller, path=call.path)  # noqa: TRY400 - one line
 
 
-def _refuse(status: int, said: str, headers: Mapping[str, str]) -> JSONResponse:
-    return JSONResponse({"detail": said}, status_code=status, headers=dict(headers))
+def _refuse(status: int, detail: str, headers: Mapping[str, str]) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status_code=status, headers=dict(headers))

@@ -40,7 +40,7 @@ _ERROR_HEADER = "synthbench-error"
 
 
 class PayloadStore(Protocol):
-    """Where payloads over 256 KiB go; the artifact store is one."""
+    """Stores payloads over 256 KiB; the artifact store is one."""
 
     async def put(self, data: bytes, *, media_type: str = ...) -> ArtifactRef:
         """Store a body."""
@@ -113,7 +113,7 @@ class Bus:
         self._link.reconnected.append(callback)
 
     async def ping(self) -> None:
-        """For readiness.
+        """Check the connection, for readiness.
 
         Raises:
             BusUnavailable: the connection is down at this moment.
@@ -311,7 +311,7 @@ class Bus:
 
 
 def _refusal(error: Exception) -> dict[str, Any]:
-    """What a refused caller hears: `{"error": …, "fields": […]}`, one line and, of a malformed request, each field."""
+    """Return the body of a refusal: `{"error": …, "fields": […]}`, one line and, of a malformed request, each field."""
     if not isinstance(error, ValidationError):
         return {"error": one_line(error), "fields": []}
     fields = cloudevents.field_errors(error)

@@ -88,7 +88,7 @@ async def list_dead(bus: Bus) -> AsyncIterator[KeptLetter]:
 
 
 async def show_dead(bus: Bus, sequence: int) -> KeptLetter:
-    """Read one.
+    """Read the dead letter with this number.
 
     Raises:
         NoSuchLetter: there is none under this number.

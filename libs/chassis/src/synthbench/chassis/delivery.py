@@ -20,7 +20,7 @@ class Malformed:
 
     event_id: UUID
     sender: str
-    """Who sent it, as in `Delivery.sender`."""
+    """The sender, as in `Delivery.sender`."""
     content: object
     """The JSON that could be read of it, as `cloudevents.loads` returns it."""
     error: MalformedEvent
@@ -53,7 +53,7 @@ class Delivery(Generic[Event_co]):
 
     @property
     def deliveries(self) -> int:
-        """How often the server delivered the message, from 1."""
+        """Number of times that the server delivered the message, from 1."""
         return self.message.metadata.num_delivered
 
     @property
@@ -63,7 +63,7 @@ class Delivery(Generic[Event_co]):
 
     @property
     def sender(self) -> str:
-        """Who sent it, as the server proves it; only for events whose subjects name their sender (`sender_of`)."""
+        """The sender, as the server proves it; only for events whose subjects name their sender (`sender_of`)."""
         return sender_of(self.message.subject)
 
     @classmethod

@@ -45,7 +45,7 @@ class _Settling(BaseMiddleware[Any, Msg]):
 
 
 class _Subscriptions:
-    """What FastStream takes for JetStream: a pull subscription is a `Puller`, which outlives outages."""
+    """Stands for JetStream in front of FastStream: its pull subscriptions are `Puller`s, which outlive outages."""
 
     def __init__(self) -> None:
         self.pullers: dict[str, Puller] = {}

@@ -25,7 +25,7 @@ _OWN_PATHS = ("/livez", "/readyz", "/metrics")
 
 @dataclass
 class FetchAge:
-    """How long a consumer has been asking its stream without an answer. A busy consumer does not ask."""
+    """Measures how long the fetches of a consumer get no answer. A busy consumer does not fetch."""
 
     waiting_since: float | None = None
 
@@ -133,9 +133,9 @@ class Health:
 
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Nothing is mounted here: for good, or not yet, which a caller must be able to tell."""
-        status, said = (404, "Not Found") if self.ready else (503, "starting or stopping")
+        status, detail = (404, "Not Found") if self.ready else (503, "starting or stopping")
         headers = {} if self.ready else {"Retry-After": "1"}
-        answer = JSONResponse({"detail": said}, status_code=status, headers=headers)
+        answer = JSONResponse({"detail": detail}, status_code=status, headers=headers)
         await answer(scope, receive, send)
 
     async def _livez(self, _request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What one HTTP listener gives to all who connect to it, so that nobody can take all of a process."""
+"""Limits of one HTTP listener, so that no caller can take all of a process."""
 
 import asyncio
 import json
@@ -128,17 +128,17 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as in uvicorn
-        """See `asyncio.Protocol`."""
+        """Handle an event of the transport, as `asyncio.Protocol` describes it."""
         super().connection_made(transport)
         self.flow = self._flow = _Flow(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
+        """Handle an event of the transport, as `asyncio.Protocol` describes it."""
         super().connection_lost(exc)
         self._ended()
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
+        """Handle an event of the transport, as `asyncio.Protocol` describes it."""
         parsed = self._parsed
         super().data_received(data)
         if parsed == self._parsed:  # all of it belongs to one name or value that the parser still gathers

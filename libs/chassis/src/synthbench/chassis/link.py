@@ -1,4 +1,4 @@
-"""The fate of a connection to NATS: refused, lost, back, closed."""
+"""The states of a connection to NATS: refused, lost, reconnected, closed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ Reconnected = Callable[[datetime], Awaitable[object]]
 
 
 class Link:
-    """What befalls a connection, and who wants to know."""
+    """Follows the state of a connection, and calls back those who registered for its changes."""
 
     def __init__(self, log: BoundLogger) -> None:
         self._log = log
@@ -24,7 +24,7 @@ class Link:
 
     @property
     def callbacks(self) -> dict[str, Callable[..., Awaitable[None]]]:
-        """As nats-py's options name them."""
+        """The callbacks under the names of nats-py's options."""
         return {
             "error_cb": self._on_error,
             "closed_cb": self._on_closed,

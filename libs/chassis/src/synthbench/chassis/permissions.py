@@ -1,4 +1,4 @@
-"""Who may say what on the bus: accounts and users of the NATS server, as they follow from the registry.
+"""Permissions on the bus: accounts and users of the NATS server, as they follow from the registry.
 
 The services share one account with JetStream, each as a user of its own. Every client has an account to itself, without
 JetStream: the server maps the few subjects on which it may publish to subjects with its name in the services' account,
@@ -97,17 +97,17 @@ def client_allowed(pools: Sequence[str] = DEFAULT_POOLS) -> tuple[list[str], lis
 
 
 def client_requests(pools: Sequence[str] = DEFAULT_POOLS) -> list[str]:
-    """What clients publish."""
+    """Return the subjects that clients may publish."""
     return [subject for spec in EVENTS if Service.CLIENT in spec.producers for subject in spec.subjects(pools)]
 
 
 def client_events(pools: Sequence[str] = DEFAULT_POOLS) -> list[str]:
-    """What every client is told. What others ask for is not among it, nor what they are answered."""
+    """Return the subjects that every client may read; requests of others and answers to them are not among them."""
     return [subject for spec in EVENTS if not spec.named for subject in spec.subjects(pools)]
 
 
 def _answers(pools: Sequence[str]) -> list[str]:
-    """What a client alone is told."""
+    """Return the subjects on which each client reads the answers to its own requests."""
     return [subject for spec in EVENTS if spec.to_sender for subject in spec.subjects(pools)]
 
 

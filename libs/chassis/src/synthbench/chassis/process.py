@@ -32,7 +32,7 @@ _FAILED, _BAD_SETTINGS = 1, 2
 
 
 class Drainable(Protocol):
-    """What takes messages and can stop: it fetches no more, and running handlers finish or are naked."""
+    """A consumer that can stop: it fetches no more; handlers finish, or their messages are negatively acknowledged."""
 
     async def drain(self, seconds: float) -> None:
         """Stop within about `seconds`."""
@@ -78,7 +78,7 @@ class Chassis:
         self.stop.set()
 
     def consumer(self, consumer: Drainable) -> None:
-        """Have it drained at the end; consumers register themselves."""
+        """Drain this consumer at the end; consumers register themselves."""
         self._consumers.append(consumer)
 
     def flush(self, flush: Callable[[float], Awaitable[object]]) -> None:

@@ -1,4 +1,4 @@
-"""From a message of the server to a handler, and the settlement back: the same for every kind of consumer."""
+"""Decoding, handling and settling messages, the same for every kind of consumer."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Text without secrets: for logs, for what is told to people, and for what is kept for long."""
+"""Removes secrets from text, for logs, messages to people and stored records."""
 
 import re
 

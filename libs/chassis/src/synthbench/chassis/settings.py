@@ -25,7 +25,7 @@ S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseSettings):
-    """What every service process reads. Services add their own fields in a subclass."""
+    """The settings of every service process. Services add their own fields in a subclass."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - we read no .env file
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - *_FILE variables instead
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """First wins."""
+        """Order the sources of settings: the first one that has a value wins."""
         return init_settings, env_settings, FileVariables(settings_cls), TomlFile(settings_cls)
 
 

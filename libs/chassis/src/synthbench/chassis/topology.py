@@ -47,7 +47,7 @@ class TopologySettings(Settings):
 
 @dataclass
 class TopologyReport:
-    """What was done, by name."""
+    """The streams and consumers that the topology step made, changed and removed, by name."""
 
     created: list[str] = field(default_factory=list[str])
     updated: list[str] = field(default_factory=list[str])

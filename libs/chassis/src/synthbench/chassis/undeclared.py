@@ -21,7 +21,7 @@ _DRAIN_SECONDS = 30.0
 _FETCH_SECONDS = 0.3
 _BATCH = 200
 _ACK_WAIT = 1.0
-"""What a process had in hand that is gone comes back to us so soon."""
+"""Seconds after which messages that a killed process had fetched are delivered to us."""
 _SOURCE = "synth-bench/topology"
 _CLIENT_STREAMS = client_stream("")
 
@@ -100,7 +100,7 @@ async def _move(
 
 
 def _successor(message: Msg, clients: Sequence[str], pools: Sequence[str]) -> tuple[str, str]:
-    """Where a message of an earlier version belongs now: there all clients were one user, `client`.
+    """Return subject and stream of a message of an earlier version, in which all clients were one user, `client`.
 
     What that sent is still its; requests to verify are too, whoever they say that they are from (quality asks again).
     """

@@ -1,4 +1,4 @@
-"""What an attempt's key for the llm-gateway says. The scheduler signs it, the gateway checks it."""
+"""The claims in an attempt's key for the llm-gateway. The scheduler signs it, the gateway checks it."""
 
 from uuid import UUID
 
@@ -19,7 +19,7 @@ PROBE_PATH = "/v1/routes/probe"
 
 
 class ProbeClaims(Record):
-    """What the scheduler wants to know of the llm-gateway before it accepts a submission."""
+    """The question about a route that the scheduler asks the llm-gateway before it accepts a submission."""
 
     route: Name
     allow_unknown_price: bool = False

@@ -68,7 +68,7 @@ class Envelope(Generic[Event_co]):
 
     @property
     def spec(self) -> EventSpec:
-        """What the registry says of this event."""
+        """The declaration of this kind of event in the registry."""
         return BY_BODY[type(self.body)]
 
     @property
@@ -78,13 +78,13 @@ class Envelope(Generic[Event_co]):
 
     @property
     def stream(self) -> str:
-        """Where it lies when a service or the operator publishes it."""
+        """The stream that stores it when a service or the operator publishes it."""
         return self.spec.stream or client_stream(OPERATOR)
 
 
 @dataclass(frozen=True)
 class Message:
-    """What goes over the wire."""
+    """A NATS message: subject, headers and payload."""
 
     subject: str
     headers: dict[str, str]
@@ -142,7 +142,7 @@ def decode(
         subject: where it came.
         headers: `lowered`.
         payload: the event's JSON.
-        sequence: tells its place in the stream; asked where it has no id of its own.
+        sequence: returns its number in the stream; called where it has no id of its own.
         stream: where it lies.
 
     Raises:

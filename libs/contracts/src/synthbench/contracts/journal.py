@@ -13,12 +13,12 @@ JournalEvent = AttemptStarted | StepRecorded | AttemptFinished
 
 
 def journal_prefix(rollout_id: UUID, attempt: int) -> str:
-    """Of all keys of an attempt."""
+    """Return the prefix of all keys of an attempt."""
     return f"journal/{rollout_id}/{attempt}/"
 
 
 def verification_key(asker: str, verification_id: UUID) -> str:
-    """Where the one answer to a `verification.requested` is kept: who is asked again says the same again.
+    """Return the key of the one answer to a `verification.requested`: asked again, an executor answers the same.
 
     By its asker: nobody can ask first what another one will ask, and so choose the answer.
     """
@@ -26,7 +26,7 @@ def verification_key(asker: str, verification_id: UUID) -> str:
 
 
 def journal_key(event: JournalEvent) -> str:
-    """Where an event is kept."""
+    """Return the key of an event."""
     match event:
         case AttemptStarted():
             name = "started"

@@ -1,4 +1,4 @@
-"""How much JSON of others is parsed: counted piece by piece as it arrives, before anything is built of it. Pure.
+"""Limits of other people's JSON, which is counted piece by piece as it arrives, before anything is built of it. Pure.
 
 A parser turns 60 MB of `0,0,0,…` into gigabytes of objects, and holds the interpreter while it does. Counting costs
 about 20 ns a byte, in pieces that others may run between.
@@ -15,7 +15,7 @@ _NOT_STRUCTURE = bytes(set(range(256)) - set(_STRUCTURE))
 
 @dataclass(frozen=True)
 class JsonLimits:
-    """What one JSON text may hold."""
+    """Limits of one JSON text."""
 
     marks: int = 400_000
     """Commas, colons and brackets outside of strings; a text has no more values than these and one."""
@@ -60,7 +60,7 @@ class JsonMeter:
                 raise TooMuchJson(f"nested deeper than {self._limits.depth}")
 
     def _outside(self, piece: bytes) -> bytes:
-        """What of a piece lies outside of strings; a backslash and what follows it count as nothing."""
+        """Return the part of a piece that lies outside of strings; a backslash and what follows it count as nothing."""
         if self._escape:
             piece, self._escape = piece[1:], not piece
         if b"\\" in piece:

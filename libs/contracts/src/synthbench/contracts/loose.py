@@ -14,7 +14,7 @@ def parse_object(text: str | bytes) -> dict[str, Any]:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Parse TOML.
+    """Parse a TOML document.
 
     Raises:
         tomllib.TOMLDecodeError: it is none, nests deeper than the parser goes, or has a number of thousands of digits.

@@ -1,4 +1,4 @@
-"""Which artifacts a record names: what is named is kept."""
+"""Finds the artifacts that a record refers to, which garbage collection must keep."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What an HTTP API answers where it could not do what it was asked."""
+"""The body of an HTTP API's answer to a request that failed."""
 
 from typing import Any
 

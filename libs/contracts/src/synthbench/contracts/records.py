@@ -30,7 +30,7 @@ Pool = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-
 
 
 class Outcome(StrEnum):
-    """How an attempt ended, as the agent's doing; `infra_error` means that we failed, not the agent."""
+    """The ways in which an attempt ends, as the agent's doing; `infra_error` means that we failed, not the agent."""
 
     SOLVED = "solved"
     UNSOLVED = "unsolved"
@@ -58,7 +58,7 @@ class Priority(StrEnum):
 
 
 class ArtifactRef(Record):
-    """Where a body lies in the artifact store, and what it must hash to."""
+    """A reference to a body in the artifact store, with the digest that it must have."""
 
     uri: Address
     """`artifact://sha256/<hex>` or `artifact://key/<key>`, resolved by the store that a deployment configures."""
@@ -69,7 +69,7 @@ class ArtifactRef(Record):
 
 
 class KeptFile(Record):
-    """What a task wants kept of what was made in its sandbox, or what an agent left beside its work."""
+    """A file from the sandbox that the task wants to keep, or that an agent left beside its work."""
 
     path: Text
     """As the task names it; `agent/…` for what the agent printed and wrote down."""
@@ -116,7 +116,7 @@ class Usage(Record):
 
 
 class RolloutLimits(Record):
-    """What one attempt may use up."""
+    """The limits of one attempt."""
 
     max_steps: int = Field(default=50, ge=1, le=1000)
     max_tokens: int = Field(default=1_000_000, ge=1, le=LARGEST)
@@ -127,7 +127,7 @@ class RolloutLimits(Record):
 
 
 class TaskInfo(Record):
-    """What is known of a task without opening its package."""
+    """The properties of a task that are known without opening its package."""
 
     name: Name
     digest: Digest
@@ -138,7 +138,7 @@ class TaskInfo(Record):
 
 
 class ForkPoint(Record):
-    """Where a rollout branches off a stored trajectory: it keeps the steps 0..`step`, and goes on from there."""
+    """The point at which a rollout branches off a stored trajectory, of which it keeps the steps 0..`step`."""
 
     trajectory_id: UUID
     artifact: Digest
@@ -184,7 +184,7 @@ class Rollout(Record):
 
 
 class Timing(Record):
-    """Where the seconds of a step or an attempt went."""
+    """The seconds that a step or an attempt took, by what they were spent on."""
 
     model_seconds: Real = 0.0
     tool_seconds: Real = 0.0
@@ -193,7 +193,7 @@ class Timing(Record):
 
 
 class Span(Record):
-    """From when to when, in UTC."""
+    """A period of time, in UTC."""
 
     started_at: Moment
     finished_at: Moment

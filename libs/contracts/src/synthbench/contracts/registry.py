@@ -1,4 +1,7 @@
-"""Who says what to whom: the one declaration from which subjects, streams, durables, permissions and docs follow."""
+"""The registry of events with their producers and consumers.
+
+Subjects, streams, durables, permissions and the AsyncAPI document follow from this one declaration.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +33,7 @@ class Stream(StrEnum):
 
 
 class Service(StrEnum):
-    """Who connects to the bus; each has its own NATS user. `CLIENT` is the CLI and anyone who submits."""
+    """The programs that connect to the bus; each has its own NATS user. `CLIENT` is the CLI and anyone who submits."""
 
     SCHEDULER = "scheduler"
     EXECUTOR = "executor"
@@ -61,7 +64,7 @@ class EventSpec:
 
     @cached_property
     def type(self) -> str:
-        """CloudEvents type."""
+        """The CloudEvents type, such as `synthbench.task.submitted.v1`."""
         return f"synthbench.{self.name}.v1"
 
     def suffixes(self, pools: Sequence[str] = DEFAULT_POOLS) -> tuple[str, ...]:
@@ -93,7 +96,7 @@ class EventSpec:
         )
 
     def senders(self, clients: Sequence[str]) -> tuple[str, ...]:
-        """Who sends it, where that is told by its subject; one empty name where it is not."""
+        """Return the senders that its subjects can name; one empty name where they name none."""
         if not self.by_sender:
             return ("",)
         return (*self.sending_services, OPERATOR, *clients)
@@ -175,7 +178,7 @@ class Durable:
 
     @property
     def dead_subject(self) -> str:
-        """Where messages go that it gave up."""
+        """The subject of its dead letters."""
         return f"dead.{self.stream}.{self.name}"
 
 

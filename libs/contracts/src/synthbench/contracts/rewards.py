@@ -1,4 +1,4 @@
-"""What an attempt was worth, part by part, and the scalar that follows from weights. Pure.
+"""The parts of an attempt's reward, and the scalar that follows from weights. Pure.
 
 Parts of the whole attempt are levels. Parts of steps are changes (shaping, as of Ng, Harada and Russell, 1999): over
 all steps they add up to where the attempt ended, however it came there.
@@ -30,7 +30,7 @@ DEFAULT = "terminal=1"
 
 
 class StepRewards(Record):
-    """What one step changed."""
+    """The reward parts that one step changed."""
 
     index: SmallCount = Field(default=0, ge=0)
     parts: dict[Name, Real] = {}

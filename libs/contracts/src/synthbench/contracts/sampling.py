@@ -1,4 +1,4 @@
-"""How a model is asked to answer: sampling parameters, checked where they come in.
+"""Sampling parameters of model calls, checked where they come in.
 
 The most particular word wins: what an agent's own request says, then the submission's parameters, then the model's own
 in `models.toml`.
@@ -59,7 +59,7 @@ class Sampling(Record):
 
     @property
     def extra(self) -> dict[str, Any]:
-        """`extra_body`, parsed."""
+        """The values of `extra_body`, parsed from their JSON."""
         return {name: json.loads(text) for name, text in self.extra_body.items()}
 
     def over(self, other: "Sampling") -> "Sampling":

@@ -9,7 +9,7 @@ ShellKind = Literal["one-shot", "persistent"]
 
 
 class NativeOptions(BaseModel):
-    """See docs/native.md."""
+    """The arguments of the native scaffold, which docs/native.md describes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""Which scaffolds there are by name, and which of them use no model."""
+"""The scaffolds that use no model, and the names by which simulated routes are known."""
 
 MODEL_FREE = ("oracle", "nop", "cheat", "wrong")
 """They play the task's own files instead of asking a model; what they make is flagged as simulated."""

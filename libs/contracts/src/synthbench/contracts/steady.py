@@ -1,4 +1,4 @@
-"""What changes in a text each time the same thing is done: clocks, durations, addresses, names made by chance. Pure.
+"""Masks what changes in a text each time the same command runs: clocks, durations, addresses, random names. Pure.
 
 Two runs of one command say the same but for these; whoever compares runs puts words in their place.
 """

@@ -13,7 +13,7 @@ from synthbench.contracts.text import JsonText, Line, Name, Text
 
 
 class ToolCall(Record):
-    """What the agent asked for."""
+    """One tool call of the agent."""
 
     id: Text
     name: Text
@@ -31,7 +31,7 @@ class Action(Record):
 
 
 class Observation(Record):
-    """What the environment answered to one tool call, or to a turn without one (`tool_call_id` empty)."""
+    """The answer of the environment to one tool call, or to a turn without one (`tool_call_id` empty)."""
 
     tool_call_id: Text = ""
     content: Text = ""

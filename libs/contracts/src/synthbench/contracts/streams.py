@@ -38,7 +38,7 @@ class StreamSpec:
 
 
 def _subjects_of(spec: EventSpec) -> tuple[str, ...]:
-    """In the stream that the registry names for it."""
+    """Return the subjects of an event that lie in the stream which the registry names for it."""
     if spec.by_sender:  # those of services alone; clients' own lie in theirs
         return tuple(f"{spec.name}.*.{service}" for service in spec.sending_services)
     if spec.to_sender:
@@ -59,9 +59,9 @@ STREAMS: tuple[StreamSpec, ...] = (
 
 
 def _client(sender: str, pools: Sequence[str]) -> StreamSpec:
-    """What one client sent: no other one can fill it, or use up message ids in it."""
-    said = (spec for spec in EVENTS if spec.by_sender and Service.CLIENT in spec.producers)
-    subjects = tuple(arrives_as(subject, sender) for spec in said for subject in spec.subjects(pools))
+    """Declare the stream of what one client sends: no other client can fill it, or use up message ids in it."""
+    sent = (spec for spec in EVENTS if spec.by_sender and Service.CLIENT in spec.producers)
+    subjects = tuple(arrives_as(subject, sender) for spec in sent for subject in spec.subjects(pools))
     return StreamSpec(client_stream(sender), subjects, "workqueue", 64 * _MIB, CLIENT_PENDING)
 
 

@@ -18,7 +18,7 @@ REFUSED_HOSTS_MOST = 100
 
 
 class SandboxInfo(Record):
-    """Where the agent worked."""
+    """The sandbox in which the agent worked."""
 
     engine: Name = ""
     version: Name = ""
@@ -31,7 +31,7 @@ class SandboxInfo(Record):
 
 
 class AttemptContext(Record):
-    """What the steps alone do not tell of an attempt."""
+    """The circumstances of an attempt that its steps do not show."""
 
     instruction: Text = ""
     system_prompt: Text = ""
@@ -51,7 +51,7 @@ class AttemptContext(Record):
 
 
 class Imported(Record):
-    """Where a trajectory was made, if not here. Outcome and label are others' words: nothing was verified."""
+    """The origin of a trajectory that was made elsewhere. Its outcome and label were not verified here."""
 
     format: Name
     """`mini-swe-agent`, `swe-agent`, `atif`, `messages`, `json` (a record of ours)."""
@@ -98,7 +98,7 @@ class Trajectory(Record):
     started_at: Moment | None = None
     finished_at: Moment | None = None
     kept: list[KeptFile] = []
-    """What the task wants kept of what was made in its sandbox."""
+    """The files from the sandbox that the task wants to keep."""
     imported: Imported | None = None
     """Set where it was made by others: it never counts, and enters no export unless asked for by name."""
 

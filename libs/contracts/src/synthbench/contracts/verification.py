@@ -1,4 +1,4 @@
-"""What a verifier found."""
+"""The result of a verification."""
 
 from enum import StrEnum
 

@@ -1,1 +1,1 @@
-"""Scores trajectories."""
+"""The service that scores trajectories and gives verdicts."""

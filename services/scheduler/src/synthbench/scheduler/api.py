@@ -51,7 +51,7 @@ def build_api(store: SchedulerStore, overviews: Overviews, calls: ApiCalls) -> F
 
     @app.get("/v1/work", tags=["submissions"])
     async def work_left() -> dict[str, Any]:
-        """How many submissions there are, how many of them are open, and their unfinished rollouts by state."""
+        """Count submissions, the open ones among them, and their unfinished rollouts by state."""
         return {**await overviews.submission_counts(), "rollouts": await overviews.unfinished_rollouts()}
 
     @app.get("/v1/quarantine", tags=["tasks"])
@@ -76,7 +76,7 @@ def build_api(store: SchedulerStore, overviews: Overviews, calls: ApiCalls) -> F
     async def api_calls(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: Annotated[int | None, Query(ge=1, le=2**62)] = None
     ) -> dict[str, Any]:
-        """Who changed what by this API, and what was refused for a role, newest first; `before` is an id."""
+        """Calls that changed something by this API, or were refused for a role, newest first; `before` is an id."""
         return {"calls": await calls.listed(limit, before)}
 
     _ = api_calls

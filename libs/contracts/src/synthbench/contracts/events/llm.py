@@ -1,4 +1,4 @@
-"""What passed through the llm-gateway."""
+"""Events of the llm-gateway: model calls, and budgets that are used up."""
 
 from typing import Literal
 from uuid import UUID

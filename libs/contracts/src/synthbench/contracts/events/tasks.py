@@ -1,4 +1,4 @@
-"""From a submission to rollouts that are ready to run."""
+"""Events from a submission to rollouts that are ready to run."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""From a stored trajectory to a curated one."""
+"""Events from a stored trajectory to a curated one."""
 
 from enum import StrEnum
 from uuid import UUID
@@ -13,7 +13,7 @@ from synthbench.contracts.verification import VerificationResult
 
 
 class Verdict(StrEnum):
-    """What the quality policy makes of a trajectory. It labels, it never deletes."""
+    """The verdict of the quality policy on a trajectory. It is a label; nothing is deleted."""
 
     ACCEPT = "accept"
     REVIEW = "review"
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
 
 class CurationStatus(StrEnum):
-    """What diversity makes of it."""
+    """The decision of diversity on a trajectory."""
 
     ADMITTED = "admitted"
     DUPLICATE = "duplicate"

@@ -19,7 +19,7 @@ _SQL = Queries.load("synthbench.quality.adapters")
 
 @dataclass(frozen=True)
 class Scoring:
-    """How far quality is with a trajectory."""
+    """The state of the scoring of one trajectory."""
 
     done: TrajectoryDone
     scored: bool

@@ -78,7 +78,7 @@ class Check(Protocol):
 
     @property
     def effect(self) -> Gate | Weight:
-        """How the score enters the verdict; an attribute of the class will do."""
+        """The way in which the score enters the verdict; an attribute of the class will do."""
         ...
 
     def run(self, given: CheckInput) -> CheckResult:

@@ -1,4 +1,4 @@
-"""From scores to a verdict. It labels, it never deletes. Pure."""
+"""The policy that makes a verdict of scores. A verdict is a label; nothing is deleted. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

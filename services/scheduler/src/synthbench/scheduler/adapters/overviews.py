@@ -1,4 +1,4 @@
-"""What the HTTP API and the metrics read from several tables at once. Rows are JSON-like, as the API answers them."""
+"""Queries of the HTTP API and the metrics over several tables. Rows are JSON-like, as the API answers them."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Which campaign a used-up budget pauses, and who may cap a campaign or submit into it. Pure."""
+"""Decisions on campaigns: pausing one whose budget is used up, and who may cap one or submit into it. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +34,7 @@ def pause_for(exhausted: BudgetExhausted) -> Pause:
 
 @dataclass(frozen=True)
 class CampaignRights:
-    """Who has a say in a campaign, seen from one submitter."""
+    """The owner of a campaign's cap, and whether others than one submitter take part in the campaign."""
 
     owner: str | None
     """The client whose cap it has; None for nobody's, or the operator's."""

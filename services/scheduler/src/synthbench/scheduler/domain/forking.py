@@ -22,11 +22,11 @@ def fork_errors(
     """
     errors = [*_scaffold_errors(wanted, parent, resumable), *_step_errors(fork, parent)]
     if parent.trajectory_id != fork.trajectory_id:
-        said = f"the artifact holds trajectory {parent.trajectory_id}"
-        errors.append(FieldError(field="fork.trajectory_id", message=said))
+        problem = f"the artifact holds trajectory {parent.trajectory_id}"
+        errors.append(FieldError(field="fork.trajectory_id", message=problem))
     if parent.rollout.task.digest != task.digest:
-        said = f"the trajectory is of another version of {parent.rollout.task.name}: {parent.rollout.task.digest}"
-        errors.append(FieldError(field="task", message=said))
+        problem = f"the trajectory is of another version of {parent.rollout.task.name}: {parent.rollout.task.digest}"
+        errors.append(FieldError(field="task", message=problem))
     return errors
 
 
@@ -34,13 +34,13 @@ def _scaffold_errors(wanted: TaskSubmitted, parent: Trajectory, resumable: Colle
     errors: list[FieldError] = []
     made_by = parent.rollout.scaffold
     if wanted.scaffold not in resumable:
-        said = f"{wanted.scaffold} cannot go on from recorded steps; take {', '.join(resumable)}"
-        errors.append(FieldError(field="scaffold", message=said))
+        problem = f"{wanted.scaffold} cannot go on from recorded steps; take {', '.join(resumable)}"
+        errors.append(FieldError(field="scaffold", message=problem))
     elif made_by != wanted.scaffold:
         errors.append(FieldError(field="scaffold", message=f"the trajectory was made by {made_by}; only that forks it"))
     if parent.rollout.simulated and not is_simulated(wanted.scaffold, wanted.route):
-        said = "the trajectory is simulated: fork it with a sim/* model, or start a real one anew"
-        errors.append(FieldError(field="route", message=said))
+        problem = "the trajectory is simulated: fork it with a sim/* model, or start a real one anew"
+        errors.append(FieldError(field="route", message=problem))
     return errors
 
 
@@ -49,10 +49,10 @@ def _step_errors(fork: ForkPoint, parent: Trajectory) -> list[FieldError]:
     last = len(parent.steps) - 2
     if fork.step > last:
         can = f"after 0 to {last}" if last >= 0 else "nowhere"
-        said = f"the trajectory has {len(parent.steps)} steps; it can be forked {can}, counted from 0"
-        return [FieldError(field="fork.step", message=said)]
+        problem = f"the trajectory has {len(parent.steps)} steps; it can be forked {can}, counted from 0"
+        return [FieldError(field="fork.step", message=problem)]
     for step in parent.steps[: fork.step + 1]:
         if step.state.changed and step.state.checkpoint is None:
-            said = f"step {step.index} changed files and has no checkpoint"
-            return [FieldError(field="fork.step", message=said)]
+            problem = f"step {step.index} changed files and has no checkpoint"
+            return [FieldError(field="fork.step", message=problem)]
     return []

@@ -106,8 +106,8 @@ def _size_errors(wanted: TaskSubmitted) -> list[FieldError]:
         return [FieldError(field="", message=f"the submission has {size} bytes; at most {SUBMISSION_BYTES}")]
     if size * wanted.samples > SAMPLES_BYTES:
         most = SAMPLES_BYTES // size
-        said = f"{wanted.samples} samples of a submission of {size} bytes are too much; at most {most} of this size"
-        return [FieldError(field="samples", message=said)]
+        problem = f"{wanted.samples} samples of a submission of {size} bytes are too much; at most {most} of this size"
+        return [FieldError(field="samples", message=problem)]
     return []
 
 

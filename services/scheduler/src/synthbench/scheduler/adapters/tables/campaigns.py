@@ -23,7 +23,7 @@ class Campaigns(Table):
     statements = Queries.load(PACKAGE, "campaigns.sql")
 
     async def rights(self, campaign: str, submitter: str) -> CampaignRights:
-        """Say who has a say in a campaign, seen from a submitter."""
+        """Return who owns the cap of a campaign, and whether others than this submitter submit into it."""
         (row,) = await self._rows("rights", campaign=campaign, submitter=submitter)
         return CampaignRights(row["owner"], row["shared"])
 
@@ -31,15 +31,15 @@ class Campaigns(Table):
         """Set the cap of a campaign; a greater one lets it go on, if its cap had stopped it."""
         await self._rows("set_cap", campaign=campaign, cap=cap_microusd, owner=owner)
 
-    async def pause(self, pause: Pause, said_at: datetime) -> None:
-        """Pause a campaign, unless what was said is older than what somebody decided since."""
+    async def pause(self, pause: Pause, exhausted_at: datetime) -> None:
+        """Pause a campaign, unless the message that asks for it is older than the last decision to resume."""
         await self._rows(
             "pause",
             campaign=pause.campaign,
             until=pause.until,
             reason=pause.reason,
             epoch=pause.epoch,
-            said_at=said_at,
+            exhausted_at=exhausted_at,
         )
 
     async def resume(self, campaign: str, cap_microusd: int | None) -> CampaignCap | None:

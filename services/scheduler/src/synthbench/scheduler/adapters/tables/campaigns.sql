@@ -16,13 +16,13 @@ on conflict (campaign) do update set
 where c.cost_cap_microusd is distinct from excluded.cost_cap_microusd;
 
 -- name: pause
--- The budgets of the calendar have no epoch here: what was said of them before all went on again is old, and of two the
+-- The budgets of the calendar have no epoch here: a message about them from before all was resumed is old, and of two the
 -- one that lasts longer pauses.
 insert into campaigns as c (campaign, epoch, paused_at, paused_until, reason)
 values (%(campaign)s, %(epoch)s, now(), %(until)s, %(reason)s)
 on conflict (campaign) do update set
     paused_at = now(), paused_until = excluded.paused_until, reason = excluded.reason
-where case when c.campaign = '*' then %(said_at)s > coalesce(c.resumed_at, '-infinity')
+where case when c.campaign = '*' then %(exhausted_at)s > coalesce(c.resumed_at, '-infinity')
                                   and (c.paused_at is null or c.paused_until < excluded.paused_until)
            else c.epoch <= excluded.epoch end;
 
