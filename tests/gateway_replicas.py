@@ -49,8 +49,10 @@ class ReplicaProcess:
                 await self.process.wait()
 
 
-async def start_replica(folder: Path, number: int, environment: dict[str, str]) -> ReplicaProcess:
-    """Start one and return at once; `until_ready` waits."""
+async def start_replica(
+    folder: Path, number: int, environment: dict[str, str], python: Path | None = None
+) -> ReplicaProcess:
+    """Start one, by this interpreter or another one, and return at once; `until_ready` waits."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -58,7 +60,7 @@ async def start_replica(folder: Path, number: int, environment: dict[str, str]) 
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SYNTHBENCH_")}
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "synthbench.llm_gateway",
+            python or sys.executable, "-m", "synthbench.llm_gateway",
             env=kept | environment | {"SYNTHBENCH_HTTP_PORT": str(port)}, stdout=out, stderr=out, cwd=folder,
         )  # fmt: skip
     return ReplicaProcess(process, f"http://127.0.0.1:{port}", log)

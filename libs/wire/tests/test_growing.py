@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from synthbench.wire.assembling import whole_of
 from synthbench.wire.sse import DONE, event
+from synthbench.wire.whole_answers import whole_of
 
 HEAD = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
-from synthbench.wire.assembling import assembler, whole_of
 from synthbench.wire.openai import OpenAIWire
 from synthbench.wire.sse import DONE, Splitter, event
-from synthbench.wire.tool_calls import CallIds, call_ids
+from synthbench.wire.tool_calls import CallIds
 from synthbench.wire.translate import OpenAIToAnthropic, anthropic_answer
+from synthbench.wire.whole_answers import whole_of
+from synthbench.wire.wires import WIRES
 
 HEAD = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 READ, WRITE = ("read_file", '{"p": "{1}"}'), ("write_file", '{"p": "\\"}", "q": [2]}')
@@ -137,8 +138,10 @@ def test_ids_follow_from_the_seed_and_avoid_those_of_the_conversation():
 def test_ids_of_a_conversation_are_found_on_both_wires():
     openai = [{"role": "assistant", "tool_calls": [{"id": "a"}, {"id": None}]}, {"role": "tool", "tool_call_id": "a"}]
     blocks = [{"type": "text"}, {"type": "tool_use", "id": "b"}]
-    assert call_ids("openai", openai) == {"a"}
-    assert call_ids("anthropic", [{"role": "assistant", "content": blocks}, {"role": "user", "content": "x"}]) == {"b"}
+    assert WIRES["openai"].call_ids({"messages": openai}) == {"a"}
+    assert WIRES["anthropic"].call_ids(
+        {"messages": [{"role": "assistant", "content": blocks}, {"role": "user", "content": "x"}]}
+    ) == {"b"}
 
 
 @pytest.mark.parametrize("arguments", ['{"command": "ls"}', {"command": "ls"}])
@@ -179,7 +182,7 @@ def test_any_calls_in_any_pieces_with_or_without_index_and_id_come_out_as_they_w
         index = number if with_index else data.draw(st.sampled_from([0, None, "none"]), label="index")
         deltas.append(piece(index, name, parts[0], **({"id": f"id{number}"} if with_id else {})))
         deltas += [piece(index, None, part) for part in parts[1:]]
-    made = assembler("openai", ids())
+    made = WIRES["openai"].assembler(ids())
     for one in Splitter(1 << 20).feed(stream(*deltas)):
         if one.data != DONE:
             made.feed(one.object())

@@ -14,7 +14,6 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from pydantic import TypeAdapter
 
 from model_upstream import Answer, anthropic_body, anthropic_events, openai_body, openai_events
-from synthbench.wire.assembling import whole_of
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.sse import Splitter
 from synthbench.wire.translate import (
@@ -25,6 +24,7 @@ from synthbench.wire.translate import (
     openai_answer,
     openai_request,
 )
+from synthbench.wire.whole_answers import whole_of
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "gateway.md"
 TO_ANTHROPIC = TypeAdapter(MessageCreateParamsNonStreaming)

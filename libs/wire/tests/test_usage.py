@@ -3,10 +3,10 @@
 import pytest
 
 from synthbench.contracts.records import Usage
-from synthbench.wire.assembling import whole_of
 from synthbench.wire.sse import event
 from synthbench.wire.translate import anthropic_answer, openai_answer
 from synthbench.wire.usage import usage_of
+from synthbench.wire.whole_answers import whole_of
 
 
 def counted(wire: str, usage: dict) -> Usage:

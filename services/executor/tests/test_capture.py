@@ -6,18 +6,16 @@ import pytest
 
 from synthbench.executor.capture.streams import PassedStream
 from synthbench.wire.agent_request import AgentRequest
-from synthbench.wire.assembling import whole_answer
 from synthbench.wire.refusal import Refusal
-from synthbench.wire.turns import action_of, observed
 from synthbench.wire.usage import usage_of
+from synthbench.wire.whole_answers import whole_answer
 from synthbench.wire.wires import WIRES
 
 HELLO = {"role": "user", "content": "Hello"}
 
 
 def asked(*messages: object, wire: str = "openai", **more: object) -> AgentRequest:
-    path = "/v1/messages" if wire == "anthropic" else "/v1/chat/completions"
-    return AgentRequest("anthropic" if wire == "anthropic" else "openai", path, {"messages": list(messages), **more})
+    return AgentRequest(WIRES[wire], {"messages": list(messages), **more})
 
 
 @pytest.mark.parametrize(
@@ -43,10 +41,10 @@ def test_another_conversation_does_not(other):
 def test_results_come_before_what_the_user_says():
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]}
     result = {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "seen"}]}
-    both = observed("openai", [call, result, {"role": "user", "content": "Hurry."}])
+    both = WIRES["openai"].observed([call, result, {"role": "user", "content": "Hurry."}])
     assert [(one.tool_call_id, one.content) for one in both] == [("a", "seen")]
-    assert [one.content for one in observed("openai", [call, {"role": "user", "content": "No."}])] == ["No."]
-    assert not observed("anthropic", [])
+    assert [one.content for one in WIRES["openai"].observed([call, {"role": "user", "content": "No."}])] == ["No."]
+    assert not WIRES["anthropic"].observed([])
 
 
 @pytest.mark.parametrize(
@@ -59,7 +57,7 @@ def test_results_come_before_what_the_user_says():
     ],
 )
 def test_an_exit_code_is_known_where_the_result_tells_it(content, code):
-    [seen] = observed("openai", [{"role": "tool", "tool_call_id": "a", "content": content}])
+    [seen] = WIRES["openai"].observed([{"role": "tool", "tool_call_id": "a", "content": content}])
     assert seen.exit_code == code
 
 
@@ -93,7 +91,7 @@ def test_a_stream_passes_whole_events_whatever_its_pieces():
     assert out == stream(EVENTS)
     assert (passing.whole, passing.cost, bytes(passing.raw)) == (True, (5, False), body)
     answer = whole_answer("anthropic", body, stream=True)
-    action = action_of("anthropic", answer)
+    action = WIRES["anthropic"].action_of(answer)
     assert (action.message, action.tool_calls[0].name, action.tool_calls[0].arguments) == ("So.", "go", '{"to": 1}')
     usage = usage_of("anthropic", answer)
     assert usage is not None
@@ -110,7 +108,7 @@ def test_a_stream_that_breaks_off_is_not_whole(events):
 
 def test_a_call_that_broke_off_is_recorded_as_far_as_it_came():
     cut = {**EVENTS[4], "delta": {"type": "input_json_delta", "partial_json": '{"to'}}
-    action = action_of("anthropic", whole_answer("anthropic", stream([*EVENTS[:4], cut]), stream=True))
+    action = WIRES["anthropic"].action_of(whole_answer("anthropic", stream([*EVENTS[:4], cut]), stream=True))
     assert (action.message, action.tool_calls[0].arguments) == ("So.", '{"to')
     assert action.tool_calls[0].error
 

@@ -187,7 +187,7 @@ def start_replicas(make_chassis, migrated, nats_server, tmp_path) -> Callable[..
     """Start so many gateways, each a process, with the text of a models.toml and more settings."""
 
     @asynccontextmanager
-    async def start(count: int, models: str, **settings: str) -> AsyncGenerator[Group]:
+    async def start(count: int, models: str, python: Path | None = None, **settings: str) -> AsyncGenerator[Group]:
         path = tmp_path / "models.toml"
         path.write_text(models)
         dsn = migrated("ledger", "synthbench.llm_gateway")
@@ -204,7 +204,7 @@ def start_replicas(make_chassis, migrated, nats_server, tmp_path) -> Callable[..
             make_chassis(Service.SCHEDULER) as scheduler,
             httpx.AsyncClient(timeout=60, limits=limits, trust_env=False) as client,
         ):
-            started = [await start_replica(tmp_path, number, environment) for number in range(count)]
+            started = [await start_replica(tmp_path, number, environment, python) for number in range(count)]
             try:
                 for replica in started:
                     await until_ready(replica, client)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from synthbench.llm_gateway.domain.prepared_request import relay_for
-from synthbench.wire.assembling import whole_of
+from synthbench.wire.relays import relay_for
 from synthbench.wire.sse import DONE, Splitter, event
 from synthbench.wire.tool_calls import CallIds
 from synthbench.wire.translate import answers, streams
 from synthbench.wire.usage import usage_of
+from synthbench.wire.whole_answers import whole_of
 from synthbench.wire.wires import WIRES
 
 FOLDER = Path(__file__).with_name("golden")
@@ -35,7 +35,10 @@ def body_of(wire: str, events: list[Any], *, line_end: bytes = b"\n") -> bytes:
 def passed(provider: str, caller: str, pieces: list[bytes]) -> tuple[bytes, Any, Any, bool]:
     """What the caller gets, the provider's whole answer, its usage, and whether the stream is whole."""
     asked = WIRES[caller].read(json.dumps({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9}).encode())
-    tracker, relay = WIRES[provider].tracker(CallIds((), lambda: "seed")), relay_for(asked, provider)
+    tracker, relay = (
+        WIRES[provider].tracker(CallIds((), lambda: "seed")),
+        relay_for(asked, WIRES[asked.wire], WIRES[provider]),
+    )
     splitter, out = Splitter(1 << 20), b""
     for piece in pieces:
         for one in splitter.feed(piece):

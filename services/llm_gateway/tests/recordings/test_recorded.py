@@ -5,9 +5,9 @@ import pytest
 from synthbench.llm_gateway.recordings.domain.recording import RecordingKey, request_digest
 from synthbench.storage.artifacts.protocol import valid_key
 from synthbench.wire.anthropic import AnthropicWire
-from synthbench.wire.assembling import whole_of
 from synthbench.wire.openai import OpenAIWire
 from synthbench.wire.sse import DONE, event
+from synthbench.wire.whole_answers import whole_of
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
 BASE: dict = {

@@ -1,15 +1,14 @@
-"""What an agent asks of its model: how its requests go on from one another, and how they go out. Pure."""
+"""Requests of an agent to its model: how they go on from one another, and how they go out. Pure."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from synthbench.contracts.loose import as_list, as_object
+from synthbench.wire.protocols import WireFormat
 from synthbench.wire.turns import text_of
 
-WireName = Literal["openai", "anthropic"]
-PATHS: Mapping[str, WireName] = {"/v1/chat/completions": "openai", "/v1/messages": "anthropic"}
 _FORMATTING = ("cache_control",)
 """Marks on a message that move from request to request without a change of what is said."""
 
@@ -18,13 +17,12 @@ _FORMATTING = ("cache_control",)
 class AgentRequest:
     """One request of an agent."""
 
-    wire: WireName
-    path: str
+    wire: WireFormat
     request: Mapping[str, Any]
 
     @property
     def messages(self) -> list[Any]:
-        """As they were sent."""
+        """Its messages as they were sent."""
         return as_list(self.request.get("messages"))
 
     @property
@@ -40,20 +38,28 @@ class AgentRequest:
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a stream shall tell its usage: Anthropic's always do."""
-        return self.wire == "anthropic" or bool(as_object(self.request.get("stream_options")).get("include_usage"))
+        """Whether a stream shall tell its usage."""
+        return not self._usage_fields or bool(as_object(self.request.get("stream_options")).get("include_usage"))
+
+    @property
+    def _usage_fields(self) -> dict[str, Any]:
+        """Fields to change so that a stream tells its usage; none where it always does."""
+        return self.wire.usage_fields(self.request)
 
     def outgoing(self, route: str) -> bytes:
         """The request as the gateway gets it: for the attempt's route, whatever model the agent speaks of."""
         sent = {**self.request, "model": route}
         if self.stream and not self.wants_usage:
-            sent["stream_options"] = {**as_object(self.request.get("stream_options")), "include_usage": True}
+            sent |= self._usage_fields
         return json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode()
 
     def after(self, earlier: "AgentRequest") -> list[Any] | None:
         """The messages that are new since an earlier request; None where this one does not go on from it."""
         before = [plain(message) for message in earlier.messages]
-        if self.wire != earlier.wire or [plain(message) for message in self.messages[: len(before)]] != before:
+        if (
+            self.wire.name != earlier.wire.name
+            or [plain(message) for message in self.messages[: len(before)]] != before
+        ):
             return None
         return self.messages[len(before) :]
 

@@ -5,17 +5,31 @@ from typing import Any
 
 from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Usage
+from synthbench.contracts.sampling import Sampling
+from synthbench.contracts.steps import Action, Observation
+from synthbench.wire.anthropic_requests import read_message_request
 from synthbench.wire.assembling import MessageAssembler
-from synthbench.wire.extent import extent_of
-from synthbench.wire.protocols import ProviderError, ReadEvent, StreamTracker
-from synthbench.wire.reading import characters_of, check_tool, invalid, list_of, parsed
+from synthbench.wire.extent import Extent, extent_of
+from synthbench.wire.pivot import PivotedWireFormat
+from synthbench.wire.protocols import Translated
+from synthbench.wire.provider_metadata import ProviderMetadata, metadata_of_blocks, restore_on_blocks
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
+from synthbench.wire.sampling import SamplingFields, anthropic_sampling
 from synthbench.wire.sse import SseEvent, event
-from synthbench.wire.tool_calls import CallIds
-from synthbench.wire.usage import estimate_tokens, usage_of
+from synthbench.wire.tool_calls import CallIds, anthropic_call_ids
+from synthbench.wire.trackers import MessageTracker
+from synthbench.wire.translate import (
+    AnthropicToOpenAI,
+    OpenAIToAnthropic,
+    anthropic_answer,
+    anthropic_request,
+    openai_answer,
+    openai_request,
+)
+from synthbench.wire.turns import action_of_blocks, finish_reason_of, observed_in_blocks
+from synthbench.wire.usage import usage_of
 
-_IMAGE_TOKENS = 1600
 _KINDS = {
     400: "invalid_request_error", 401: "authentication_error", 402: "billing_error", 403: "permission_error",
     404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error",
@@ -23,54 +37,46 @@ _KINDS = {
 }  # fmt: skip
 
 
-class AnthropicWire:
+class AnthropicWire(PivotedWireFormat):
     """`POST /v1/messages`."""
 
     name = "anthropic"
     path = "/v1/messages"
 
     def read(self, body: bytes) -> ModelRequest:
-        """See `WireFormat`."""
-        request = parsed(body)
-        images = _check_messages(as_list(request.get("messages")))
-        tools = list_of(request, "tools")
-        for number, tool in enumerate(map(as_object, tools)):
-            if tool.get("type") in (None, "custom"):
-                check_tool(f"tools.{number}", tool.get("name"), tool.get("input_schema"))
-        if request.get("max_tokens") is None:
-            raise invalid("max_tokens: say how many tokens the answer may have")
-        extent_of(request)
-        model = request.get("model")
-        if model is not None and not isinstance(model, str):
-            raise invalid("model: name a model")
-        characters = len(body)
-        if images:
-            characters = characters_of([request["messages"], request.get("system")])
-        return ModelRequest(
-            wire=self.name,
-            model=model or "",
-            body=body,
-            request=request,
-            stream=bool(request.get("stream")),
-            input_tokens=estimate_tokens(characters) + images * _IMAGE_TOKENS,
-            tools=bool(tools),
-            vision=bool(images),
-        )
+        """Read a request.
 
-    def usage(self, answer: Mapping[str, Any]) -> Usage | None:
-        """See `WireFormat`."""
-        return usage_of(self.name, answer)
+        Raises:
+            Refusal: 400, it is none.
+        """
+        return read_message_request(self.name, body)
+
+    def extent(self, request: Mapping[str, Any]) -> Extent:
+        """Return how much a request asks for at most.
+
+        Raises:
+            Refusal: 400, a figure is none, or what is asked for has a price that is not counted.
+        """
+        return extent_of(request)
+
+    def call_ids(self, request: Mapping[str, Any]) -> set[str]:
+        """Return the ids of all tool calls in a request's messages."""
+        return anthropic_call_ids(request)
+
+    def sampling_fields(self, sampling: Sampling, request: Mapping[str, Any], *, reasoning: bool) -> SamplingFields:  # noqa: ARG002 - as in the protocol
+        """Return sampling parameters in Anthropic's words."""
+        return anthropic_sampling(sampling, request)
 
     def is_answer(self, answer: Mapping[str, Any]) -> bool:
-        """See `WireFormat`."""
+        """Return whether it is a message with a list of blocks."""
         return answer.get("type") == "message" and isinstance(answer.get("content"), list)
 
-    def tracker(self, ids: CallIds) -> StreamTracker:
-        """See `WireFormat`."""
-        return AnthropicTracker(ids)
+    def usage(self, answer: Mapping[str, Any]) -> Usage | None:
+        """Normalise the usage of a whole answer; None where it cannot be believed."""
+        return usage_of("anthropic", answer)
 
     def settled(self, answer: Mapping[str, Any], ids: CallIds) -> Mapping[str, Any]:
-        """See `WireFormat`."""
+        """Return a whole answer in which every tool call has an id of its own; the same object if nothing changes."""
         given = [as_object(block) for block in as_list(answer.get("content"))]
         content = [
             {**block, "id": ids.assign(str(block.get("id") or ""))} if block.get("type") == "tool_use" else block
@@ -79,7 +85,7 @@ class AnthropicWire:
         return answer if content == given else {**answer, "content": content}
 
     def stream_of(self, answer: Mapping[str, Any]) -> list[bytes]:
-        """See `WireFormat`."""
+        """Return a whole answer as the events of a stream with usage; the last is the end mark."""
         usage = as_object(answer.get("usage"))
         opening: dict[str, Any] = {**answer, "content": [], "stop_reason": None, "stop_sequence": None}
         events = [event({"type": "message_start", "message": opening}, "message_start")]
@@ -89,14 +95,83 @@ class AnthropicWire:
         end = {"type": "message_delta", "delta": delta, "usage": usage}
         return [*events, event(end, "message_delta"), event({"type": "message_stop"}, "message_stop")]
 
+    def assembler(self, ids: CallIds | None = None) -> MessageAssembler:
+        """Make the assembler of a stream."""
+        return MessageAssembler(ids)
+
+    def tracker(self, ids: CallIds) -> MessageTracker:
+        """Make the tracker of a stream."""
+        return MessageTracker(ids)
+
+    def is_end(self, event: SseEvent, data: Mapping[str, Any]) -> bool:  # noqa: ARG002 - as in the protocol
+        """Return whether an event is `message_stop`."""
+        return data.get("type") == "message_stop"
+
+    def request_to_openai(self, request: Mapping[str, Any], *, reasoning: bool = False) -> Translated:
+        """Translate a request to OpenAI's chat completions."""
+        return openai_request(request, reasoning=reasoning)
+
+    def request_from_openai(self, request: Mapping[str, Any], *, max_tokens: int = 0) -> Translated:
+        """Translate a request of OpenAI's chat completions.
+
+        Raises:
+            Refusal: 400, what it asks for has no counterpart, and without it the answer would be another one.
+        """
+        return anthropic_request(request, max_tokens=max_tokens)
+
+    def answer_to_openai(self, answer: Mapping[str, Any]) -> Translated:
+        """Translate a message to a chat completion."""
+        return openai_answer(answer)
+
+    def answer_from_openai(self, answer: Mapping[str, Any]) -> Translated:
+        """Translate a chat completion to a message."""
+        return anthropic_answer(answer)
+
+    def stream_to_openai(self, *, wants_usage: bool) -> AnthropicToOpenAI:
+        """Make a translator of events to chunks."""
+        return AnthropicToOpenAI(wants_usage=wants_usage)
+
+    def stream_from_openai(self, *, wants_usage: bool) -> OpenAIToAnthropic:  # noqa: ARG002 - as in the protocol
+        """Make a translator of chunks to events, which always tell the usage."""
+        return OpenAIToAnthropic()
+
+    def metadata_of(self, answer: Mapping[str, Any]) -> dict[str, ProviderMetadata]:
+        """Return what the provider wants back with the next request, by call id, for every call of an answer."""
+        return metadata_of_blocks(answer)
+
+    def restore_metadata(
+        self, request: Mapping[str, Any], own: Mapping[str, ProviderMetadata], others: Mapping[str, ProviderMetadata]
+    ) -> Mapping[str, Any]:
+        """Give a provider back what it said, where the caller left it out."""
+        return restore_on_blocks(request, own, others)
+
+    def action_of(self, answer: Mapping[str, Any]) -> Action:
+        """Return the agent's action, as the model wrote it in a whole answer."""
+        return action_of_blocks(answer)
+
+    def finish_reason(self, answer: Mapping[str, Any]) -> str:
+        """Return why the model stopped, in OpenAI's words; empty where it does not say."""
+        return finish_reason_of(answer)
+
+    def observed(self, messages: list[Any]) -> list[Observation]:
+        """Return what messages of a request say about the turn before: the tools' results, else the user's words."""
+        return observed_in_blocks(messages)
+
+    def models_list(self, names: list[str]) -> dict[str, Any]:
+        """Return the body of a list of models, as Anthropic's API has it."""
+        epoch = "1970-01-01T00:00:00Z"
+        entries = [{"id": name, "type": "model", "display_name": name, "created_at": epoch} for name in names]
+        ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
+        return {"data": entries, "has_more": False, **ends}
+
     def refusal(self, refusal: Refusal) -> dict[str, Any]:
-        """As Anthropic's API says it, with our code beside."""
+        """Return the body of an error, as Anthropic's API has it, with our code beside."""
         fallback = "invalid_request_error" if refusal.status < 500 else "api_error"
         kind = _KINDS.get(refusal.status, fallback)
         return {"type": "error", "error": {"type": kind, "message": str(refusal), "code": refusal.code}}
 
     def stream_error(self, refusal: Refusal) -> bytes:
-        """An event that the SDK raises as an error; no end mark follows."""
+        """Return an event that the SDK raises as an error; no end mark follows."""
         return event(self.refusal(refusal), "error")
 
 
@@ -130,75 +205,3 @@ def _block_events(index: int, block: Mapping[str, Any]) -> list[bytes]:
 
 def _json(value: object) -> str:
     return event(value)[6:-2].decode()
-
-
-class AnthropicTracker:
-    """Follows events.
-
-    Args:
-        ids: gives tool calls their ids.
-    """
-
-    def __init__(self, ids: CallIds) -> None:
-        self.complete = False
-        self.model = ""
-        self.characters = 0
-        self._stopped = False
-        self._counted = False
-        self._assembler = MessageAssembler(ids)
-
-    @property
-    def usage(self) -> Usage | None:
-        """What `message_start` and `message_delta` say together; None before the latter."""
-        return self._assembler.usage if self._counted else None
-
-    @property
-    def answer(self) -> Mapping[str, Any]:
-        """See `StreamTracker`."""
-        return self._assembler.answer()
-
-    def see(self, event: SseEvent) -> ReadEvent:
-        """See `StreamTracker`."""
-        given = event.object()
-        if given.get("type") == "error":
-            raise ProviderError(given)
-        if not isinstance(given.get("type"), str):
-            raise ValueError("no event of a message")  # noqa: TRY004 - as in the protocol
-        data = self._assembler.feed(given)
-        match data["type"]:
-            case "message_start":
-                self.model = str(as_object(data.get("message")).get("model") or "")
-            case "content_block_delta":
-                delta = as_object(data.get("delta"))
-                self.characters += sum(len(str(delta.get(name) or "")) for name in ("text", "thinking", "partial_json"))
-            case "message_delta":
-                self._counted = True
-                self._stopped = self._stopped or bool(as_object(data.get("delta")).get("stop_reason"))
-            case "message_stop":
-                self.complete = self._stopped
-            case _:
-                pass
-        return ReadEvent(event if data is given else event.anew(data, str(data["type"])), data)
-
-
-def _check_messages(messages: list[Any]) -> int:
-    """Refuse messages that are none, or in an order that no provider takes; return the number of images."""
-    if not messages:
-        raise invalid("the body is no messages request: messages must be a list of roles and contents")
-    images = 0
-    waiting: set[str] = set()
-    for number, message in enumerate(map(as_object, messages)):
-        if message.get("role") not in ("user", "assistant", "system"):
-            raise invalid(f"messages.{number}: the role is user or assistant; a system prompt is a field of its own")
-        content = message.get("content")
-        blocks = [as_object(block) for block in as_list(content)]
-        results = {str(block.get("tool_use_id")) for block in blocks if block.get("type") == "tool_result"}
-        if results - waiting:
-            raise invalid(f"messages.{number}: a tool_result answers a tool_use of the assistant's turn before it")
-        if waiting - results:
-            raise invalid(f"messages.{number}: tool_use without a tool_result: {', '.join(sorted(waiting - results))}")
-        waiting = {str(block.get("id")) for block in blocks if block.get("type") == "tool_use"}
-        images += sum(block.get("type") == "image" for block in blocks)
-    if waiting:
-        raise invalid(f"messages: tool_use without a tool_result: {', '.join(sorted(waiting))}")
-    return images

@@ -1,4 +1,4 @@
-"""A whole answer out of the events of its stream, on both wires: the other way round than `WireFormat.stream_of`. Pure.
+"""A whole answer out of the events of its stream: the other way round than `WireFormat.stream_of`. Pure.
 
 One assembler serves the record, the recordings and the gateway's own look at an answer. It also writes an event anew
 where a server says something that readers would take differently: see `tool_calls`.
@@ -7,14 +7,21 @@ Sources: OpenAI's API reference, "The chat completion chunk object"; Anthropic's
 """
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from synthbench.contracts.loose import as_list, as_object, parse_object
+from synthbench.contracts.loose import as_list, as_object
 from synthbench.contracts.records import Usage
 from synthbench.wire.growing import grow, grow_beside, settled
 from synthbench.wire.sse import DONE, Splitter
 from synthbench.wire.tool_calls import CallIds, ToolCallPieces, index_of
 from synthbench.wire.usage import grow_anthropic_usage, usage_of
+
+
+class _Translator(Protocol):
+    def feed(self, data: Mapping[str, Any]) -> bytes: ...
+
+    def end(self) -> bytes: ...
 
 
 class Assembler(Protocol):
@@ -33,51 +40,8 @@ class Assembler(Protocol):
         ...
 
 
-def assembler(wire: str, ids: CallIds | None = None) -> Assembler:
-    """Make the assembler of one stream.
-
-    Args:
-        wire: `openai` or `anthropic`.
-        ids: gives tool calls their ids; None leaves them as the server says them.
-    """
-    return CompletionAssembler(ids) if wire == "openai" else MessageAssembler(ids)
-
-
-def whole_of(wire: str, body: bytes) -> dict[str, Any]:
-    """Put a recorded stream together.
-
-    Args:
-        wire: `openai` or `anthropic`.
-        body: its events, up to the end mark.
-
-    Raises:
-        ValueError: they are none of this wire.
-    """
-    made = assembler(wire)
-    for event in Splitter(len(body) + 1).feed(body):
-        if event.data != DONE:
-            made.feed(event.object())
-    return made.answer()
-
-
-def whole_answer(wire: str, raw: bytes, *, stream: bool) -> dict[str, Any]:
-    """Return an answer as an object, put together where it came in pieces; empty where it is none.
-
-    Args:
-        wire: `openai` or `anthropic`.
-        raw: the body as it came.
-        stream: a stream was asked for; servers that know none answer with an object all the same.
-    """
-    if not stream or raw.lstrip().startswith(b"{"):
-        return parse_object(raw)
-    try:
-        return whole_of(wire, raw)
-    except (ValueError, RecursionError):
-        return {}
-
-
 class CompletionAssembler:
-    """OpenAI's chunks. See `Assembler`."""
+    """Puts the chunks of a chat completion together."""
 
     def __init__(self, ids: CallIds | None = None) -> None:
         self._ids = ids
@@ -88,10 +52,14 @@ class CompletionAssembler:
         self._calls: dict[int, list[dict[str, Any]]] = {}
 
     def feed(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Assembler`."""
+        """Take one event; return it as every reader shall get it: the same object, or one written anew.
+
+        Raises:
+            ValueError: it cannot be one of this stream.
+        """
         grow_beside(self._beside, {name: value for name, value in data.items() if name not in ("choices", "object")})
         choices = [self._choice(choice) for choice in map(as_object, as_list(data.get("choices")))]
-        if all(made is given for made, given in zip(choices, as_list(data.get("choices")), strict=True)):
+        if all(new is given for new, given in zip(choices, as_list(data.get("choices")), strict=True)):
             return data
         return {**data, "choices": choices}
 
@@ -102,10 +70,10 @@ class CompletionAssembler:
         # Some servers end a stream with the whole message in place of a piece.
         field = "message" if "delta" not in choice and "message" in choice else "delta"
         delta = as_object(choice.get(field))
-        made = self._rewritten(index, delta)
+        rewritten = self._rewritten(index, delta)
         grow(message, {name: value for name, value in delta.items() if name not in ("tool_calls", "role")})
         grow(known, {name: value for name, value in choice.items() if name not in ("index", field)})
-        return choice if made is delta else {**choice, field: made}
+        return choice if rewritten is delta else {**choice, field: rewritten}
 
     def _rewritten(self, index: int, delta: dict[str, Any]) -> dict[str, Any]:
         given = as_list(delta.get("tool_calls"))
@@ -113,20 +81,20 @@ class CompletionAssembler:
             return delta
         pieces = self._pieces.setdefault(index, ToolCallPieces(self._ids))
         calls = self._calls.setdefault(index, [])
-        made = [pieces.rewritten(as_object(piece)) for piece in given]
-        for piece in made:
+        rewritten = [pieces.rewritten(as_object(piece)) for piece in given]
+        for piece in rewritten:
             if piece["index"] == len(calls):
                 calls.append({})
             grow(calls[int(piece["index"])], {name: value for name, value in piece.items() if name != "index"})
-        return delta if made == given else {**delta, "tool_calls": made}
+        return delta if rewritten == given else {**delta, "tool_calls": rewritten}
 
     @property
     def usage(self) -> Usage | None:
-        """What was counted so far."""
+        """Usage as it was counted so far; None where it was not."""
         return usage_of("openai", self._beside)
 
     def answer(self) -> dict[str, Any]:
-        """See `Assembler`."""
+        """The whole answer, as far as it has come."""
         choices: list[dict[str, Any]] = []
         for index in sorted(self._choices):
             message = {"role": "assistant", "content": None, **self._messages[index]}
@@ -139,7 +107,7 @@ class CompletionAssembler:
 
 
 class MessageAssembler:
-    """Anthropic's events. See `Assembler`."""
+    """Puts the events of a message together."""
 
     def __init__(self, ids: CallIds | None = None) -> None:
         self._ids = ids
@@ -150,7 +118,11 @@ class MessageAssembler:
         """Position of the newest block that a server's index means."""
 
     def feed(self, data: dict[str, Any]) -> dict[str, Any]:
-        """See `Assembler`."""
+        """Take one event; return it as every reader shall get it: the same object, or one written anew.
+
+        Raises:
+            ValueError: it cannot be one of this stream.
+        """
         match data.get("type"):
             case "message_start":
                 grow(self._message, {name: v for name, v in as_object(data.get("message")).items() if name != "usage"})
@@ -183,8 +155,8 @@ class MessageAssembler:
         grown: dict[str, Any] = {}
         grow(grown, block)
         self._blocks.append(grown)
-        made = {**data, "index": position, "content_block": block}
-        return data if made == data else made
+        rewritten = {**data, "index": position, "content_block": block}
+        return data if rewritten == data else rewritten
 
     def _placed(self, data: dict[str, Any]) -> dict[str, Any]:
         position = self._at.get(_key(data.get("index")))
@@ -193,8 +165,8 @@ class MessageAssembler:
         return data if data.get("index") == position else {**data, "index": position}
 
     def _piece(self, data: dict[str, Any]) -> dict[str, Any]:
-        made = self._placed(data)
-        position, delta = int(made["index"]), as_object(data.get("delta"))
+        rewritten = self._placed(data)
+        position, delta = int(rewritten["index"]), as_object(data.get("delta"))
         match delta.get("type"):
             case "input_json_delta":
                 self._inputs.setdefault(position, []).append(str(delta.get("partial_json", "")))
@@ -202,20 +174,59 @@ class MessageAssembler:
                 grow(self._blocks[position], {"citations": [delta.get("citation")]})
             case _:
                 grow(self._blocks[position], {name: value for name, value in delta.items() if name != "type"})
-        return made
+        return rewritten
 
     @property
     def usage(self) -> Usage | None:
-        """What was counted so far."""
+        """Usage as it was counted so far; None where it was not."""
         return usage_of("anthropic", self._message)
 
     def answer(self) -> dict[str, Any]:
-        """See `Assembler`. The input of a call that broke off is the text that came of it."""
+        """The whole answer, as far as it has come. The input of a call that broke off is the text that came of it."""
         blocks = [settled(block) for block in self._blocks]
         for position, pieces in self._inputs.items():
             blocks[position]["input"] = _input("".join(pieces))
         ends = {"stop_reason": None, "stop_sequence": None} if self._message else {}
         return {**ends, **settled(self._message), "content": blocks}
+
+
+class TranslatingAssembler:
+    """Puts the stream of a format together that is translated to chunks of a chat completion.
+
+    Args:
+        translator: of this stream.
+        answer_from_openai: translates the whole answer back.
+        ids: gives tool calls their ids; None leaves them as the server says them.
+    """
+
+    def __init__(
+        self,
+        translator: _Translator,
+        answer_from_openai: Callable[[Mapping[str, Any]], tuple[dict[str, Any], list[str]]],
+        ids: CallIds | None = None,
+    ) -> None:
+        self._translator = translator
+        self._answer_from_openai = answer_from_openai
+        self._assembler = CompletionAssembler(ids)
+
+    def feed(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Take one event; return it as it is.
+
+        Raises:
+            ValueError: it cannot be one of this stream.
+        """
+        self._take(self._translator.feed(data))
+        return data
+
+    def answer(self) -> dict[str, Any]:
+        """The whole answer, as far as it has come; call it once, after the last event."""
+        self._take(self._translator.end())
+        return self._answer_from_openai(self._assembler.answer())[0]
+
+    def _take(self, chunks: bytes) -> None:
+        for chunk in Splitter(len(chunks) + 1).feed(chunks):
+            if chunk.data != DONE:
+                self._assembler.feed(chunk.object())
 
 
 def _key(index: object) -> object:

@@ -60,3 +60,31 @@ def completion(model: str, request: Mapping[str, Any], text: str, calls: Sequenc
         ],
         "usage": {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer},
     }
+
+
+def stream_of_completion(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a whole answer as the chunks of its stream: two for each choice, and a last one with the usage."""
+    head = {**answer, "object": "chat.completion.chunk"}
+    usage = head.pop("usage", None)
+    chunks: list[dict[str, Any]] = []
+    for choice in map(as_object, as_list(answer.get("choices"))):
+        delta = dict(as_object(choice.get("message")))
+        if calls := delta.get("tool_calls"):
+            delta["tool_calls"] = [{"index": number, **as_object(call)} for number, call in enumerate(calls)]
+        index = choice.get("index", 0)
+        piece: dict[str, Any] = {
+            "index": index,
+            "delta": delta,
+            "logprobs": choice.get("logprobs"),
+            "finish_reason": None,
+        }
+        end: dict[str, Any] = {
+            "index": index,
+            "delta": {},
+            "logprobs": None,
+            "finish_reason": choice.get("finish_reason"),
+        }
+        chunks += [{**head, "choices": [piece]}, {**head, "choices": [end]}]
+    if usage:
+        chunks.append({**head, "choices": [], "usage": usage})
+    return chunks

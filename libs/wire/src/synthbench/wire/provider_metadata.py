@@ -1,12 +1,12 @@
-"""What a provider says beside a turn and wants to find again in the next request, by the call that it belongs to. Pure.
+"""Provider metadata: fields that a provider says beside a tool call and wants back with the next request. Pure.
 
 Thought signatures (Gemini's `extra_content`), encrypted reasoning (OpenRouter's `reasoning_details`), signed thinking
 (Anthropic's `thinking` and `redacted_thinking` blocks): agents drop them, other wires have no field for them, and
-without them the provider refuses the conversation or thinks anew.
+without them the provider refuses the conversation or thinks anew. They are kept by the id of the call.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ _THINKING = ("thinking", "redacted_thinking")
 
 @dataclass(frozen=True)
 class ProviderMetadata:
-    """What belongs to one call, in the words of the provider's wire."""
+    """The metadata of one call, in the words of the provider's wire format."""
 
     of_call: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Fields of the call itself."""
@@ -32,33 +32,30 @@ class ProviderMetadata:
         return bool(self.of_call or self.of_message or self.thinking)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return it as a JSON object."""
         return {"of_call": self.of_call, "of_message": self.of_message, "thinking": list(self.thinking)}
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> "ProviderMetadata":
-        """The other way round than `to_dict`."""
+        """Read the JSON object that `to_dict` makes."""
         thinking = [as_object(block) for block in as_list(kept.get("thinking"))]
         return cls(as_object(kept.get("of_call")), as_object(kept.get("of_message")), thinking)
 
 
 def extra_of(call: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a call, on either wire, that are none of the wire's own."""
+    """Return the fields of a call that its wire format does not define."""
     return {name: value for name, value in call.items() if name not in _OF_CALL and value is not None}
 
 
-def metadata_of(wire: str, answer: Mapping[str, Any]) -> dict[str, ProviderMetadata]:
-    """Read what a provider wants back.
+def metadata_of_calls(answer: Mapping[str, Any]) -> dict[str, ProviderMetadata]:
+    """Read the metadata of a chat completion.
 
     Args:
-        wire: the provider's.
-        answer: its whole answer; every call has an id.
+        answer: the provider's whole answer; every call has an id.
 
     Returns:
-        What there is to give back, by call id; also the calls with nothing.
+        Metadata by call id; also the calls that have none.
     """
-    if wire == "anthropic":
-        return _of_blocks([as_object(block) for block in as_list(answer.get("content"))])
     found: dict[str, ProviderMetadata] = {}
     for choice in map(as_object, as_list(answer.get("choices"))):
         message = as_object(choice.get("message"))
@@ -69,7 +66,16 @@ def metadata_of(wire: str, answer: Mapping[str, Any]) -> dict[str, ProviderMetad
     return found
 
 
-def _of_blocks(blocks: Sequence[Mapping[str, Any]]) -> dict[str, ProviderMetadata]:
+def metadata_of_blocks(answer: Mapping[str, Any]) -> dict[str, ProviderMetadata]:
+    """Read the metadata of Anthropic's message.
+
+    Args:
+        answer: the provider's whole answer; every call has an id.
+
+    Returns:
+        Metadata by call id; also the calls that have none.
+    """
+    blocks = [as_object(block) for block in as_list(answer.get("content"))]
     found: dict[str, ProviderMetadata] = {}
     thinking: list[Mapping[str, Any]] = []
     for block in blocks:
@@ -81,29 +87,40 @@ def _of_blocks(blocks: Sequence[Mapping[str, Any]]) -> dict[str, ProviderMetadat
     return found
 
 
-def restore_metadata(
-    wire: str, request: Mapping[str, Any], own: Mapping[str, ProviderMetadata], others: Mapping[str, ProviderMetadata]
+def restore_on_calls(
+    request: Mapping[str, Any], own: Mapping[str, ProviderMetadata], others: Mapping[str, ProviderMetadata]
 ) -> Mapping[str, Any]:
-    """Give a provider back what it said, where the caller left it out.
+    """Give a provider back what it said beside its calls, in a request of a chat completion."""
+    return _restored(request, own, others, _restored_on_calls)
 
-    Args:
-        wire: the provider's.
-        request: in that wire.
-        own: what this model said in this attempt, by call id.
-        others: what other models said: fields that this one does not know, and would refuse.
 
-    Returns:
-        The request; the same object where nothing changes.
-    """
+def restore_on_blocks(
+    request: Mapping[str, Any], own: Mapping[str, ProviderMetadata], others: Mapping[str, ProviderMetadata]
+) -> Mapping[str, Any]:
+    """Give a provider back what it said before its calls, in Anthropic's request."""
+    return _restored(request, own, others, _restored_on_blocks)
+
+
+_Restore = Callable[
+    [dict[str, Any], Mapping[str, ProviderMetadata], Mapping[str, ProviderMetadata]],
+    dict[str, Any],
+]
+
+
+def _restored(
+    request: Mapping[str, Any],
+    own: Mapping[str, ProviderMetadata],
+    others: Mapping[str, ProviderMetadata],
+    restore: _Restore,
+) -> Mapping[str, Any]:
     if not own and not others:
         return request
     given = [as_object(message) for message in as_list(request.get("messages"))]
-    one = _blocks_put_back if wire == "anthropic" else _calls_put_back
-    messages = [one(message, own, others) if message.get("role") == "assistant" else message for message in given]
+    messages = [restore(message, own, others) if message.get("role") == "assistant" else message for message in given]
     return request if messages == given else {**request, "messages": messages}
 
 
-def _calls_put_back(
+def _restored_on_calls(
     message: dict[str, Any], own: Mapping[str, ProviderMetadata], others: Mapping[str, ProviderMetadata]
 ) -> dict[str, Any]:
     calls: list[dict[str, Any]] = []
@@ -123,7 +140,7 @@ def _calls_put_back(
     return {**beside, **kept, "tool_calls": calls}
 
 
-def _blocks_put_back(
+def _restored_on_blocks(
     message: dict[str, Any], own: Mapping[str, ProviderMetadata], others: Mapping[str, ProviderMetadata]
 ) -> dict[str, Any]:
     given = [as_object(block) for block in as_list(message.get("content"))]

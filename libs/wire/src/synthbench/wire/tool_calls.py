@@ -45,11 +45,20 @@ class CallIds:
         return found
 
 
-def call_ids(wire: str, messages: Iterable[Any]) -> set[str]:
-    """Return the ids of all tool calls in a request's messages."""
+def openai_call_ids(request: Mapping[str, Any]) -> set[str]:
+    """Return the ids of all tool calls in the messages of a chat completion's request."""
+    return _ids_in(request, "tool_calls")
+
+
+def anthropic_call_ids(request: Mapping[str, Any]) -> set[str]:
+    """Return the ids of all tool uses in the messages of Anthropic's request."""
+    return _ids_in(request, "content")
+
+
+def _ids_in(request: Mapping[str, Any], name: str) -> set[str]:
     found: set[str] = set()
-    for message in map(as_object, messages):
-        items = as_list(message.get("tool_calls" if wire == "openai" else "content"))
+    for message in map(as_object, as_list(request.get("messages"))):
+        items = as_list(message.get(name))
         found |= {str(call["id"]) for call in map(as_object, items) if call.get("id")}
     return found
 

@@ -1,4 +1,4 @@
-"""Turns of an agent: what the model wrote as an action, what came of it as observations, and both as messages. Pure."""
+"""Turns of an agent: the model's action, the observations that follow from it, and both as messages. Pure."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +18,8 @@ FINISH = {
 """OpenAI's words for Anthropic's reasons to stop."""
 
 
-def action_of(wire: str, answer: Mapping[str, Any]) -> Action:
-    """The agent's turn, as the model wrote it."""
-    if wire == "openai":
-        return read_action(as_object(first_choice(answer).get("message")))
+def action_of_blocks(answer: Mapping[str, Any]) -> Action:
+    """Read the agent's action in Anthropic's message, as the model wrote it."""
     blocks = [as_object(block) for block in as_list(answer.get("content"))]
     return Action(
         message="".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text"),
@@ -45,25 +43,24 @@ def first_choice(answer: Mapping[str, Any]) -> dict[str, Any]:
     return as_object(choices[0]) if choices else {}
 
 
-def finish_reason(wire: str, answer: Mapping[str, Any]) -> str:
-    """Why the model stopped, in OpenAI's words (`stop`, `length`, `tool_calls`, …); empty where it does not say."""
-    if wire == "openai":
-        return str(first_choice(answer).get("finish_reason") or "")
-    stopped = str(answer.get("stop_reason") or "")
+def finish_reason_of(message: Mapping[str, Any]) -> str:
+    """Return why Anthropic's message stopped, in OpenAI's words; empty where it does not say."""
+    stopped = str(message.get("stop_reason") or "")
     return FINISH.get(stopped, stopped)
 
 
-def read_action(message: dict[str, Any]) -> Action:
+def read_action(message: object) -> Action:
     """Read an assistant message, however broken; every call gets an id of its own, so that its answer finds it."""
     calls: list[ToolCall] = []
     taken: set[str] = set()
-    for item in as_list(message.get("tool_calls")):
+    content = as_object(message)
+    for item in as_list(content.get("tool_calls")):
         call = _tool_call(item, taken)
         taken.add(call.id)
         calls.append(call)
     return Action(
-        message=text_of(message.get("content")),
-        reasoning=reasoning_of(message),
+        message=text_of(content.get("content")),
+        reasoning=reasoning_of(content),
         tool_calls=calls,
     )
 
@@ -109,31 +106,49 @@ def assistant_message(action: Action) -> dict[str, Any]:
 
 def tool_messages(observations: Sequence[Observation]) -> list[dict[str, Any]]:
     """One answer for each call; a nudge, which answers no call, comes from the user."""
-    return [_answer(observation.tool_call_id, observation.shown or observation.content) for observation in observations]
+    return [
+        _tool_message(observation.tool_call_id, observation.shown or observation.content)
+        for observation in observations
+    ]
 
 
-def _answer(call_id: str, content: str) -> dict[str, Any]:
+def _tool_message(call_id: str, content: str) -> dict[str, Any]:
     if not call_id:
         return {"role": "user", "content": content}
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def observed(wire: str, new: Sequence[Any]) -> list[Observation]:
-    """What the messages of a request say about the turn before: the tools' results, else what the user said."""
-    said = [as_object(message) for message in new if as_object(message).get("role") != "assistant"]
-    results = list(_results(wire, said))
-    return results or [_observation("", text_of(message.get("content"))) for message in said]
+def observed_in_messages(messages: Sequence[Any]) -> list[Observation]:
+    """Read what messages of a chat completion say about the turn before: the tools' results, else the user's words."""
+    others = _not_assistant(messages)
+    results = [
+        _observation(str(message.get("tool_call_id") or ""), text_of(message.get("content")))
+        for message in others
+        if message.get("role") == "tool"
+    ]
+    return results or _user_words(others)
 
 
-def _results(wire: str, said: Sequence[dict[str, Any]]) -> Iterator[Observation]:
-    for message in said:
-        if wire == "openai" and message.get("role") == "tool":
-            yield _observation(str(message.get("tool_call_id") or ""), text_of(message.get("content")))
-        elif wire == "anthropic":
-            for block in map(as_object, as_list(message.get("content"))):
-                if block.get("type") == "tool_result":
-                    failed = "tool_error" if block.get("is_error") else None
-                    yield _observation(str(block.get("tool_use_id") or ""), text_of(block.get("content")), failed)
+def observed_in_blocks(messages: Sequence[Any]) -> list[Observation]:
+    """Read what Anthropic's messages say about the turn before: the tools' results, else the user's words."""
+    others = _not_assistant(messages)
+    return list(_results(others)) or _user_words(others)
+
+
+def _not_assistant(messages: Sequence[Any]) -> list[dict[str, Any]]:
+    return [as_object(message) for message in messages if as_object(message).get("role") != "assistant"]
+
+
+def _user_words(messages: Sequence[dict[str, Any]]) -> list[Observation]:
+    return [_observation("", text_of(message.get("content"))) for message in messages]
+
+
+def _results(messages: Sequence[dict[str, Any]]) -> Iterator[Observation]:
+    for message in messages:
+        for block in map(as_object, as_list(message.get("content"))):
+            if block.get("type") == "tool_result":
+                failed = "tool_error" if block.get("is_error") else None
+                yield _observation(str(block.get("tool_use_id") or ""), text_of(block.get("content")), failed)
 
 
 def _observation(call_id: str, content: str, error: str | None = None) -> Observation:

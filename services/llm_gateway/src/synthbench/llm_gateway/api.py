@@ -19,7 +19,7 @@ from synthbench.llm_gateway.models import Models
 from synthbench.llm_gateway.probing import Prober
 from synthbench.wire.protocols import WireFormat
 from synthbench.wire.refusal import Refusal
-from synthbench.wire.wires import WIRES
+from synthbench.wire.wires import PATHS, WIRES
 
 _TRACE = ("traceparent", "tracestate")
 _TOO_LARGE = (413, 431)
@@ -47,13 +47,12 @@ class Gateway:
         self._max_body = max_body
         self._max_inflight = max_inflight
         self._inflight = 0
-        self._wires: dict[str, WireFormat] = {wire.path: wire for wire in WIRES.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         caller = HttpExchange(scope, receive, send)
         path, method = scope["path"], scope["method"]
-        wire = self._wires.get(path)
+        wire = PATHS.get(path)
         if wire is not None:
             work = self._call if method == "POST" else _not_post
         elif path == PROBE_PATH and method == "POST":
@@ -105,17 +104,7 @@ class Gateway:
     async def _list(self, caller: HttpExchange, wire: WireFormat) -> None:
         claims = self._keys.read(caller.key)
         names = [name for name in dict.fromkeys([claims.route, *self._models.names()]) if name]
-        if wire is WIRES["openai"]:
-            entries = [
-                {"id": name, "object": "model", "created": 0, "owned_by": name.partition("/")[0]} for name in names
-            ]
-            body: dict[str, object] = {"object": "list", "data": entries}
-        else:
-            epoch = "1970-01-01T00:00:00Z"
-            entries = [{"id": name, "type": "model", "display_name": name, "created_at": epoch} for name in names]
-            ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
-            body = {"data": entries, "has_more": False, **ends}
-        await caller.answer(200, orjson.dumps(body), {})
+        await caller.answer(200, orjson.dumps(wire.models_list(names)), {})
 
     def _wire_of_list(self, caller: HttpExchange) -> WireFormat:
         return WIRES["anthropic" if "anthropic-version" in caller.headers else "openai"]
@@ -129,7 +118,7 @@ def refusal_of_listener(status: int, path: str, text: str) -> object:
         path: of the request; empty where it is not known.
         text: the reason, one line.
     """
-    wire = next((wire for wire in WIRES.values() if wire.path == path), WIRES["openai"])
+    wire = PATHS.get(path, WIRES["openai"])
     return wire.refusal(Refusal(status, "request_too_large" if status in _TOO_LARGE else "bad_request", text))
 
 
@@ -138,4 +127,4 @@ async def _not_post(caller: HttpExchange, wire: WireFormat) -> None:  # noqa: AR
 
 
 async def _nowhere(caller: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG001 - as the others
-    raise Refusal(404, "not_found", "there are /v1/chat/completions, /v1/messages and /v1/models")
+    raise Refusal(404, "not_found", f"there are {', '.join(PATHS)} and /v1/models")

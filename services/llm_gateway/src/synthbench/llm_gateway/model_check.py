@@ -11,15 +11,16 @@ from uuid import UUID
 import orjson
 
 from synthbench.contracts.attempt_key import AttemptClaims
-from synthbench.contracts.loose import as_count, as_list, as_object, parse_object
+from synthbench.contracts.loose import as_list, as_object, parse_object
 from synthbench.contracts.records import Usage
-from synthbench.llm_gateway.domain.prepared_request import answer_for, prepare
+from synthbench.llm_gateway.domain.prepared_request import prepare
 from synthbench.llm_gateway.domain.pricing import Prices
 from synthbench.llm_gateway.models import Models
-from synthbench.wire.assembling import whole_answer
 from synthbench.wire.failures import TryFailed, garbage
 from synthbench.wire.providers import ProviderRequest
 from synthbench.wire.refusal import Refusal
+from synthbench.wire.relays import answer_for
+from synthbench.wire.whole_answers import whole_answer
 from synthbench.wire.wires import WIRES
 
 _SECONDS = 60.0
@@ -64,11 +65,9 @@ async def check_model(models: Models, prices: Prices, model: str) -> dict[str, s
     found |= {"answers": "yes", "seconds": f"{monotonic() - began:.1f}"}
     found["streaming"] = await _finding(models, name, _SAY, _speaks, stream=True)
     found["tools"] = await _finding(models, name, _CALL, _calls_the_tool, tools=[_TOOL])
-    usage = as_object(plain.get("usage"))
-    counted = as_count(usage.get("prompt_tokens")), as_count(usage.get("completion_tokens"))
-    found["usage"] = (
-        f"{counted[0]} tokens in, {counted[1]} out" if all(counted) else "none is told: costs are estimated"
-    )
+    usage = WIRES["openai"].usage(plain) or Usage()
+    told = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
+    found["usage"] = told if usage.input_tokens and usage.output_tokens else "none is told: costs are estimated"
     found["reasoning"] = "yes" if _reasons(plain) else "none seen"
     known = models.known(name)
     cost = prices.cost(name, Usage(input_tokens=1_000_000, output_tokens=1_000_000))
@@ -116,7 +115,7 @@ async def _asked(models: Models, model: str, text: str, **more: Any) -> Mapping[
     whole = whole_answer(provider.wire, raw, stream=incoming.pieces is not None)
     if not WIRES[provider.wire].is_answer(whole) or not (whole.get("choices") or whole.get("content")):
         raise garbage(provider.wire, raw).refusal
-    return parse_object(answer_for(asked, provider.wire, whole, orjson.dumps(whole))[0])
+    return parse_object(answer_for(WIRES[asked.wire], WIRES[provider.wire], whole, orjson.dumps(whole))[0])
 
 
 def _message(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ Messages".
 from synthbench.wire.translate.answers import anthropic_answer, openai_answer
 from synthbench.wire.translate.from_anthropic import openai_request
 from synthbench.wire.translate.from_openai import anthropic_request
-from synthbench.wire.translate.streams import AnthropicToOpenAI, OpenAIToAnthropic
+from synthbench.wire.translate.streams import AnthropicToOpenAI, OpenAIToAnthropic, UntranslatedStream
 
 __all__ = [
     "AnthropicToOpenAI",
     "OpenAIToAnthropic",
+    "UntranslatedStream",
     "anthropic_answer",
     "anthropic_request",
     "openai_answer",

@@ -7,12 +7,13 @@ from typing import Any
 import orjson
 
 from synthbench.contracts.ids import uuid7
-from synthbench.contracts.loose import as_count, as_list, as_object
+from synthbench.contracts.loose import as_list, as_object
+from synthbench.contracts.records import Usage
 from synthbench.wire.provider_metadata import extra_of
 from synthbench.wire.tool_calls import arguments_text
 from synthbench.wire.translate.from_openai import arguments_of
 from synthbench.wire.turns import FINISH, text_of
-from synthbench.wire.usage import cache_writes
+from synthbench.wire.usage import usage_of
 
 STOP = {
     "stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "function_call": "tool_use",
@@ -21,7 +22,7 @@ STOP = {
 
 
 def openai_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Anthropic's message as a chat completion, and the names of what did not carry over."""
+    """Translate Anthropic's message to a chat completion; also return the names of fields that did not carry over."""
     dropped: list[str] = []
     texts: list[str] = []
     thoughts: list[str] = []
@@ -59,30 +60,30 @@ def openai_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 
 def finish_reason(stopped: Mapping[str, Any]) -> str:
-    """OpenAI's word for Anthropic's `stop_reason`."""
+    """Return OpenAI's word for Anthropic's `stop_reason`."""
     return FINISH.get(str(stopped.get("stop_reason")), "stop")
 
 
 def openai_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """Anthropic's usage in OpenAI's words: cached tokens are inside the prompt."""
-    read, (written, long_written) = as_count(usage.get("cache_read_input_tokens")), cache_writes(usage)
-    given, answered = as_count(usage.get("input_tokens")) + read + written, as_count(usage.get("output_tokens"))
-    made: dict[str, Any] = {
-        "prompt_tokens": given,
-        "completion_tokens": answered,
-        "total_tokens": given + answered,
+    """Write Anthropic's usage in OpenAI's words: cached tokens are inside the prompt."""
+    counted = usage_of("anthropic", {"usage": usage}) or Usage()
+    written: dict[str, Any] = {
+        "prompt_tokens": counted.input_tokens,
+        "completion_tokens": counted.output_tokens,
+        "total_tokens": counted.input_tokens + counted.output_tokens,
     }
-    if read or written:
-        made["prompt_tokens_details"] = {"cached_tokens": read, "cache_write_tokens": written}
-    if long_written:
-        made["prompt_tokens_details"]["cache_write_1h_tokens"] = long_written
-    if thought := as_count(as_object(usage.get("output_tokens_details")).get("thinking_tokens")):
-        made["completion_tokens_details"] = {"reasoning_tokens": thought}
-    return made
+    if counted.cached_tokens or counted.cache_write_tokens:
+        details = {"cached_tokens": counted.cached_tokens, "cache_write_tokens": counted.cache_write_tokens}
+        written["prompt_tokens_details"] = details
+    if counted.cache_write_1h_tokens:
+        written["prompt_tokens_details"]["cache_write_1h_tokens"] = counted.cache_write_1h_tokens
+    if counted.reasoning_tokens:
+        written["completion_tokens_details"] = {"reasoning_tokens": counted.reasoning_tokens}
+    return written
 
 
 def anthropic_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """A chat completion as Anthropic's message, and the names of what did not carry over."""
+    """Translate a chat completion to Anthropic's message; also return the names of fields that did not carry over."""
     dropped: list[str] = []
     choices = [as_object(choice) for choice in as_list(answer.get("choices"))]
     choice = choices[0] if choices else {}
@@ -113,31 +114,30 @@ def anthropic_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
     return made, list(dict.fromkeys(dropped))
 
 
-def lost_beside(choice: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
-    """Names of what a choice of OpenAI's has that Anthropic's wire cannot carry, in a whole message or in a piece."""
+def lost_beside(choice: Mapping[str, Any], message: Mapping[str, Any]) -> list[str]:
+    """Return the names of fields of OpenAI's choice that Anthropic's format lacks, in a whole message or in a piece."""
     lost = ["response.logprobs"] if choice.get("logprobs") else []
-    return lost + [f"response.{name}" for name in ("annotations", "audio", "reasoning_details") if said.get(name)]
+    return lost + [f"response.{name}" for name in ("annotations", "audio", "reasoning_details") if message.get(name)]
 
 
 def stop_reason(choice: Mapping[str, Any]) -> str:
-    """Anthropic's word for OpenAI's `finish_reason`."""
+    """Return Anthropic's word for OpenAI's `finish_reason`."""
     return STOP.get(str(choice.get("finish_reason")), "end_turn")
 
 
 def anthropic_usage_of(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's usage in Anthropic's words: cached tokens are outside the input."""
-    details = as_object(usage.get("prompt_tokens_details"))
-    given = as_count(usage.get("prompt_tokens"))
-    read, written = min(as_count(details.get("cached_tokens")), given), as_count(details.get("cache_write_tokens"))
-    made: dict[str, Any] = {
-        "input_tokens": max(0, given - read - written),
-        "output_tokens": as_count(usage.get("completion_tokens")),
-        "cache_read_input_tokens": read,
-        "cache_creation_input_tokens": written,
+    """Write OpenAI's usage in Anthropic's words: cached tokens are outside the input."""
+    counted = usage_of("openai", {"usage": usage}) or Usage()
+    cache_writes, long_writes = counted.cache_write_tokens, counted.cache_write_1h_tokens
+    written: dict[str, Any] = {
+        "input_tokens": max(0, counted.input_tokens - counted.cached_tokens - cache_writes),
+        "output_tokens": counted.output_tokens,
+        "cache_read_input_tokens": counted.cached_tokens,
+        "cache_creation_input_tokens": cache_writes,
     }
-    if long_written := min(as_count(details.get("cache_write_1h_tokens")), written):
-        parts = {"ephemeral_5m_input_tokens": written - long_written, "ephemeral_1h_input_tokens": long_written}
-        made["cache_creation"] = parts
-    if thought := as_count(as_object(usage.get("completion_tokens_details")).get("reasoning_tokens")):
-        made["output_tokens_details"] = {"thinking_tokens": thought}
-    return made
+    if long_writes:
+        parts = {"ephemeral_5m_input_tokens": cache_writes - long_writes, "ephemeral_1h_input_tokens": long_writes}
+        written["cache_creation"] = parts
+    if counted.reasoning_tokens:
+        written["output_tokens_details"] = {"thinking_tokens": counted.reasoning_tokens}
+    return written

@@ -17,6 +17,22 @@ from synthbench.wire.translate.answers import (
     stop_reason,
 )
 from synthbench.wire.turns import text_of
+from synthbench.wire.usage import grow_anthropic_usage
+
+
+class UntranslatedStream:
+    """Passes chunks as they are."""
+
+    def __init__(self) -> None:
+        self.dropped: list[str] = []
+
+    def feed(self, data: Mapping[str, Any]) -> bytes:
+        """Return the chunk."""
+        return event(data)
+
+    def end(self) -> bytes:
+        """Return the end mark."""
+        return event(DONE)
 
 
 class AnthropicToOpenAI:
@@ -50,7 +66,7 @@ class AnthropicToOpenAI:
                     data.get("index"), "{}"
                 )  # a call without arguments; OpenAI's text is never empty
             case "message_delta":
-                self._usage |= {key: value for key, value in as_object(data.get("usage")).items() if value is not None}
+                self._usage = grow_anthropic_usage(self._usage, as_object(data.get("usage")))
                 delta = as_object(data.get("delta"))
                 if delta.get("stop_sequence"):
                     self.dropped.append("response.stop_sequence")
@@ -59,7 +75,7 @@ class AnthropicToOpenAI:
                 return b""
 
     def end(self) -> bytes:
-        """What closes the stream: usage if it was asked for, and the end mark."""
+        """Return the events that close the stream: the usage if it was asked for, and the end mark."""
         usage = (
             event({**self._head, "choices": [], "usage": openai_usage_of(self._usage)}) if self._wants_usage else b""
         )
@@ -157,7 +173,7 @@ class OpenAIToAnthropic:
         return made
 
     def end(self) -> bytes:
-        """What closes the stream."""
+        """Return the events that close the stream."""
         usage = anthropic_usage_of(self._usage)
         delta = {"stop_reason": self._stop, "stop_sequence": None}
         held = b"".join(self._say(key, piece) for key, pieces in self._held.items() for piece in pieces)

@@ -27,8 +27,8 @@ from synthbench.executor.domain.endings import (
     PermanentFailure,
 )
 from synthbench.executor.domain.resuming import request_messages
-from synthbench.wire.turns import finish_reason, first_choice
-from synthbench.wire.usage import usage_of
+from synthbench.wire.turns import first_choice
+from synthbench.wire.wires import WIRES
 
 _PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE = 10.0
@@ -117,7 +117,7 @@ class GatewayModel:
             opened.set_attribute(genai.OUTPUT_TOKENS, usage.output_tokens)
         call = self._call(base, messages, response, str(body.get("model", "")))
         message = as_object(first_choice(body).get("message"))
-        return Completion(message, usage, timing, call, finish_reason("openai", body))
+        return Completion(message, usage, timing, call, WIRES["openai"].finish_reason(body))
 
     def _call(
         self, base: dict[str, Any], messages: list[dict[str, Any]], response: httpx.Response, model: str
@@ -261,5 +261,5 @@ def cost_of(headers: Mapping[str, str]) -> tuple[int, bool]:
 def usage_from(headers: Mapping[str, str], body: Mapping[str, Any]) -> Usage:
     """Read the usage of a model call: tokens from the body, cost from the gateway's headers."""
     cost, known = cost_of(headers)
-    usage = usage_of("openai", body) or Usage(calls=1)
+    usage = WIRES["openai"].usage(body) or Usage(calls=1)
     return usage.model_copy(update={"cost_microusd": cost, "cost_known": known})

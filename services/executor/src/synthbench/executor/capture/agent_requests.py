@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from synthbench.contracts.json_limits import JsonLimits
 from synthbench.contracts.loose import parse_object
 from synthbench.executor.capture.http import AgentHttp
-from synthbench.wire.agent_request import PATHS, AgentRequest
+from synthbench.wire.agent_request import AgentRequest
 from synthbench.wire.refusal import Refusal
+from synthbench.wire.wires import PATHS
 
 _BODY_MOST = 32 * 1024 * 1024
 _REQUEST_JSON = JsonLimits(marks=200_000)
@@ -45,7 +46,7 @@ async def read_agent_request(http: AgentHttp, path: str, headers: Mapping[str, s
             raise Refusal(400, "invalid_request", f"the header {name} is not up to 1,000 visible ASCII characters")
     if not content:
         raise Refusal(400, "invalid_request", "the body is no JSON object")
-    request = AgentRequest(PATHS[path], path, content)
+    request = AgentRequest(PATHS[path], content)
     try:
         return AgentModelRequest(request, request.outgoing(route), passed)
     except ValueError as error:

@@ -14,9 +14,7 @@ from synthbench.contracts.steps import ModelCall, Observation
 from synthbench.executor.capture.streams import ANSWER_JSON
 from synthbench.executor.recorder import AgentTurn
 from synthbench.wire.agent_request import AgentRequest
-from synthbench.wire.assembling import whole_answer
-from synthbench.wire.turns import action_of, finish_reason, observed
-from synthbench.wire.usage import usage_of
+from synthbench.wire.whole_answers import whole_answer
 
 _CONTEXT = "context_length_exceeded"
 
@@ -57,13 +55,13 @@ class ModelExchange:
             cwd: where it works.
             native: what the agent wrote down of it.
         """
-        answer = {} if self.refused else self._whole()
+        wire, answer = self.request.wire, {} if self.refused else self._whole()
         new = following.after(self.request) if following else None
-        observations = [*self._problems(), *(observed(self.request.wire, new) if new else [])]
+        observations = [*self._problems(), *(wire.observed(new) if new else [])]
         micro, known = self.cost
-        usage = usage_of(self.request.wire, answer) or Usage(calls=1)
+        usage = wire.usage(answer) or Usage(calls=1)
         return AgentTurn(
-            action=action_of(self.request.wire, answer),
+            action=wire.action_of(answer),
             observations=observations,
             started_at=self.started_at,
             cwd=cwd,
@@ -71,7 +69,7 @@ class ModelExchange:
             timing=self.timing.model_copy(update={"tool_seconds": own_seconds}),
             model_call=self._call(str(answer.get("model") or "")),
             native=native,
-            finish_reason=finish_reason(self.request.wire, answer),
+            finish_reason=wire.finish_reason(answer),
         )
 
     def _whole(self) -> dict[str, Any]:
@@ -82,7 +80,7 @@ class ModelExchange:
                 check_json(self.raw, ANSWER_JSON)
             except TooMuchJson:
                 return {}
-        return whole_answer(self.request.wire, self.raw, stream=self.request.stream)
+        return whole_answer(self.request.wire.name, self.raw, stream=self.request.stream)
 
     def _problems(self) -> list[Observation]:
         text = self.raw.decode("utf-8", errors="replace")
@@ -93,7 +91,9 @@ class ModelExchange:
     def _call(self, model: str) -> ModelCall:
         before = self.earlier.messages if self.earlier else []
         messages = self.request.messages
-        grown = messages[: len(before)] == before and (not self.earlier or self.earlier.wire == self.request.wire)
+        grown = messages[: len(before)] == before and (
+            not self.earlier or self.earlier.wire.name == self.request.wire.name
+        )
         base = self.request.base
         call_id = self.headers.get("x-synthbench-call-id")
         return ModelCall(

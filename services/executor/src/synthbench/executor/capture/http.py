@@ -8,9 +8,8 @@ from starlette.types import Receive, Send
 
 from synthbench.chassis.http_limits import HttpLimits
 from synthbench.contracts.json_limits import JsonLimits, JsonMeter, TooMuchJson
-from synthbench.wire.agent_request import WireName
+from synthbench.wire.protocols import WireFormat
 from synthbench.wire.refusal import Refusal
-from synthbench.wire.wires import WIRES
 
 SANDBOX_LIMITS = HttpLimits(
     connections=64, body_seconds=60.0, answer_seconds=60.0, json=None, bytes_a_second=8 * 1024 * 1024.0
@@ -86,6 +85,6 @@ class AgentHttp:
         await self.start(content_type, status)
         await self._send({"type": "http.response.body", "body": body})
 
-    async def refuse(self, wire: WireName, refusal: Refusal) -> None:
+    async def refuse(self, wire: WireFormat, refusal: Refusal) -> None:
         """Send an error, as the wire has it."""
-        await self.answer(refusal.status, json.dumps(WIRES[wire].refusal(refusal)).encode())
+        await self.answer(refusal.status, json.dumps(wire.refusal(refusal)).encode())

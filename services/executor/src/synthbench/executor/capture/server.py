@@ -19,8 +19,9 @@ from synthbench.executor.capture.http import AgentHttp
 from synthbench.executor.capture.streams import PassedStream
 from synthbench.executor.domain.endings import AgentFailed, LimitReached
 from synthbench.executor.scaffold import World
-from synthbench.wire.agent_request import PATHS, AgentRequest
+from synthbench.wire.agent_request import AgentRequest
 from synthbench.wire.refusal import Refusal
+from synthbench.wire.wires import PATHS, WIRES
 
 _FILE_MOST = 64 * 1024 * 1024
 _FILE_JSON = JsonLimits(marks=2_000_000)
@@ -74,7 +75,7 @@ class ModelCallProxy:
         try:
             await self._served(scope, path, exchange)
         except Refusal as refusal:
-            await exchange.refuse(PATHS.get(path, "openai"), refusal)
+            await exchange.refuse(PATHS.get(path, WIRES["openai"]), refusal)
 
     async def _served(self, scope: Scope, path: str, exchange: AgentHttp) -> None:
         if path in PATHS and scope["method"] == "POST":
@@ -92,7 +93,7 @@ class ModelCallProxy:
             self.files[name] = await exchange.body(_FILE_MOST, _FILE_JSON)
             await exchange.answer(204, b"")
         else:
-            raise Refusal(404, "not_found", "there are /v1/chat/completions, /v1/messages and /v1/models")
+            raise Refusal(404, "not_found", f"there are {', '.join(PATHS)} and /v1/models")
 
     def start(self) -> None:
         """The agent's own time begins."""
@@ -170,7 +171,7 @@ class ModelCallProxy:
         started, timeout = datetime.now(UTC), max(0.1, world.clock.limits.max_seconds - self.spent)
         self.calls += 1
         response, timing = await world.model.send(
-            request.path,
+            request.wire.path,
             model_request.body,
             timeout=timeout,
             headers=model_request.headers,

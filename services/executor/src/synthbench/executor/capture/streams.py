@@ -58,7 +58,7 @@ class PassedStream:
             content = as_object(event.object())
         except ValueError:
             return True
-        self.whole = self.whole or content.get("type") == "message_stop"
+        self.whole = self.whole or self._request.wire.is_end(event, content)
         return self._request.wants_usage or bool(as_list(content.get("choices"))) or not content.get("usage")
 
     @property

@@ -22,12 +22,12 @@ from synthbench.llm_gateway.domain.refusals import circuit_open, failure_of_refu
 from synthbench.llm_gateway.domain.retries import RetryBudget, decide
 from synthbench.llm_gateway.domain.routing import RouteChoice, choose
 from synthbench.llm_gateway.models import Models
-from synthbench.wire.extent import extent_of
 from synthbench.wire.failures import Failure, FallbackOn
 from synthbench.wire.protocols import WireFormat
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.request import ModelRequest
 from synthbench.wire.translate.from_openai import DEFAULT_ANSWER_TOKENS
+from synthbench.wire.wires import WIRES
 
 DEADLINE = "x-synthbench-deadline-seconds"
 _REMEMBERED = 10_000
@@ -172,7 +172,7 @@ class CallHandler:
         if provider.free:
             return 0
         output = self._output_tokens(model, request, sampling)
-        seconds = extent_of(request.request).cache_seconds
+        seconds = WIRES[request.wire].extent(request.request).cache_seconds
         return self._prices.most(model.removeprefix(REPLAY_PREFIX), request.input_tokens, output, seconds)
 
     def _output_tokens(self, model: str, request: ModelRequest, sampling: Sampling) -> int:
@@ -180,7 +180,7 @@ class CallHandler:
         known = self._models.known(model)
         added = sampling.over(known.sampling)
         named = {name: value for name, value in request.request.items() if value is not None}
-        extent = extent_of({**added.extra, **named})
+        extent = WIRES[request.wire].extent({**added.extra, **named})
         return extent.output_tokens(added.max_tokens or known.max_output or DEFAULT_ANSWER_TOKENS)
 
     def _keep(self, key: tuple[UUID, int, str], model: str) -> None:

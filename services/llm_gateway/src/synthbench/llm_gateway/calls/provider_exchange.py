@@ -9,12 +9,12 @@ from time import monotonic
 from synthbench.contracts.loose import parse_object
 from synthbench.llm_gateway.calls.context import ReceivedAnswer, SentTry
 from synthbench.llm_gateway.calls.headers import answer_headers
-from synthbench.llm_gateway.domain.prepared_request import answer_for, relay_for
 from synthbench.llm_gateway.domain.refusals import caller_gone, failure_of_refusal
 from synthbench.wire.failures import TryFailed, broken_stream, failure_within, garbage, timed_out, unusable
 from synthbench.wire.protocols import ProviderError
 from synthbench.wire.providers import ProviderRequest, ProviderResponse
 from synthbench.wire.refusal import Refusal
+from synthbench.wire.relays import answer_for, relay_for
 from synthbench.wire.sse import Splitter, dumped
 from synthbench.wire.tool_calls import CallIds
 
@@ -92,7 +92,7 @@ class ProviderExchange:
             raise TryFailed(garbage(sent.wire.name, response.body))
         settled = sent.wire.settled(answer, self._ids)
         body = response.body if settled is answer else dumped(settled)
-        body, dropped = answer_for(sent.plan.call.request, sent.wire.name, settled, body)
+        body, dropped = answer_for(sent.plan.call.wire, sent.wire, settled, body)
         self.received = ReceivedAnswer(
             model=str(answer.get("model") or sent.name),
             answer=settled,
@@ -114,7 +114,7 @@ class ProviderExchange:
     async def _pass_on(self, pieces: AsyncIterator[bytes]) -> bytes:
         sent, exchange = self._sent, self._sent.plan.call.exchange
         splitter, tracker = Splitter(self._max_event), sent.wire.tracker(self._ids)
-        relay = relay_for(sent.plan.call.request, sent.wire.name)
+        relay = relay_for(sent.plan.call.request, sent.plan.call.wire, sent.wire)
         try:
             async for piece in pieces:
                 out = bytearray()

@@ -10,7 +10,6 @@ from synthbench.chassis import genai
 from synthbench.chassis.failpoints import failpoint
 from synthbench.chassis.telemetry import span
 from synthbench.contracts.events import LlmCalled
-from synthbench.contracts.loose import as_list
 from synthbench.contracts.records import Usage
 from synthbench.contracts.scaffolds import REPLAY_PREFIX
 from synthbench.llm_gateway import metrics
@@ -28,11 +27,10 @@ from synthbench.llm_gateway.rate_limits.limiter import RateLimiter
 from synthbench.llm_gateway.recordings.domain.recording import request_digest
 from synthbench.llm_gateway.recordings.recorder import CallRecorder, RecordingSession
 from synthbench.wire.failures import Failure, TryFailed
-from synthbench.wire.provider_metadata import metadata_of, restore_metadata
 from synthbench.wire.providers import Provider
 from synthbench.wire.refusal import Refusal
 from synthbench.wire.sse import dumped
-from synthbench.wire.tool_calls import CallIds, call_ids
+from synthbench.wire.tool_calls import CallIds
 from synthbench.wire.usage import estimate_tokens
 from synthbench.wire.wires import WIRES
 
@@ -105,13 +103,13 @@ class TryRunner:
 
     async def _prepared(self, plan: TryPlan, provider: Provider, name: str) -> PreparedRequest:
         """Write the provider's request, with the metadata that the provider wants back and the caller left out."""
-        call, wire = plan.call, provider.wire
-        prepared = prepare(call.request, wire, name, self._models.known(plan.model), call.claims.sampling)
+        call, wire = plan.call, WIRES[provider.wire]
+        prepared = prepare(call.request, wire.name, name, self._models.known(plan.model), call.claims.sampling)
         if provider.free:
             return prepared
-        calls = call_ids(wire, as_list(prepared.request.get("messages")))
+        calls = wire.call_ids(prepared.request)
         own, others = await self._metadata.of_calls(call.claims, plan.model.removeprefix(REPLAY_PREFIX), calls)
-        request = restore_metadata(wire, prepared.request, own, others)
+        request = wire.restore_metadata(prepared.request, own, others)
         return prepared if request is prepared.request else replace(prepared, request=request, body=dumped(request))
 
     async def _limited(
@@ -201,7 +199,7 @@ class TryRunner:
         plan, call = sent.plan, sent.plan.call
         await sent.session.save()
         if not sent.provider.free or sent.session.recorded:
-            metadata = metadata_of(sent.wire.name, received.answer)
+            metadata = sent.wire.metadata_of(received.answer)
             await self._metadata.keep(call.claims, plan.model.removeprefix(REPLAY_PREFIX), metadata)
         usage = self._usage(sent, received, known=True, answered=True)
         opened.set_attribute(genai.RESPONSE_MODEL, received.model)
@@ -229,7 +227,7 @@ class TryRunner:
             number = sent.session.number
             return f"{digest}/{self._metadata.answers(claims, digest) if number is None else number}"
 
-        return CallIds(call_ids(sent.wire.name, as_list(request.get("messages"))), cache(seed))
+        return CallIds(sent.wire.call_ids(request), cache(seed))
 
     def _usage(self, sent: SentTry, received: ReceivedAnswer, *, known: bool, answered: bool) -> Usage:
         """Return tokens and cost. Tokens that a provider did not count are estimated, and their cost is not known."""

@@ -21,7 +21,6 @@ import orjson
 
 from synthbench.chassis.errors import SettingsError
 from synthbench.llm_gateway.domain.base_urls import BaseUrls
-from synthbench.wire.assembling import whole_answer
 from synthbench.wire.failures import (
     UNREACHABLE,
     Failure,
@@ -33,6 +32,8 @@ from synthbench.wire.failures import (
     unusable,
 )
 from synthbench.wire.providers import ProviderConfig, ProviderRequest, ProviderResponse
+from synthbench.wire.whole_answers import whole_answer
+from synthbench.wire.wires import WIRES
 
 if TYPE_CHECKING:
     from aiohttp import ClientConnectorError
@@ -113,9 +114,7 @@ class HttpProvider:
     def _put_together(self, incoming: ProviderResponse) -> ProviderResponse:
         """A stream that nobody asked for, as the answer that it is; what is none stays as it came."""
         answer = whole_answer(self.wire, incoming.body, stream=True)
-        return (
-            replace(incoming, body=orjson.dumps(answer)) if answer.get("choices") or answer.get("content") else incoming
-        )
+        return replace(incoming, body=orjson.dumps(answer)) if WIRES[self.wire].is_answer(answer) else incoming
 
     def models(self) -> list[str]:
         """The upstream knows; nothing is promised here."""

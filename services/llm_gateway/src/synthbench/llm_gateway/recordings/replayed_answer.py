@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import orjson
 
 from synthbench.llm_gateway.recordings.domain.recording import Recording
-from synthbench.wire.assembling import whole_of
 from synthbench.wire.failures import TryFailed, unusable
 from synthbench.wire.providers import ProviderRequest, ProviderResponse
+from synthbench.wire.whole_answers import whole_of
 
 _EVENT_END = b"\n\n"
 
