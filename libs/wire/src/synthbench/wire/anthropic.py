@@ -38,7 +38,7 @@ _KINDS = {
 
 
 class AnthropicWire(PivotedWireFormat):
-    """`POST /v1/messages`."""
+    """The format of `POST /v1/messages`."""
 
     name = "anthropic"
     path = "/v1/messages"

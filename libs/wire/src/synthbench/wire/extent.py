@@ -1,4 +1,4 @@
-"""How much a request asks for at most: answers, tokens of each, and what is written to a cache. Pure.
+"""The extent of a request: the most answers, tokens and cache writes that it asks for. Pure.
 
 Money and token limits are reserved by these figures, so every field that multiplies the work is counted here or refused
 by its name.
@@ -22,20 +22,20 @@ _DEARER = {"service_tier": ("priority",), "speed": ("fast",), "inference_geo": (
 
 @dataclass(frozen=True)
 class Extent:
-    """What one request may come to."""
+    """The most that one request may ask a model to do."""
 
     answers: int
-    """Candidates; each is billed."""
+    """Number of candidates; each is billed."""
     answer_tokens: int
-    """Of one answer, reasoning included; 0 where the request does not say."""
+    """Tokens of one answer at most, reasoning included; 0 where the request does not say."""
     predicted_tokens: int
-    """Of a prediction, which is billed where the answer is another one."""
+    """Characters of a prediction, counted as tokens; it is billed where the answer is another one."""
     cache_seconds: int
     """For how long input is written to the provider's cache: 0, 300 or 3600."""
 
-    def output_tokens(self, unsaid: int) -> int:
-        """Tokens of all answers at most, where an answer without a limit has `unsaid`."""
-        return self.answers * ((self.answer_tokens or unsaid) + self.predicted_tokens)
+    def output_tokens(self, unlimited: int) -> int:
+        """Return the most tokens of all answers, where an answer without a limit has `unlimited`."""
+        return self.answers * ((self.answer_tokens or unlimited) + self.predicted_tokens)
 
 
 def extent_of(request: Mapping[str, Any]) -> Extent:

@@ -1,4 +1,4 @@
-"""How an object grows out of the pieces of a stream: nothing that came in parts is overwritten. Pure."""
+"""Objects grow out of the pieces of a stream: nothing that came in parts is overwritten. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, cast

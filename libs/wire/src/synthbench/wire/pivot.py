@@ -32,7 +32,7 @@ from synthbench.wire.usage import usage_of
 
 
 class PivotedWireFormat(ABC):
-    """Follows `synthbench.wire.protocols.WireFormat`."""
+    """The base of a wire format; see `synthbench.wire.protocols.WireFormat` for what each method returns."""
 
     name: str
     path: str

@@ -1,4 +1,4 @@
-"""What both wires check in a request."""
+"""Checks of requests that the wire formats share."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def parsed(body: bytes) -> dict[str, Any]:
 
 
 def list_of(request: Mapping[str, Any], name: str) -> list[Any]:
-    """A field that is a list, if it is there.
+    """Return a field that is a list; an empty one if it is not there.
 
     Raises:
         Refusal: 400, it is something else.
@@ -40,7 +40,7 @@ def list_of(request: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def invalid(problem: str) -> Refusal:
-    """What the caller sent is at fault."""
+    """Make the refusal of a request that is itself at fault."""
     return Refusal(400, "invalid_request", problem)
 
 
@@ -61,7 +61,7 @@ def check_tool(where: str, name: object, schema: object) -> None:
 
 
 def characters_of(value: object) -> int:
-    """Length of all texts in a JSON value but images, for an estimate of tokens: an image has a number of its own."""
+    """Sum up the lengths of all texts in a JSON value but images, which have an estimate of tokens of their own."""
     if isinstance(value, str):
         return 0 if value.startswith("data:image/") else len(value)
     if isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""Why a call was refused or failed. Each wire says it in its own error format."""
+"""Refusals: a call was refused or failed. Each wire format has its own body for one."""
 
 
 class Refusal(Exception):
-    """What the caller gets instead of an answer.
+    """Raised where a call gets no answer; the caller gets an error of this status and code.
 
     Args:
         status: HTTP status.

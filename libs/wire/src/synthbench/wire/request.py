@@ -7,19 +7,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """What a caller asks, and what must be known of it before a model is chosen and money is set aside."""
+    """A caller's request, with the facts that choosing a model and setting money aside need."""
 
     wire: str
-    """The caller's: `openai` or `anthropic`."""
+    """Name of the caller's wire format."""
     model: str
-    """What it names: a route or a model; empty for the key's own route."""
+    """The route or model that it names; empty for the key's own route."""
     body: bytes
-    """As it came."""
+    """The request as it came."""
     request: Mapping[str, Any]
     """The same, parsed."""
     stream: bool
     input_tokens: int
-    """Roughly."""
+    """An estimate."""
     tools: bool
     vision: bool
     wants_usage: bool = True

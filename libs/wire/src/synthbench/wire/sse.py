@@ -19,19 +19,19 @@ DONE = b"[DONE]"
 
 @dataclass(frozen=True)
 class SseEvent:
-    """One event."""
+    """One server-sent event."""
 
     raw: bytes
     """With the empty line that ends it."""
     data: bytes
 
     def anew(self, data: Mapping[str, Any], name: str = "") -> "SseEvent":
-        """The event with other data."""
+        """Return the event with other data."""
         raw = event(data, name)
         return SseEvent(raw, raw[raw.index(b"data: ") + 6 : -2])
 
     def object(self) -> dict[str, object]:
-        """The data as a JSON object.
+        """Parse the data as a JSON object.
 
         Raises:
             ValueError: it is none.
@@ -92,7 +92,7 @@ class Splitter:
 
     @property
     def rest(self) -> bytes:
-        """What came after the last whole event."""
+        """The bytes after the last whole event, without white space."""
         return bytes(self._rest).strip()
 
 

@@ -156,14 +156,16 @@ class ToolCallPieces:
             return self._begun(piece, index, given_id, name, text)
         call.given_id = call.given_id or given_id
         call.arguments.feed(text)
-        made = {key: value for key, value in piece.items() if key not in ("id", "type")} | {"index": call.position}
+        rewritten_piece = {key: value for key, value in piece.items() if key not in ("id", "type")} | {
+            "index": call.position
+        }
         if "function" in piece:
-            made["function"] = {**function, "arguments": text} if "arguments" in function else dict(function)
+            rewritten_piece["function"] = {**function, "arguments": text} if "arguments" in function else dict(function)
             if name == call.name:
-                made["function"].pop("name", None)
+                rewritten_piece["function"].pop("name", None)
             else:
                 call.name += name
-        return made
+        return rewritten_piece
 
     def _begun(
         self, piece: Mapping[str, Any], index: int | None, given_id: str, name: str, text: str
@@ -173,11 +175,11 @@ class ToolCallPieces:
         call = _StreamedCall(len(self._calls), index, given_id, name)
         call.arguments.feed(text)
         self._calls.append(call)
-        made = {**piece, "index": call.position, "type": piece.get("type") or "function"}
-        made["function"] = {**as_object(piece.get("function")), "name": name, "arguments": text}
+        rewritten_piece = {**piece, "index": call.position, "type": piece.get("type") or "function"}
+        rewritten_piece["function"] = {**as_object(piece.get("function")), "name": name, "arguments": text}
         if self._ids is not None:
-            made["id"] = self._ids.assign(given_id)
-        return made
+            rewritten_piece["id"] = self._ids.assign(given_id)
+        return rewritten_piece
 
     def _call_of(self, index: int | None, given_id: str, name: str, text: str) -> _StreamedCall | None:
         """Return the call that a piece goes on with; None where it begins another one."""
@@ -205,12 +207,12 @@ def index_of(value: object) -> int | None:
 
 def settled_calls(calls: object, ids: CallIds) -> list[dict[str, Any]]:
     """The calls of a whole answer: each with an id of its own, a type, and its arguments as text."""
-    made: list[dict[str, Any]] = []
+    settled: list[dict[str, Any]] = []
     for call in map(as_object, as_list(calls)):
         function = as_object(call.get("function"))
         whole = {**call, "id": ids.assign(str(call.get("id") or "")), "type": call.get("type") or "function"}
         if whole["type"] == "function":
             text = arguments_text(function.get("arguments"))
             whole["function"] = {**function, "name": str(function.get("name") or ""), "arguments": text}
-        made.append(whole)
-    return made
+        settled.append(whole)
+    return settled

@@ -38,7 +38,7 @@ def _tool_use(block: Mapping[str, Any]) -> ToolCall:
 
 
 def first_choice(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The first choice of a chat completion; empty where there is none."""
+    """Return the first choice of a chat completion; empty where there is none."""
     choices = as_list(answer.get("choices"))
     return as_object(choices[0]) if choices else {}
 
@@ -76,7 +76,7 @@ def _tool_call(item: Any, taken: set[str]) -> ToolCall:
 
 
 def json_error(text: str) -> str | None:
-    """Why a tool call's arguments are no JSON object; None if they are one."""
+    """Return why a tool call's arguments are no JSON object; None if they are one."""
     try:
         parsed = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
@@ -85,14 +85,14 @@ def json_error(text: str) -> str | None:
 
 
 def text_of(content: Any) -> str:
-    """The text of a message's content, in one piece or in parts."""
+    """Return the text of a message's content, which is in one piece or in parts."""
     if isinstance(content, str):
         return content
     return "".join(str(as_object(part).get("text", "")) for part in as_list(content))
 
 
 def assistant_message(action: Action) -> dict[str, Any]:
-    """The message as it goes back into the conversation."""
+    """Write an action as the assistant's message of a chat completion."""
     message: dict[str, Any] = {"role": "assistant", "content": action.message or None}
     if action.tool_calls:
         message["tool_calls"] = [
@@ -105,7 +105,7 @@ def assistant_message(action: Action) -> dict[str, Any]:
 
 
 def tool_messages(observations: Sequence[Observation]) -> list[dict[str, Any]]:
-    """One answer for each call; a nudge, which answers no call, comes from the user."""
+    """Write observations as messages of a chat completion; one that answers no call comes from the user."""
     return [
         _tool_message(observation.tool_call_id, observation.shown or observation.content)
         for observation in observations
@@ -162,6 +162,6 @@ def _observation(call_id: str, content: str, error: str | None = None) -> Observ
 
 
 def _exit_code(content: str) -> int | None:
-    """Of a result that is a JSON object with a `returncode`; None where nothing tells it."""
+    """Return the exit code of a result that is a JSON object with a `returncode`; None for any other."""
     code = parse_object(content).get("returncode")
     return code if isinstance(code, int) and not isinstance(code, bool) and abs(code) <= _CODE_MOST else None

@@ -1,4 +1,4 @@
-"""The HTTP side: `POST /v1/chat/completions`, `POST /v1/messages`, `GET /v1/models`, and probes by the scheduler."""
+"""The HTTP API: a path for each wire format, `GET /v1/models`, and probes by the scheduler."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -26,7 +26,7 @@ _TOO_LARGE = (413, 431)
 
 
 class Gateway:
-    """An ASGI application: who may ask, on which wire."""
+    """The ASGI application of the gateway: it reads keys and requests, and finds the wire format of each path."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class Gateway:
         self._inflight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        caller = HttpExchange(scope, receive, send)
+        """Answer one HTTP request."""
+        exchange = HttpExchange(scope, receive, send)
         path, method = scope["path"], scope["method"]
         wire = PATHS.get(path)
         if wire is not None:
@@ -58,28 +58,28 @@ class Gateway:
         elif path == PROBE_PATH and method == "POST":
             wire, work = WIRES["openai"], self._probe
         elif path == "/v1/models" and method == "GET":
-            wire, work = self._wire_of_list(caller), self._list
+            wire, work = self._wire_of_list(exchange), self._list
         else:
             wire, work = WIRES["openai"], _nowhere
-        await self._guarded(caller, wire, work)
+        await self._guarded(exchange, wire, work)
 
     async def _guarded(
-        self, caller: HttpExchange, wire: WireFormat, work: Callable[[HttpExchange, WireFormat], Awaitable[None]]
+        self, exchange: HttpExchange, wire: WireFormat, work: Callable[[HttpExchange, WireFormat], Awaitable[None]]
     ) -> None:
         try:
-            await work(caller, wire)
+            await work(exchange, wire)
         except Refusal as refusal:
             self._log.info("call refused", code=refusal.code, status=refusal.status, reason=str(refusal))
-            await caller.refuse(wire, refusal)
+            await exchange.refuse(wire, refusal)
         except Transient as error:
-            await caller.refuse(wire, Refusal(503, "unavailable", str(error), retry_after=1.0))
+            await exchange.refuse(wire, Refusal(503, "unavailable", str(error), retry_after=1.0))
         except Exception as error:  # noqa: BLE001 - logged whole; the caller gets one line
             self._log.exception("call failed")
             with suppress(RuntimeError):  # the answer may be half out
                 problem = f"the llm-gateway failed: {type(error).__name__}"
-                await caller.refuse(wire, Refusal(500, "gateway_error", problem))
+                await exchange.refuse(wire, Refusal(500, "gateway_error", problem))
 
-    async def _call(self, caller: HttpExchange, wire: WireFormat) -> None:
+    async def _call(self, exchange: HttpExchange, wire: WireFormat) -> None:
         if self._inflight >= self._max_inflight:
             metrics.SHED.inc()
             raise Refusal(
@@ -87,27 +87,27 @@ class Gateway:
             )
         self._inflight += 1
         metrics.INFLIGHT.set(self._inflight)
-        trace = {name: caller.headers[name] for name in _TRACE if name in caller.headers}
+        trace = {name: exchange.headers[name] for name in _TRACE if name in exchange.headers}
         try:
             with span(f"POST {wire.path}", parent=trace or None):
-                claims = self._keys.read(caller.key)
-                asked = wire.read(await caller.body(self._max_body))
-                await self._calls.answer(claims, asked, wire, caller)
+                claims = self._keys.read(exchange.key)
+                request = wire.read(await exchange.body(self._max_body))
+                await self._calls.answer(claims, request, wire, exchange)
         finally:
             self._inflight -= 1
             metrics.INFLIGHT.set(self._inflight)
 
-    async def _probe(self, caller: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG002 - as the others
-        problem = await self._prober.problem(self._keys.read_probe(caller.key))
-        await caller.answer(200, ProbeReply(problem=problem).to_json(), {})
+    async def _probe(self, exchange: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG002 - as the others
+        problem = await self._prober.problem(self._keys.read_probe(exchange.key))
+        await exchange.answer(200, ProbeReply(problem=problem).to_json(), {})
 
-    async def _list(self, caller: HttpExchange, wire: WireFormat) -> None:
-        claims = self._keys.read(caller.key)
+    async def _list(self, exchange: HttpExchange, wire: WireFormat) -> None:
+        claims = self._keys.read(exchange.key)
         names = [name for name in dict.fromkeys([claims.route, *self._models.names()]) if name]
-        await caller.answer(200, orjson.dumps(wire.models_list(names)), {})
+        await exchange.answer(200, orjson.dumps(wire.models_list(names)), {})
 
-    def _wire_of_list(self, caller: HttpExchange) -> WireFormat:
-        return WIRES["anthropic" if "anthropic-version" in caller.headers else "openai"]
+    def _wire_of_list(self, exchange: HttpExchange) -> WireFormat:
+        return WIRES["anthropic" if "anthropic-version" in exchange.headers else "openai"]
 
 
 def refusal_of_listener(status: int, path: str, text: str) -> object:
@@ -122,9 +122,9 @@ def refusal_of_listener(status: int, path: str, text: str) -> object:
     return wire.refusal(Refusal(status, "request_too_large" if status in _TOO_LARGE else "bad_request", text))
 
 
-async def _not_post(caller: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG001 - as the others
+async def _not_post(exchange: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG001 - as the others
     raise Refusal(405, "method_not_allowed", f"POST to {wire.path}")
 
 
-async def _nowhere(caller: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG001 - as the others
+async def _nowhere(exchange: HttpExchange, wire: WireFormat) -> None:  # noqa: ARG001 - as the others
     raise Refusal(404, "not_found", f"there are {', '.join(PATHS)} and /v1/models")

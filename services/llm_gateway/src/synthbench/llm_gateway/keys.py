@@ -1,4 +1,4 @@
-"""Checking the key of an attempt."""
+"""Checks of the keys that the scheduler signs for attempts and probes."""
 
 import time
 from collections import OrderedDict
@@ -31,7 +31,7 @@ class AttemptKeys:
         self._good: OrderedDict[bytes, tuple[float, AttemptClaims]] = OrderedDict()
 
     def read(self, authorization: str) -> AttemptClaims:
-        """Return what the key says.
+        """Return the claims of an attempt's key.
 
         Raises:
             Refusal: 401, it is none of ours, or it is out of date.
@@ -49,7 +49,7 @@ class AttemptKeys:
         return claims
 
     def read_probe(self, authorization: str) -> ProbeClaims:
-        """Return what the scheduler asks by such a token.
+        """Return the claims of a probe's token.
 
         Raises:
             Refusal: 401, it is none of ours.

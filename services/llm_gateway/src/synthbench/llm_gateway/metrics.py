@@ -1,4 +1,4 @@
-"""What the gateway measures. What OpenTelemetry's GenAI conventions name has their names, as Prometheus writes them."""
+"""Metrics of the gateway. Those of OpenTelemetry's GenAI conventions have their names, as Prometheus writes them."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

@@ -1,4 +1,4 @@
-"""Trying a model out: what it answers, streams, calls and counts, as found by four short requests.
+"""Checks of a model by four short requests: whether it answers, streams, calls tools and counts tokens.
 
 They are in no ledger: a person asks for them, one model at a time.
 """
@@ -44,7 +44,7 @@ _TOOL = {
 
 
 async def check_model(models: Models, prices: Prices, model: str) -> dict[str, str]:
-    """Ask a model, and say what was found, line by line.
+    """Ask a model, and return the findings by name.
 
     Args:
         models: of the running gateway.
@@ -59,15 +59,15 @@ async def check_model(models: Models, prices: Prices, model: str) -> dict[str, s
     found = {"model": name}
     began = monotonic()
     try:
-        plain = await _asked(models, name, _SAY)
+        plain = await _ask(models, name, _SAY)
     except Refusal as refusal:
         return {**found, "answers": f"no: {refusal}"}
     found |= {"answers": "yes", "seconds": f"{monotonic() - began:.1f}"}
     found["streaming"] = await _finding(models, name, _SAY, _speaks, stream=True)
     found["tools"] = await _finding(models, name, _CALL, _calls_the_tool, tools=[_TOOL])
     usage = WIRES["openai"].usage(plain) or Usage()
-    told = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
-    found["usage"] = told if usage.input_tokens and usage.output_tokens else "none is told: costs are estimated"
+    counts = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
+    found["usage"] = counts if usage.input_tokens and usage.output_tokens else "none is told: costs are estimated"
     found["reasoning"] = "yes" if _reasons(plain) else "none seen"
     known = models.known(name)
     cost = prices.cost(name, Usage(input_tokens=1_000_000, output_tokens=1_000_000))
@@ -81,13 +81,13 @@ async def check_model(models: Models, prices: Prices, model: str) -> dict[str, s
 
 async def _finding(models: Models, name: str, text: str, check: Any, **more: Any) -> str:
     try:
-        answer = await _asked(models, name, text, **more)
+        answer = await _ask(models, name, text, **more)
     except Refusal as refusal:
         return f"no: {refusal}"
     return "yes" if check(answer) else "no: the answer holds none"
 
 
-async def _asked(models: Models, model: str, text: str, **more: Any) -> Mapping[str, Any]:
+async def _ask(models: Models, model: str, text: str, **more: Any) -> Mapping[str, Any]:
     """Ask once, on OpenAI's wire.
 
     Raises:
@@ -95,27 +95,27 @@ async def _asked(models: Models, model: str, text: str, **more: Any) -> Mapping[
     """
     provider, name = models.find(model)
     body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": _ANSWER_TOKENS, **more}
-    asked = WIRES["openai"].read(orjson.dumps(body))
-    prepared = prepare(asked, provider.wire, name, models.known(model))
+    request = WIRES["openai"].read(orjson.dumps(body))
+    prepared = prepare(request, provider.wire, name, models.known(model))
     claims = AttemptClaims(
         submission_id=_NOBODY, campaign="", rollout_id=_NOBODY, attempt=1, route=model, task_digest="",
         max_cost_microusd=0, submission_cost_microusd=0,
     )  # fmt: skip
-    outgoing = ProviderRequest(
-        name, prepared.request, prepared.body, stream=asked.stream, claims=claims, timeout=_SECONDS, idle=_SECONDS
+    provider_request = ProviderRequest(
+        name, prepared.request, prepared.body, stream=request.stream, claims=claims, timeout=_SECONDS, idle=_SECONDS
     )
     try:
-        incoming = await provider.send(outgoing)
-        raw = incoming.body
-        if incoming.pieces is not None:
-            raw = b"".join([piece async for piece in incoming.pieces])
-        await incoming.aclose()
+        response = await provider.send(provider_request)
+        raw = response.body
+        if response.pieces is not None:
+            raw = b"".join([piece async for piece in response.pieces])
+        await response.aclose()
     except TryFailed as error:
         raise error.failure.refusal from error
-    whole = whole_answer(provider.wire, raw, stream=incoming.pieces is not None)
+    whole = whole_answer(provider.wire, raw, stream=response.pieces is not None)
     if not WIRES[provider.wire].is_answer(whole) or not (whole.get("choices") or whole.get("content")):
         raise garbage(provider.wire, raw).refusal
-    return parse_object(answer_for(WIRES[asked.wire], WIRES[provider.wire], whole, orjson.dumps(whole))[0])
+    return parse_object(answer_for(WIRES[request.wire], WIRES[provider.wire], whole, orjson.dumps(whole))[0])
 
 
 def _message(answer: Mapping[str, Any]) -> dict[str, Any]:

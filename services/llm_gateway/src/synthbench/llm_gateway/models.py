@@ -34,7 +34,7 @@ _OFFERED = ("openai", "anthropic", "openrouter", "google")
 
 
 class Models:
-    """Which models there are, and who answers for them."""
+    """The catalogue of a running gateway, and the providers that it names."""
 
     def __init__(self, settings: GatewaySettings, store: ArtifactStore, log: BoundLogger) -> None:
         self._settings = settings
@@ -51,7 +51,7 @@ class Models:
 
     @property
     def file(self) -> Path | None:
-        """models.toml."""
+        """Path of models.toml, where the settings name one."""
         return self._settings.models_file
 
     async def load(self) -> None:
@@ -69,15 +69,15 @@ class Models:
             except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, CatalogueError) as error:
                 raise SettingsError(f"SYNTHBENCH_MODELS_FILE {path}: {error}") from error
         wanted = {**self._configured(), **{n: (s, self._key_of(s)) for n, s in catalogue.providers.items()}}
-        made = {
+        providers = {
             name: self.providers[name] if self._specs.get(name) == spec else self._make(name, *spec)
             for name, spec in wanted.items()
         }
         for name, model in catalogue.models.items():
-            if (model.provider or name.partition("/")[0]) not in made and UPSTREAM not in made:
+            if (model.provider or name.partition("/")[0]) not in providers and UPSTREAM not in providers:
                 raise SettingsError(f"SYNTHBENCH_MODELS_FILE {path}: models.{name}: there is no such provider")
-        old = [provider for name, provider in self.providers.items() if made.get(name) is not provider]
-        self.catalogue, self.providers, self._specs, self.problem = catalogue, made, wanted, ""
+        old = [provider for name, provider in self.providers.items() if providers.get(name) is not provider]
+        self.catalogue, self.providers, self._specs, self.problem = catalogue, providers, wanted, ""
         # Calls on their way keep their client until it is idle.
         asyncio.get_running_loop().call_later(self._settings.upstream_timeout_seconds, _close, old) if old else None
 
@@ -153,11 +153,11 @@ class Models:
             self._log.info("models.toml read", models=len(self.catalogue.models), routes=len(self.catalogue.routes))
 
     def known(self, name: str) -> Model:
-        """What the catalogue says of a model."""
+        """Return the catalogue's entry of a model."""
         return self.catalogue.model(name)
 
     def find(self, name: str) -> tuple[Provider, str]:
-        """Who answers for a model, and by which name there; for `replay/<model>` whoever would for the model.
+        """Return the provider of a model, and its name there; `replay/<model>` has the provider of the model.
 
         Raises:
             Refusal: 404, nobody does.
@@ -192,12 +192,12 @@ class Models:
         )
 
     def limits(self, name: str, provider: Provider) -> tuple[Limit, ...]:
-        """What holds back calls of a model: its own limits, and its provider's."""
+        """Return the rate limits of a model's calls: its own, and its provider's."""
         spec = self.catalogue.providers.get(provider.name)
         return limits_of("model", name, self.known(name)) + limits_of("provider", provider.name, spec)
 
     def names(self) -> list[str]:
-        """Routes and models that can be named."""
+        """Return the routes and models that can be named."""
         local = [name for provider in self.providers.values() for name in provider.models()]
         return [*self.catalogue.routes, *self.catalogue.models, *local]
 

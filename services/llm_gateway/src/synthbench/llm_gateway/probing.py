@@ -1,4 +1,4 @@
-"""Whether a route can be used now: asked before a submission is accepted, so that nothing is run in vain.
+"""Probes of routes: whether one can be used now, before a submission is accepted, so that nothing is run in vain.
 
 A provider is asked with a request that has no messages: whoever is well refuses it (400), before any model has worked,
 so that nothing is billed. How it is refused tells of wrong addresses, keys and names. A server that fails at it gets
@@ -47,7 +47,7 @@ class Prober:
         self._lock = asyncio.Lock()
 
     async def problem(self, claims: ProbeClaims) -> str:
-        """Why no model of a route can be used, in one line; empty where one can."""
+        """Return why no model of a route can be used, in one line; empty where one can."""
         async with self._lock:  # whoever asks for the same route meanwhile finds the answer
             until, problem = self._known.get(claims, (0.0, ""))
             if monotonic() < until:
@@ -98,16 +98,18 @@ async def _refusal_of(provider: Provider, name: str, messages: list[dict[str, st
         max_cost_microusd=0, submission_cost_microusd=0,
     )  # fmt: skip
     body = json.dumps(request).encode()
-    outgoing = ProviderRequest(name, request, body, stream=False, claims=claims, timeout=_SECONDS, idle=_SECONDS)
+    provider_request = ProviderRequest(
+        name, request, body, stream=False, claims=claims, timeout=_SECONDS, idle=_SECONDS
+    )
     try:
-        incoming = await provider.send(outgoing)
+        response = await provider.send(provider_request)
     except TryFailed as error:
         return error.failure.refusal.code, str(error.failure.refusal)
     except Refusal as refusal:
         return refusal.code, str(refusal)
     with suppress(Exception):
-        await incoming.aclose()
-    return _garbage_in(WIRES[provider.wire], incoming.body)
+        await response.aclose()
+    return _garbage_in(WIRES[provider.wire], response.body)
 
 
 def _garbage_in(wire: WireFormat, body: bytes) -> tuple[str, str]:

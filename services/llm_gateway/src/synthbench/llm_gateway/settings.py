@@ -9,7 +9,7 @@ from synthbench.chassis.settings import Settings
 
 
 class GatewaySettings(Settings):
-    """Beside the common ones."""
+    """Settings of the llm-gateway, beside the common ones."""
 
     upstream_base_url: str | None = None
     """Of an OpenAI-compatible API, such as https://api.openai.com/v1; every model that names no other provider goes

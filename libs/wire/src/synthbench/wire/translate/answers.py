@@ -48,7 +48,7 @@ def openai_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
         message["tool_calls"] = calls
     if answer.get("stop_sequence"):
         dropped.append("response.stop_sequence")
-    made = {
+    translated = {
         "id": f"chatcmpl-{answer.get('id') or uuid7().hex}",
         "object": "chat.completion",
         "created": int(time.time()),
@@ -56,7 +56,7 @@ def openai_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason(answer), "logprobs": None}],
         "usage": openai_usage_of(as_object(answer.get("usage"))),
     }
-    return made, list(dict.fromkeys(dropped))
+    return translated, list(dict.fromkeys(dropped))
 
 
 def finish_reason(stopped: Mapping[str, Any]) -> str:
@@ -101,7 +101,7 @@ def anthropic_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
         given = arguments_of(arguments_text(function.get("arguments")) or "{}", dropped)
         block = {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": given}
         content.append(block | extra_of(call))
-    made = {
+    translated = {
         "id": f"msg_{answer.get('id') or uuid7().hex}",
         "type": "message",
         "role": "assistant",
@@ -111,7 +111,7 @@ def anthropic_answer(answer: Mapping[str, Any]) -> tuple[dict[str, Any], list[st
         "stop_sequence": None,
         "usage": anthropic_usage_of(as_object(answer.get("usage"))),
     }
-    return made, list(dict.fromkeys(dropped))
+    return translated, list(dict.fromkeys(dropped))
 
 
 def lost_beside(choice: Mapping[str, Any], message: Mapping[str, Any]) -> list[str]:

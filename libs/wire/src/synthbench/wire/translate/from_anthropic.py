@@ -18,7 +18,7 @@ _LOW, _MEDIUM = 4096, 16384
 
 
 def openai_request(request: Mapping[str, Any], *, reasoning: bool = False) -> tuple[dict[str, Any], list[str]]:
-    """Translate.
+    """Translate Anthropic's request to a chat completion's.
 
     Args:
         request: in Anthropic's format.
@@ -31,23 +31,23 @@ def openai_request(request: Mapping[str, Any], *, reasoning: bool = False) -> tu
     messages = _system(request.get("system"), dropped)
     for message in map(as_object, as_list(request.get("messages"))):
         messages += _messages(message, dropped)
-    made: dict[str, Any] = {"model": request.get("model"), "messages": messages}
+    translated: dict[str, Any] = {"model": request.get("model"), "messages": messages}
     if request.get("max_tokens") is not None:
-        made["max_completion_tokens" if reasoning else "max_tokens"] = request["max_tokens"]
+        translated["max_completion_tokens" if reasoning else "max_tokens"] = request["max_tokens"]
     for name, target in (("temperature", "temperature"), ("top_p", "top_p"), ("stop_sequences", "stop")):
         if request.get(name) is not None:
-            made[target] = request[name]
+            translated[target] = request[name]
     if request.get("stream"):
-        made |= {"stream": True, "stream_options": {"include_usage": True}}
+        translated |= {"stream": True, "stream_options": {"include_usage": True}}
     if user := as_object(request.get("metadata")).get("user_id"):
-        made["user"] = user
-    _thinking(request, made, dropped, reasoning=reasoning)
-    _tools(request, made, dropped)
-    return made, list(dict.fromkeys(dropped))
+        translated["user"] = user
+    _thinking(request, translated, dropped, reasoning=reasoning)
+    _tools(request, translated, dropped)
+    return translated, list(dict.fromkeys(dropped))
 
 
-def _thinking(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str], *, reasoning: bool) -> None:
-    """How much to think: a named effort, or a budget that stands for one."""
+def _thinking(request: Mapping[str, Any], translated: dict[str, Any], dropped: list[str], *, reasoning: bool) -> None:
+    """Translate the amount of thinking: a named effort, or a budget that stands for one."""
     output, thinking = as_object(request.get("output_config")), as_object(request.get("thinking"))
     dropped += [f"request.output_config.{name}" for name, value in output.items() if name != "effort" and value]
     effort, budget = output.get("effort"), thinking.get("budget_tokens")
@@ -60,7 +60,7 @@ def _thinking(request: Mapping[str, Any], made: dict[str, Any], dropped: list[st
         effort = effort or ("low" if budget <= _LOW else "medium" if budget <= _MEDIUM else "high")
         dropped.append("request.thinking.budget_tokens")
     if reasoning and effort:
-        made["reasoning_effort"] = effort
+        translated["reasoning_effort"] = effort
 
 
 def _system(system: object, dropped: list[str]) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ def openai_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _tools(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str]) -> None:
+def _tools(request: Mapping[str, Any], translated: dict[str, Any], dropped: list[str]) -> None:
     tools: list[dict[str, Any]] = []
     for tool in map(as_object, as_list(request.get("tools"))):
         if tool.get("cache_control"):
@@ -170,12 +170,12 @@ def _tools(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str])
         tools.append(openai_tool(tool))
     if not tools:
         return
-    made["tools"] = tools
+    translated["tools"] = tools
     choice = as_object(request.get("tool_choice"))
     kinds: dict[str, Any] = {"auto": "auto", "any": "required", "none": "none"}
     if choice.get("type") == "tool":
-        made["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
+        translated["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
     elif choice.get("type") in kinds:
-        made["tool_choice"] = kinds[choice["type"]]
+        translated["tool_choice"] = kinds[choice["type"]]
     if choice.get("disable_parallel_tool_use"):
-        made["parallel_tool_calls"] = False
+        translated["parallel_tool_calls"] = False

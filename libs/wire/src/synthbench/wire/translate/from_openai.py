@@ -21,7 +21,7 @@ _NEUTRAL: Mapping[str, object] = {"n": 1, "logprobs": False, "frequency_penalty"
 
 
 def anthropic_request(request: Mapping[str, Any], *, max_tokens: int = 0) -> tuple[dict[str, Any], list[str]]:
-    """Translate.
+    """Translate a chat completion's request to Anthropic's.
 
     Args:
         request: in OpenAI's format.
@@ -42,35 +42,35 @@ def anthropic_request(request: Mapping[str, Any], *, max_tokens: int = 0) -> tup
     ]
     wanted = as_count(request.get("max_completion_tokens")) or as_count(request.get("max_tokens"))
     system, messages = _conversation(as_list(request.get("messages")), dropped)
-    made: dict[str, Any] = {
+    translated: dict[str, Any] = {
         "model": request.get("model"),
         "max_tokens": wanted or max_tokens or DEFAULT_ANSWER_TOKENS,
         "messages": messages,
     }
     if system:
-        made["system"] = system
-    _sampling(request, made, dropped)
-    _tools(request, made, dropped)
-    return made, list(dict.fromkeys(dropped))
+        translated["system"] = system
+    _sampling(request, translated, dropped)
+    _tools(request, translated, dropped)
+    return translated, list(dict.fromkeys(dropped))
 
 
-def _sampling(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str]) -> None:
+def _sampling(request: Mapping[str, Any], translated: dict[str, Any], dropped: list[str]) -> None:
     temperature = request.get("temperature")
     if isinstance(temperature, int | float):
-        made["temperature"] = min(1.0, temperature)
+        translated["temperature"] = min(1.0, temperature)
         if temperature > 1:
             dropped.append("request.temperature above 1")
     if request.get("top_p") is not None:
-        made["top_p"] = request["top_p"]
+        translated["top_p"] = request["top_p"]
     if stop := request.get("stop"):
-        made["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+        translated["stop_sequences"] = [stop] if isinstance(stop, str) else stop
     if request.get("stream"):
-        made["stream"] = True
+        translated["stream"] = True
     if request.get("user"):
-        made["metadata"] = {"user_id": request["user"]}
+        translated["metadata"] = {"user_id": request["user"]}
 
 
-def _tools(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str]) -> None:
+def _tools(request: Mapping[str, Any], translated: dict[str, Any], dropped: list[str]) -> None:
     tools: list[dict[str, Any]] = []
     for tool in map(as_object, as_list(request.get("tools"))):
         if tool.get("type") != "function":
@@ -85,12 +85,12 @@ def _tools(request: Mapping[str, Any], made: dict[str, Any], dropped: list[str])
         tools.append(entry)
     if not tools:
         return
-    made["tools"] = tools
+    translated["tools"] = tools
     choice = _tool_choice(request.get("tool_choice"))
     if request.get("parallel_tool_calls") is False and (choice or {"type": "auto"})["type"] != "none":
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     if choice:
-        made["tool_choice"] = choice
+        translated["tool_choice"] = choice
 
 
 def _tool_choice(choice: object) -> dict[str, Any] | None:
@@ -128,13 +128,13 @@ def _blocks(message: Mapping[str, Any], dropped: list[str]) -> list[dict[str, An
             result: dict[str, Any] = {"type": "tool_result", "tool_use_id": message.get("tool_call_id", "")}
             return [{**result, "content": parts} if parts else result]
         case "assistant":
-            dropped += [f"messages.{name}" for name in _SAID_BESIDE if message.get(name)]
+            dropped += [f"messages.{name}" for name in _FIELDS_LOST if message.get(name)]
             return _parts(message.get("content"), dropped) + [_use(call, dropped) for call in _calls(message)]
         case _:
             return _parts(message.get("content"), dropped)
 
 
-_SAID_BESIDE = (
+_FIELDS_LOST = (
     "reasoning_content",
     "reasoning",
     "reasoning_details",
@@ -143,7 +143,7 @@ _SAID_BESIDE = (
     "function_call",
     "annotations",
 )
-"""Of an assistant's turn. Anthropic takes its own thinking back only with a signature, which this wire cannot carry."""
+"""Fields of an assistant's message that Anthropic's format lacks: its thinking needs a signature."""
 
 
 def _calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -162,7 +162,7 @@ def _use(call: Mapping[str, Any], dropped: list[str]) -> dict[str, Any]:
 
 
 def arguments_of(text: str, dropped: list[str]) -> dict[str, Any]:
-    """The arguments of a call as an object. What a model wrote as no JSON object is kept as text under one key."""
+    """Parse the arguments of a call. Those that are no JSON object are kept as text under the key `arguments`."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -157,7 +157,7 @@ class OpenAIToAnthropic:
 
     def feed(self, data: Mapping[str, Any]) -> bytes:
         """Translate one chunk."""
-        made = b"" if self._started else self._start(data)
+        out = b"" if self._started else self._start(data)
         if data.get("system_fingerprint"):
             self.dropped.append("response.system_fingerprint")
         if usage := as_object(data.get("usage")):
@@ -165,12 +165,12 @@ class OpenAIToAnthropic:
         for choice in map(as_object, as_list(data.get("choices"))[:1]):
             delta = as_object(choice.get("delta"))
             self.dropped += lost_beside(choice, delta)
-            made += self._delta(delta)
+            out += self._delta(delta)
             if delta.get("refusal"):
                 self._refused = True
             if choice.get("finish_reason"):
                 self._stop = "refusal" if self._refused else stop_reason(choice)
-        return made
+        return out
 
     def end(self) -> bytes:
         """Return the events that close the stream."""
@@ -199,14 +199,14 @@ class OpenAIToAnthropic:
         return event({"type": "message_start", "message": message}, "message_start")
 
     def _delta(self, delta: Mapping[str, Any]) -> bytes:
-        made = b""
+        out = b""
         if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-            made += self._take("thinking", text_of(thought))
+            out += self._take("thinking", text_of(thought))
         if text := delta.get("content") or delta.get("refusal"):
-            made += self._take("text", text_of(text))
+            out += self._take("text", text_of(text))
         for call in map(as_object, as_list(delta.get("tool_calls"))):
-            made += self._take(("call", call.get("index")), call)
-        return made
+            out += self._take(("call", call.get("index")), call)
+        return out
 
     def _take(self, key: object, piece: Any) -> bytes:
         if key == self._open or not (self._held or self._call_is_open()):
@@ -219,11 +219,11 @@ class OpenAIToAnthropic:
 
     def _say(self, key: object, piece: Any) -> bytes:
         if key == "thinking":
-            made = self._enter(key, {"type": "thinking", "thinking": "", "signature": ""})
-            return made + self._piece({"type": "thinking_delta", "thinking": piece})
+            out = self._enter(key, {"type": "thinking", "thinking": "", "signature": ""})
+            return out + self._piece({"type": "thinking_delta", "thinking": piece})
         if key == "text":
             return self._enter(key, {"type": "text", "text": ""}) + self._piece({"type": "text_delta", "text": piece})
-        call, function, made = piece, as_object(piece.get("function")), b""
+        call, function, out = piece, as_object(piece.get("function")), b""
         if key != self._open:
             block: dict[str, Any] = {
                 "type": "tool_use",
@@ -231,22 +231,22 @@ class OpenAIToAnthropic:
                 "name": function.get("name"),
                 "input": {},
             }
-            made = self._enter(key, block | extra_of(call))
+            out = self._enter(key, block | extra_of(call))
             self._arguments = JsonEnd()
         elif extra := extra_of(call):
             self.dropped += [f"response.tool_calls.{name} after the first piece" for name in extra]
         text = str(function.get("arguments") or "")
         self._arguments.feed(text)
-        return made + (self._piece({"type": "input_json_delta", "partial_json": text}) if text else b"")
+        return out + (self._piece({"type": "input_json_delta", "partial_json": text}) if text else b"")
 
     def _enter(self, key: object, block: Mapping[str, Any]) -> bytes:
         if self._open == key:
             return b""
-        made = self._close()
+        out = self._close()
         self._open = key
         self._index += 1
         start = {"type": "content_block_start", "index": self._index, "content_block": block}
-        return made + event(start, "content_block_start")
+        return out + event(start, "content_block_start")
 
     def _piece(self, delta: Mapping[str, Any]) -> bytes:
         piece = {"type": "content_block_delta", "index": self._index, "delta": delta}

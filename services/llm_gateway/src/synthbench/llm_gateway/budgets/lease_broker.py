@@ -71,7 +71,7 @@ class LeaseBroker:
             raise
 
     def _forget(self, call: WaitingCall, admission: asyncio.Future[Admission]) -> None:
-        """Whoever waited went away, perhaps after it was admitted and before it knew."""
+        """Undo a call whose caller went away, perhaps after it was admitted and before it knew."""
         if call in self._line:
             self._leave(call)
         elif not admission.cancelled() and admission.exception() is None:
@@ -80,7 +80,7 @@ class LeaseBroker:
         self.money_came_back()
 
     def money_came_back(self) -> None:
-        """A call ended or went away: share out what it had set aside, once for all that end at the same time."""
+        """Share out the money of a call that ended, once for all that end at the same time."""
         if self._line and not self._sharing:
             self._sharing = True
             asyncio.get_running_loop().call_soon(self._share_out)

@@ -1,11 +1,12 @@
 """The ledger: it admits tries that their budgets can pay, and counts what they cost (schema `ledger`)."""
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-import psycopg
+from psycopg import Notify
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.bus import instance_name
@@ -74,10 +75,9 @@ class Ledger:
     ) -> None:
         log: BoundLogger = chassis.log
         self._chassis = chassis
-        self._database = database
         self._caps = caps
         self._log = log
-        store = BudgetStore(database)
+        self._store = store = BudgetStore(database)
         self._replica = Replica(store, instance_name(Service.LLM_GATEWAY), log, lease_seconds=lease_seconds)
         self._attempts = OpenAttempts(store, trust_seconds=trust_seconds)
         self._broker = LeaseBroker(self._replica, BudgetLeases(store, outbox, self._replica, log))
@@ -156,16 +156,16 @@ class Ledger:
             self._attempts.distrust()
 
     async def _follow_notifications(self) -> None:
-        dsn = self._database.dsn.get_secret_value()
-        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=5) as listener:
-            await listener.execute(f"listen {ATTEMPTS}; listen {RECALL}")
+        async with aclosing(self._store.notifications((ATTEMPTS, RECALL), _ALIVE_SECONDS)) as notices:
+            await anext(notices)  # now it listens
             self._attempts.distrust()
-            while not self._chassis.stop.is_set():
-                async for notice in listener.notifies(timeout=_ALIVE_SECONDS):
+            async for notice in notices:
+                if notice is not None:
                     self._notified(notice)
-                await listener.execute("select 1")  # whether the other end is still there
+                elif self._chassis.stop.is_set():
+                    return
 
-    def _notified(self, notice: psycopg.Notify) -> None:
+    def _notified(self, notice: Notify) -> None:
         if notice.channel == ATTEMPTS:
             self._attempts.notified(notice.payload)
             return

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
+from psycopg import AsyncConnection, Notify, sql
+
 from synthbench.llm_gateway.budgets.domain.accounts import Account
 from synthbench.llm_gateway.budgets.domain.slices import AccountBalance
 from synthbench.storage.database import Connection, Database
@@ -23,7 +25,7 @@ class LockedAccount:
 
 
 @dataclass(frozen=True)
-class Heartbeat:
+class ReplicaHeartbeat:
     """The result of a replica's heartbeat."""
 
     alive: bool
@@ -111,13 +113,13 @@ class BudgetStore:
         async with self._database.connection() as connection:
             await connection.execute(SQL["join_replicas"], values)
 
-    async def beat(self, replica: UUID, seconds: float) -> Heartbeat:
+    async def beat(self, replica: UUID, seconds: float) -> ReplicaHeartbeat:
         """Renew a replica's lease for so many seconds."""
         async with self._database.connection() as connection:
             found = await connection.execute(SQL["beat"], {"replica": replica, "seconds": seconds})
             row = await found.fetchone()
         assert row is not None
-        return Heartbeat(bool(row["alive"]), row["replicas"])
+        return ReplicaHeartbeat(bool(row["alive"]), row["replicas"])
 
     async def fence_silent_replicas(self) -> list[tuple[UUID, str]]:
         """Remove replicas whose leases ran out, and presume that they spent what they held.
@@ -152,6 +154,30 @@ class BudgetStore:
         """Notify all replicas that one needs what lies idle of some accounts."""
         async with self._database.connection() as connection:
             await connection.execute(SQL["recall"], {"scopes": list(scopes), "replica": replica})
+
+    async def notifications(self, channels: Sequence[str], seconds: float) -> AsyncGenerator[Notify | None]:
+        """Listen on a connection of its own, and yield the notifications of some channels.
+
+        Args:
+            channels: names of them.
+            seconds: silence after which the server is asked whether it is still there.
+
+        Yields:
+            None once it listens, and whenever the server was asked; else a notification.
+
+        Raises:
+            psycopg.OperationalError: the connection broke.
+        """
+        dsn = self._database.dsn.get_secret_value()
+        async with await AsyncConnection.connect(dsn, autocommit=True, connect_timeout=5) as listener:
+            for channel in channels:
+                await listener.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+            yield None
+            while True:
+                async for notice in listener.notifies(timeout=seconds):
+                    yield notice
+                await listener.execute("select 1")
+                yield None
 
     async def see_attempt(self, rollout_id: UUID, attempt: int) -> NewestAttempt:
         """Note that an attempt calls, notify the replicas if it is newer than known, and return the newest one."""

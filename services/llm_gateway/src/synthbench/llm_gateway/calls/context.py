@@ -102,7 +102,7 @@ class ReceivedAnswer:
 
 @dataclass(frozen=True)
 class TryOutcome:
-    """What a try came to, for the decision about the next one."""
+    """The outcome of a try, from which the next one is decided."""
 
     failure: Failure | None
     """None where the caller has its answer."""

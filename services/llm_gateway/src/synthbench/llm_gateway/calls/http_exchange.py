@@ -1,4 +1,4 @@
-"""Who asked: one HTTP exchange, over ASGI."""
+"""One HTTP exchange with a caller, over ASGI."""
 
 import asyncio
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class HttpExchange:
 
     @property
     def key(self) -> str:
-        """The credentials, as a bearer token: OpenAI's header, or Anthropic's."""
+        """The attempt's key as a bearer token, from OpenAI's header or Anthropic's."""
         given = self.headers.get("authorization")
         return given or (f"Bearer {self.headers['x-api-key']}" if "x-api-key" in self.headers else "")
 

@@ -38,7 +38,7 @@ _NOTICED_SECONDS = 0.001
 """Shorter waits are none."""
 
 
-class _Ended(Exception):
+class _TryWithoutAnswer(Exception):
     """Carries the outcome of a try that gave no answer out of its recording session."""
 
     def __init__(self, outcome: TryOutcome) -> None:
@@ -47,7 +47,7 @@ class _Ended(Exception):
 
 
 class TryRunner:
-    """Makes tries.
+    """Makes the tries of calls.
 
     Args:
         ledger: sets money aside and counts it.
@@ -94,7 +94,7 @@ class TryRunner:
                 if plan.estimate is None and not session.recorded and not call.claims.allow_unknown_price:
                     raise unknown_price(plan.model)
                 return await self._limited(plan, provider, name, prepared, session)
-        except _Ended as ended:
+        except _TryWithoutAnswer as ended:
             return ended.outcome
         except TryFailed as error:
             return TryOutcome(error.failure, plan.waited, made=False)
@@ -127,7 +127,7 @@ class TryRunner:
                 permits = await self._limiter.enter(limits, plan.tokens, plan.patience)
         except Refusal as refusal:
             outcome = TryOutcome(failure_of_refusal(refusal), _waited(plan, began), made=True)
-            raise _Ended(outcome) from refusal
+            raise _TryWithoutAnswer(outcome) from refusal
         wire = WIRES[provider.wire]
         sent = SentTry(plan, session.provider, wire, name, prepared, session, _waited(plan, began))
         used: int | None = None
@@ -139,7 +139,7 @@ class TryRunner:
             self._limiter.leave(permits, used)
         outcome = TryOutcome(failure, sent.waited, made=True)
         if failure is not None:
-            raise _Ended(outcome)
+            raise _TryWithoutAnswer(outcome)
         return outcome
 
     async def _admitted(self, sent: SentTry) -> tuple[Failure | None, int | None]:

@@ -1,4 +1,4 @@
-"""Several places that serve the same models: which one an attempt asks. Pure.
+"""Several base URLs that serve the same models: each attempt keeps to one of them. Pure.
 
 Rendezvous hashing (Thaler and Ravishankar, 1998): each attempt has its own order of the places, so that a place that
 goes moves its attempts alone, and every replica finds the same order.

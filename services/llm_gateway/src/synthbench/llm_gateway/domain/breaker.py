@@ -11,7 +11,7 @@ _FIRST_REST, _LONGEST_REST = 2.0, 60.0
 
 
 class BreakerState(StrEnum):
-    """What a breaker lets through: all, nothing, or one probe."""
+    """The states of a circuit breaker: it lets all calls through, none, or one as a probe."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -20,10 +20,10 @@ class BreakerState(StrEnum):
 
 @dataclass
 class Breaker:
-    """Of one model, in one replica."""
+    """The circuit breaker of one model, in one replica."""
 
     failures: int = 0
-    """In a row."""
+    """Number of failed calls in a row."""
     rests: int = 0
     opened_at: float = 0.0
     probing_since: float | None = None
@@ -34,7 +34,7 @@ class Breaker:
         return min(_LONGEST_REST, _FIRST_REST * 2 ** max(0, self.rests - 1))
 
     def state(self, now: float) -> BreakerState:
-        """What it lets through now."""
+        """Return its state at a time."""
         if not self.rests:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < self.opened_at + self.rest else BreakerState.HALF_OPEN

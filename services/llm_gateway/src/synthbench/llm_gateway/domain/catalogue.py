@@ -1,6 +1,6 @@
-"""What is known of models, and the routes that choose between them: the content of `models.toml`. Pure.
+"""The catalogue of models, and the routes that choose between them: the content of `models.toml`. Pure.
 
-Every key that is not known is a typing error, and said so.
+A key that is not known is refused as a typing error.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Dollars = Annotated[Decimal, Field(ge=0)]
 
 
 class Strategy(StrEnum):
-    """How a route orders its models."""
+    """The ways in which a route orders its models."""
 
     FIXED = "fixed"
     FALLBACK = "fallback"
@@ -52,7 +52,7 @@ class Price(CatalogueTable):
 
 
 class RateLimitTable(CatalogueTable):
-    """What can be limited; over all replicas of the gateway together."""
+    """A table that may name rate limits, which hold for all replicas of the gateway together."""
 
     rpm: int | None = Field(default=None, ge=1)
     """Requests a minute."""
@@ -68,7 +68,7 @@ class RateLimitTable(CatalogueTable):
 
 
 class ProviderSpec(RateLimitTable):
-    """One place that answers."""
+    """One provider: a server that answers, or several that serve the same models."""
 
     kind: str
     """Entry point of group `synthbench.providers`: openai, anthropic, openrouter, google, …"""
@@ -93,12 +93,12 @@ class ProviderSpec(RateLimitTable):
 
     @property
     def urls(self) -> tuple[str, ...]:
-        """Where it is; empty for the vendor's own place."""
+        """Its base URLs; none for the vendor's own server."""
         return tuple(self.base_urls) or ((self.base_url,) if self.base_url else ())
 
 
 class Model(RateLimitTable):
-    """One model."""
+    """One model: its provider, its limits, and its prices."""
 
     provider: str = ""
     """The first part of the model's name, where it is not named."""
@@ -142,7 +142,7 @@ class Route(CatalogueTable):
 
 
 class ModelCatalogue(CatalogueTable):
-    """The whole file."""
+    """The content of models.toml."""
 
     providers: dict[str, ProviderSpec] = {}
     models: dict[str, Model] = {}
@@ -162,7 +162,7 @@ class ModelCatalogue(CatalogueTable):
         return self
 
     def route(self, name: str) -> Route:
-        """The route of this name; every other name is a model, and its own fixed route.
+        """Return the route of this name; every other name is a model, and its own fixed route.
 
         `replay/<route>` is the route with every model replayed.
         """
@@ -172,7 +172,7 @@ class ModelCatalogue(CatalogueTable):
         return self.routes.get(name) or _of_one(name)
 
     def model(self, name: str) -> Model:
-        """What is known of a model, replayed or not; defaults for one that the file does not name."""
+        """Return the entry of a model, replayed or not; defaults for one that the file does not name."""
         return self.models.get(name.removeprefix(REPLAY_PREFIX), _UNKNOWN)
 
 
@@ -185,7 +185,7 @@ def _of_one(model: str) -> Route:
 
 
 class CatalogueError(ValueError):
-    """One line: the place in the file, and what is wrong there."""
+    """Raised for a file that does not fit; its message names the places in it, and what is wrong there."""
 
 
 def read_catalogue(content: Mapping[str, Any]) -> ModelCatalogue:

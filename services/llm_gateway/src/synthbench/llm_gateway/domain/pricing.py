@@ -1,4 +1,4 @@
-"""What a call costs: the operator's own prices first, then `genai-prices`. Unknown is unknown, never free."""
+"""Prices of calls: the operator's own, else those of `genai-prices`. A price that nobody knows is never zero."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
 
 Known = Callable[[str], Model]
-"""What the catalogue knows of a model."""
+"""Returns the catalogue's entry of a model."""
 
 _MILLION = 1_000_000
 _DAY = 86_400
@@ -82,7 +82,7 @@ def own_price(price: Price, usage: Usage) -> Decimal:
 
 @lru_cache(maxsize=1024)
 def _listed(model: str, name: str, day: int) -> "Price | ModelPrice | None":  # noqa: ARG001 - prices change by the day
-    """How `genai-prices` prices a model, found by its whole name, or by provider and name.
+    """Return the price of a model in `genai-prices`, found by its whole name, or by provider and name.
 
     A price without tiers becomes one of ours: theirs takes 0.15 ms a call, twice for each call.
     """
@@ -103,15 +103,15 @@ def _listed(model: str, name: str, day: int) -> "Price | ModelPrice | None":  # 
 
 
 def _plain(price: "ModelPrice") -> Price | None:
-    read, said = price.input_mtok, price.output_mtok
+    read, answer = price.input_mtok, price.output_mtok
     cached, written, hour = price.cache_read_mtok, price.cache_write_mtok, price.cache_write_1h_mtok
-    if not isinstance(read, Decimal) or not isinstance(said, Decimal):
+    if not isinstance(read, Decimal) or not isinstance(answer, Decimal):
         return None
     if not isinstance(cached, Decimal | None) or not isinstance(written, Decimal | None):
         return None
     if not isinstance(hour, Decimal | None):
         return None
-    return Price(input=read, output=said, cached=cached, cache_write=written, cache_write_1h=hour)
+    return Price(input=read, output=answer, cached=cached, cache_write=written, cache_write_1h=hour)
 
 
 def _tiered_price(price: "ModelPrice", usage: Usage) -> Decimal:

@@ -1,4 +1,4 @@
-"""What comes after a failed try: the same model again, the next one, or the end. Pure.
+"""Retries: after a failed try the same model is tried again, or the next one, or none. Pure.
 
 Full jitter: a pause is drawn evenly between nothing and the exponential bound (Brooker, "Exponential Backoff and
 Jitter", AWS Architecture Blog 2015). A retry budget keeps retries from becoming the load (Google SRE Book, chapter 22).
@@ -29,7 +29,7 @@ class RetryDecision:
 
 @dataclass
 class RetryBudget:
-    """So many retries a model may cost: a fifth of its calls, and a few more."""
+    """The retries that a model may cost: a fifth of its calls, and a few more."""
 
     tokens: float = _FLOOR
 

@@ -1,4 +1,4 @@
-"""Which models to try, in which order, and why: a choice is a value. Pure.
+"""Routing: a route's models are put in the order in which they are tried, with the reason. Pure.
 
 A choice depends on the key, the request and the catalogue alone, so that every replica makes the same one.
 """
@@ -49,7 +49,7 @@ class RouteChoice:
 def choose(
     catalogue: ModelCatalogue,
     claims: AttemptClaims,
-    asked: ModelRequest,
+    request: ModelRequest,
     name: str,
     cost: Cost,
     *,
@@ -71,11 +71,11 @@ def choose(
         Refusal: 400, no model of the route can take the request.
     """
     route = catalogue.route(name)
-    able, problems = _able(route, catalogue, asked)
+    able, problems = _able(route, catalogue, request)
     if not able:
         code = "context_length_exceeded" if problems and all("tokens" in text for text in problems) else "unsupported"
         raise Refusal(400, code, f"no model of {name!r} can take this request: {'; '.join(problems)}")
-    order, reason = _order(route, name, able, catalogue, claims, asked, cost, turn)
+    order, reason = _order(route, name, able, catalogue, claims, request, cost, turn)
     if route.sticky and kept in order and kept != order[0]:
         order, reason = [kept, *(model for model in order if model != kept)], "it answered this attempt before"
     if problems:
@@ -84,11 +84,11 @@ def choose(
     return RouteChoice(name, route.strategy, tuple(order), reason, frozenset(route.fallback_on), windows)
 
 
-def _able(route: Route, catalogue: ModelCatalogue, asked: ModelRequest) -> tuple[list[str], list[str]]:
+def _able(route: Route, catalogue: ModelCatalogue, request: ModelRequest) -> tuple[list[str], list[str]]:
     able: list[str] = []
     problems: list[str] = []
     for name in route.models:
-        problem = _problem(catalogue.model(name), asked)
+        problem = _problem(catalogue.model(name), request)
         if problem:
             problems.append(f"{name} {problem}")
         else:
@@ -96,13 +96,13 @@ def _able(route: Route, catalogue: ModelCatalogue, asked: ModelRequest) -> tuple
     return able, problems
 
 
-def _problem(model: Model, asked: ModelRequest) -> str:
-    if asked.tools and not model.tools:
+def _problem(model: Model, request: ModelRequest) -> str:
+    if request.tools and not model.tools:
         return "takes no tools"
-    if asked.vision and not model.vision:
+    if request.vision and not model.vision:
         return "takes no images"
-    if model.context and asked.input_tokens > model.context:
-        return f"has a context of {model.context} tokens, and about {asked.input_tokens} are sent"
+    if model.context and request.input_tokens > model.context:
+        return f"has a context of {model.context} tokens, and about {request.input_tokens} are sent"
     return ""
 
 
@@ -112,7 +112,7 @@ def _order(
     able: list[str],
     catalogue: ModelCatalogue,
     claims: AttemptClaims,
-    asked: ModelRequest,
+    request: ModelRequest,
     cost: Cost,
     turn: int,
 ) -> tuple[list[str], str]:
@@ -128,11 +128,11 @@ def _order(
         case Strategy.AB:
             return _drawn(route, able, f"{name}/{claims.rollout_id}", "arm")
         case Strategy.CHEAPEST:
-            prices = {model: cost(model, asked) for model in able}
+            prices = {model: cost(model, request) for model in able}
             order = sorted(able, key=lambda model: _price_key(prices[model]))
             return order, f"at most {prices[order[0]]} micro-dollars"
         case Strategy.CAPABILITY:
-            return _by_score(route, able, catalogue, claims, asked, cost)
+            return _by_score(route, able, catalogue, claims, request, cost)
 
 
 def _price_key(price: int | None) -> tuple[bool, int]:
@@ -161,14 +161,14 @@ def _drawn(route: Route, able: Sequence[str], key: str, word: str) -> tuple[list
 
 
 def _by_score(
-    route: Route, able: list[str], catalogue: ModelCatalogue, claims: AttemptClaims, asked: ModelRequest, cost: Cost
+    route: Route, able: list[str], catalogue: ModelCatalogue, claims: AttemptClaims, request: ModelRequest, cost: Cost
 ) -> tuple[list[str], str]:
     """The cheapest that is good enough, then the better ones; without one that is, the best first."""
     scores = {model: score(catalogue.model(model), claims.category, claims.difficulty) for model in able}
     best = sorted(able, key=lambda model: -scores[model])
     enough = [model for model in best if scores[model] >= route.min_score] if route.min_score else []
     if enough:
-        enough.sort(key=lambda model: _price_key(cost(model, asked)))
+        enough.sort(key=lambda model: _price_key(cost(model, request)))
     order = enough + [model for model in best if model not in enough]
     what = f"{claims.category or 'any'}/{claims.difficulty or 'any'}"
     return order, f"score {scores[order[0]]:g} for {what}"

@@ -56,7 +56,11 @@ class HttpProvider:
 
     @classmethod
     def make(cls, config: ProviderConfig) -> "HttpProvider":
-        """See `ProviderFactory`."""
+        """Make the provider.
+
+        Raises:
+            SettingsError: there is no base URL.
+        """
         return cls(config)
 
     def __init__(self, config: ProviderConfig) -> None:
@@ -73,55 +77,63 @@ class HttpProvider:
     def _credentials(self, key: str) -> dict[str, str]:
         return {"authorization": f"Bearer {key}"} if key else {}
 
-    def _more_headers(self, outgoing: ProviderRequest) -> Mapping[str, str]:  # noqa: ARG002 - vendors do
+    def _more_headers(self, request: ProviderRequest) -> Mapping[str, str]:  # noqa: ARG002 - vendors do
         return {}
 
-    async def send(self, outgoing: ProviderRequest) -> ProviderResponse:
-        """See `Provider`."""
+    async def send(self, request: ProviderRequest) -> ProviderResponse:
+        """Send a request to the attempt's own server, or to the next one where nobody is there.
+
+        Raises:
+            TryFailed: no answer came.
+        """
         headers = {
             "content-type": "application/json",
             "accept-encoding": "identity",
-            **self._more_headers(outgoing),
+            **self._more_headers(request),
             **self._headers,
         }
-        silence = min(outgoing.timeout, outgoing.idle) if outgoing.stream else outgoing.timeout
+        silence = min(request.timeout, request.idle) if request.stream else request.timeout
         try:
             # The transport counts each read alone; this bounds the whole, up to the headers of a stream.
-            async with asyncio.timeout(outgoing.timeout):
-                response = await self._posted(outgoing, headers, silence)
-                if outgoing.stream and response.is_success and _is_stream(response):
+            async with asyncio.timeout(request.timeout):
+                response = await self._posted(request, headers, silence)
+                if request.stream and response.is_success and _is_stream(response):
                     return HttpResponseStream(response, self._most)
                 whole = await _whole(response, self._most if response.is_success else _ERROR_BYTES)
                 return self._put_together(whole) if _is_stream(response) else whole
         except TimeoutError as error:
-            raise TryFailed(timed_out(f"nothing within {outgoing.timeout:.0f} s")) from error
+            raise TryFailed(timed_out(f"nothing within {request.timeout:.0f} s")) from error
         except httpx.HTTPError as error:
             raise TryFailed(_failure(error)) from error
 
-    async def _posted(self, outgoing: ProviderRequest, headers: Mapping[str, str], silence: float) -> httpx.Response:
+    async def _posted(self, request: ProviderRequest, headers: Mapping[str, str], silence: float) -> httpx.Response:
         """Ask the attempt's own place; where nobody is there, nothing was sent, and the next one is asked."""
-        claims = outgoing.claims
+        claims = request.claims
         order = self._places.order(f"{claims.rollout_id}/{claims.attempt}", monotonic())
         for left, base in zip(range(len(order) - 1, -1, -1), order, strict=True):
             try:
-                return await self._exchange("POST", base + self.path, headers, silence, outgoing.body)
+                return await self._exchange("POST", base + self.path, headers, silence, request.body)
             except httpx.HTTPError as error:
                 if not left or _failure(error).refusal.code != UNREACHABLE:
                     raise
                 self._places.away(base, monotonic())
         raise AssertionError("the last one is asked or raises")
 
-    def _put_together(self, incoming: ProviderResponse) -> ProviderResponse:
+    def _put_together(self, response: ProviderResponse) -> ProviderResponse:
         """A stream that nobody asked for, as the answer that it is; what is none stays as it came."""
-        answer = whole_answer(self.wire, incoming.body, stream=True)
-        return replace(incoming, body=orjson.dumps(answer)) if WIRES[self.wire].is_answer(answer) else incoming
+        answer = whole_answer(self.wire, response.body, stream=True)
+        return replace(response, body=orjson.dumps(answer)) if WIRES[self.wire].is_answer(answer) else response
 
     def models(self) -> list[str]:
-        """The upstream knows; nothing is promised here."""
+        """Return none: only the upstream knows them."""
         return []
 
     async def check(self) -> None:
-        """Ask every place for the list of models: any answer will do, for it says that somebody is there."""
+        """Ask every server for its list of models: any answer will do, for it says that somebody is there.
+
+        Raises:
+            ConnectionError: a server answers with an error of its own.
+        """
         for base in self._places.bases:
             response = await self._exchange("GET", f"{base}/models", self._headers, _CHECK_SECONDS)
             await response.aclose()
@@ -150,7 +162,7 @@ class HttpProvider:
         return self._transport
 
     async def aclose(self) -> None:
-        """Close connections."""
+        """Close all connections."""
         if self._transport is not None:
             await self._transport.aclose()
 
@@ -171,7 +183,7 @@ class HttpResponseStream(ProviderResponse):
             raise TryFailed(_failure(error)) from error
 
     async def aclose(self) -> None:
-        """See `ProviderResponse`."""
+        """Give the connection back, or break it off where the stream is not over."""
         with suppress(httpx.HTTPError, OSError):
             await self._response.aclose()
 
@@ -217,8 +229,11 @@ async def _whole(response: httpx.Response, most: int) -> ProviderResponse:
 
 
 def _failure(error: httpx.HTTPError) -> Failure:
-    """What a broken exchange means. The transport calls every lost connection a failure to connect; aiohttp's own
-    exception tells whether there was one: after that the provider may have done the work."""
+    """Return the failure that a broken exchange means.
+
+    The transport calls every lost connection a failure to connect; aiohttp's own exception tells whether there was
+    one: after that the provider may have done the work.
+    """
     # PLC0415: aiohttp is only needed where there is an upstream.
     from aiohttp import ClientConnectorError, ConnectionTimeoutError  # noqa: PLC0415 - only with an upstream
 
@@ -251,7 +266,7 @@ class OpenAIProvider(HttpProvider):
 
 
 class OpenRouterProvider(HttpProvider):
-    """OpenRouter."""
+    """OpenRouter, which speaks like OpenAI."""
 
     base_url = "https://openrouter.ai/api/v1"
 
@@ -273,5 +288,5 @@ class AnthropicProvider(HttpProvider):
     def _credentials(self, key: str) -> dict[str, str]:
         return {"x-api-key": key} if key else {}
 
-    def _more_headers(self, outgoing: ProviderRequest) -> Mapping[str, str]:
-        return {"anthropic-version": "2023-06-01", **outgoing.headers}
+    def _more_headers(self, request: ProviderRequest) -> Mapping[str, str]:
+        return {"anthropic-version": "2023-06-01", **request.headers}

@@ -46,9 +46,9 @@ class ReplayProvider:
         path = self._folder / f"{name}.json" if self._folder and _NAME.match(name) else None
         return path if path is not None and path.is_file() else None
 
-    async def send(self, outgoing: ProviderRequest) -> ProviderResponse:
+    async def send(self, provider_request: ProviderRequest) -> ProviderResponse:
         """Answer turn k with the k-th answer of the trajectory."""
-        request, route = outgoing.request, outgoing.model
+        request, route = provider_request.request, provider_request.model
         trajectory = await asyncio.to_thread(self._load, route.removeprefix(REPLAY_PREFIX))
         steps = [step for step in trajectory.steps if step.kind == "turn"]
         turn = turns_taken(request)
@@ -66,14 +66,14 @@ class ReplayProvider:
             raise Refusal(502, "upstream_garbage", f"{path} is no trajectory") from error
 
     def models(self) -> list[str]:
-        """Every trajectory."""
+        """Return the names of all trajectories."""
         return sorted(REPLAY_PREFIX + path.stem for path in self._folder.glob("*.json")) if self._folder else []
 
     async def check(self) -> None:
-        """Always there."""
+        """Return: nothing outside this process is needed."""
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Return: no connection is open."""
 
 
 def _recorded(step: Step, route: str, request: Mapping[str, Any]) -> bytes:

@@ -32,7 +32,7 @@ class PermitRow:
 
 
 class PermitTransaction:
-    """One transaction."""
+    """One transaction on the permits of all replicas."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""Which budgets a call is charged to. Pure."""
+"""Accounts: the budgets that a call is charged to. Pure."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ SHARED: tuple[Kind, ...] = ("campaign", "day", "month")
 
 @dataclass(frozen=True)
 class Account:
-    """One budget."""
+    """One budget, and its cap."""
 
     scope: str
     """`<kind>/<name>`."""
@@ -24,20 +24,20 @@ class Account:
 
     @property
     def kind(self) -> Kind:
-        """What it is a budget of."""
+        """The kind of budget."""
         return kind_of(self.scope)
 
 
 @dataclass(frozen=True)
 class Caps:
-    """The deployment's own, in millionths of a US dollar."""
+    """The deployment's own budgets, in millionths of a US dollar."""
 
     day: int | None = None
     month: int | None = None
 
 
 def kind_of(scope: str) -> Kind:
-    """Return what an account is a budget of."""
+    """Return the kind of budget that a scope names."""
     return cast("Kind", scope.partition("/")[0])
 
 

@@ -1,4 +1,4 @@
-"""What a caller is told whose call no budget pays for. Pure."""
+"""Refusals of calls that no budget pays for. Pure."""
 
 from synthbench.llm_gateway.budgets.domain.accounts import SHARED, kind_of
 from synthbench.llm_gateway.budgets.domain.slices import AccountBalance

@@ -1,4 +1,4 @@
-"""Leased slices of budgets: how a replica spends without asking the record at each call. Pure.
+"""Leased slices of budgets: a replica spends out of them without asking the record at each call. Pure.
 
 An account has a cap. What is `spent` is written down, what is `leased` lies as slices with replicas; the two together
 never pass the cap by any lease. A replica reserves out of its own slice, so no call can be admitted that its slice
@@ -19,7 +19,7 @@ _SHARES = 2
 
 @dataclass(frozen=True)
 class AccountBalance:
-    """An account as the record has it."""
+    """The balance of an account in the record, in millionths of a US dollar."""
 
     cap: int | None
     spent: int = 0
@@ -28,7 +28,7 @@ class AccountBalance:
 
     @property
     def free(self) -> int:
-        """What can still be leased; only of a capped account."""
+        """Money that can still be leased; only of a capped account."""
         assert self.cap is not None
         return self.cap - self.spent - self.leased
 
@@ -72,22 +72,22 @@ def _first_lack(needs: Sequence[int], idle: int) -> int:
 
 @dataclass
 class Slice:
-    """One account's money in this replica's hand."""
+    """The money of one account that this replica holds, in millionths of a US dollar."""
 
     leased: int = 0
     reserved: int = 0
-    """Set aside for calls on their way."""
+    """Money set aside for calls on their way."""
     settled: int = 0
-    """Spent, and not written down yet."""
+    """Money spent by calls that are not written yet."""
     peak: int = 0
-    """Most that was in use since the last tick."""
+    """The most that was in use since the last tick."""
     lately: int = 0
-    """Spent since the last tick but one."""
+    """Money spent between the last two ticks."""
     _since: int = 0
 
     @property
     def idle(self) -> int:
-        """What the next call can have."""
+        """Money that the next call can reserve."""
         return self.leased - self.reserved - self.settled
 
     def reserve(self, amount: int) -> None:
@@ -97,13 +97,13 @@ class Slice:
         self.peak = max(self.peak, self.reserved + self.settled)
 
     def settle(self, amount: int, cost: int) -> None:
-        """A call is over that had `amount` set aside, and cost `cost`."""
+        """End a call that had `amount` set aside, and cost `cost`."""
         self.reserved -= amount
         self.settled += cost
         self._since += cost
 
     def written(self, cost: int) -> None:
-        """What a call cost has left the slice in the record."""
+        """Take the cost of a call out: it was written as spent, and has left the slice in the record."""
         self.settled -= cost
         self.leased -= cost
 
@@ -145,7 +145,7 @@ class BudgetSlices:
         return {scope: lack for scope, lack in lacks.items() if lack > 0}
 
     def idle(self, scope: str) -> int:
-        """What the next call can have of one account."""
+        """Return the money that the next call can reserve of one account."""
         found = self.slices.get(scope)
         return found.idle if found else 0
 
@@ -168,23 +168,23 @@ class BudgetSlices:
         return scopes
 
     def add(self, scope: str, amount: int) -> None:
-        """A lease was granted."""
+        """Add a lease that was granted."""
         self.slices.setdefault(scope, Slice()).leased += amount
 
     def take(self, scope: str, amount: int) -> None:
-        """Money goes back that was idle; never more than that."""
+        """Take idle money out that goes back to the account."""
         mine = self.slices[scope]
         assert amount <= mine.idle
         mine.leased -= amount
 
     def settle(self, scopes: Iterable[str], amount: int, cost: int) -> None:
-        """A call is over."""
+        """End a call: release what it had set aside, and count its cost as settled."""
         for scope in scopes:
             self.slices[scope].settle(amount, cost)
         self.on_their_way -= 1
 
     def written(self, scopes: Iterable[str], cost: int) -> None:
-        """What a call cost is in the record."""
+        """Take the cost of a call out of the slices: it was written as spent."""
         if cost:  # else the slice may be gone by now, with nothing in it
             for scope in scopes:
                 self.slices[scope].written(cost)

@@ -18,21 +18,21 @@ from synthbench.llm_gateway.budgets.domain.slices import BudgetSlices
 
 @dataclass(eq=False)
 class WaitingCall:
-    """One call that its accounts did not cover when it came."""
+    """A call that its accounts did not cover when it came."""
 
     claims: AttemptClaims
     accounts: tuple[Account, ...]
     need: int
     """Millionths of a US dollar that each account has to set aside."""
     last: bool = True
-    """No other model, which may be cheaper, comes after this one."""
+    """Whether no other model, which may be cheaper, comes after this one."""
     blocked_since: float | None = None
     """Seconds of the loop's clock: when the record first had nothing free for it; None while it always had."""
 
 
 @dataclass
 class LeaseRequest:
-    """What the calls that wait need of one account."""
+    """The money that the calls that wait need of one account."""
 
     account: Account
     claims: AttemptClaims
@@ -51,11 +51,11 @@ class WaitingLine:
         self._owed: defaultdict[str, int] = defaultdict(int)
 
     def __len__(self) -> int:
-        """How many calls wait."""
+        """Return the number of calls that wait."""
         return len(self._calls)
 
     def __contains__(self, call: WaitingCall) -> bool:
-        """Whether a call waits still."""
+        """Return whether a call still waits."""
         return call in self._calls
 
     def __iter__(self) -> Iterator[WaitingCall]:
@@ -64,17 +64,17 @@ class WaitingLine:
 
     @property
     def owed(self) -> Mapping[str, int]:
-        """What all calls that wait need, by account: a new call may have what lies idle beyond it."""
+        """The money that all waiting calls need, by account: a new call may reserve idle money beyond it."""
         return self._owed
 
     def join(self, call: WaitingCall) -> None:
-        """Stand in line behind all others."""
+        """Add a call behind all others."""
         self._calls[call] = None
         for account in call.accounts:
             self._owed[account.scope] += call.need
 
     def leave(self, call: WaitingCall) -> None:
-        """Be admitted, refused or gone; a call that does not wait is left alone."""
+        """Remove a call that was admitted, refused or given up; one that does not wait is left alone."""
         if call not in self._calls:
             return
         del self._calls[call]

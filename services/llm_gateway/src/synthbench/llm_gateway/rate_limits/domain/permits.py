@@ -1,6 +1,6 @@
 """Limits of requests and tokens a minute and of calls at once, shared by replicas as leased permits. Pure.
 
-As with money (`slices`), a replica leases permits ahead and lets calls in out of its hand. Permits of a minute must be
+As with money (`slices`), a replica leases permits ahead and lets calls in out of its pool. Permits of a minute must be
 used within `FRESH_SECONDS` of their lease, and count until a minute after that: what is let in within any minute never
 passes the limit, and what a dead replica held runs out by itself. Times are seconds of a monotonic clock.
 """
@@ -39,15 +39,15 @@ class Limit:
         return f"{self.most} {'calls at once' if self.at_once else f'{self.measure} a minute'} of {kind} {name}"
 
     def need(self, tokens: int) -> int:
-        """What a call takes of it; one that is larger than the limit takes all of it."""
+        """Return the permits that a call takes; one that is larger than the limit takes all of them."""
         return min(tokens, self.most) if self.measure == _TOKENS else 1
 
 
-def limits_of(kind: str, name: str, said: RateLimitTable | None) -> tuple[Limit, ...]:
+def limits_of(kind: str, name: str, table: RateLimitTable | None) -> tuple[Limit, ...]:
     """Return the limits that the catalogue names for a `model` or a `provider`."""
-    if said is None or not said.limited:
+    if table is None or not table.limited:
         return ()
-    named = {_CONCURRENCY: said.concurrency, _REQUESTS: said.rpm, _TOKENS: said.tpm}
+    named = {_CONCURRENCY: table.concurrency, _REQUESTS: table.rpm, _TOKENS: table.tpm}
     return tuple(Limit(f"{measure}/{kind}/{name}", most) for measure, most in named.items() if most is not None)
 
 
@@ -57,14 +57,14 @@ Taken = tuple[tuple[UUID, int], ...]
 
 @dataclass(frozen=True)
 class GrantedPermits:
-    """A call that was let in, and what it took."""
+    """The permits that a call was granted."""
 
     slots: tuple[str, ...] = ()
     tokens: tuple[Taken, ...] = ()
 
 
 FREE = GrantedPermits()
-"""Nothing limits it."""
+"""Of a call that nothing limits."""
 
 
 @dataclass
@@ -79,12 +79,12 @@ class ConcurrencySlots:
     _peak: int = 0
 
     def take(self) -> None:
-        """A call begins."""
+        """Begin a call."""
         self.busy += 1
         self._peak = max(self._peak, self.busy)
 
     def leave(self, share: int) -> None:
-        """A call is over. Who holds more than its share leaves the slot to the others, though calls of its own wait."""
+        """End a call; a replica that holds more than its share leaves the slot to others, though its own calls wait."""
         self.busy -= 1
         if self.held > share:
             self.held -= 1
@@ -97,7 +97,7 @@ class ConcurrencySlots:
 
 @dataclass
 class PermitLease:
-    """Permits of a minute."""
+    """Permits of one limit a minute, leased together."""
 
     id: UUID
     left: int
@@ -106,7 +106,7 @@ class PermitLease:
 
 @dataclass
 class PermitPool:
-    """All permits that one replica holds."""
+    """The permits that one replica holds."""
 
     slots: dict[str, ConcurrencySlots] = field(default_factory=dict[str, ConcurrencySlots])
     leases: dict[str, list[PermitLease]] = field(default_factory=dict[str, list[PermitLease]])
@@ -117,7 +117,7 @@ class PermitPool:
     _taken: dict[str, int] = field(default_factory=dict[str, int])
 
     def idle(self, limit: Limit, now: float) -> int:
-        """What the next call can have."""
+        """Return the permits that the next call can take."""
         if limit.at_once:
             mine = self.slots.get(limit.scope)
             return mine.held - mine.busy if mine else 0
@@ -128,7 +128,7 @@ class PermitPool:
         return [limit for limit, need in needs.items() if self.idle(limit, now) < need]
 
     def take(self, needs: Mapping[Limit, int], now: float) -> GrantedPermits:
-        """Let a call in that `short` finds nothing against."""
+        """Take the permits of a call for which `short` finds none missing."""
         slots: list[str] = []
         tokens: list[Taken] = []
         for limit, need in needs.items():
@@ -152,7 +152,7 @@ class PermitPool:
         return tuple(taken)
 
     def leave(self, entered: GrantedPermits, tokens: int | None, shares: Mapping[str, int]) -> None:
-        """A call is over.
+        """End a call.
 
         Args:
             entered: what it took.
@@ -181,7 +181,7 @@ class PermitPool:
             self.leases[scope] = [lease for lease in leases if lease.fresh_until > now and lease.left]
 
 
-def in_turn(waiting: Iterable[Mapping[Limit, int]], hand: PermitPool, now: float) -> int | None:
+def in_turn(waiting: Iterable[Mapping[Limit, int]], pool: PermitPool, now: float) -> int | None:
     """Return the place of the first call that may enter; None for nobody.
 
     First come, first served: nobody overtakes the call that is the first to wait for a limit, however small.
@@ -190,7 +190,7 @@ def in_turn(waiting: Iterable[Mapping[Limit, int]], hand: PermitPool, now: float
     for place, needs in enumerate(waiting):
         if blocked & needs.keys():
             continue
-        short = hand.short(needs, now)
+        short = pool.short(needs, now)
         if not short:
             return place
         blocked.update(short)

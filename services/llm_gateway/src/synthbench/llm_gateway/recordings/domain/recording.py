@@ -86,9 +86,11 @@ def request_digest(wire: str, model: str, request: Mapping[str, Any]) -> str:
         model: as the catalogue calls it.
         request: as the provider gets it, parsed.
     """
-    asked = {name: _canonical(value) for name, value in request.items() if name not in _NOT_ASKED and value is not None}
-    asked["messages"] = _messages(as_list(request.get("messages")))
-    return sha256_digest(canonical_json([SCHEMA, wire, model, asked]))
+    meaning = {
+        name: _canonical(value) for name, value in request.items() if name not in _NOT_ASKED and value is not None
+    }
+    meaning["messages"] = _messages(as_list(request.get("messages")))
+    return sha256_digest(canonical_json([SCHEMA, wire, model, meaning]))
 
 
 def _messages(messages: list[Any]) -> list[Any]:
