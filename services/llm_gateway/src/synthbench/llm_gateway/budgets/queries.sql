@@ -28,6 +28,10 @@ with beat as (
     update replicas set expires_at = now() + make_interval(secs => %(seconds)s) where replica = %(replica)s returning replica)
 select (select count(*) from beat) as alive, (select count(*) from replicas where expires_at > now()) as replicas;
 
+-- name: lock_replica
+-- Before its accounts, as whoever leases does: the other order could deadlock with a lease on its way.
+select replica from replicas where replica = %(replica)s for update;
+
 -- name: hold_replica
 select replica from replicas where replica = %(replica)s for share;
 

@@ -145,6 +145,7 @@ class BudgetStore:
     async def leave(self, replica: UUID) -> None:
         """Give back all that a replica holds, and remove it."""
         async with self.transaction() as transaction:
+            await transaction.connection.execute(SQL["lock_replica"], {"replica": replica})
             held = await transaction.connection.execute(SQL["slices_of"], {"replica": replica})
             amounts = {row["scope"]: row["microusd"] for row in await held.fetchall()}
             await transaction.give_back(replica, amounts)
