@@ -295,7 +295,7 @@ class Bus:
             self._requests.add(task)
             task.add_done_callback(self._requests.discard)
 
-        await self.nc.subscribe(subject, queue=str(self.service), cb=on_message)
+        await self.nc.subscribe(subject, queue=str(self.service), cb=on_message)  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
 
     async def close(self) -> None:
         """Let running answers finish, flush and disconnect."""

@@ -73,7 +73,7 @@ class Delivery(Generic[Event_co]):
         event = named[0] if named else Record
 
         def check(value: Any) -> "Delivery[Any]":
-            if not isinstance(value, Delivery) or not isinstance(value.event, event):
+            if not isinstance(value, Delivery) or not isinstance(value.event, event):  # pyright: ignore[reportUnknownMemberType] - checked here
                 raise TypeError(f"the handler takes deliveries of {event}, and was given {value!r}")
             return cast("Delivery[Any]", value)
 

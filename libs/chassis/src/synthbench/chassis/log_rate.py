@@ -58,12 +58,12 @@ class RateLimit(logging.Filter):
 
 def _text(record: logging.LogRecord) -> str:
     if isinstance(record.msg, dict):
-        return str(cast("dict[str, Any]", record.msg).get("event"))
+        return str(cast("dict[str, Any]", record.msg).get("event"))  # pyright: ignore[reportUnknownMemberType] - logging declares a text, structlog puts an object there
     return str(record.msg)
 
 
 def _add(record: logging.LogRecord, left_out: int) -> None:
     if isinstance(record.msg, dict):
-        cast("MutableMapping[str, Any]", record.msg)["left_out_before"] = left_out
+        cast("MutableMapping[str, Any]", record.msg)["left_out_before"] = left_out  # pyright: ignore[reportUnknownMemberType] - logging declares a text, structlog puts an object there
     else:
         record.msg = f"{record.msg} (left out before: {left_out})"

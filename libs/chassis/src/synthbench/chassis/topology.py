@@ -104,7 +104,7 @@ async def _stream(
     try:
         there = (await js.stream_info(str(spec.name))).config
     except NotFoundError:
-        await _change(name, js.add_stream(wanted))
+        await _change(name, js.add_stream(wanted))  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
         report.created.append(name)
         return
     fields = (
@@ -112,7 +112,7 @@ async def _stream(
         "discard_new_per_subject",
     )  # fmt: skip
     if _differences(there, wanted, fields):
-        await _change(name, js.update_stream(wanted))
+        await _change(name, js.update_stream(wanted))  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
         report.updated.append(name)
     else:
         report.unchanged.append(name)
@@ -133,11 +133,11 @@ async def _durable(js: JetStreamContext, durable: Durable, report: TopologyRepor
     try:
         there = (await js.consumer_info(str(durable.stream), durable.name)).config
     except NotFoundError:
-        await _change(name, js.add_consumer(str(durable.stream), wanted))
+        await _change(name, js.add_consumer(str(durable.stream), wanted))  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
         report.created.append(name)
         return
     if _differences(there, wanted, ("filter_subject", "ack_policy", "ack_wait", "max_deliver", "max_ack_pending")):
-        await _change(name, js.add_consumer(str(durable.stream), wanted))
+        await _change(name, js.add_consumer(str(durable.stream), wanted))  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
         report.updated.append(name)
     else:
         report.unchanged.append(name)

@@ -61,7 +61,7 @@ def _ours(consumer: str) -> bool:
 async def _drain(
     js: JetStreamContext, stream: str, consumer: api.ConsumerInfo, clients: Sequence[str], pools: Sequence[str]
 ) -> None:
-    await js.add_consumer(stream, consumer.config.evolve(ack_wait=_ACK_WAIT))
+    await js.add_consumer(stream, consumer.config.evolve(ack_wait=_ACK_WAIT))  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
     subscription = await js.pull_subscribe_bind(durable=consumer.name, stream=stream)
     deadline = asyncio.get_running_loop().time() + _DRAIN_SECONDS
     while True:

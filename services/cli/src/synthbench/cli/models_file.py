@@ -68,7 +68,7 @@ class ModelsFile:
         holder = self._holder(kind)
         holder.pop(name, None)
         if not holder and kind in self._content:
-            self._content.pop(kind)
+            self._content.pop(kind)  # pyright: ignore[reportUnknownMemberType] - tomlkit types a document as a bare dict
 
     def _holder(self, kind: str) -> MutableMapping[str, Any]:
         """The table of tables of a kind; an empty one that is in no file, where there is none."""

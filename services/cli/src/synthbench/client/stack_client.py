@@ -63,7 +63,7 @@ class StackClient(ServicesApi):
         super().__init__(endpoints, http, still_there, say)
         self.nats = connection
         self.store = store
-        self._jetstream = connection.jetstream(timeout=REQUEST_SECONDS)
+        self._jetstream = connection.jetstream(timeout=REQUEST_SECONDS)  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
 
     async def publish(self, body: Record) -> None:
         """Put an event on the bus and wait until it is stored."""
@@ -96,7 +96,7 @@ class StackClient(ServicesApi):
                     listener(envelope)
                 changed.set()
 
-        subscriptions = [await self.nats.subscribe(subject, cb=on_message) for subject in FOLLOWED]
+        subscriptions = [await self.nats.subscribe(subject, cb=on_message) for subject in FOLLOWED]  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
         await self.nats.flush()
         try:
             for submission in wanted:

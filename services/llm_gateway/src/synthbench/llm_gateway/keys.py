@@ -56,14 +56,14 @@ class AttemptKeys:
         """
         try:
             token = authorization.removeprefix("Bearer ")
-            payload = jwt.decode(token, self._secret, [ALGORITHM], audience=PROBE_AUDIENCE, options=_REQUIRED)
+            payload = jwt.decode(token, self._secret, [ALGORITHM], audience=PROBE_AUDIENCE, options=_REQUIRED)  # pyright: ignore[reportUnknownMemberType] - PyJWT's own type is incomplete
             return ProbeClaims.model_validate(payload)
         except (jwt.InvalidTokenError, ValidationError) as error:
             raise Refusal(401, "invalid_api_key", "the key is not one of this deployment's scheduler") from error
 
     def _checked(self, token: str) -> tuple[float, AttemptClaims]:
         try:
-            payload = jwt.decode(token, self._secret, [ALGORITHM], audience=AUDIENCE, options=_REQUIRED)
+            payload = jwt.decode(token, self._secret, [ALGORITHM], audience=AUDIENCE, options=_REQUIRED)  # pyright: ignore[reportUnknownMemberType] - PyJWT's own type is incomplete
             return float(payload["exp"]), AttemptClaims.model_validate(payload)
         except jwt.ExpiredSignatureError as error:
             raise Refusal(401, "expired_api_key", "the attempt's deadline is over") from error

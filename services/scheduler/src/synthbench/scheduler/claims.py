@@ -107,7 +107,7 @@ class Claims:
             "iat": datetime.now(UTC) - timedelta(seconds=5),
             "exp": deadline,
         }
-        return SecretStr(jwt.encode(payload, self._secret.get_secret_value(), ALGORITHM))
+        return SecretStr(jwt.encode(payload, self._secret.get_secret_value(), ALGORITHM))  # pyright: ignore[reportUnknownMemberType] - PyJWT's own type is incomplete
 
     async def heartbeat(self, beat: Heartbeat) -> HeartbeatReply:
         """Keep the lease, or say stop."""

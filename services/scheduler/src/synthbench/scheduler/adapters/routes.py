@@ -36,7 +36,7 @@ class Routes:
         claims = ProbeClaims(route=wanted.route, allow_unknown_price=wanted.allow_unknown_price)
         now = datetime.now(UTC)
         payload = {**claims.to_dict(), "aud": PROBE_AUDIENCE, "iat": now, "exp": now + timedelta(minutes=1)}
-        token = jwt.encode(payload, self._secret.get_secret_value(), ALGORITHM)
+        token = jwt.encode(payload, self._secret.get_secret_value(), ALGORITHM)  # pyright: ignore[reportUnknownMemberType] - PyJWT's own type is incomplete
         try:
             response = await self._http.post(self._url, headers={"authorization": f"Bearer {token}"})
             return ProbeReply.model_validate_json(response.content).problem if response.is_success else ""
