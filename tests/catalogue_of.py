@@ -1,4 +1,4 @@
-"""Trajectories as they come to be: by events, the handlers and the finaliser."""
+"""Makes trajectories in a catalogue as they come to be: by events, the handlers and the finaliser."""
 
 import json
 from pathlib import Path
@@ -28,13 +28,13 @@ _GOLDEN = Path(__file__).parents[1] / "proto" / "golden"
 
 
 class NoOutbox:
-    """Nobody listens."""
+    """An outbox that drops its events."""
 
     async def add(self, *_: Any, **__: Any) -> None:
-        """Forget it."""
+        """Drop the event."""
 
     async def again(self, *_: Any, **__: Any) -> None:
-        """Forget it."""
+        """Drop the event."""
 
 
 def golden(event: str) -> dict[str, Any]:
@@ -42,8 +42,8 @@ def golden(event: str) -> dict[str, Any]:
     return json.loads((_GOLDEN / f"{event}.full.json").read_text())
 
 
-class Life:
-    """Of a collector."""
+class TrajectoryMaker:
+    """A collector's handlers and finaliser, fed with events; nothing that they announce goes out."""
 
     def __init__(self, database: Database, store: ArtifactStore) -> None:
         incomplete, outbox = IncompleteAttempts(), cast("Any", NoOutbox())
@@ -54,9 +54,10 @@ class Life:
         self.finaliser = Finaliser(settings, table, store, incomplete, structlog.get_logger())
 
     async def attempt(self, *, steps: int, counted: bool = True) -> UUID:
-        """One more that is closed and not put together yet, with a model call, and a checkpoint in each step.
+        """Make an attempt that is closed and not stored yet, with a model call, and a checkpoint in each step.
 
-        Returns the id of its rollout.
+        Returns:
+            The id of its rollout.
         """
         submission, rollout = uuid7(), uuid7()
         scope = {"submission_id": str(submission), "rollout_id": str(rollout), "attempt": 1, "campaign": "c"}
@@ -80,7 +81,7 @@ class Life:
         return rollout
 
     async def trajectory(self, *, steps: int, counted: bool = True, verdict: str = "") -> UUID:
-        """One more, put together, with a verdict if one is named; return its id."""
+        """Make a stored trajectory, with a verdict if one is named; return its id."""
         rollout = await self.attempt(steps=steps, counted=counted)
         assert await self.finaliser.sweep() == 1
         identity = derived_id("trajectory", rollout, 1)

@@ -34,4 +34,4 @@ def test_an_installed_format_exports_one_trajectory_and_many(stack, tmp_path: Pa
 def test_without_the_package_the_format_is_refused_with_the_names_of_those_there_are(stack):
     done = stack.ask("trajectories", "export", "x", "--format", "prompt-completion", check=False)
     assert done.returncode == 2
-    assert '"json", "atif", "messages"' in done.stderr
+    assert 'Choose from: "json", "atif", "messages"' in " ".join(done.stderr.replace("│", "").split())

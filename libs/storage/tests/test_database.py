@@ -56,6 +56,36 @@ async def test_committed_at_the_end_rolled_back_on_an_error(database: Database):
     assert await facts(database) == ["kept"]
 
 
+async def test_a_session_holds_locks_and_no_transaction_until_it_ends(database: Database):
+    states = "select state from pg_stat_activity where pid = %s"
+    async with database.session() as session:
+        await session.execute("select pg_advisory_lock(hashtext(%s))", [database.schema])
+        await session.execute("insert into facts values ('at once')")
+        assert await facts(database) == ["at once"]
+        async with database.connection() as other:
+            row = await (await other.execute(states, [session.info.backend_pid])).fetchone()
+            assert row == {"state": "idle"}
+            taken = await other.execute("select pg_try_advisory_lock(hashtext(%s)) as free", [database.schema])
+            assert await taken.fetchone() == {"free": False}
+    async with database.connection() as other:
+        taken = await other.execute("select pg_try_advisory_xact_lock(hashtext(%s)) as free", [database.schema])
+        assert await taken.fetchone() == {"free": True}
+
+
+async def test_a_session_whose_transaction_fails_leaves_a_usable_connection(database: Database):
+    async def fails() -> None:
+        async with database.session() as session, session.transaction():
+            await session.execute("insert into facts values ('undone')")
+            await session.execute("select * from nothing")
+
+    for _ in range(3):
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            await fails()
+    async with database.connection() as connection:
+        assert not connection.autocommit
+    assert await facts(database) == []
+
+
 async def test_a_bug_of_ours_is_no_outage(database: Database):
     with pytest.raises(psycopg.errors.UndefinedTable):
         async with database.connection() as connection:

@@ -11,7 +11,7 @@ import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs] - it has none
 import pytest
 import structlog
 
-from catalogue_of import Life
+from catalogue_of import TrajectoryMaker
 from synthbench.collector.adapters import arrow
 from synthbench.collector.adapters.listing import COLUMNS
 from synthbench.collector.api import build_api
@@ -82,7 +82,7 @@ async def test_all_of_them_as_arrow(
 ):
     """The same as the list says, column by column, over several batches."""
     monkeypatch.setattr("synthbench.collector.adapters.reading._PAGE", 3)
-    await Life(database, store).trajectory(steps=2, verdict="accept")
+    await TrajectoryMaker(database, store).trajectory(steps=2, verdict="accept")
     answer = await api.get("/v1/trajectories.arrow")
     assert answer.headers["content-type"] == "application/vnd.apache.arrow.stream"
     with pa.ipc.open_stream(answer.content) as reader:
@@ -108,7 +108,7 @@ async def test_all_of_them_as_arrow(
 async def test_a_link_reads_the_stored_file_where_the_store_has_links(
     api: httpx.AsyncClient, database: Database, store: FilesStore, s3: "SeaweedFS", tmp_path: Path
 ):
-    identity = await Life(database, store).trajectory(steps=2)
+    identity = await TrajectoryMaker(database, store).trajectory(steps=2)
     refused = await api.get(f"/v1/trajectories/{identity}/link")
     assert (refused.status_code, "has no links" in refused.json()["detail"]) == (409, True)
     bucket = S3Store("links", f"{tmp_path.name}/")

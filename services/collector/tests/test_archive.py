@@ -12,7 +12,7 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from catalogue_of import Life
+from catalogue_of import TrajectoryMaker
 from synthbench.collector.api import build_api
 from synthbench.collector.archive import CatalogueArchive
 from synthbench.collector.settings import CollectorSettings
@@ -68,9 +68,9 @@ async def rebuilt(api: httpx.AsyncClient) -> dict[str, Any]:
 async def test_from_an_emptied_database_it_answers_the_same(
     api: httpx.AsyncClient, database: Database, store: FilesStore, archive: CatalogueArchive, dsn: SecretStr
 ):
-    life = Life(database, store)
+    maker = TrajectoryMaker(database, store)
     for number in range(5):
-        await life.trajectory(steps=number + 1, counted=number < 4, verdict="accept" if number % 2 else "reject")
+        await maker.trajectory(steps=number + 1, counted=number < 4, verdict="accept" if number % 2 else "reject")
         assert await archive.flush() > 0
     before = await answers(api)
     assert len(before) > 30
@@ -90,8 +90,8 @@ async def test_from_an_emptied_database_it_answers_the_same(
 async def test_what_is_there_stays_and_what_went_does_not_come_back(
     api: httpx.AsyncClient, database: Database, store: FilesStore, archive: CatalogueArchive
 ):
-    life = Life(database, store)
-    first, second = [await life.trajectory(steps=1) for _ in range(2)]
+    maker = TrajectoryMaker(database, store)
+    first, second = [await maker.trajectory(steps=1) for _ in range(2)]
     await archive.flush()
     async with database.connection() as connection:
         await connection.execute("delete from trajectories where trajectory_id = %s", [first])
@@ -105,8 +105,8 @@ async def test_what_is_there_stays_and_what_went_does_not_come_back(
 async def test_one_row_changed_often_is_as_it_was_last(
     database: Database, store: FilesStore, archive: CatalogueArchive, dsn: SecretStr
 ):
-    life = Life(database, store)
-    identity = await life.trajectory(steps=1)
+    maker = TrajectoryMaker(database, store)
+    identity = await maker.trajectory(steps=1)
     for number in range(30):
         async with database.connection() as connection:
             await connection.execute("update trajectories set detail = %s", [f"state {number}"])
@@ -123,7 +123,7 @@ async def test_one_row_changed_often_is_as_it_was_last(
 async def test_another_catalogues_segments_stay(database: Database, store: FilesStore, archive: CatalogueArchive):
     await store.put_named("catalogue/000000000001", b"of somebody else")
     await store.put_named("catalogue/000000000007", b"of somebody else")
-    await Life(database, store).trajectory(steps=1)
+    await TrajectoryMaker(database, store).trajectory(steps=1)
     assert await archive.flush() > 0
     keys = [key async for key in store.list("catalogue/")]
     assert keys[-1] == "catalogue/000000000008"
@@ -138,7 +138,7 @@ async def test_a_segment_that_cannot_be_read_is_one_line(api: httpx.AsyncClient,
 async def test_a_trajectory_whose_file_is_gone_is_named(
     database: Database, store: FilesStore, archive: CatalogueArchive, dsn: SecretStr
 ):
-    identity = await Life(database, store).trajectory(steps=1)
+    identity = await TrajectoryMaker(database, store).trajectory(steps=1)
     await archive.flush()
     async with database.connection() as connection:
         row = await (await connection.execute("select artifact ->> 'uri' as uri from trajectories")).fetchone()

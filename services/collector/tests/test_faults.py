@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from bench.collectors import steps_of
-from catalogue_of import Life, delivered
+from catalogue_of import TrajectoryMaker, delivered
 from s3_faults import FaultyS3
 from synthbench.chassis.errors import Transient
 from synthbench.collector.archive import CatalogueArchive
@@ -56,25 +56,25 @@ async def stored(database: Database) -> dict[UUID, ArtifactRef]:
 async def test_while_the_store_fails_attempts_wait_and_then_are_stored_once(
     database: Database, bucket: S3Store, faulty_s3: FaultyS3, fault: str
 ):
-    life = Life(database, bucket)
-    await life.attempt(steps=3)
+    maker = TrajectoryMaker(database, bucket)
+    await maker.attempt(steps=3)
     faulty_s3.fault = fault
     with pytest.raises(ArtifactStoreUnavailable):
-        await life.finaliser.sweep()
+        await maker.finaliser.sweep()
     assert await stored(database) == {}
     assert [row["state"] for row in await rows(database, "select state from attempts")] == ["closing"]
     faulty_s3.fault = ""
-    assert await life.finaliser.sweep() == 1
-    assert await life.finaliser.sweep() == 0
+    assert await maker.finaliser.sweep() == 1
+    assert await maker.finaliser.sweep() == 0
     (artifact,) = (await stored(database)).values()
     assert len((await read_trajectory(bucket, artifact.uri)).steps) == 3
 
 
 async def test_a_slow_store_is_waited_for(database: Database, bucket: S3Store, faulty_s3: FaultyS3):
-    life = Life(database, bucket)
-    await life.attempt(steps=1)
+    maker = TrajectoryMaker(database, bucket)
+    await maker.attempt(steps=1)
     faulty_s3.fault = "slow"
-    assert await life.finaliser.sweep() == 1
+    assert await maker.finaliser.sweep() == 1
 
 
 async def test_one_whose_store_lies_does_not_hold_up_the_others(database: Database, store: FilesStore):
@@ -96,11 +96,11 @@ async def test_one_whose_store_lies_does_not_hold_up_the_others(database: Databa
             return made
 
     lying = Lying(store.root)
-    life = Life(database, lying)
-    first = await life.attempt(steps=2)
-    second = await life.attempt(steps=4)
+    maker = TrajectoryMaker(database, lying)
+    first = await maker.attempt(steps=2)
+    second = await maker.attempt(steps=4)
     with capture_logs() as logs:
-        assert await life.finaliser.sweep() == 1
+        assert await maker.finaliser.sweep() == 1
     assert len(lying.lies) == 1
     waits = [entry for entry in logs if entry["event"] == "attempt waits"]
     assert [(entry["attempt"], "hashes to" in entry["error"]) for entry in waits] == [(f"{first}/1", True)]
@@ -108,16 +108,16 @@ async def test_one_whose_store_lies_does_not_hold_up_the_others(database: Databa
     states = await rows(database, "select rollout_id, state from attempts")
     assert {row["rollout_id"]: row["state"] for row in states} == {first: "closing", second: "stored"}
     lying.lies = {"none"}
-    assert await life.finaliser.sweep() == 1
+    assert await maker.finaliser.sweep() == 1
     for artifact in (await stored(database)).values():
         await read_trajectory(lying, artifact.uri)
 
 
 async def test_a_body_that_lies_wrong_already_is_written_again(database: Database, store: FilesStore):
     """The same trajectory was stored by one that was killed, and its body is damaged since."""
-    life = Life(database, store)
-    await life.attempt(steps=2)
-    assert await life.finaliser.sweep() == 1
+    maker = TrajectoryMaker(database, store)
+    await maker.attempt(steps=2)
+    assert await maker.finaliser.sweep() == 1
     (artifact,) = (await stored(database)).values()
     async with database.connection() as connection:
         await connection.execute("delete from trajectories")
@@ -126,18 +126,18 @@ async def test_a_body_that_lies_wrong_already_is_written_again(database: Databas
     path.chmod(0o644)
     path.write_bytes(b"damaged")
     with capture_logs() as logs:
-        assert await life.finaliser.sweep() == 1
+        assert await maker.finaliser.sweep() == 1
     assert [entry["event"] for entry in logs] == ["a trajectory is written again"]
     assert (await stored(database)).popitem()[1] == artifact
     assert len((await read_trajectory(store, artifact.uri)).steps) == 2
 
 
 async def test_a_journal_that_cannot_be_read_is_kept_aside(database: Database, store: FilesStore):
-    life = Life(database, store)
-    rollout = await life.attempt(steps=2)
+    maker = TrajectoryMaker(database, store)
+    rollout = await maker.attempt(steps=2)
     (late,) = list(steps_of(rollout, 3))[2:]
     await store.put_named(journal_key(late), b"\x00 not what it was \xff")
-    assert await life.finaliser.sweep() == 1
+    assert await maker.finaliser.sweep() == 1
     found = await rows(database, "select index, reason, body from steps_aside")
     assert [(row["index"], row["reason"]) for row in found] == [(2, "journalled, and cannot be read")]
     assert "not what it was" in found[0]["body"]
@@ -176,28 +176,28 @@ async def settled(work: Any) -> Any:
 async def test_while_the_database_is_read_only_steps_are_not_taken(
     database: Database, store: FilesStore, read_only: Any
 ):
-    life = Life(database, store)
-    rollout = await life.attempt(steps=2)
+    maker = TrajectoryMaker(database, store)
+    rollout = await maker.attempt(steps=2)
     more = [delivered(body, "step.recorded") for body in steps_of(uuid7(), 3)]
     await read_only("on")
     with pytest.raises(DatabaseUnavailable, match="read-only transaction") as caught:
-        await settled(lambda: life.handlers.on_steps(more))
+        await settled(lambda: maker.handlers.on_steps(more))
     assert isinstance(caught.value, Transient)
     assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(DatabaseUnavailable):
-        await settled(life.finaliser.sweep)
+        await settled(maker.finaliser.sweep)
     assert len(await rows(database, "select 1 from steps")) == 2
     await read_only("off")
-    await settled(lambda: life.handlers.on_steps(more))
+    await settled(lambda: maker.handlers.on_steps(more))
     assert len(await rows(database, "select 1 from steps")) == 5
-    assert await settled(life.finaliser.sweep) == 1
+    assert await settled(maker.finaliser.sweep) == 1
     assert len(await rows(database, f"select 1 from trajectories where rollout_id = '{rollout}'")) == 1
 
 
 async def test_a_segment_is_not_lost_while_the_database_cannot_let_go_of_it(
     database: Database, store: FilesStore, read_only: Any
 ):
-    await Life(database, store).attempt(steps=1)
+    await TrajectoryMaker(database, store).attempt(steps=1)
     archive = CatalogueArchive(database, store, 0, structlog.get_logger())
     await read_only("on")
     with pytest.raises(DatabaseUnavailable):
@@ -209,8 +209,8 @@ async def test_a_segment_is_not_lost_while_the_database_cannot_let_go_of_it(
 
 async def test_of_a_deadlock_one_side_is_told_and_can_do_it_again(database: Database, store: FilesStore):
     """Somebody else's transaction (an operator's, say) wants the same rows the other way round."""
-    life = Life(database, store)
-    first, second = sorted([await life.attempt(steps=1), await life.attempt(steps=1)])
+    maker = TrajectoryMaker(database, store)
+    first, second = sorted([await maker.attempt(steps=1), await maker.attempt(steps=1)])
     more = [delivered(body, "step.recorded") for one in (first, second) for body in list(steps_of(one, 3))[1:]]
     locked, lock = asyncio.Event(), b"select 1 from attempts where rollout_id = %s for update"
 
@@ -223,14 +223,14 @@ async def test_of_a_deadlock_one_side_is_told_and_can_do_it_again(database: Data
 
     async def ours() -> None:
         await locked.wait()
-        await life.handlers.on_steps(more)
+        await maker.handlers.on_steps(more)
 
     done = await asyncio.gather(other(), ours(), return_exceptions=True)
     problems = [one for one in done if one is not None]
     assert len(problems) == 1
     assert isinstance(problems[0], DatabaseUnavailable)
     assert "deadlock detected" in str(problems[0])
-    await life.handlers.on_steps(more)
+    await maker.handlers.on_steps(more)
     counted = await rows(database, "select rollout_id, count(*) as n from steps group by 1")
     assert {row["rollout_id"]: row["n"] for row in counted} == {first: 3, second: 3}
 
@@ -267,7 +267,7 @@ def small_disk(request: pytest.FixtureRequest, postgres_server: Any) -> Iterator
 async def test_a_full_disk_is_said_and_nothing_is_lost_when_there_is_room_again(
     database: Database, store: FilesStore, dsn: SecretStr, small_disk: Callable[[int], Path]
 ):
-    life = Life(database, store)
+    maker = TrajectoryMaker(database, store)
     rollout = uuid7()
     bodies = [list(steps_of(rollout, number + 1, content=secrets.token_hex(500_000)))[number] for number in range(30)]
     name = f"small_{secrets.token_hex(4)}"
@@ -280,14 +280,14 @@ async def test_a_full_disk_is_said_and_nothing_is_lost_when_there_is_room_again(
         for start in range(0, 30, 5):
             some = [delivered(body, "step.recorded") for body in bodies[start : start + 5]]
             try:
-                await life.handlers.on_steps(some)
+                await maker.handlers.on_steps(some)
             except DatabaseUnavailable as error:
                 refused.append(str(error))
         assert 0 < len(refused) < 6
         assert all("No space left on device" in said and len(said.splitlines()) == 1 for said in refused)
         assert len(await rows(database, "select 1 from steps")) == 30 - 5 * len(refused)
         small_disk(200)
-        await life.handlers.on_steps([delivered(body, "step.recorded") for body in bodies])
+        await maker.handlers.on_steps([delivered(body, "step.recorded") for body in bodies])
         found = await rows(database, "select digest from steps order by index")
         assert [row["digest"] for row in found] == [body.step.digest for body in bodies]
         await database.close()
@@ -298,8 +298,8 @@ async def test_a_full_disk_is_said_and_nothing_is_lost_when_there_is_room_again(
 async def test_a_step_of_fifty_megabytes_is_kept_whole(database: Database, store: FilesStore):
     rollout = uuid7()
     (body,) = steps_of(rollout, 1, content="x" * 50_000_000)
-    life = Life(database, store)
-    await life.handlers.on_steps([delivered(body, "step.recorded")])
+    maker = TrajectoryMaker(database, store)
+    await maker.handlers.on_steps([delivered(body, "step.recorded")])
     (row,) = await rows(database, "select digest, length(body) as size, body from steps")
     assert row["size"] > 50_000_000
     assert row["digest"] == body.step.digest

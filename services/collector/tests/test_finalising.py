@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from bench.collectors import steps_of
-from catalogue_of import Life, delivered
+from catalogue_of import TrajectoryMaker, delivered
 from synthbench.collector.adapters.finalising import FinalisingStore
 from synthbench.contracts.records import ArtifactRef
 from synthbench.storage.artifacts import FilesStore
@@ -44,10 +44,10 @@ async def rows(database: Database, query: str) -> list[dict[str, Any]]:
 
 
 async def test_while_a_trajectory_is_written_no_transaction_is_open(database: Database, slow: SlowStore):
-    life = Life(database, slow)
-    await life.attempt(steps=2)
+    maker = TrajectoryMaker(database, slow)
+    await maker.attempt(steps=2)
     async with asyncio.TaskGroup() as group:
-        sweep = group.create_task(life.finaliser.sweep())
+        sweep = group.create_task(maker.finaliser.sweep())
         await slow.entered.wait()
         others = "datname = current_database() and pid <> pg_backend_pid()"
         states = await rows(database, f"select state from pg_stat_activity where {others} and state <> 'idle'")
@@ -60,7 +60,7 @@ async def test_while_a_trajectory_is_written_no_transaction_is_open(database: Da
 
 
 async def test_an_attempt_that_another_process_works_on_is_passed_over(database: Database, slow: SlowStore):
-    first, second = Life(database, slow), Life(database, slow)
+    first, second = TrajectoryMaker(database, slow), TrajectoryMaker(database, slow)
     await first.attempt(steps=2)
     async with asyncio.TaskGroup() as group:
         sweep = group.create_task(first.finaliser.sweep())
@@ -73,24 +73,24 @@ async def test_an_attempt_that_another_process_works_on_is_passed_over(database:
 
 
 async def test_a_step_that_comes_while_the_trajectory_is_written_is_in_it(database: Database, slow: SlowStore):
-    life = Life(database, slow)
-    rollout = await life.attempt(steps=2)
+    maker = TrajectoryMaker(database, slow)
+    rollout = await maker.attempt(steps=2)
     late = list(steps_of(rollout, 3))[2]
     async with asyncio.TaskGroup() as group:
-        sweep = group.create_task(life.finaliser.sweep())
+        sweep = group.create_task(maker.finaliser.sweep())
         await slow.entered.wait()
-        await life.handlers.on_steps([delivered(late, "step.recorded")])
+        await maker.handlers.on_steps([delivered(late, "step.recorded")])
         slow.go_on.set()
     assert sweep.result() == 0
     assert await rows(database, "select 1 from trajectories") == []
-    assert await life.finaliser.sweep() == 1
+    assert await maker.finaliser.sweep() == 1
     (row,) = await rows(database, "select artifact ->> 'uri' as uri from trajectories")
     assert [step.index for step in (await read_trajectory(slow, row["uri"])).steps] == [0, 1, 2]
     assert await rows(database, "select 1 from steps_aside") == []
 
 
 async def test_a_claim_ends_with_its_block(database: Database, slow: SlowStore):
-    await Life(database, slow).attempt(steps=1)
+    await TrajectoryMaker(database, slow).attempt(steps=1)
     table = FinalisingStore(database, cast("Any", None))
     async with table.claim(set()) as attempt:
         assert attempt is not None

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import structlog
 
-from catalogue_of import Life
+from catalogue_of import TrajectoryMaker
 from synthbench.collector.archive import CatalogueArchive
 from synthbench.collector.retention import Retention
 from synthbench.collector.settings import CollectorSettings
@@ -21,8 +21,8 @@ def retention(database: Database, **settings: Any) -> Retention:
 
 
 @pytest.fixture
-def life(database: Database, store: FilesStore) -> Life:
-    return Life(database, store)
+def maker(database: Database, store: FilesStore) -> TrajectoryMaker:
+    return TrajectoryMaker(database, store)
 
 
 async def rows(database: Database, query: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -53,9 +53,9 @@ async def steps(database: Database) -> int:
 
 
 async def test_weeks_of_cold_steps_go_at_once_and_are_read_from_the_artifact(
-    api: httpx.AsyncClient, database: Database, life: Life
+    api: httpx.AsyncClient, database: Database, maker: TrajectoryMaker
 ):
-    cold, hot = await life.trajectory(steps=3), await life.trajectory(steps=2)
+    cold, hot = await maker.trajectory(steps=3), await maker.trajectory(steps=2)
     await age(database, cold, 60)
     known = (await rows(database, "select rollout_id from trajectories where trajectory_id = %(t)s", t=cold))[0]
     path = f"/v1/attempts/{known['rollout_id']}/1/steps"
@@ -70,8 +70,8 @@ async def test_weeks_of_cold_steps_go_at_once_and_are_read_from_the_artifact(
     assert await retention(database).sweep() == {"weeks_of_steps": 0, "trajectories": 0}
 
 
-async def test_a_week_with_an_unfinished_attempt_stays(database: Database, life: Life):
-    await age(database, await life.trajectory(steps=3), 60)
+async def test_a_week_with_an_unfinished_attempt_stays(database: Database, maker: TrajectoryMaker):
+    await age(database, await maker.trajectory(steps=3), 60)
     await run(database, "update attempts set state = 'closing'")
     assert (await retention(database).sweep())["weeks_of_steps"] == 0
     assert await steps(database) == 3
@@ -80,8 +80,8 @@ async def test_a_week_with_an_unfinished_attempt_stays(database: Database, life:
     assert await steps(database) == 0
 
 
-async def test_what_lies_in_no_week_goes_too(database: Database, life: Life):
-    await age(database, await life.trajectory(steps=3), 60)
+async def test_what_lies_in_no_week_goes_too(database: Database, maker: TrajectoryMaker):
+    await age(database, await maker.trajectory(steps=3), 60)
     name = (await rows(database, "select tableoid::regclass::text as name from steps limit 1"))[0]["name"]
     await run(database, f"alter table steps detach partition {name}")
     await run(database, f"insert into steps_default select * from {name}")
@@ -102,11 +102,11 @@ async def test_coming_weeks_have_their_partitions(database: Database):
 
 
 async def test_attempts_that_do_not_count_expire_and_nothing_else(
-    api: httpx.AsyncClient, database: Database, store: FilesStore, life: Life
+    api: httpx.AsyncClient, database: Database, store: FilesStore, maker: TrajectoryMaker
 ):
-    expired, held, forked, young = [await life.trajectory(steps=2, counted=False) for _ in range(4)]
-    counted = await life.trajectory(steps=2)
-    child = await life.trajectory(steps=2)
+    expired, held, forked, young = [await maker.trajectory(steps=2, counted=False) for _ in range(4)]
+    counted = await maker.trajectory(steps=2)
+    child = await maker.trajectory(steps=2)
     await run(database, "update trajectories set forked_from = %(f)s where trajectory_id = %(c)s", f=forked, c=child)
     for identity in (expired, held, forked, counted):
         await age(database, identity, 10)
@@ -130,16 +130,16 @@ async def test_attempts_that_do_not_count_expire_and_nothing_else(
     assert (await sweeping.sweep())["trajectories"] == 1
 
 
-async def test_many_expire_in_parts(database: Database, life: Life, monkeypatch: pytest.MonkeyPatch):
+async def test_many_expire_in_parts(database: Database, maker: TrajectoryMaker, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("synthbench.collector.retention._AT_ONCE", 2)
     for _ in range(5):
-        await age(database, await life.trajectory(steps=1, counted=False), 10)
+        await age(database, await maker.trajectory(steps=1, counted=False), 10)
     assert (await retention(database, failed_attempt_days=7).sweep())["trajectories"] == 5
 
 
-async def test_of_several_replicas_one_sweeps(database: Database, life: Life):
+async def test_of_several_replicas_one_sweeps(database: Database, maker: TrajectoryMaker):
     for _ in range(4):
-        await age(database, await life.trajectory(steps=1, counted=False), 40)
+        await age(database, await maker.trajectory(steps=1, counted=False), 40)
     several = [retention(database, failed_attempt_days=7).sweep() for _ in range(4)]
     done = await asyncio.gather(*several)
     assert sum(one["trajectories"] for one in done) <= 4
@@ -148,10 +148,10 @@ async def test_of_several_replicas_one_sweeps(database: Database, life: Life):
 
 
 async def test_the_report_says_where_room_went(
-    api: httpx.AsyncClient, database: Database, store: FilesStore, life: Life
+    api: httpx.AsyncClient, database: Database, store: FilesStore, maker: TrajectoryMaker
 ):
-    await age(database, await life.trajectory(steps=3), 60)
-    await life.trajectory(steps=1, counted=False)
+    await age(database, await maker.trajectory(steps=3), 60)
+    await maker.trajectory(steps=1, counted=False)
     report = (await api.get("/v1/storage")).json()
     assert {table["name"] for table in report["tables"]} >= {"steps", "attempts", "trajectories", "llm_calls", "held"}
     assert not [table for table in report["tables"] if table["name"].startswith("steps_2")]
@@ -164,6 +164,6 @@ async def test_the_report_says_where_room_went(
 
 
 @pytest.mark.parametrize("holder", ["../x", "", "a b", "x" * 201])
-async def test_a_holder_has_a_name(api: httpx.AsyncClient, life: Life, holder: str):
-    identity = await life.trajectory(steps=1)
+async def test_a_holder_has_a_name(api: httpx.AsyncClient, maker: TrajectoryMaker, holder: str):
+    identity = await maker.trajectory(steps=1)
     assert (await api.put(f"/v1/trajectories/{identity}/holds/{holder}")).status_code in (404, 422)

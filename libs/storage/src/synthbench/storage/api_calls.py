@@ -4,10 +4,9 @@ from typing import Any
 
 from synthbench.chassis.access import ApiCall
 from synthbench.storage.database import Database
+from synthbench.storage.queries import Queries
 
-_INSERT = """insert into api_calls (caller, role, method, path, status)
-values (%(caller)s, %(role)s, %(method)s, %(path)s, %(status)s)"""
-_LIST = "select * from api_calls where id < %(before)s order by id desc limit %(limit)s"
+_SQL = Queries.load("synthbench.storage", "api_calls_queries.sql")
 _LAST = 2**62
 
 
@@ -20,10 +19,10 @@ class ApiCalls:
     async def __call__(self, call: ApiCall) -> None:
         """Store one call."""
         async with self._database.connection() as connection:
-            await connection.execute(_INSERT, vars(call))
+            await connection.execute(_SQL["insert_call"], vars(call))
 
     async def listed(self, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """List calls, newest first; with `before` only those whose id is smaller."""
         async with self._database.connection() as connection:
-            rows = await connection.execute(_LIST, {"limit": limit, "before": before or _LAST})
+            rows = await connection.execute(_SQL["list_calls"], {"limit": limit, "before": before or _LAST})
             return await rows.fetchall()

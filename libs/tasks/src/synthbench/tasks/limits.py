@@ -1,4 +1,4 @@
-"""What a task may use: by its difficulty, unless it asks for something else itself."""
+"""Limits of a task: those of its difficulty, unless the package sets its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

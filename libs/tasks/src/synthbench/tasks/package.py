@@ -1,4 +1,4 @@
-"""A task package: Harbor's folder layout, in memory.
+"""Task packages in memory, read from a folder or a tar in Harbor's layout:
 
 task.toml  instruction.md  environment/workspace/…  environment/Dockerfile  solution/files/…  solution/solve.sh
 tests/test.sh  tests/test_*.py  wrong/<name>/files/… or wrong/<name>/solution.patch

@@ -60,7 +60,7 @@ def _path(lines: list[str], position: int, mark: str, prefix: str) -> str | None
 
 
 def _hunk_length(lines: list[str], position: int) -> int:
-    """How many lines a hunk has, its `@@` line and `\\ No newline …` lines among them."""
+    """Return the number of lines of a hunk, its `@@` line and `\\ No newline …` lines among them."""
     found = _HUNK.match(lines[position])
     if found is None:
         raise PatchRefused(f"line {position + 1} is no hunk: {lines[position][:80]!r}")

@@ -1,4 +1,4 @@
-"""From a closed attempt to a stored trajectory: assembled, written, read back, announced once."""
+"""Makes stored trajectories of closed attempts: assembled, written, read back, announced once."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ _STEPS_IN_MEMORY = 32
 
 @dataclass
 class IncompleteAttempts:
-    """What handlers tell the finaliser of the same process."""
+    """The closed attempts that the finaliser waits for, shared with the handlers of the same process."""
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when an attempt was closed, or got a step that it may have waited for."""

@@ -1,4 +1,4 @@
-"""What the collector does on each event. Idempotent by natural key, each in its own transaction."""
+"""Handlers of the collector's events, each idempotent by natural key and in its own transaction."""
 
 from collections.abc import Sequence
 

@@ -22,7 +22,7 @@ _STORED_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class _Entry:
-    """What lies under `journal/<rollout>/<attempt>/<index>`."""
+    """A journalled step, stored under `journal/<rollout>/<attempt>/<index>`."""
 
     attempt: AttemptKey
     index: int

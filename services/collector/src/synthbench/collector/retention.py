@@ -1,4 +1,4 @@
-"""What is deleted from the catalogue, and when: hot steps by the week, attempts that do not count as the policy says.
+"""Deletes what is old from the catalogue: hot steps by the week, attempts that do not count as the policy says.
 
 Files in the artifact store are not deleted here; garbage collection takes what no row names any more.
 """

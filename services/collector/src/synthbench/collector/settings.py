@@ -6,7 +6,7 @@ from synthbench.chassis.settings import Settings
 
 
 class CollectorSettings(Settings):
-    """Beside the common ones."""
+    """Settings of the collector, beside those of every service."""
 
     collector_batch: int = Field(default=500, ge=1)
     """Steps written in one transaction at most."""

@@ -105,7 +105,7 @@ def _write(step: Step, number: int, names: _UniqueCallIds, model_call: dict[str,
     calls = [(call, names.free(call.id)) for call in step.action.tool_calls]
     by_id = {call.id: name for call, name in reversed(calls)}
     usage = step.usage
-    asked = step.model_call is not None or usage.calls > 0
+    model_called = step.model_call is not None or usage.calls > 0
     rest = step.model_dump(
         mode="json",
         exclude={"action": True, "observations": True, "started_at": True, "native": True, "model_call": True},
@@ -114,7 +114,7 @@ def _write(step: Step, number: int, names: _UniqueCallIds, model_call: dict[str,
     rest["reward"] = step.reward
     if model_call is not None:
         rest["model_call"] = model_call
-    if step.action.reasoning and not asked:
+    if step.action.reasoning and not model_called:
         rest["reasoning"] = step.action.reasoning
     return AtifStep(
         step_id=number,
@@ -122,7 +122,7 @@ def _write(step: Step, number: int, names: _UniqueCallIds, model_call: dict[str,
         source="agent",
         message=step.action.message,
         model_name=(step.model_call.model or None) if step.model_call else None,
-        reasoning_content=(step.action.reasoning or None) if asked else None,
+        reasoning_content=(step.action.reasoning or None) if model_called else None,
         tool_calls=[_write_call(call, name) for call, name in calls] or None,
         observation=AtifObservation(results=[_write_result(one, by_id) for one in step.observations])
         if step.observations
@@ -133,10 +133,10 @@ def _write(step: Step, number: int, names: _UniqueCallIds, model_call: dict[str,
             cached_tokens=usage.cached_tokens,
             cost_usd=usage.cost_microusd / 1_000_000 if usage.cost_known else None,
         )
-        if asked
+        if model_called
         else None,
         is_copied_context=True if step.copied_from else None,
-        llm_call_count=1 if asked else 0,
+        llm_call_count=1 if model_called else 0,
         extra={OURS: rest},
     )
 

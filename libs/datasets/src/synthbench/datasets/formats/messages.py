@@ -52,11 +52,11 @@ def _facts(trajectory: Trajectory, messages: Sequence[Any]) -> dict[str, Any]:
 
 def tools_offered(trajectory: Trajectory) -> list[Any]:
     """Schemas of the tools in OpenAI's function format: from the context, else from the first request that has any."""
-    if told := list_in(trajectory.context.tools):
-        return told
+    if schemas := list_in(trajectory.context.tools):
+        return schemas
     calls = (step.model_call for step in trajectory.steps if step.model_call)
     requests = (as_list(parse_object(call.base).get("tools")) for call in calls)
-    return next(([_in_openai_format(tool) for tool in tools] for tools in requests if tools), told)
+    return next(([_in_openai_format(tool) for tool in tools] for tools in requests if tools), schemas)
 
 
 def _in_openai_format(tool: Any) -> Any:

@@ -1,1 +1,1 @@
-"""The collector's outside world."""
+"""The collector's access to its tables, and Arrow."""

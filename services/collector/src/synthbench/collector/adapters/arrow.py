@@ -1,4 +1,4 @@
-"""Trajectories' facets as an Arrow stream: what pandas, polars, DuckDB and `datasets` read without a detour."""
+"""Rows of trajectories as an Arrow stream, which pandas, polars, DuckDB and `datasets` read directly."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
@@ -51,19 +51,19 @@ TYPES: Mapping[str, Any] = {
     "imported": _TEXT,
     "resolved": _FLAG,
 }
-"""The type of each column; what is a document in the catalogue (scores, imported) is JSON text."""
+"""The Arrow type of each column; ids and JSON documents are text."""
 
 
 async def stream(columns: Sequence[str], pages: AsyncIterator[Sequence[Mapping[str, Any]]]) -> AsyncIterator[bytes]:
     """Yield an Arrow IPC stream, a record batch for each page; without any page it has its schema alone."""
     schema = pa.schema([(name, TYPES[name]) for name in columns])
-    sink = _Sink()
-    with pa.ipc.new_stream(sink, schema) as writer:
+    buffer = _Buffer()
+    with pa.ipc.new_stream(buffer, schema) as writer:
         async for rows in pages:
             arrays = [pa.array([_cell(row[name], TYPES[name]) for row in rows], TYPES[name]) for name in columns]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
-            yield sink.taken()
-    yield sink.taken()
+            yield buffer.take()
+    yield buffer.take()
 
 
 def _cell(value: Any, kind: Any) -> Any:
@@ -74,8 +74,8 @@ def _cell(value: Any, kind: Any) -> Any:
     return value
 
 
-class _Sink:
-    """A file of which what was written is taken away."""
+class _Buffer:
+    """A file-like object whose content is taken out after each write."""
 
     closed = False
 
@@ -83,17 +83,17 @@ class _Sink:
         self._parts: list[bytes] = []
 
     def write(self, data: Any) -> int:
-        """Keep it."""
+        """Append data; return its length in bytes."""
         self._parts.append(bytes(data))
         return len(self._parts[-1])
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no data is held back."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no file."""
 
-    def taken(self) -> bytes:
-        """Everything since the last time."""
+    def take(self) -> bytes:
+        """Return and remove all data."""
         parts, self._parts = self._parts, []
         return b"".join(parts)

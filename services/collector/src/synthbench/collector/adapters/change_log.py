@@ -55,7 +55,7 @@ class ChangeLog:
         self._database = database
 
     async def waiting(self, most: int) -> int:
-        """How many changes are not archived yet, at most `most`."""
+        """Count the changes that are not archived yet, up to `most`."""
         async with self._database.connection() as connection:
             row = await (await connection.execute(_SQL["changes_waiting"], {"most": most})).fetchone()
         return row["waiting"] if row else 0

@@ -1,4 +1,4 @@
-"""What the collector keeps of events other than steps: submissions, attempts, model calls, verdicts."""
+"""Stores events other than steps: submissions, attempts, model calls, verdicts."""
 
 from collections.abc import Iterable
 from typing import Any

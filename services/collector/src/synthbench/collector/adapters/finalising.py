@@ -134,7 +134,7 @@ class FinalisingStore:
     async def journals_to_clear(
         self, attempts: Collection[AttemptKey], stored_seconds: float, lost_seconds: float
     ) -> list[AttemptKey]:
-        """Of these attempts those whose journal no later attempt will resume from.
+        """Return the attempts whose journal no later attempt will resume from.
 
         Args:
             attempts: that have a journal.

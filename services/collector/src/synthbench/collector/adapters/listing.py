@@ -1,4 +1,4 @@
-"""Filters as SQL: every value is a parameter, every name one of ours."""
+"""Translates filters into SQL: each value becomes a parameter, names of columns are fixed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ COLUMNS = (
 )  # fmt: skip
 
 NEWEST = Order({"stored_at": datetime, "trajectory_id": UUID})
-"""How trajectories are sorted."""
+"""Trajectories are listed in this order."""
 ATTEMPTS = Listing(
     """
 select rollout_id, attempt, submission_id, campaign, state, last, created_at, closed_at, stored_at, expired_at
@@ -60,7 +60,7 @@ def values_of(field: str) -> sql.Composed:
 
 
 def _newest(words: str, behind: Sequence[Any] | None, limit: int) -> tuple[list[sql.Composable], list[Any]]:
-    """Words alone: their own table knows which of many are the newest, without a look at the trajectories."""
+    """Condition of a filter that has words alone: their table finds the newest without reading the trajectories'."""
     where: list[sql.Composable] = [sql.SQL("words @@ websearch_to_tsquery('simple', %s)")]
     values: list[Any] = [words]
     if behind is not None:
@@ -88,7 +88,7 @@ def sums(wanted: Filter, by: Sequence[str]) -> tuple[sql.Composed, list[Any]]:
 
 
 def _independent(wanted: Filter) -> list[sql.Composable]:
-    """What counts as a sample of its task: no fork, which begins with the steps of another, unless it is asked for."""
+    """Conditions for independent samples of a task: counted, and no forks unless the filter names them."""
     forks = any(term.field == "forked_from" for term in wanted.terms)
     return [sql.SQL("counted")] if forks else [sql.SQL("counted"), sql.SQL("forked_from is null")]
 
@@ -99,7 +99,7 @@ def clause(where: Sequence[sql.Composable]) -> sql.Composable:
 
 
 def conditions(wanted: Filter) -> tuple[list[sql.Composable], list[Any]]:
-    """What rows have to fulfil."""
+    """Return the conditions of a filter, and their parameters."""
     where: list[sql.Composable] = []
     values: list[Any] = []
     for term in wanted.terms:

@@ -1,4 +1,4 @@
-"""What the HTTP API reads from the catalogue's tables."""
+"""Queries of the HTTP API."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 class StoredFile(NamedTuple):
-    """Where a trajectory's file is."""
+    """A trajectory and its file in the artifact store."""
 
     trajectory_id: UUID
     artifact: ArtifactRef
@@ -44,7 +44,7 @@ class CatalogueReader:
             behind = [found[-1][name] for name in NEWEST.columns]
 
     async def total(self, wanted: Filter) -> int:
-        """How many trajectories fit."""
+        """Count the trajectories that fit."""
         query, values = count(wanted)
         return (await self._rows(query, values))[0]["total"]
 
@@ -102,7 +102,7 @@ class CatalogueReader:
         return await self._named("list_tasks", after=after, limit=limit)
 
     async def funnel(self, campaign: str | None) -> list[Row]:
-        """Of each campaign, or of one: rollouts submitted, run, stored, solved, scored, accepted, admitted."""
+        """Count rollouts by campaign: submitted, ran, stored, solved, scored, accepted, admitted."""
         return await self._named("funnel", campaign=campaign)
 
     async def days(self, campaign: str | None) -> list[Row]:

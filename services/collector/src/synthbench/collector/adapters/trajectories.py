@@ -16,7 +16,7 @@ SQL = Queries.load("synthbench.collector.adapters", "trajectories.sql")
 
 
 class TrajectoryEntry(NamedTuple):
-    """What the catalogue is told of a trajectory whose file is in the artifact store."""
+    """The catalogue's entry of a trajectory whose file is in the artifact store."""
 
     trajectory: Trajectory
     summary: TrajectorySummary

@@ -23,7 +23,7 @@ _Holder = Annotated[str, Path(max_length=200, pattern="^[A-Za-z0-9][A-Za-z0-9._:
 
 
 def retention_router(database: Database, retention: Retention) -> APIRouter:
-    """What uses room, what is held, and who changed something."""
+    """Routes for storage use, holds, and the log of API calls."""
     router, holds = APIRouter(tags=["keeping"]), RetentionStore(database)
 
     @router.get("/storage")
@@ -57,7 +57,7 @@ def retention_router(database: Database, retention: Retention) -> APIRouter:
 
 
 def rebuild_router(archive: CatalogueArchive, make_rebuild: Callable[[], CatalogueRebuild]) -> APIRouter:
-    """The catalogue restored; each request makes a rebuild of its own."""
+    """The route that restores the catalogue; each request makes a rebuild of its own."""
     router = APIRouter(tags=["keeping"])
 
     @router.post(

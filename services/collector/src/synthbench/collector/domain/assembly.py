@@ -1,4 +1,4 @@
-"""Putting a closed attempt together: which steps belong to it, whether they are all there, what the record says."""
+"""Assembles the trajectory of a closed attempt: its steps, whether one is missing, its totals. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from synthbench.contracts.trajectory import AttemptContext, Trajectory, Trajecto
 
 @dataclass(frozen=True)
 class Assembly:
-    """Which steps there are of a closed attempt."""
+    """The steps of a closed attempt: how many in a row are there, and which are missing."""
 
     count: int
     """Length of the longest unbroken prefix whose digests hold."""
@@ -113,7 +113,7 @@ def _scalar(report: AttemptFinished | None) -> float:
 
 
 def searched(trajectory: Trajectory, totals: StepTotals) -> str:
-    """The words by which a trajectory is found: its task, its instruction, what the agent said and called."""
+    """The text by which a trajectory is found: its task, its instruction, the agent's messages and calls."""
     text = "\n".join([trajectory.rollout.task.name, trajectory.context.instruction, *totals.texts])
     return text[:SEARCHED_CHARACTERS].replace("\0", " ")
 

@@ -1,4 +1,4 @@
-"""Values of a filter that hold of nothing: said with the nearest that there is. Pure."""
+"""Warns of values in a filter that no trajectory has, with the nearest value that exists. Pure."""
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
@@ -12,12 +12,12 @@ NAMED: Mapping[str, Collection[str]] = {
     "verdict": tuple(map(str, Verdict)),
     "curation": tuple(map(str, CurationStatus)),
 }
-"""Fields whose values we name ourselves."""
+"""Fields whose values are fixed."""
 _SHOWN = 8
 
 
 def text_values(wanted: Filter) -> dict[str, list[str]]:
-    """By field: the texts without `*` that a filter asks for."""
+    """Return the texts without `*` in a filter, by field."""
     found: dict[str, list[str]] = {}
     for term in wanted.terms:
         if FIELDS[term.field][0] == "text":
@@ -27,11 +27,11 @@ def text_values(wanted: Filter) -> dict[str, list[str]]:
 
 
 def warnings(wanted: Filter, known: Mapping[str, Collection[str]]) -> list[str]:
-    """Say of each value that is none of its field's, and what may have been meant.
+    """Return a line for each value that its field does not have, with the value that may have been meant.
 
     Args:
         wanted: a filter.
-        known: by field, all values that there are; fields that are missing are not looked at.
+        known: all values that exist, by field; values of other fields are not checked.
     """
     lines: list[str] = []
     for field, texts in text_values(wanted).items():

@@ -28,9 +28,9 @@ FIELDS: dict[str, tuple[Kind, str]] = {
     "cost": ("number", "(cost_microusd / 1000000.0)"),
     "stored": ("time", "stored_at"),
 }
-"""By name: what it holds, and the column or expression that it stands for."""
+"""Fields by name: the kind of their values, and the column or SQL expression that they stand for."""
 NONE = "none"
-"""The value of a field that holds nothing."""
+"""Stands in a filter for a field that is null."""
 _VALUE = r'(?:"(?:[^"\\]|\\.)*"|[^\s",]+)'
 _TERM = re.compile(
     rf'(?P<minus>-)?(?:(?P<field>[a-z_]+)(?P<op>>=|<=|>|<|:|=)(?P<values>{_VALUE}(?:,{_VALUE})*)|(?P<words>"(?:[^"\\]|\\.)*"|[^\s":<>=]+))(?=\s|$)'
@@ -40,12 +40,12 @@ _ID_DIGITS = 32
 
 
 class FilterError(ValueError):
-    """What is wrong with a filter, and where: one line."""
+    """A filter that cannot be read; the message says why and where, in one line."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """One condition; `low` and `high` are bounds of a range, else `values` are alternatives."""
+    """One condition on a field; `values` are alternatives, each a value or a `Range`."""
 
     field: str
     op: str
@@ -54,13 +54,13 @@ class Term:
 
     @property
     def kind(self) -> Kind:
-        """What the field holds."""
+        """The kind of value that the field holds."""
         return FIELDS[self.field][0]
 
 
 @dataclass(frozen=True)
 class Range:
-    """From one bound to another, both included unless `open_end`."""
+    """Values between two bounds; both are included unless `open_end`."""
 
     low: object
     high: object
@@ -69,18 +69,18 @@ class Range:
 
 @dataclass(frozen=True)
 class Filter:
-    """All of these."""
+    """Terms and words that a trajectory has to match, all of them."""
 
     terms: tuple[Term, ...] = ()
     words: str = ""
-    """In the syntax of a search engine: words, "phrases", -excluded ones."""
+    """In the syntax of `websearch_to_tsquery`: words, "phrases", -excluded ones."""
 
 
 def parse(text: str) -> Filter:
     """Read a filter.
 
     Raises:
-        FilterError: it is none.
+        FilterError: the text is no filter.
     """
     if len(text) > _LONGEST:
         raise FilterError(f"the filter has more than {_LONGEST} characters")
@@ -105,7 +105,7 @@ def parse(text: str) -> Filter:
 
 
 def _searched(found: "re.Match[str]", position: int) -> str:
-    """A word or a phrase for a search engine, to which every further `-` before it would be one more *not*."""
+    """Return a word or a phrase with at most one `-` before it: Postgres would take each more as one more *not*."""
     word = found["words"] if found["words"].startswith('"') else found["words"].strip("-")
     if not any(one.isalnum() for one in word):
         raise FilterError(f"character {position + 1}: there is no letter or digit in {found[0][:20]!r} to search for")
@@ -159,7 +159,7 @@ def _flag(text: str) -> bool:
 
 
 def _id(text: str) -> UUID | Range:
-    """An id, or all that begin so."""
+    """Read an id, or the beginning of one as the range of ids that have it."""
     digits = text.replace("-", "").lower()
     if not digits or len(digits) > _ID_DIGITS or not set(digits) <= set(hexdigits):
         raise ValueError(f"an id or the beginning of one, not {text[:40]!r}")
@@ -173,7 +173,7 @@ def _day(text: str) -> Range:
 
 
 def _ordered(op: str, text: str) -> tuple[str, datetime]:
-    """Before or behind a moment, or a day as a whole."""
+    """Return operator and time of a comparison; a day is before or after as a whole."""
     begins, ends = _moment(text)
     if begins == ends:
         return op, begins
@@ -191,7 +191,7 @@ def _number(text: str) -> float:
 
 
 def _moment(text: str) -> tuple[datetime, datetime]:
-    """Where a day, or a moment, begins and ends; UTC unless it says otherwise."""
+    """Return begin and end of a day, or a time twice; UTC unless the text has a zone."""
     try:
         day = datetime.combine(date.fromisoformat(text), time(), UTC)
         return day, day + timedelta(days=1)

@@ -1,4 +1,4 @@
-"""Whether a step is what its digest says, quickly. Pure."""
+"""Checks steps against their digests, mostly without encoding the record again. Pure."""
 
 import hashlib
 from typing import Any
@@ -10,12 +10,12 @@ from synthbench.contracts.steps import Step, later_fields_left_out, step_digest
 
 
 def sound(step: Step) -> bool:
-    """Whether a step is what its digest says."""
+    """Whether the content of a step matches its digest."""
     return step.digest == step_digest(step)
 
 
 def sound_json(step: Step, payload: bytes) -> bytes | None:
-    """The JSON of a step in an event, to be kept; None if the step is not what its digest says.
+    """Return the JSON of a step in an event, to be stored; None if its content does not match its digest.
 
     Mostly what was sent is canonical but for the order of its keys. Then its digest can be taken without making JSON of
     the record; where it does not match that way (numbers and defaults can be written differently), the record decides.

@@ -1,4 +1,4 @@
-"""From counts by group and task to shares, intervals, pass@k and what an accepted trajectory costs. Pure."""
+"""Summarises counts by group and task: shares with intervals, pass@k, costs of an accepted trajectory. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 from synthbench.datasets.statistics import pass_at_k, wilson
 
 GROUPS = ("model", "route", "scaffold", "category", "difficulty", "task", "campaign", "outcome", "verdict", "simulated")
-"""What results can be grouped by."""
+"""Columns by which results can be grouped."""
 _SUMS = ("n", "solved", "accepted", "admitted", "steps", "seconds", "tokens", "cost_microusd", "cost_unknown")
 
 
 def summarised(rows: Sequence[Mapping[str, Any]], by: Sequence[str], ks: Sequence[int]) -> list[dict[str, Any]]:
-    """One row for each group.
+    """Return one summary for each group.
 
     Args:
         rows: sums of each group and task: the fields of `by`, `task_name`, and those of `_SUMS`.
@@ -26,8 +26,8 @@ def summarised(rows: Sequence[Mapping[str, Any]], by: Sequence[str], ks: Sequenc
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in by), []).append(row)
-    made = [{**dict(zip(by, key, strict=True)), **_group(tasks, ks)} for key, tasks in groups.items()]
-    return sorted(made, key=lambda one: (-one["n"], *(str(one[name]) for name in by)))
+    summaries = [{**dict(zip(by, key, strict=True)), **_group(tasks, ks)} for key, tasks in groups.items()]
+    return sorted(summaries, key=lambda one: (-one["n"], *(str(one[name]) for name in by)))
 
 
 def _group(tasks: Sequence[Mapping[str, Any]], ks: Sequence[int]) -> dict[str, Any]:

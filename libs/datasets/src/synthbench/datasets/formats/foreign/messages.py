@@ -73,8 +73,8 @@ def _sampling(facts: dict[str, Any]) -> Sampling:
         raise ForeignError(f"{OURS}.sampling: {first_problem(error)}") from error
 
 
-def _text(facts: dict[str, Any], name: str, said: str) -> str:
-    return said if facts.get(name) is None else as_text(facts[name])
+def _text(facts: dict[str, Any], name: str, default: str) -> str:
+    return default if facts.get(name) is None else as_text(facts[name])
 
 
 def _outcome(facts: dict[str, Any]) -> Outcome:

@@ -174,13 +174,13 @@ def _left_out_of_answers(messages: Sequence[Message]) -> Counter[str]:
     return +found
 
 
-def _left_out_of_end(end: Message, told: set[str]) -> Counter[str]:
+def _left_out_of_end(end: Message, known: set[str]) -> Counter[str]:
     """Count what the last message has beside status and submission, which `info` has as well."""
     found = unknown_fields("messages[exit].", end, {"role", "content", "extra"})
     found += unknown_fields(
         "messages[exit].extra.", as_object(end.get("extra")), {"exit_status", "submission", "timestamp"}
     )
-    if as_text(end.get("content")).strip() not in {"", *(one.strip() for one in told)}:
+    if as_text(end.get("content")).strip() not in {"", *(one.strip() for one in known)}:
         found["messages[exit].content"] += 1
     return found
 

@@ -67,7 +67,7 @@ def read_swe_agent(document: Any, source: Source) -> ForeignTrajectory:
     history = [as_object(one) for one in as_list(found.get("history"))]
     turns = _turns(entries, history)
     requests = [turn.request for turn in turns if turn.request]
-    told = history or (requests[0] if requests else [])
+    first_messages = history or (requests[0] if requests else [])
     model = _model(found)
     steps = [_step(turn, before, model) for turn, before in zip(turns, [None, *turns], strict=False)]
     stats, status = as_object(info.get("model_stats")), str(info.get("exit_status") or "")
@@ -76,8 +76,8 @@ def read_swe_agent(document: Any, source: Source) -> ForeignTrajectory:
         version=f"swe-agent-{info.get('swe_agent_version')}" if info.get("swe_agent_version") else "",
         model=model,
         task=_task(found, source),
-        instruction=_opening(told, "user"),
-        system_prompt=_opening(told, "system"),
+        instruction=_opening(first_messages, "user"),
+        system_prompt=_opening(first_messages, "system"),
         steps=steps,
         usage=usage_of_the_whole(
             sum((step.usage for step in steps), Usage()),
