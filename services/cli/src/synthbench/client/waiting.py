@@ -26,7 +26,7 @@ class Waiting:
     def __init__(self, say: Say) -> None:
         self._say = say
         self._began = time.monotonic()
-        self._last_text = ""
+        self._last_text: str = ""
         self._last_said = self._began
 
     def __call__(self, missing: str) -> None:

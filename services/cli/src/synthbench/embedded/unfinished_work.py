@@ -20,11 +20,11 @@ _BACKLOG = "synthbench_outbox_backlog "
 @asynccontextmanager
 async def operator_jetstream(nats_url: str, password: str) -> AsyncGenerator[JetStreamContext]:
     """Connect to the bus of an embedded stack as its operator."""
-    connection = await nats.connect(
+    connection = await nats.connect(  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
         nats_url, user=Service.TOPOLOGY, password=password, name="supervisor", error_cb=_ignore_error
     )
     try:
-        yield connection.jetstream(timeout=_REQUEST_SECONDS)
+        yield connection.jetstream(timeout=_REQUEST_SECONDS)  # pyright: ignore[reportUnknownMemberType] - nats-py's own type is incomplete
     finally:
         await connection.close()
 
