@@ -29,6 +29,8 @@ from synthbench.storage.artifacts import open_store
 
 _REAP_SECONDS = 5.0
 _ANNOUNCE_SECONDS = 30.0
+_ANNOUNCE_AFTER_SECONDS = 1.0
+"""Loading the scaffolds takes 0.15 s of CPU, which a stack that is just starting needs for what is waited for."""
 
 
 async def bootstrap(chassis: Chassis) -> None:
@@ -68,6 +70,7 @@ async def bootstrap(chassis: Chassis) -> None:
 
 async def _announce_scaffolds(chassis: Chassis) -> None:
     """Tell the scheduler which scaffolds are installed here, and which of them can resume; it is waited for."""
+    await asyncio.sleep(_ANNOUNCE_AFTER_SECONDS)
     offers = await asyncio.to_thread(offered_scaffolds, chassis.log)
     announcement = ExecutorAnnouncement(executor=instance_name("executor"), scaffolds=offers)
     await chassis.bus.request(ANNOUNCE, announcement, AnnouncementNoted, timeout=_ANNOUNCE_SECONDS)
