@@ -53,7 +53,7 @@ async def images(engine: SandboxEngine, root: Path) -> AsyncGenerator[Images]:
     """Those of this test; what it builds goes with it."""
     await engine.probe()
     used = root / "docker" / USED_FOLDER
-    made = Images(BuildPolicy(keeping=ImageRetention(seconds=-1.0, young_seconds=-1.0)), used)
+    made = Images(BuildPolicy(retention=ImageRetention(seconds=-1.0, young_seconds=-1.0)), used)
     before = {one.id for one in await asyncio.to_thread(made.listed)}
     yield made
     api = ImageApi()

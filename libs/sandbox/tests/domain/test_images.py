@@ -9,8 +9,8 @@ def image(name: str, days: float, size: int = 10, *, in_use: bool = False) -> St
     return StoredImage(name, f"t:{name}" if name else "", size, -days * DAY, in_use)
 
 
-def gone(images: list[StoredImage], keeping: ImageRetention) -> list[str]:
-    return [one.id for one in expired(images, keeping, now=0.0)]
+def gone(images: list[StoredImage], retention: ImageRetention) -> list[str]:
+    return [one.id for one in expired(images, retention, now=0.0)]
 
 
 def test_what_was_not_used_for_long_goes_unless_something_runs_from_it():

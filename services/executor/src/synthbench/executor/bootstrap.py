@@ -86,8 +86,8 @@ def _options(settings: ExecutorSettings, engine: str) -> dict[str, Any]:
     """Return the options that the settings give an engine."""
     if engine != "docker":
         return {}
-    keeping = ImageRetention(seconds=settings.image_days * 86_400, total_bytes=round(settings.image_gb * 1e9))
-    builds = BuildPolicy(network=settings.build_network, memory_mb=settings.build_memory_mb, keeping=keeping)
+    retention = ImageRetention(seconds=settings.image_days * 86_400, total_bytes=round(settings.image_gb * 1e9))
+    builds = BuildPolicy(network=settings.build_network, memory_mb=settings.build_memory_mb, retention=retention)
     named = {"image": settings.sandbox_image, "runtime": settings.sandbox_runtime}
     network = {"network": settings.allow_network, "known_hosts": settings.egress_hosts}
     return {"builds": builds} | network | {name: value for name, value in named.items() if value}

@@ -71,7 +71,7 @@ class Containers:
             raise
 
     async def kill(self, name: str) -> None:
-        """End one the hard way."""
+        """Remove a container at once, whatever runs in it."""
         await self.call(lambda: self.api.remove(name))
 
     def leaves(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Images for sandboxes: what the engine has, else pulled; or built from a task's folder, and kept by its content."""
+"""The images of sandboxes: pulled where the engine has none of the name, or built from a task's folder."""
 
 import asyncio
 import hashlib
@@ -37,13 +37,13 @@ class BuildPolicy:
         network: of their steps; "default" is the engine's own network, for operators who trust their tasks.
         memory_mb: of each step.
         cpus: of each step.
-        keeping: how long, and how much.
+        retention: for how long images are kept, and how many bytes of them.
     """
 
     network: Literal["none", "default"] = "none"
     memory_mb: int = 2048
     cpus: float = 2.0
-    keeping: ImageRetention = field(default_factory=ImageRetention)
+    retention: ImageRetention = field(default_factory=ImageRetention)
 
 
 class Images:
@@ -153,7 +153,7 @@ class Images:
         self._log.info("built an image", digest=digest[:_TAG], seconds=round(time.monotonic() - began, 1))
 
     def _explained(self, error: ImageFailed, words: str) -> ImageFailed:
-        """Add the last words of the step, and what mends it where that can be told from them."""
+        """Return a build's error with the last line of its step, and a cure where that line suggests one."""
         cause = f"{error.cause}: {' '.join(words.split())}" if words and not error.mend else error.cause
         lowered = cause.lower()
         if any(sign in lowered for sign in _BUILDKIT):
@@ -180,11 +180,11 @@ class Images:
             return 0.0
 
     def unwanted(self) -> Sequence[StoredImage]:
-        """Remove the images that are not kept any longer; blocks."""
-        return expired(self.listed(), self._policy.keeping, time.time())
+        """Return the images that are not kept any longer; blocks."""
+        return expired(self.listed(), self._policy.retention, time.time())
 
     def collect(self) -> list[StoredImage]:
-        """Remove what is not kept any more; return it. Blocks.
+        """Remove the images that are not kept any longer; return them. Blocks.
 
         Raises:
             SandboxError: the engine does not answer.
@@ -202,7 +202,7 @@ class Images:
         return [one for one in images if api.remove_image(one.tag or one.id)]
 
     async def aclose(self) -> None:
-        """End what is being made; the engine takes its containers away."""
+        """Cancel the pulls and builds that run; the engine removes their containers."""
         working = tuple(self._working.values())
         for _, deadline in working:
             deadline.end()

@@ -38,15 +38,15 @@ class ImageRetention:
     young_seconds: float = 3_600.0
 
 
-def expired(images: Sequence[StoredImage], keeping: ImageRetention, now: float) -> Sequence[StoredImage]:
+def expired(images: Sequence[StoredImage], retention: ImageRetention, now: float) -> Sequence[StoredImage]:
     """Return what goes: left-over layers, what was not used for long, and the longest unused of what is too much."""
     gone: list[StoredImage] = []
     total = sum(image.size for image in images)
     for image in sorted(images, key=lambda image: image.used):
         age = now - image.used
-        if image.in_use or age < keeping.young_seconds:
+        if image.in_use or age < retention.young_seconds:
             continue
-        if not image.tag or age > keeping.seconds or total > keeping.total_bytes:
+        if not image.tag or age > retention.seconds or total > retention.total_bytes:
             gone.append(image)
             total -= image.size
     return gone

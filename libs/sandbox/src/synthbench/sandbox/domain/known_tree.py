@@ -26,10 +26,10 @@ class WalkResult:
 
 
 class KnownTree:
-    """Entries by path, and the names in each folder, so that a part is replaced at the cost of that part.
+    """The entries of a tree by path, and the names in each folder; replacing a part costs as much as that part.
 
-    A path that was known and is refused by now keeps its entry: nobody can say how it is, and who replays the changes
-    of all steps has to be told when it goes.
+    A path that was known and is refused by now keeps its entry: its state cannot be read, and whoever replays the
+    changes of all steps must learn of its deletion.
 
     Args:
         found: a walk over everything.
@@ -48,7 +48,7 @@ class KnownTree:
                     self._name(path)
 
     def below(self, path: str) -> Iterator[str]:
-        """The path and everything known below it, whether it was taken in or not."""
+        """Yield the path and every known path below it, with or without an entry."""
         todo = [path]
         while todo:
             path = todo.pop()
@@ -56,7 +56,7 @@ class KnownTree:
             todo += [f"{path}/{name}" for name in self._names.get(path, ())]
 
     def replace(self, looked: Collection[str], found: WalkResult) -> set[str]:
-        """Put in what a look at these paths, and at everything below them, has found; returns what may differ.
+        """Replace the entries at these paths, and below them, by those of a new walk; return the paths that may differ.
 
         `entries` is a new mapping afterwards: the old one stays as it was.
         """
@@ -103,7 +103,7 @@ def is_below(path: str, folders: Collection[str]) -> bool:
 
 
 def above(path: str) -> Iterator[str]:
-    """The folders above a path, the lowest first, without the top."""
+    """Yield the folders above a path, the lowest first, without the top."""
     end = path.rfind("/")
     while end > 0:
         yield path[:end]

@@ -19,7 +19,7 @@ class HeadTail:
         self.total = 0
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes of the stream."""
         self.total += len(chunk)
         room = self._head_limit - len(self._head)
         if room > 0:
@@ -36,7 +36,7 @@ class HeadTail:
             self._tail_size = len(self._tail[0])
 
     def kept(self) -> tuple[bytes, int | None]:
-        """The bytes kept, and where in them others are missing (None where none are)."""
+        """Return the bytes kept, and the index in them at which others are missing; None where none are."""
         tail = b"".join(self._tail)[-self._tail_limit :]
         data = bytes(self._head) + tail
         return data, (len(self._head) if len(data) < self.total else None)

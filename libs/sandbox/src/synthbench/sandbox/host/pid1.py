@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.02
 
 
 async def ended_by_sigkill(pidfd: int) -> bool:
-    """Whether a process that ends, or has ended, was killed; False where this kernel does not tell (before 6.15)."""
+    """Return whether a process that ends, or has ended, was killed; False where the kernel cannot say (before 6.15)."""
     deadline = asyncio.get_running_loop().time() + _REAPED_SECONDS
     while (status := _exit_status(pidfd)) is None:  # its parent has not waited for it yet
         if asyncio.get_running_loop().time() > deadline:

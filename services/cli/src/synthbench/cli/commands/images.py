@@ -18,8 +18,8 @@ app = App(name="images", help="Images that were built for tasks.")
 _DAY = 86_400.0
 
 
-def _images(keeping: ImageRetention) -> Images:
-    return Images(BuildPolicy(keeping=keeping), sandbox_root() / "docker" / USED_FOLDER)
+def _images(retention: ImageRetention) -> Images:
+    return Images(BuildPolicy(retention=retention), sandbox_root() / "docker" / USED_FOLDER)
 
 
 def _show(found: list[StoredImage]) -> None:

@@ -47,7 +47,7 @@ class ModelExchange:
         return str(error.get("message") or _CONTEXT) if error.get("code") == _CONTEXT else ""
 
     def turn(self, following: AgentRequest | None, own_seconds: float, cwd: str, native: str) -> AgentTurn:
-        """Return the turn that the call was.
+        """Return the turn that the call and its observations make.
 
         Args:
             following: the next call, whose new messages say what came of this one; None at the end.
