@@ -37,7 +37,7 @@ async def listen_with(kind: str, chassis: Chassis, handler: Handler) -> None:
             await subscribers.start()
 
 
-class Recorder:
+class RecordingHandler:
     """A handler that remembers what it saw, and ends as it is told: the last outcome for all that come after."""
 
     def __init__(self, *outcomes: Exception | None, seconds: float = 0.0) -> None:

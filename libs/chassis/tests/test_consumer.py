@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from listening import KINDS, SUBMITTED, Listen, Recorder, listen_with, shorten_ack_wait, submitted
+from listening import KINDS, SUBMITTED, Listen, RecordingHandler, listen_with, shorten_ack_wait, submitted
 from synthbench.chassis import batches, consumer, events, processor
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.dead import NoSuchLetter, resend_dead, show_dead
@@ -38,7 +38,7 @@ async def fetch_by_hand(bus: Bus, source: Durable, seconds: float = 10.0):
 
 
 async def test_a_handler_that_returns_acknowledges(listen: Listen, chassis: Chassis, watch: "Watch"):
-    handler = Recorder()
+    handler = RecordingHandler()
     await listen(chassis, handler)
     trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
     event_id = await chassis.bus.publish(submitted(), trace=trace)
@@ -52,7 +52,7 @@ async def test_a_handler_that_returns_acknowledges(listen: Listen, chassis: Chas
 
 async def test_a_retry_is_spaced_and_never_dies(listen: Listen, chassis: Chassis, watch: "Watch"):
     soon = [Retry("busy", delay=0.01)] * (MAX_DELIVERIES + 2)
-    handler = Recorder(Retry("busy", delay=0.4), *soon, None)
+    handler = RecordingHandler(Retry("busy", delay=0.4), *soon, None)
     await listen(chassis, handler)
     await chassis.bus.publish(submitted())
     await watch.until(lambda: handler.finished)
@@ -63,7 +63,7 @@ async def test_a_retry_is_spaced_and_never_dies(listen: Listen, chassis: Chassis
 
 
 async def test_an_outage_never_kills_a_message(listen: Listen, chassis: Chassis, watch: "Watch"):
-    handler = Recorder(*[Transient("Postgres is away")] * (MAX_DELIVERIES + 2), None)
+    handler = RecordingHandler(*[Transient("Postgres is away")] * (MAX_DELIVERIES + 2), None)
     await listen(chassis, handler)
     await chassis.bus.publish(submitted())
     await watch.until(lambda: handler.finished)
@@ -72,7 +72,7 @@ async def test_an_outage_never_kills_a_message(listen: Listen, chassis: Chassis,
 
 
 async def test_a_drop_is_acknowledged(listen: Listen, chassis: Chassis, watch: "Watch"):
-    handler = Recorder(Drop("cancelled"), None)
+    handler = RecordingHandler(Drop("cancelled"), None)
     await listen(chassis, handler)
     await chassis.bus.publish(submitted("one"))
     await chassis.bus.publish(submitted("two"))
@@ -85,7 +85,7 @@ async def test_a_drop_is_acknowledged(listen: Listen, chassis: Chassis, watch: "
 async def test_a_failing_handler_gets_its_chances_then_the_letter_says_why(
     listen: Listen, chassis: Chassis, watch: "Watch"
 ):
-    handler = Recorder(ValueError("a bug\nof ours"))
+    handler = RecordingHandler(ValueError("a bug\nof ours"))
     await listen(chassis, handler)
     await chassis.bus.publish(submitted())
     (kept,) = await watch.letters(chassis.bus)
@@ -96,7 +96,7 @@ async def test_a_failing_handler_gets_its_chances_then_the_letter_says_why(
 
 async def test_outages_between_failures_do_not_count(listen: Listen, chassis: Chassis, watch: "Watch"):
     failures = [ValueError("bug")] * (MAX_DELIVERIES - 1)
-    handler = Recorder(*failures, *[Transient("away"), Retry("busy", delay=0.01)] * 3, None)
+    handler = RecordingHandler(*failures, *[Transient("away"), Retry("busy", delay=0.01)] * 3, None)
     await listen(chassis, handler)
     await chassis.bus.publish(submitted())
     await watch.until(lambda: handler.finished)
@@ -105,7 +105,7 @@ async def test_outages_between_failures_do_not_count(listen: Listen, chassis: Ch
 
 async def test_poison_is_kept_whole_and_can_be_sent_again(listen: Listen, chassis: Chassis, watch: "Watch"):
     bus = chassis.bus
-    handler = Recorder(Poison("no such task"), None)
+    handler = RecordingHandler(Poison("no such task"), None)
     await listen(chassis, handler)
     event_id = await bus.publish(submitted(campaign="c1"))
     sequence = await watch.last_sequence(bus, SUBMITTED.stream)
@@ -132,7 +132,7 @@ async def test_poison_is_kept_whole_and_can_be_sent_again(listen: Listen, chassi
 async def test_what_is_no_event_goes_to_the_dead_letters_and_the_consumer_goes_on(
     listen: Listen, chassis: Chassis, watch: "Watch"
 ):
-    handler = Recorder()
+    handler = RecordingHandler()
     await listen(chassis, handler)
     js = chassis.bus.js
     await js.publish("task.submitted", b'{"task": ', stream=SUBMITTED.stream)
@@ -152,7 +152,7 @@ async def test_what_is_no_event_goes_to_the_dead_letters_and_the_consumer_goes_o
 
 
 async def test_bare_json_is_an_event_with_an_id_that_stays(listen: Listen, chassis: Chassis, watch: "Watch"):
-    handler = Recorder(Retry("once more", delay=0.01), None)
+    handler = RecordingHandler(Retry("once more", delay=0.01), None)
     await listen(chassis, handler)
     await chassis.bus.nc.publish("task.submitted", b'{"task": "by-hand"}')
     await watch.until(lambda: handler.finished)
@@ -167,7 +167,7 @@ async def test_a_large_payload_goes_through_the_store(listen: Listen, chassis: C
     with pytest.raises(ValueError, match="no store for large payloads"):
         await chassis.bus.publish(large)
     chassis.bus.use_payload_store(store)
-    handler = Recorder()
+    handler = RecordingHandler()
     await listen(chassis, handler)
     await chassis.bus.publish(large)
     await watch.until(lambda: handler.finished)
@@ -187,7 +187,7 @@ async def test_a_large_payload_that_is_gone_dies_and_one_whose_store_is_away_wai
         await chassis.bus.publish(submitted(filler, scaffold_args={"prompt": filler * CLAIM_CHECK_BYTES}))
     await asyncio.to_thread(root.rename, tmp_path / "away")
     root.touch()  # a folder that is a file: neither there nor not there
-    handler = Recorder()
+    handler = RecordingHandler()
     await listen(chassis, handler)
     await asyncio.sleep(0.5)
     assert await watch.kept(chassis.bus, Stream.DEAD) == 0
@@ -211,7 +211,7 @@ async def test_a_malformed_message_that_nearly_fills_the_server_is_kept_whole(
 ):
     store = FilesStore(tmp_path / "artifacts")
     chassis.bus.use_payload_store(store)
-    handler = Recorder()
+    handler = RecordingHandler()
     await listen(chassis, handler)
     payload = b'{"nonsense": "' + b"x" * 7_500_000 + b'"}'
     await chassis.bus.js.publish("task.submitted", payload, stream=SUBMITTED.stream)
@@ -227,7 +227,7 @@ async def test_a_handler_may_take_longer_than_ack_wait(
     monkeypatch.setattr(processor, "heartbeats", beating)
     monkeypatch.setattr(batches, "heartbeats", beating)
     await shorten_ack_wait(chassis.bus, SUBMITTED, 0.5)
-    handler = Recorder(seconds=1.5)
+    handler = RecordingHandler(seconds=1.5)
     await listen(chassis, handler)
     await chassis.bus.publish(submitted())
     await watch.until(lambda: handler.finished)
@@ -243,7 +243,7 @@ async def test_consumers_go_on_after_a_restart_and_a_retried_publish_is_stored_o
             module, "LONG_POLL_SECONDS", 1.0
         )  # the wait that is open when the server goes is lost with it
     bus = own_chassis.bus
-    handler = Recorder()
+    handler = RecordingHandler()
     await listen(own_chassis, handler)
     await bus.publish(submitted("before"))
     await watch.until(lambda: handler.finished == 1)
@@ -268,7 +268,7 @@ async def test_draining_lets_the_running_handler_finish(
     kind: str, nats: EmbeddedNats, chassis: Chassis, open_service: "OpenService", watch: "Watch"
 ):
     one = await open_service(nats.url)
-    handler = Recorder(seconds=0.5)
+    handler = RecordingHandler(seconds=0.5)
     await listen_with(kind, one, handler)
     await chassis.bus.publish(submitted())
     await watch.until(lambda: handler.seen)
@@ -285,7 +285,7 @@ async def test_a_handler_that_is_too_slow_gives_its_message_back(
     kind: str, nats: EmbeddedNats, chassis: Chassis, open_service: "OpenService", watch: "Watch"
 ):
     one = await open_service(nats.url, drain_seconds=0.2)
-    handler = Recorder(seconds=60)
+    handler = RecordingHandler(seconds=60)
     await listen_with(kind, one, handler)
     event_id = await chassis.bus.publish(submitted())
     await watch.until(lambda: handler.seen)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from listening import SUBMITTED, Recorder, shorten_ack_wait, submitted
+from listening import SUBMITTED, RecordingHandler, shorten_ack_wait, submitted
 from synthbench.chassis import batches, processor
 from synthbench.chassis.batches import BatchConsumer
 from synthbench.chassis.consumer import Consumer
@@ -41,7 +41,7 @@ async def test_event_subscribers_tell_the_sender_of_a_broken_event(chassis: Chas
             raise answer
 
     subscribers = EventSubscribers(chassis)
-    subscribers.on(TaskSubmitted, Recorder(), on_malformed=on_malformed)
+    subscribers.on(TaskSubmitted, RecordingHandler(), on_malformed=on_malformed)
     await subscribers.start()
     sent = uuid7()
     content = {"task": "x", "smaples": 3}
@@ -130,7 +130,7 @@ async def test_whatever_is_wrong_with_a_submission_its_sender_is_told(
 
     chassis.bus.use_payload_store(FilesStore(tmp_path))
     subscribers = EventSubscribers(chassis)
-    subscribers.on(TaskSubmitted, Recorder(), on_malformed=on_malformed)
+    subscribers.on(TaskSubmitted, RecordingHandler(), on_malformed=on_malformed)
     await subscribers.start()
     headers = {"ce-type": "synthbench.task.submitted.v1"} | ({"ce-dataref": "artifact://x"} if dataref else {})
     await chassis.bus.js.publish("task.submitted", payload.encode(), headers=headers)
@@ -160,7 +160,7 @@ async def test_a_sender_is_told_of_what_a_handler_gave_up(chassis: Chassis, watc
 
 
 async def test_event_subscribers_serve_several_events_side_by_side(chassis: Chassis, watch: "Watch"):
-    slow, quick = Recorder(seconds=1), Recorder()
+    slow, quick = RecordingHandler(seconds=1), RecordingHandler()
     subscribers = EventSubscribers(chassis)
     subscribers.on(TaskSubmitted, slow)
     subscribers.on(CancelRequested, quick)
@@ -186,7 +186,7 @@ async def test_high_priority_is_served_first(
     executor = await open_service(nats.url, Service.EXECUTOR)
     for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH) * 3:
         await chassis.bus.publish(ready(priority))
-    handler = Recorder(seconds=0.02)
+    handler = RecordingHandler(seconds=0.02)
     queues = [durable(Service.EXECUTOR, "task.ready", f"bubblewrap.{priority}") for priority in Priority]
     Consumer(executor, queues, handler).start()
     await watch.until(lambda: handler.finished == 9)
@@ -195,7 +195,7 @@ async def test_high_priority_is_served_first(
 
 
 async def test_no_more_handlers_than_permits_and_no_message_waits_in_our_hands(chassis: Chassis, watch: "Watch"):
-    handler = Recorder(seconds=0.3)
+    handler = RecordingHandler(seconds=0.3)
     for number in range(6):
         await chassis.bus.publish(submitted(f"task-{number}"))
     Consumer(chassis, SUBMITTED, handler, permits=asyncio.Semaphore(2)).start()
@@ -322,7 +322,7 @@ async def test_a_letter_is_written_before_the_message_is_given_up(chassis: Chass
     js = chassis.bus.js
     config = (await js.stream_info(Stream.DEAD)).config
     await js.update_stream(config.evolve(max_bytes=1))
-    handler = Recorder(Poison("bad"))
+    handler = RecordingHandler(Poison("bad"))
     Consumer(chassis, SUBMITTED, handler).start()
     await shorten_ack_wait(chassis.bus, SUBMITTED, 1.0)
     await chassis.bus.publish(submitted())

@@ -5,7 +5,7 @@ from typing import Any
 from faststream.nats import TestNatsBroker
 from faststream.specification import AsyncAPI
 
-from listening import SUBMITTED, Recorder, submitted
+from listening import SUBMITTED, RecordingHandler, submitted
 from synthbench.chassis.delivery import Delivery
 from synthbench.chassis.events import EventSubscribers
 from synthbench.chassis.process import Chassis
@@ -28,7 +28,7 @@ async def send(subscribers: EventSubscribers, event: Record) -> None:
 
 
 async def test_the_test_broker_of_faststream_runs_a_handler_on_its_event(chassis: Chassis):
-    handler = Recorder()
+    handler = RecordingHandler()
     subscribers = EventSubscribers(chassis)
     subscribers.on(TaskSubmitted, handler)
     await send(subscribers, submitted("t"))

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis.errors import SettingsError, one_line
-from synthbench.chassis.pace import Bucket
+from synthbench.chassis.token_bucket import TokenBucket
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _SCOPE = "synthbench.caller"
@@ -135,7 +135,7 @@ class Guard:
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
         self._access = access
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or refuse it."""
@@ -190,13 +190,13 @@ class Guard:
                 found = caller
         return found
 
-    def _bucket(self, caller: ApiCaller | None, host: str) -> Bucket:
+    def _bucket(self, caller: ApiCaller | None, host: str) -> TokenBucket:
         name = f"caller {caller.name}" if caller else f"host {host}"
         if name not in self._buckets:
             if len(self._buckets) >= _MOST_HOSTS:
                 self._buckets.clear()
             pace = self._access.a_second if caller else _UNKNOWN_A_SECOND
-            self._buckets[name] = Bucket(pace, 2 * pace)
+            self._buckets[name] = TokenBucket(pace, 2 * pace)
         return self._buckets[name]
 
     async def _keep(self, caller: ApiCaller, scope: MutableMapping[str, Any], status: int) -> None:

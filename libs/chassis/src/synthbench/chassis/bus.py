@@ -20,8 +20,8 @@ from pydantic import SecretStr, ValidationError
 from structlog.stdlib import BoundLogger
 
 from synthbench.chassis import metrics
+from synthbench.chassis.connection import ConnectionWatcher, Reconnected
 from synthbench.chassis.errors import BusUnavailable, RequestRefused, one_line
-from synthbench.chassis.link import Link, Reconnected
 from synthbench.chassis.redaction import redacted
 from synthbench.chassis.telemetry import current_trace, span
 from synthbench.contracts import cloudevents
@@ -59,13 +59,15 @@ def instance_name(service: str) -> str:
 class Bus:
     """A connection to the bus as one service."""
 
-    def __init__(self, service: Service, connection: Client, log: BoundLogger, link: Link | None = None) -> None:
+    def __init__(
+        self, service: Service, connection: Client, log: BoundLogger, watcher: ConnectionWatcher | None = None
+    ) -> None:
         self.service = service
         self.source = f"synth-bench/{service}"
         self.nc = connection
         self.js: JetStreamContext = connection.jetstream(timeout=_TRY_SECONDS)  # pyright: ignore[reportUnknownMemberType] - nats-py leaves its options untyped
         self._log = log
-        self._link = link or Link(log)
+        self._watcher = watcher or ConnectionWatcher(log)
         self._closing = False
         self._payloads: PayloadStore | None = None
         self._requests: set[asyncio.Task[None]] = set()
@@ -79,24 +81,24 @@ class Bus:
         Raises:
             BusUnavailable: nothing answered within `patience` seconds, or it refused the user.
         """
-        link = Link(log)
+        watcher = ConnectionWatcher(log)
         client = Client()
         options: dict[str, Any] = {
             "user": user or None, "password": password.get_secret_value() or None,
             "name": instance_name(service), "inbox_prefix": f"_INBOX.{service}".encode(),
             "max_reconnect_attempts": -1, "reconnect_time_wait": 0.2, "connect_timeout": 3,
-            "drain_timeout": 5, "ping_interval": 20, **link.callbacks,
+            "drain_timeout": 5, "ping_interval": 20, **watcher.callbacks,
         }  # fmt: skip
         # With endless reconnects the client tries for ever, refusals included: who waits has to look at the clock.
         connecting = asyncio.create_task(client.connect(url, **options))
-        refusal = asyncio.create_task(link.refused.wait())
+        refusal = asyncio.create_task(watcher.refused.wait())
         try:
             await asyncio.wait({connecting, refusal}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if connecting.done() and not connecting.exception():
-                return cls(service, client, log, link)
+                return cls(service, client, log, watcher)
             reason = connecting.exception() if connecting.done() else client.last_error or "nothing answers"
             mend = "start it, or set SYNTHBENCH_NATS_URL"
-            if link.refused.is_set():
+            if watcher.refused.is_set():
                 reason, mend = f"it refuses user {user!r}", "set SYNTHBENCH_NATS_USER and SYNTHBENCH_NATS_PASSWORD"
             raise BusUnavailable(f"no bus at {redacted(url)}: {reason}; {mend}")
         finally:
@@ -110,7 +112,7 @@ class Bus:
 
         The server acknowledges before it syncs to disk: what it acknowledged shortly before it died may be gone.
         """
-        self._link.reconnected.append(callback)
+        self._watcher.reconnected.append(callback)
 
     async def ping(self) -> None:
         """Check the connection, for readiness.
@@ -127,7 +129,7 @@ class Bus:
         Raises:
             BusUnavailable: it was closed, and not by us.
         """
-        await self._link.closed.wait()
+        await self._watcher.closed.wait()
         if not self._closing:
             raise BusUnavailable(f"NATS closed the connection for good: {self.nc.last_error or 'no reason given'}")
 

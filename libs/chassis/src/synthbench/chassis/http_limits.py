@@ -11,7 +11,7 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from synthbench.chassis.pace import Bucket
+from synthbench.chassis.token_bucket import TokenBucket
 from synthbench.contracts.json_limits import JsonLimits, JsonMeter, TooMuchJson
 
 _PIECES, _PIECE_BYTES = 2000, 128
@@ -108,7 +108,7 @@ class LimitedProtocol(HttpToolsProtocol):
     """
 
     def __init__(
-        self, *given: Any, limits: HttpLimits, pace: Bucket | None, ended: Callable[[], None], **more: Any
+        self, *given: Any, limits: HttpLimits, pace: TokenBucket | None, ended: Callable[[], None], **more: Any
     ) -> None:
         super().__init__(*given, **more)
         self._limits = limits

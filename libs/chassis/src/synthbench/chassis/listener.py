@@ -12,8 +12,8 @@ from uvicorn.server import ServerState
 
 from synthbench.chassis.errors import SettingsError
 from synthbench.chassis.http_limits import HttpLimits, LimitedProtocol, look_at_all
-from synthbench.chassis.pace import Bucket
 from synthbench.chassis.tasks import cancel_all
+from synthbench.chassis.token_bucket import TokenBucket
 
 _BACKLOG = 1024
 """Connections that wait to be accepted: hundreds of callers may come in one moment."""
@@ -45,7 +45,7 @@ class Listener:
         )  # fmt: skip
         self._state = ServerState()
         rate = self.limits.bytes_a_second
-        self._pace = Bucket(rate, self.limits.burst_bytes) if rate else None
+        self._pace = TokenBucket(rate, self.limits.burst_bytes) if rate else None
         self._room = asyncio.Semaphore(self.limits.connections)
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

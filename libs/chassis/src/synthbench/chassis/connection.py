@@ -12,7 +12,7 @@ Reconnected = Callable[[datetime], Awaitable[object]]
 """Called with the moment at which the connection was lost."""
 
 
-class Link:
+class ConnectionWatcher:
     """Follows the state of a connection, and calls back those who registered for its changes."""
 
     def __init__(self, log: BoundLogger) -> None:

@@ -1,13 +1,13 @@
-"""A steady pace: tokens that come back by and by."""
+"""A token bucket, the usual way to limit a rate while short bursts pass."""
 
 import time
 
 
-class Bucket:
+class TokenBucket:
     """Tokens that come back at a steady pace.
 
     Args:
-        a_second: how many come back.
+        a_second: how many tokens come back each second.
         burst: how many there are at most, and at the beginning.
     """
 
