@@ -42,7 +42,16 @@ from synthbench.contracts.registry import (
     durables,
     durables_of,
 )
-from synthbench.contracts.rpc import ANNOUNCE, CLAIM, HEARTBEAT, RELEASE, ClaimReply, ClaimRequest
+from synthbench.contracts.rpc import (
+    ANNOUNCE,
+    CLAIM,
+    HEARTBEAT,
+    OUTBOX_OWNERS,
+    RELEASE,
+    ClaimReply,
+    ClaimRequest,
+    republish_subject,
+)
 from synthbench.contracts.streams import CLIENT_PENDING, DEAD_LETTERS, streams
 from synthbench.embedded.nats import EmbeddedNats
 from synthbench.storage.artifacts import FilesStore
@@ -56,6 +65,7 @@ SUBMITTED = durable(Service.SCHEDULER, "task.submitted", sender="alice")
 STREAM_VERBS = ("INFO", "CREATE", "UPDATE", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE", "SNAPSHOT", "RESTORE")
 CONSUMER_VERBS = ("INFO", "MSG.NEXT", "CREATE", "DURABLE.CREATE", "DELETE", "PAUSE", "LEADER.STEPDOWN", "UNPIN")
 RPC = {CLAIM, HEARTBEAT, RELEASE, ANNOUNCE}
+REPUBLISH = {service: republish_subject(service) for service in OUTBOX_OWNERS}
 
 
 def password(user: str) -> str:
@@ -164,7 +174,8 @@ def everything() -> set[str]:
         api |= {f"$JS.API.CONSUMER.{verb}.{name}" for verb in CONSUMER_VERBS}
         api |= {f"$JS.ACK.{name}.1.1.1.1.0", one.dead_subject}
     inboxes = {f"_INBOX.{name}.1" for name in senders}
-    return events | api | inboxes | RPC | {"$JS.API.INFO", "$SYS.REQ.SERVER.PING", "$JS.FC.x", "anything.else"}
+    requests = RPC | set(REPUBLISH.values())
+    return events | api | inboxes | requests | {"$JS.API.INFO", "$SYS.REQ.SERVER.PING", "$JS.FC.x", "anything.else"}
 
 
 def passes(patterns: Iterable[str], subject: str) -> bool:
@@ -194,6 +205,7 @@ async def test_a_service_publishes_what_the_registry_gives_it_and_not_one_subjec
 async def test_a_service_listens_to_its_own_inbox_and_requests_alone(door: Door, service: Service):
     wanted = {*everything(), ">", "_INBOX.>", "$JS.>", "dead.>", "task.>", "*.*", f"_INBOX.{service}.>"}
     mine = {f"_INBOX.{service}.>", f"_INBOX.{service}.1"}
+    mine |= {REPUBLISH[service]} if service in REPUBLISH else set()
     assert await door.listens(service, wanted) == mine | (RPC if service is Service.SCHEDULER else set())
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -15,6 +16,7 @@ from synthbench.chassis.process import Chassis
 from synthbench.contracts.events import TaskSubmitted
 from synthbench.contracts.ids import uuid7
 from synthbench.contracts.registry import Service, durable
+from synthbench.contracts.rpc import RepublishReply, RepublishRequest, republish_subject
 from synthbench.embedded.nats import EmbeddedNats
 from synthbench.embedded.postgres import EmbeddedPostgres
 from synthbench.storage import outbox as relay
@@ -172,6 +174,31 @@ async def test_two_relays_send_each_row_once(chassis: Chassis, database: Databas
     assert sum(counts) == 500
     assert published() - before == 500
     assert await watch.kept(chassis.bus, SUBMITTED.stream) == 500
+
+
+async def test_an_operator_has_published_events_sent_again_in_batches(
+    chassis: Chassis, database: Database, watch: "Watch"
+):
+    outbox = Outbox(chassis, database)
+    await outbox.start()
+    before = published()
+    for name in ("a", "b", "c"):
+        await announce(outbox, database, name)
+    await watch.until(lambda: published() == before + 3)
+    await watch.eventually(lambda: nothing_unpublished(database))
+    moment = datetime.now(UTC)
+    counts: list[int] = []
+    for _ in range(3):
+        request = RepublishRequest(before=moment, limit=2)
+        reply = await chassis.bus.request(republish_subject(chassis.service), request, RepublishReply)
+        counts.append(reply.events)
+        await watch.eventually(lambda: nothing_unpublished(database))
+    assert counts == [2, 1, 0]
+    assert published() == before + 6
+
+
+async def nothing_unpublished(database: Database) -> bool:
+    return await unpublished(database) == 0
 
 
 async def test_draining_flushes(chassis: Chassis, database: Database, monkeypatch: pytest.MonkeyPatch):

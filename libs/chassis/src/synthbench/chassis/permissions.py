@@ -11,11 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from synthbench.contracts.records import DEFAULT_POOLS
 from synthbench.contracts.registry import EVENTS, OPERATOR, EventSpec, Service, arrives_as, durables
-from synthbench.contracts.rpc import ANNOUNCE, CLAIM, HEARTBEAT, RELEASE
+from synthbench.contracts.rpc import ANNOUNCE, CLAIM, HEARTBEAT, OUTBOX_OWNERS, RELEASE, republish_subject
 
 ACCOUNT = "SERVICES"
-_ANSWERS = {Service.SCHEDULER: (CLAIM, HEARTBEAT, RELEASE, ANNOUNCE)}
-_ASKS = {Service.EXECUTOR: (CLAIM, HEARTBEAT, RELEASE, ANNOUNCE)}
+_OF_EXECUTORS = (CLAIM, HEARTBEAT, RELEASE, ANNOUNCE)
+_ANSWERS = {
+    service: (republish_subject(service), *(_OF_EXECUTORS if service is Service.SCHEDULER else ()))
+    for service in OUTBOX_OWNERS
+}
+_ASKS = {Service.EXECUTOR: _OF_EXECUTORS}
 CLIENT_CONNECTIONS = 250
 """Of one client at once: nobody takes the server's last descriptor."""
 

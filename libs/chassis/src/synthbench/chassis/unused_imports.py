@@ -1,7 +1,8 @@
-"""Keep libraries from importing what they do without, and what no process of ours uses.
+"""Keeps three libraries from importing optional dependencies that no process of ours uses.
 
-Each of them imports something within `try: … except ImportError`, only because it is installed for somebody else.
-Together that is 0.3 s of processor time at the start of a process.
+nats-py, structlog and httpx each import something within `try: … except ImportError` only because it is installed for
+somebody else: aiohttp, rich, click. Measured on Python 3.11 that is 0.4 s of processor time at the start of a stack,
+and 0.03 s for a command that asks the services.
 """
 
 import sys
@@ -16,7 +17,7 @@ _UNUSED = {
     "structlog.tracebacks": "rich",
     "httpx": "httpx._main",  # the command line of httpx: click, pygments and more of rich
 }
-"""The module that imports, and what is kept from it, and from it alone."""
+"""By the module that imports: the dependency that is refused to it, and to it alone."""
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def _absent(name: str) -> Generator[None]:
 
 class _Loader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
-        """Run the module's code while what it does without is absent."""
+        """Run the module's code while its optional dependency cannot be imported."""
         with _absent(_UNUSED[self.name]):
             super().exec_module(module)
 
@@ -41,7 +42,7 @@ class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None, /
     ) -> ModuleSpec | None:
-        """Find these few modules as they are found otherwise, and leave all others to others."""
+        """Find the modules of `_UNUSED` where Python finds them, with a loader that refuses the import; no others."""
         if fullname not in _UNUSED:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -51,6 +52,6 @@ class _Finder:
 
 
 def leave_out_unused() -> None:
-    """Have it so for whatever is imported from now on in this process."""
+    """Refuse these imports to these libraries from now on in this process."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())

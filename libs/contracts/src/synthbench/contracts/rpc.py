@@ -1,4 +1,4 @@
-"""Request and reply between executor and scheduler, over core NATS. Not events: nobody keeps them."""
+"""Requests and replies over core NATS: of executors to the scheduler, of an operator to services. Nobody keeps them."""
 
 from typing import Literal
 from uuid import UUID
@@ -8,12 +8,35 @@ from pydantic import SecretStr, field_serializer
 from synthbench.contracts.model import Record
 from synthbench.contracts.numbers import Moment, Real, SmallCount
 from synthbench.contracts.records import Rollout
+from synthbench.contracts.registry import Service
 from synthbench.contracts.text import Line, Name
 
 CLAIM = "scheduler.rpc.claim"
 HEARTBEAT = "scheduler.rpc.heartbeat"
 RELEASE = "scheduler.rpc.release"
 ANNOUNCE = "scheduler.rpc.announce"
+
+OUTBOX_OWNERS = (Service.SCHEDULER, Service.LLM_GATEWAY, Service.COLLECTOR, Service.QUALITY, Service.DIVERSITY)
+"""Services with an outbox."""
+
+
+def republish_subject(service: Service) -> str:
+    """Return the subject on which an operator asks a service to publish events of its outbox again."""
+    return f"{service}.rpc.republish"
+
+
+class RepublishRequest(Record):
+    """Publish events again that were published before a moment: the bus has lost them. Ask until none is left."""
+
+    before: Moment
+    limit: SmallCount
+    """Events of one answer, at most."""
+
+
+class RepublishReply(Record):
+    """So many events go out again."""
+
+    events: SmallCount
 
 
 class ClaimRequest(Record):

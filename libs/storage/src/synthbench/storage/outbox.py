@@ -26,6 +26,7 @@ from synthbench.contracts import cloudevents
 from synthbench.contracts.cloudevents import Envelope, Message
 from synthbench.contracts.model import Record
 from synthbench.contracts.registry import BY_TYPE
+from synthbench.contracts.rpc import RepublishReply, RepublishRequest, republish_subject
 from synthbench.storage.database import Connection, Database
 from synthbench.storage.queries import Queries
 
@@ -116,6 +117,7 @@ class Outbox:
     async def start(self) -> None:
         """Begin to relay; what an earlier process left goes out first."""
         self._bus.on_reconnected(self._republish)
+        await self._bus.respond(republish_subject(self._chassis.service), RepublishRequest, self._republish_before)
         self._chassis.flush(self.flush)
         self._chassis.background("outbox", self._listen)
 
@@ -125,6 +127,14 @@ class Outbox:
         async with self._database.connection() as connection:
             await connection.execute(_SQL["publish_again_since"], {"since": since})
             await connection.execute(_SQL["notify"], {"channel": self._channel})
+
+    async def _republish_before(self, request: RepublishRequest) -> RepublishReply:
+        """Publish events again for an operator who made a lost bus anew."""
+        async with self._database.connection() as connection:
+            values = {"before": request.before, "limit": request.limit}
+            cursor = await connection.execute(_SQL["publish_again_before"], values)
+            await connection.execute(_SQL["notify"], {"channel": self._channel})
+        return RepublishReply(events=cursor.rowcount)
 
     async def _listen(self) -> None:
         """Publish at each commit that tells us, and now and then for those that did not."""

@@ -29,6 +29,10 @@ update outbox set published_at = null where id = %(id)s and published_at < now()
 -- name: publish_again_since
 update outbox set published_at = null where published_at > %(since)s;
 
+-- name: publish_again_before
+update outbox set published_at = null
+where id in (select id from outbox where published_at < %(before)s order by published_at limit %(limit)s);
+
 -- name: delete_old
 -- A week of published events is kept for `synth-bench rebuild`, and for consumers that ask for an old answer again.
 delete from outbox where published_at < now() - interval '7 days';

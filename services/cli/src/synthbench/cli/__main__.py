@@ -16,7 +16,7 @@ from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
-"""As shells name the end of a process by SIGPIPE."""
+"""Exit code by which shells name the end of a process by SIGPIPE."""
 _PATH_CHARACTERS = 300
 
 app = App(
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _cut(path: object) -> str:
-    """A path at the beginning of a line, if there is one, without the middle of a long one."""
+    """Return a path for the beginning of a line; a long one without its middle, none as nothing."""
     text = "" if path is None else f"{path}: "
     return text if len(text) <= _PATH_CHARACTERS else f"{text[:80]}…{text[-80:]}"
 

@@ -42,7 +42,7 @@ def _is_of(one: Trajectory, task: str, scaffold: str) -> bool:
 
 
 def task_name(one: Trajectory) -> str:
-    """As it is listed."""
+    """Return the name of a trajectory's task as it is listed, without its organisation."""
     return one.rollout.task.name.rpartition("/")[2]
 
 

@@ -1,4 +1,4 @@
-"""What people see: tables, passages, documents. Trajectories are shown by `synthbench.cli.trajectory_view`."""
+"""Tables, passages and documents on a terminal or in a pipe. `synthbench.cli.trajectory_view` shows trajectories."""
 
 import asyncio
 import json

@@ -17,4 +17,4 @@ Engine = Annotated[
 ]
 """A sandbox engine."""
 ScaffoldName = Annotated[str, Parameter(help=f"{listed('synthbench.scaffolds')}.")]
-"""What drives the model."""
+"""The name of a scaffold."""

@@ -31,13 +31,13 @@ class LogLine:
     fields: Mapping[str, Any]
 
     def text(self) -> str:
-        """For people: time, level, process, what happened, and its fields."""
+        """Return the line for people: time, level, process, event, and its fields."""
         when = self.moment.strftime("%H:%M:%S.%f")[:-3] if self.moment else " " * 12
         details = " ".join(f"{name}={_value(value)}" for name, value in self.fields.items())
         return f"{when} {self.level:<7} {self.process:<11} {self.event}{f'  {details}' if details else ''}"
 
     def to_json(self) -> str:
-        """For machines: one object."""
+        """Return the line as a JSON object."""
         when = self.moment.isoformat() if self.moment else None
         known = {"timestamp": when, "level": self.level, "process": self.process, "event": self.event}
         return json.dumps({**self.fields, **known}, ensure_ascii=False, default=str)

@@ -24,7 +24,7 @@ class RolloutTally:
     total: int
     """Rollouts that were asked for."""
     samples: Mapping[UUID, int] = field(default_factory=dict[UUID, int])
-    """By submission: how many rollouts are given up when it is rejected."""
+    """The number of rollouts of each submission: all are given up when it is rejected."""
     given_up: int = 0
     """Rejected, failed by our own doing, or cancelled."""
     cost_microusd: int = 0
@@ -33,7 +33,7 @@ class RolloutTally:
     running: set[UUID] = field(default_factory=set[UUID])
     _curated: set[UUID] = field(default_factory=set[UUID])
     _outcomes: dict[UUID, str] = field(default_factory=dict[UUID, str])
-    """By rollout: the outcome of its attempt that counts."""
+    """The outcome of each rollout's attempt that counts."""
 
     @property
     def curated(self) -> int:

@@ -13,21 +13,21 @@ from synthbench.contracts.sampling import Sampling
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How the model is asked to answer; what is left out is left to the model, or to `models.toml`."""
+    """Sampling parameters of a request; those that are left out are left to the model, or to `models.toml`."""
 
     temperature: float | None = None
     "0 to 2."
     top_p: float | None = None
     "Above 0, to 1."
     max_tokens: int | None = None
-    "Of one answer."
+    "Tokens of one answer, at most."
     reasoning_effort: str | None = None
     "none, minimal, low, medium, high, xhigh or max."
     extra_body: list[str] | None = None
     "NAME=JSON, a further field of the request's body, as often as wanted: `top_k=40`."
 
     def read(self, seed: int | None) -> Sampling:
-        """As a submission takes them.
+        """Return the parameters as a submission takes them.
 
         Args:
             seed: of the submission, where one was typed.

@@ -1,4 +1,4 @@
-"""What people see of trajectories: steps as they are recorded, the summary of one, the totals of many."""
+"""Trajectories on a terminal: steps as they are recorded, the summary of one, the totals of many."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def started(event: AttemptStarted) -> None:
 
 
 def begun_after(context: AttemptContext, rollout: Rollout) -> str:
-    """Whose steps an attempt began with; empty where it began with none."""
+    """Return, for people, which attempt or trajectory an attempt goes on from; empty where it began anew."""
     if context.resumed_from is None:
         return ""
     fork = rollout.forked_from

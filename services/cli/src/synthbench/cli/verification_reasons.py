@@ -5,7 +5,7 @@ from synthbench.contracts.verification import TestResult, TestStatus, Verificati
 _SHOWN = 3
 _CHARACTERS = 200
 _NOT_IMPORTED = "unittest.loader._FailedTest."
-"""What unittest calls a test module that it cannot import."""
+"""Prefix of the name that unittest gives to a test module which it cannot import."""
 
 
 def reason_of(verification: VerificationResult | None) -> str:

@@ -12,7 +12,7 @@ from synthbench.client.errors import CliError
 _PORT = 4222
 _SECONDS = 3.0
 FORGET = 'eval "$(synth-bench env --unset)"'
-"""What a shell types that no longer wants the stack that its variables name."""
+"""Shell command that makes a shell forget the stack that its variables name."""
 _VARIABLES = {
     "scheduler": "SYNTHBENCH_SCHEDULER_URL",
     "collector": "SYNTHBENCH_COLLECTOR_URL",
@@ -22,7 +22,7 @@ _VARIABLES = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is, and which environment variable says so."""
+    """The address of a part of a stack, and the environment variable that names it."""
 
     service: str
     url: str
@@ -32,7 +32,7 @@ class Place:
 
 
 def http_place(endpoints: Endpoints, service: str) -> Place:
-    """Where a service's HTTP API is."""
+    """Return the address of a service's HTTP API."""
     url = {
         "scheduler": endpoints.scheduler_url,
         "collector": endpoints.collector_url,
@@ -42,7 +42,7 @@ def http_place(endpoints: Endpoints, service: str) -> Place:
 
 
 def bus_place(endpoints: Endpoints) -> Place:
-    """Where the bus is."""
+    """Return the address of the bus."""
     return Place("bus", endpoints.nats_url, "SYNTHBENCH_NATS_URL", endpoints.elsewhere)
 
 

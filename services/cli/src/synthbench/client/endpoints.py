@@ -1,4 +1,4 @@
-"""Where the stack is: read from the environment (compose, Kubernetes) or from the running embedded stack."""
+"""The addresses of a stack, from the environment (compose, Kubernetes) or from the running embedded stack."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from synthbench.contracts.model import Record
 
 
 class Endpoints(Record):
-    """What a client needs to talk to a stack."""
+    """Addresses and credentials with which a client talks to a stack."""
 
     nats_url: str
     nats_user: str = ""

@@ -1,4 +1,4 @@
-"""What goes wrong in front of a person: one line with the cause and the mend, and an exit code."""
+"""The error that a person sees: one line with the cause and the cure, and an exit code."""
 
 
 class CliError(Exception):

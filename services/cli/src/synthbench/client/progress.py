@@ -1,4 +1,4 @@
-"""What is known of a submission while it runs, from its events alone. Pure: events in, lines and states out."""
+"""The progress of a submission, from its events alone. Pure."""
 
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -65,7 +65,7 @@ class Progress:
     rejected: list[FieldError] = field(default_factory=list[FieldError])
     rollouts: dict[UUID, RolloutProgress] = field(default_factory=dict[UUID, RolloutProgress])
     state: str = ""
-    """What the scheduler says, where no event does."""
+    """The state that the scheduler's API reports where no event tells of an end; empty while it is open."""
     detail: str = ""
     """The last reason that the scheduler knows."""
 

@@ -79,7 +79,7 @@ class ServicesApi:
         return place
 
     async def _meet(self, place: Place) -> None:
-        """See to it that a service that the environment names answers at all, before it gets long to answer.
+        """Check that a service which the environment names answers at all, before it gets long to answer.
 
         Raises:
             CliError: it does not.

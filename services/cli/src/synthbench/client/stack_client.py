@@ -36,7 +36,7 @@ Listener = Callable[[Envelope], None]
 _POLL_SECONDS = 1.0
 _PAGE = 500
 _AMBIGUOUS = 4
-"""So many of those that begin so are named."""
+"""So many trajectories are named where several ids begin alike."""
 _SILENCE_SECONDS = 30.0
 TERMINAL = ("done", "failed", "cancelled", "rejected")
 """States of a submission in which nothing more will happen."""

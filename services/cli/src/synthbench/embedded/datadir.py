@@ -54,7 +54,7 @@ class DataDir:
         return shutil.disk_usage(self.path).free
 
     def require_room(self, needed: int, reason: str) -> None:
-        """See that so many bytes are free.
+        """Check that so many bytes are free.
 
         Raises:
             CliError: they are not; with the reason for which they are needed.
@@ -96,7 +96,7 @@ class DataDir:
         return self.sub("models.toml")
 
     def provider_key(self, provider: str) -> Path:
-        """Where the API key of a model provider lies, whatever the provider is called."""
+        """Return the file of a model provider's API key; any name of a provider makes a file name."""
         return self.sub("secrets") / f"provider-{quote(provider, safe='', errors='surrogatepass')}"
 
     def secret(self, name: str) -> str:
@@ -117,14 +117,14 @@ class DataDir:
         return self.sub("secrets") / "api-tokens"
 
     def token_lines(self) -> list[str]:
-        """What that file has."""
+        """Return the lines of the tokens file."""
         try:
             return self.tokens_file.read_text("utf-8").splitlines()
         except FileNotFoundError:
             return []
 
     def write_token_lines(self, lines: Sequence[str]) -> None:
-        """Replace what it has; only its owner can read it."""
+        """Replace the tokens file; only its owner can read it."""
         if not lines:
             self.tokens_file.unlink(missing_ok=True)
             return

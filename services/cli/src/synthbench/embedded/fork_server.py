@@ -27,7 +27,7 @@ from synthbench.embedded.children import dies_with_parent
 
 @dataclass(frozen=True)
 class Program:
-    """What a forked process runs.
+    """The program that a forked process runs.
 
     Attributes:
         module: it runs as `python -m` would run it.
@@ -40,7 +40,7 @@ class Program:
     env: dict[str, str]
 
     def to_json(self) -> bytes:
-        """For the pipe."""
+        """Encode the program for the pipe."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod

@@ -22,7 +22,7 @@ SERVICES: tuple[Service, ...] = (
     Service.DIVERSITY,
 )
 NATS_SYNC_SECONDS = 1
-"""How often the embedded server syncs to disk."""
+"""Interval at which the embedded server syncs to disk, in seconds."""
 _DATABASE_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY, Service.COLLECTOR, Service.QUALITY, Service.DIVERSITY)
 _KEY_USERS = (Service.SCHEDULER, Service.LLM_GATEWAY)
 _PROVIDER_KEY = re.compile(r"^SYNTHBENCH_\w+_API_KEY(_FILE)?$")
@@ -57,7 +57,7 @@ def instances_of(replicas: int, executors: int | None = None) -> tuple[Instance,
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything of one stack is."""
+    """Addresses, folders and settings of one embedded stack."""
 
     data: DataDir
     nats_url: str
@@ -66,9 +66,9 @@ class Layout:
     pools: Sequence[str]
     """Sandbox engines, preferred first."""
     clients: Sequence[str] = DEFAULT_CLIENTS
-    """Who may submit."""
+    """Names of the clients that may submit."""
     admin_port: int = 0
-    """Of the first llm-gateway's admin API; the others take a free one."""
+    """Port of the first llm-gateway's admin API; other replicas take a free one."""
     concurrency: int | None = None
     """Attempts at once in each executor, if it was asked for."""
 
@@ -82,7 +82,7 @@ class Layout:
         return artifacts_of(self.data.path)
 
     def password(self, service: Service) -> SecretStr:
-        """Of a service's NATS user."""
+        """Return the password of a service's NATS user."""
         return SecretStr(self.data.secret(f"nats-{service}"))
 
     def _default_permits(self) -> int:
@@ -137,12 +137,12 @@ def module_of(service: Service) -> str:
 
 
 def client_password(data: DataDir, name: str) -> str:
-    """Of a client's NATS user."""
+    """Return the password of a client's NATS user."""
     return data.secret("nats-client" if (name,) == DEFAULT_CLIENTS else f"nats-client-{name}")
 
 
 def executor_folders(data: Path) -> dict[str, str]:
-    """Where an executor of the stack in a data folder keeps its files, unless the user set another place."""
+    """Return the settings of an executor's folders below a data folder, unless the user set others."""
     return {"SYNTHBENCH_SANDBOX_ROOT": str(data / "sandboxes"), "SYNTHBENCH_AGENTS_ROOT": str(data / "agents")}
 
 

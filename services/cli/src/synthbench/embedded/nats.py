@@ -42,7 +42,7 @@ def find_nats_server() -> str:
 
 
 class EmbeddedNats:
-    """One server.
+    """One nats-server with JetStream on disk.
 
     Args:
         folder: its own folder; streams live in `folder/jetstream`.
@@ -75,7 +75,7 @@ class EmbeddedNats:
 
     @property
     def url(self) -> str:
-        """For clients."""
+        """URL for clients."""
         return f"nats://127.0.0.1:{self.port}"
 
     def _config(self) -> str:

@@ -64,7 +64,7 @@ def unprivileged_user() -> tuple[int, int] | None:
 
 
 def _owner(data: Path) -> tuple[int, int] | None:
-    """Whose cluster that is: users may have been added since it was made."""
+    """Return uid and gid of the cluster's files: other users may have been added since it was made."""
     found = data.stat()
     return (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
 
@@ -75,7 +75,7 @@ def dsn_of(port: int, password: str) -> SecretStr:
 
 
 class EmbeddedPostgres:
-    """One cluster.
+    """One Postgres cluster on the loopback interface.
 
     Args:
         folder: its own folder.
@@ -100,7 +100,7 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> SecretStr:
-        """Of the owner role, which may make schemas."""
+        """DSN of the owner role, which may make schemas."""
         return dsn_of(self.port, self._password)
 
     async def start(self) -> None:
@@ -207,7 +207,7 @@ class EmbeddedPostgres:
 
 
 def check_passable(folder: Path, user: tuple[int, int]) -> None:
-    """See that a user can reach a folder of ours.
+    """Check that a user can reach a folder of ours.
 
     Args:
         folder: which.

@@ -76,7 +76,7 @@ class Restarts:
     log: BoundLogger
     log_of: Callable[[str], Path]
     exits: dict[str, ExitHistory] = field(default_factory=dict[str, ExitHistory])
-    """By the name of the process; without those that stay up."""
+    """Histories by the name of the process; a process that stays up has none."""
 
     async def restart_if_ended(self, name: str, process: ChildProcess | None, start: Start) -> bool:
         """Start a process again if it has ended and its pause is over; return whether its history changed."""

@@ -16,7 +16,7 @@ def needed_bytes(data: DataDir) -> int:
 
 
 def require_room(data: DataDir) -> None:
-    """See that a stack has room to start.
+    """Check that a stack has room to start.
 
     Raises:
         CliError: it has not.

@@ -29,7 +29,7 @@ _LOOK_SECONDS = 0.25
 _NEEDED = ("SYNTHBENCH_SCHEDULER_URL", "SYNTHBENCH_COLLECTOR_URL", "SYNTHBENCH_ARTIFACTS_URL")
 _MAY_BE = ("SYNTHBENCH_NATS_USER", "SYNTHBENCH_NATS_PASSWORD", "SYNTHBENCH_GATEWAY_ADMIN_URL", "SYNTHBENCH_API_TOKEN")
 SHELL_VARIABLES = ("NATS_URL", "NATS_USER", "NATS_PASSWORD", "SYNTHBENCH_NATS_URL", *_NEEDED, *_MAY_BE)
-"""What `synth-bench env` prints."""
+"""Variables that `synth-bench env` prints."""
 
 
 def remote_endpoints() -> Endpoints | None:
@@ -64,7 +64,7 @@ def remote_endpoints() -> Endpoints | None:
 
 
 def _running_here() -> str | None:
-    """Where the bus of the data folder's running stack is; makes no folder."""
+    """Return the bus's URL of the stack that runs in the data folder; makes no folder."""
     if not (default_data_dir() / "run" / "stack.json").exists():
         return None
     data = DataDir()
@@ -159,7 +159,7 @@ async def _start(data: DataDir, options: StackOptions, say: Say, *, stay: bool) 
 
 
 def _starting(status: dict[str, Any] | None, supervisor: int, data: DataDir) -> str:
-    """What a start waits for at this moment."""
+    """Return, for people, what a start waits for at this moment."""
     if status and status["supervisor"] != supervisor:
         left = status.get("left") or "its processes end"
         return f"the stack that ran before in {data.path}, which is {status['state']}: {left}"

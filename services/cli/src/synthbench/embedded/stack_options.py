@@ -1,4 +1,4 @@
-"""What a command asks of the stack that it starts, or finds running. Pure, but for the environment."""
+"""Options of a command for the stack that it starts or finds running. Pure, but for the environment."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ API_KEY = "SYNTHBENCH_UPSTREAM_API_KEY"
 
 
 class StackOptions(Record):
-    """None stands for whatever the stack has."""
+    """Options of a command for a stack; None takes whatever the stack has."""
 
     sandbox: str | None = None
     """The sandbox engine."""
@@ -27,12 +27,12 @@ class StackOptions(Record):
     concurrency: int | None = Field(default=None, ge=1)
     """Attempts at once in each executor."""
     base_url: str | None = None
-    """Of the provider that --base-url or SYNTHBENCH_UPSTREAM_BASE_URL names."""
+    """URL of the provider that --base-url or SYNTHBENCH_UPSTREAM_BASE_URL names."""
     api_key_env: str | None = None
     """The variable that --api-key-env names; its value is in SYNTHBENCH_UPSTREAM_API_KEY by then."""
 
     def arguments(self) -> list[str]:
-        """As the supervisor takes them."""
+        """Return the options as arguments of the supervisor."""
         given = {name: getattr(self, name) for name in ("sandbox", "replicas", "executors", "concurrency")}
         return [part for name, value in given.items() if value is not None for part in (f"--{name}", str(value))]
 
@@ -52,12 +52,12 @@ class StackOptions(Record):
 
 
 def fingerprint(secret: str, value: str | None) -> str:
-    """What tells two keys apart and gives neither away; empty for none."""
+    """Return a digest that tells two keys apart and gives neither away; empty for none."""
     return hmac.new(secret.encode(), value.encode(), hashlib.sha256).hexdigest() if value else ""
 
 
 def started_with(options: StackOptions, secret: str) -> dict[str, Any]:
-    """What the supervisor writes down, for commands that come later."""
+    """Return the options of a stack as its status file keeps them, for commands that come later."""
     replicas = options.replicas or 1
     return {
         "replicas": replicas,

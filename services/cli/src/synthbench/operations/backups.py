@@ -36,7 +36,7 @@ _SQL = Queries.load("synthbench.operations", "backups.sql")
 
 
 class Backup:
-    """Writes one.
+    """Writes a backup of one stack.
 
     Args:
         connection: to the database, in no transaction.
@@ -97,7 +97,7 @@ class Backup:
         return len(tables)
 
     async def _table_into(self, tar: tarfile.TarFile, table: Mapping[str, Any]) -> None:
-        """What is in partitions comes with its parent."""
+        """Write one table; rows of its partitions are among them."""
         query = sql.SQL(_SQL["copy_out"]).format(
             columns=sql.SQL(", ").join(map(sql.Identifier, table["columns"])),
             table=sql.Identifier(table["schema"], table["name"]),
@@ -134,7 +134,7 @@ class Backup:
 
 
 class Restore:
-    """Takes one back, whole or not at all as to the tables.
+    """Restores a backup into an empty stack: all tables, or none.
 
     Args:
         connection: to a database with every migration applied; in no transaction.
@@ -204,7 +204,7 @@ class Restore:
                 self._say(f"{self._bodies} artifacts read")
 
     async def _empty_tables(self) -> None:
-        """Of the little that a stack without work has; and with the partitions that the backup had."""
+        """Empty the tables of a stack without work, and make the partitions that the backup had."""
         await self._connection.execute(_SQL["keep_triggers_quiet"])
         names = [sql.Identifier(table["schema"], table["name"]) for table in self._about["tables"]]
         await self._connection.execute(sql.SQL(_SQL["empty_tables"]).format(tables=sql.SQL(", ").join(names)))
@@ -237,7 +237,7 @@ class Restore:
 
 
 def _in_order(tables: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those that others refer to come first."""
+    """Sort tables so that each comes after those that its foreign keys refer to."""
     left, done = list(tables), list[Mapping[str, Any]]()
     while left:
         there = {(table["schema"], table["name"]) for table in done}
@@ -267,7 +267,7 @@ def _beside(path: Path) -> Path:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """For its owner alone: what agents did is in it."""
+    """Open the file, readable for its owner alone: it holds what agents did."""
     path.touch(mode=0o600)
     return path.open("wb")
 

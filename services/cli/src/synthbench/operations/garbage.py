@@ -118,7 +118,7 @@ class Garbage:
         return row
 
     async def _require_whole_catalogue(self) -> None:
-        """See that the catalogue knows all stored trajectories: what an emptied one forgot would look like garbage.
+        """Check that the catalogue knows all stored trajectories: those that it forgot would look like garbage.
 
         Raises:
             CliError: it does not; with the cure.

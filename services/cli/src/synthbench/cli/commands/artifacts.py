@@ -47,7 +47,7 @@ async def verify(wanted: str = "", /) -> int:
 
 
 async def problems_of(store: ArtifactStore, artifact: ArtifactRef, steps: int, seen: set[str]) -> list[str]:
-    """What is wrong with one, a line each; URIs that were looked for already are in `seen`."""
+    """Return the problems of one stored trajectory, a line each; `seen` holds the URIs that were looked up already."""
     try:
         trajectory = await read_trajectory(store, artifact.uri)
     except (ArtifactCorrupt, ArtifactNotFound) as error:

@@ -20,7 +20,7 @@ from synthbench.operations.operator import Operator, as_operator, connected
 
 _SETTLE_POLL = 0.5
 _SETTLE_SECONDS = 10.0
-"""What looks broken is looked at again for so long: what one service said a moment ago others have not heard yet."""
+"""A broken invariant is checked again for so long: an event of one service may not have reached the others yet."""
 
 
 async def audit(

@@ -1,4 +1,4 @@
-"""`campaigns list|resume|digest`."""
+"""Commands on campaigns: `campaigns list|resume|digest`."""
 
 from typing import Annotated, Any
 

@@ -138,7 +138,7 @@ def _names(option: str, text: str) -> list[str]:
 
 
 def _arguments(pairs: list[str], scaffolds: list[str]) -> dict[str, dict[str, str]]:
-    """By scaffold.
+    """Return the arguments of each scaffold.
 
     Raises:
         CliError: one is for none of them.

@@ -87,7 +87,7 @@ async def export(
 
 @dataclass
 class Written:
-    """What an export came to."""
+    """Counts of one export."""
 
     count: int = 0
     simulated: int = 0
@@ -95,7 +95,7 @@ class Written:
     failed: int = 0
 
     def report(self, output: Path | None) -> int:
-        """Say it; return the exit code."""
+        """Print the counts; return the exit code."""
         where = "" if output is None or str(output) == "-" else f" into {output}"
         if where or self.count != 1:
             console.say(f"wrote {self.count} {'trajectory' if self.count == 1 else 'trajectories'}{where}")

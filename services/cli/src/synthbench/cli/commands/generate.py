@@ -46,7 +46,7 @@ _OPTIONS = {
     "fork.step": "--step",
     **{name: f"--{name.replace('_', '-')}" for name in ("task", "scaffold", "samples", "seed", "campaign")},
 }
-"""What a field of a submission is called on the command line."""
+"""The command-line option of each field of a submission."""
 
 
 async def generate_trajectory(
@@ -118,12 +118,12 @@ async def generate(
 
 
 def place_of_records(client: StackClient) -> str:
-    """Where trajectories are stored, for people."""
+    """Return the folder or URL of the artifact store, for people."""
     return client.endpoints.artifacts_url.removeprefix("file://")
 
 
 def show_recorded(recorded: list[RecordedTrajectory], failed: list[FailedRun], *, json: bool) -> int:
-    """Print what came of one submission; return the exit code."""
+    """Print the trajectories and failures of one submission; return the exit code."""
     if json:
         console.show_json([{**one.row(), "location": one.location} for one in recorded])
     else:
@@ -213,7 +213,7 @@ class AttemptLog:
 
 
 def report_failures(failed: list[FailedRun]) -> int:
-    """Print what made no trajectory; return the exit code."""
+    """Print the runs that led to no trajectory; return the exit code."""
     for line in failure_lines(failed):
         console.fail(line)
     return 1 if failed else 0
@@ -236,9 +236,9 @@ class Campaign(BaseModel):
     sampling: Annotated[Sampling, BeforeValidator(written_by_hand)] = Sampling()
     """`temperature`, `top_p`, `max_tokens`, `reasoning_effort`, and a table `extra_body`."""
     max_cost_usd: float = Field(default=1.0, ge=0)
-    """Of each task with each model."""
+    """Cap for each task with each model, in US dollars."""
     budget_usd: float | None = Field(default=None, ge=0)
-    """Of the whole campaign, over all its runs: when it is used up, the campaign pauses."""
+    """Budget of the whole campaign over all its runs, in US dollars: when it is used up, the campaign pauses."""
     allow_unknown_price: bool = False
 
 
@@ -299,7 +299,7 @@ async def run(
 
 
 def tally_of(submissions: Sequence[TaskSubmitted]) -> RolloutTally:
-    """Counts for submissions that have their ids."""
+    """Return a tally for submissions that have their ids."""
     samples = {one.submission_id: one.samples for one in submissions if one.submission_id}
     return RolloutTally(sum(samples.values()), samples)
 
@@ -311,7 +311,7 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def submissions_of(client: StackClient, campaign: Campaign) -> tuple[list[TaskSubmitted], dict[str, str]]:
-    """What a campaign submits, and what a person calls its tasks."""
+    """Return the submissions of a campaign, and the names of its tasks by what the submissions call them."""
     tasks = [name for task in campaign.tasks for name in (library_tasks() if task == "*" else [task])]
     references = {task: await task_reference(client, task) for task in tasks}
     submissions = [

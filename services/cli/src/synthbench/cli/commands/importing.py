@@ -30,7 +30,7 @@ _TOO_LARGE = f"more than {_MOST_BYTES >> 30} GiB"
 _TOLD = 20
 _NAMED = 5
 _LABELS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-"""What a column `resolved` may say; an empty one says nothing."""
+"""Words of the column `resolved`; an empty one says nothing."""
 Format = Literal["mini-swe-agent", "swe-agent", "atif", "messages", "json"]
 
 
@@ -41,12 +41,12 @@ class RefusedDocument:
     file: str
     reason: str
     line: int | None = None
-    """From 1; None of a file that is one document."""
+    """Line number, from 1; None for a file that is one document."""
 
 
 @dataclass
 class ImportCounts:
-    """What became of the documents."""
+    """Counts of the documents of one import."""
 
     stored: int = 0
     there: int = 0

@@ -16,7 +16,7 @@ from synthbench.embedded.layout import SERVICES
 
 _FOLLOW_SECONDS = 0.3
 _TAIL_BYTES = 2 * 1024 * 1024
-"""So much of the end of each log is looked through."""
+"""Only so many bytes at the end of each log are read."""
 
 
 async def logs(

@@ -23,7 +23,7 @@ app = App(name="sandboxes", help="Sandboxes of this machine.")
 
 @dataclass(frozen=True)
 class ListedSandbox:
-    """One sandbox."""
+    """One sandbox of this machine, as `sandboxes list` shows it."""
 
     id: str
     engine: str
@@ -33,7 +33,7 @@ class ListedSandbox:
 
 
 def sandbox_root() -> Path:
-    """Where sandboxes keep their files: as the executors are told, else in the embedded stack's data folder."""
+    """Return the folder of sandboxes: the one that executors are told, else that of the embedded stack."""
     named = os.environ.get("SYNTHBENCH_SANDBOX_ROOT")
     return Path(named) if named else DataDir().sub("sandboxes")
 

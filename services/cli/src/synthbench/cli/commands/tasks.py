@@ -1,4 +1,4 @@
-"""`tasks list|show|init|check`."""
+"""Commands on tasks: `tasks list|show|init|check|quarantined|release`."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""`trajectories list|show|export|fork|rescore|import`."""
+"""Commands on trajectories: `trajectories list|show|export|fork|rescore|import`."""
 
 from typing import Annotated, Any
 
@@ -72,7 +72,7 @@ def _shown(value: object) -> str:
 
 
 def _parent(entry: dict[str, Any], *, wide: bool) -> str:
-    """Whose steps it begins with: `ID@K` of a fork, the last step that a resumed attempt took over."""
+    """Return where its first steps come from: `ID@K` for a fork, `resumed@K` for a resumed attempt."""
     if entry.get("forked_from"):
         return f"{console.short_id(entry['forked_from'], wide=wide)}@{entry['forked_step']}"
     return "" if entry.get("resumed_from") is None else f"resumed@{entry['resumed_from']}"

@@ -7,7 +7,7 @@ from synthbench.storage.queries import Queries
 
 RECORD = Queries.load("synthbench.operations.audit", "record.sql")
 CULPRITS = 20
-"""So many culprits of an invariant are named."""
+"""The most culprits of one invariant that are named."""
 
 
 @dataclass(frozen=True)
