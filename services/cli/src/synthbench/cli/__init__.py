@@ -1,1 +1,1 @@
-"""The command synth-bench and the embedded stack."""
+"""The command `synth-bench`: what users type, and what they see; and the same for Python programs."""

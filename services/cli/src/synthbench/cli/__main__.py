@@ -49,7 +49,7 @@ _COMMANDS = {
     "sandboxes": ("sandboxes:app", "Sandboxes of this machine: list, look into, clean up."),
     "images": ("images:app", "Images that Docker built for tasks: list, clean up."),
     "dead": ("dead:app", "Messages that no consumer could handle."),
-    "audit": ("audit:audit", "Check every promise against bus, database, artifacts and this machine."),
+    "audit": ("audit:audit", "Check every invariant of bus, database, artifacts and this machine."),
     "tokens": ("tokens:app", "API tokens with roles: viewer, reviewer, operator, admin."),
     "storage": ("storage:storage", "Where room went, and what the next sweep would take."),
     "backup": ("backup:backup", "Put database and artifacts into one file."),
@@ -58,8 +58,8 @@ _COMMANDS = {
     "config": ("config:app", "Every setting, and where it came from."),
     "doctor": ("doctor:doctor", "Try everything out, and say how to mend it."),
 }
-for name, (place, said) in _COMMANDS.items():
-    app.command(f"synthbench.cli.commands.{place}", name=name, help=said)
+for name, (place, summary) in _COMMANDS.items():
+    app.command(f"synthbench.cli.commands.{place}", name=name, help=summary)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -49,15 +49,15 @@ def passage(title: str, text: str, lines: int | None) -> None:
         text: of a task, a model or a tool.
         lines: at most so many are shown, and how many more there are; None shows all.
     """
-    told = printable(text).strip("\n").splitlines()
-    if not told or (not text.strip() and not title):
+    shown = printable(text).strip("\n").splitlines()
+    if not shown or (not text.strip() and not title):
         return
     if title:
         out.print(f"[dim]{title}[/dim]")
-    for line in told[:lines]:
+    for line in shown[:lines]:
         out.print(f"       {escape(line)}", soft_wrap=True)
-    if lines is not None and len(told) > lines:
-        out.print(f"       [dim]… {len(told) - lines} more lines; --full shows them[/dim]")
+    if lines is not None and len(shown) > lines:
+        out.print(f"       [dim]… {len(shown) - lines} more lines; --full shows them[/dim]")
 
 
 def short_id(identity: object, *, wide: bool = False) -> str:

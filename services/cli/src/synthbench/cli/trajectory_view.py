@@ -63,8 +63,10 @@ def step_line(step: Step) -> str:
     """One step on one line: number (from 0, as in the record), what was called, how it ended, seconds."""
     seconds = (step.finished_at - step.started_at).total_seconds()
     if step.kind == "condensation":
-        said = escape(_clip(step.action.message.strip()))
-        return f"  {step.index:>3}  [magenta]condensed[/magenta] {said}\n       [dim]old turns · {seconds:.2f} s[/dim]"
+        message = escape(_clip(step.action.message.strip()))
+        return (
+            f"  {step.index:>3}  [magenta]condensed[/magenta] {message}\n       [dim]old turns · {seconds:.2f} s[/dim]"
+        )
     calls = [_call(call) for call in step.action.tool_calls]
     action = "; ".join(calls) or _clip(step.action.message.strip() or "(no action)")
     answers = ", ".join(_answer(o) for o in step.observations)

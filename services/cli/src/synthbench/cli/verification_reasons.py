@@ -14,22 +14,22 @@ def reason_of(verification: VerificationResult | None) -> str:
         return "nothing was verified"
     tests = verification.tests
     broken = {test.name.removeprefix(_NOT_IMPORTED): test for test in tests if test.name.startswith(_NOT_IMPORTED)}
-    said = [f"tests/{name}.py cannot be imported: {_last_line(test)}" for name, test in broken.items()]
+    reasons = [f"tests/{name}.py cannot be imported: {_last_line(test)}" for name, test in broken.items()]
     wanted = [test for test in tests if test.required and test.name.partition(".")[0] not in broken]
     found = {test.name.partition(".")[0] for test in tests if test.status is not TestStatus.MISSING}
     for test in wanted:
         module = test.name.partition(".")[0]
         if test.status is TestStatus.MISSING and module in found:
-            said.append(f"{test.name} does not exist in tests/{module}.py")
+            reasons.append(f"{test.name} does not exist in tests/{module}.py")
         elif test.status is TestStatus.MISSING:
-            said.append(f"{test.name} did not run: tests/{module}.py holds no unittest.TestCase that ran")
+            reasons.append(f"{test.name} did not run: tests/{module}.py holds no unittest.TestCase that ran")
         elif test.status is not TestStatus.PASSED:
-            said.append(
+            reasons.append(
                 f"{test.name} {test.status}: {_last_line(test)}" if test.message else f"{test.name} {test.status}"
             )
-    said += [f"the tests could not be set up: {_last_line(test)}" for test in tests if test.name == "setup"]
-    more = f"; and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
-    return "; ".join(said[:_SHOWN]) + more
+    reasons += [f"the tests could not be set up: {_last_line(test)}" for test in tests if test.name == "setup"]
+    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    return "; ".join(reasons[:_SHOWN]) + more
 
 
 def _last_line(test: TestResult) -> str:

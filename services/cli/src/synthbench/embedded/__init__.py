@@ -1,1 +1,1 @@
-"""Embedded mode: the whole stack on one machine, one process for each service, children that die with their parent."""
+"""Embedded mode: a whole stack on one machine, one process for each service; all end with their supervisor."""

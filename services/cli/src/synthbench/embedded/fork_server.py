@@ -88,8 +88,8 @@ def serve(control: socket.socket) -> int | None:
                     _answer(control, ended=pid, code=code)
             if control not in ready:
                 continue
-            asked, descriptors, _flags, _address = socket.recv_fds(control, 1, 1)
-            if not asked:
+            request_byte, descriptors, _flags, _address = socket.recv_fds(control, 1, 1)
+            if not request_byte:
                 return None
             [request] = descriptors
             pid = os.fork()

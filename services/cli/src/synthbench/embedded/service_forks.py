@@ -92,7 +92,7 @@ class ServiceForks:
         self._server: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._asked: deque[asyncio.Future[ForkedProcess]] = deque()
+        self._requested: deque[asyncio.Future[ForkedProcess]] = deque()
         self._running: dict[int, ForkedProcess] = {}
         self._unseen: set[asyncio.Task[None]] = set()
         self._starting = asyncio.Lock()
@@ -111,20 +111,22 @@ class ServiceForks:
         async with self._starting:
             control = await self._connected()
         reading, writing = os.pipe()
-        asked: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
+        requested: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
         try:
             with contextlib.suppress(OSError):  # the server died: its last answer says so
-                self._asked.append(asked)
+                self._requested.append(requested)
                 socket.send_fds(control, [b"\0"], [reading])
         finally:
             os.close(reading)
         # More than a pipe holds is only taken as the child reads it.
         content = Program(module, str(log), dict(env)).to_json()
-        await asyncio.gather(asyncio.to_thread(_write, writing, content), asyncio.wait([asked], timeout=_START_SECONDS))
-        if not asked.done():
-            asked.cancel()
+        await asyncio.gather(
+            asyncio.to_thread(_write, writing, content), asyncio.wait([requested], timeout=_START_SECONDS)
+        )
+        if not requested.done():
+            requested.cancel()
             raise CliError(f"the fork server did not start {module} within {_START_SECONDS:.0f} s; see {self._log}")
-        return asked.result()
+        return requested.result()
 
     async def stop(self) -> None:
         """End the server; processes that still run are told by the kernel to end (SIGTERM)."""
@@ -165,11 +167,11 @@ class ServiceForks:
                 answer = json.loads(line)
                 if "started" in answer:
                     self._running[answer["started"]] = process = ForkedProcess(answer["started"])
-                    asked = self._asked.popleft()
-                    if asked.done():  # nobody waits for it any more
+                    requested = self._requested.popleft()
+                    if requested.done():  # nobody waits for it any more
                         process.kill()
                     else:
-                        asked.set_result(process)
+                        requested.set_result(process)
                 elif process := self._running.pop(answer["ended"], None):
                     process.end(answer["code"])
         except ConnectionError:
@@ -179,9 +181,9 @@ class ServiceForks:
             self._server_ended()
 
     def _server_ended(self) -> None:
-        while self._asked:
-            if not (asked := self._asked.popleft()).done():
-                asked.set_exception(CliError(f"the fork server ended; see {self._log}"))
+        while self._requested:
+            if not (requested := self._requested.popleft()).done():
+                requested.set_exception(CliError(f"the fork server ended; see {self._log}"))
         for process in self._running.values():
             task = asyncio.create_task(process.end_unseen())
             self._unseen.add(task)

@@ -17,7 +17,7 @@ from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
 from synthbench.storage.trajectories import read_trajectory
 
 app = App(name="artifacts", help="What lies in the artifact store.")
-_TOLD = 20
+_SHOWN = 20
 
 
 @app.command
@@ -38,10 +38,10 @@ async def verify(wanted: str = "", /) -> int:
             count += 1
             if count % 500 == 0:
                 console.say(f"{count} trajectories read, {len(problems)} problems")
-    for problem in problems[:_TOLD]:
+    for problem in problems[:_SHOWN]:
         console.say(problem)
-    if len(problems) > _TOLD:
-        console.say(f"and {len(problems) - _TOLD} more")
+    if len(problems) > _SHOWN:
+        console.say(f"and {len(problems) - _SHOWN} more")
     console.say(f"{count} trajectories read, {len(seen)} artifacts that they name looked for, {len(problems)} problems")
     return 1 if problems else 0
 
@@ -91,7 +91,7 @@ async def gc(
         async for body in garbage.found():
             gone = await garbage.delete([body]) if delete else [body]
             count, size = count + len(gone), size + sum(one.size for one in gone)
-            if json or len(shown) < _TOLD:
+            if json or len(shown) < _SHOWN:
                 shown += gone
     if json:
         console.show_json([{"uri": one.uri, "size": one.size, "put": one.modified, "deleted": delete} for one in shown])

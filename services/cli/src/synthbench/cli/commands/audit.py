@@ -1,4 +1,4 @@
-"""`audit`: look at everything from outside, and say of each promise whether it is held."""
+"""`audit`: check every invariant from outside."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -29,14 +29,14 @@ async def audit(
     wait: float = 0,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Check every promise against bus, database, artifacts and this machine, without asking the services.
+    """Check every invariant of bus, database, artifacts and this machine, without asking the services.
 
     For the embedded stack it knows the way. Elsewhere it needs the operator's settings: SYNTHBENCH_NATS_URL with the
     user `topology`, SYNTHBENCH_POSTGRES_DSN, SYNTHBENCH_ARTIFACTS_URL.
 
     Args:
         settled: Nothing may be under way: every submission ended, nothing waits anywhere.
-        wait: Seconds to wait until every promise is held; 10 at least.
+        wait: Seconds to wait until every invariant is held; 10 at least.
         json: Print the findings as JSON.
     """
     deadline = asyncio.get_running_loop().time() + max(wait, _SETTLE_SECONDS)

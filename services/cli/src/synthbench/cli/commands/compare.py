@@ -89,7 +89,7 @@ async def compare(
             async with following(f"{len(wanted)} scaffolds, {len(named)} tasks", tally) as listener:
                 recorded, failed = await run_submissions(client, submissions, listener, names)
     if recorded:
-        await _tell(_report([one.trajectory for one in recorded], failed, wanted, model, samples), format, output)
+        await _show(_report([one.trajectory for one in recorded], failed, wanted, model, samples), format, output)
     return report_failures(failed)
 
 
@@ -118,7 +118,7 @@ def _report(
     return _ComparisonReport(title, notes, comparison.compare(recorded, scaffolds, tasks))
 
 
-async def _tell(report: _ComparisonReport, form: str, output: Path | None) -> None:
+async def _show(report: _ComparisonReport, form: str, output: Path | None) -> None:
     if form == "table" and output is None:
         console.table(list(comparison.HEADINGS), [comparison.cells(row) for row in report.rows])
         for note in report.notes:

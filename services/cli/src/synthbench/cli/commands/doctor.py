@@ -52,7 +52,7 @@ async def doctor() -> int:
         findings.append(
             ("stack", True, f"{running['state']}, supervisor {running['supervisor']}" if running else "not running")
         )
-    rows = [["ok" if good else "FAILED", name, said] for name, good, said in findings]
+    rows = [["ok" if good else "FAILED", name, finding] for name, good, finding in findings]
     console.table(["", "what", "found"], rows)
     broken = [name for name, good, _ in findings if not good and not name.startswith("sandbox")]
     if not any(good for _, good, _ in engines):

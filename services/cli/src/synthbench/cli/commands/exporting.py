@@ -39,7 +39,7 @@ _AT_ONCE = 8
 _FIELDS = "trajectory_id,artifact,simulated"
 _NAMES_SIMULATED = ("simulated:", "route:sim/", "model:sim/", "id:")
 """Filters with one of these ask for simulated trajectories by name."""
-_TOLD = 5
+_SHOWN = 5
 
 
 async def export(
@@ -151,7 +151,7 @@ async def _write_next(ahead: "deque[asyncio.Task[str]]", file: TextIO, done: Wri
         text = await ahead.popleft()
     except (ArtifactNotFound, ArtifactCorrupt) as error:
         done.failed += 1
-        if done.failed <= _TOLD:
+        if done.failed <= _SHOWN:
             console.fail(str(error))
         return
     _put(file, text)

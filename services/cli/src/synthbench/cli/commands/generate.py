@@ -80,7 +80,7 @@ async def generate_trajectory(
         allow_unknown_price: Go on where the model's price is unknown, so that no cap can hold.
         json: Print the result as JSON.
     """
-    asked, cap = sampling.read(seed), microusd("--max-cost", max_cost)
+    parameters, cap = sampling.read(seed), microusd("--max-cost", max_cost)
     async with session(options=use_upstream(base_url, api_key_env, sandbox)) as client:
         reference = await task_reference(client, task)
         submission = submission_of(
@@ -92,7 +92,7 @@ async def generate_trajectory(
             engine=sandbox,
             samples=samples,
             seed=seed or 0,
-            sampling=asked,
+            sampling=parameters,
             max_cost_microusd=cap,
             allow_unknown_price=allow_unknown_price,
         )

@@ -27,7 +27,7 @@ _LINES = (".jsonl", ".ndjson")
 _MOST_BYTES = 1 << 30
 """Largest document that is read."""
 _TOO_LARGE = f"more than {_MOST_BYTES >> 30} GiB"
-_TOLD = 20
+_SHOWN = 20
 _NAMED = 5
 _LABELS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 """Words of the column `resolved`; an empty one says nothing."""
@@ -212,13 +212,13 @@ def _report(counts: ImportCounts, files: int, labels: Mapping[str, bool], *, dry
         console.say(f"{counts.stored} stored, {counts.there} were there already")
     if labels:
         _report_labels(counts, labels)
-    for name, count in counts.left_out.most_common(_TOLD):
+    for name, count in counts.left_out.most_common(_SHOWN):
         console.say(f"left out {count} times: {name}; the originals are kept as they were")
     lines = _refusals(counts.refused)
-    for line in lines[:_TOLD]:
+    for line in lines[:_SHOWN]:
         console.say(f"refused: {line}")
-    if len(lines) > _TOLD:
-        console.say(f"refused: {len(lines) - _TOLD} more")
+    if len(lines) > _SHOWN:
+        console.say(f"refused: {len(lines) - _SHOWN} more")
     return 1 if counts.refused else 0
 
 

@@ -132,8 +132,8 @@ def _funnel(rows: list[dict[str, Any]]) -> None:
 def _days(rows: list[dict[str, Any]]) -> None:
     most = max(1, *(int(row["stored"]) for row in rows))
     for row in rows:
-        told = f"{row['day']}  {row['stored']:>7,} stored {row['solved']:>7,} solved {row['accepted']:>7,} accepted"
-        console.out.print(f"{told}  {_bar(int(row['stored']), most)}", markup=False)
+        counts = f"{row['day']}  {row['stored']:>7,} stored {row['solved']:>7,} solved {row['accepted']:>7,} accepted"
+        console.out.print(f"{counts}  {_bar(int(row['stored']), most)}", markup=False)
 
 
 def _bar(value: int, most: int) -> str:

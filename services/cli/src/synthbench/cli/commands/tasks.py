@@ -184,6 +184,6 @@ def _problem(recorded: RecordedTrajectory) -> FailedRun | None:
     good = {"oracle": reward == 1.0, "wrong": reward < 1.0}.get(scaffold, reward == 0.0)
     if good:
         return None
-    said = f"{_label(recorded)} earned {reward:g}, expected {_expected(recorded)}"
+    problem = f"{_label(recorded)} earned {reward:g}, expected {_expected(recorded)}"
     why = reason_of(recorded.trajectory.verification) if scaffold == "oracle" else ""
-    return FailedRun(recorded.trajectory.rollout.task.name, f"{said}: {why}" if why else said)
+    return FailedRun(recorded.trajectory.rollout.task.name, f"{problem}: {why}" if why else problem)
