@@ -17,7 +17,7 @@ from synthbench.contracts.steps import Step
 from synthbench.storage.artifacts import ArtifactStore, key_uri
 
 _STORED_SECONDS = 20.0
-"""So long after its trajectory was stored an attempt's journal may still get entries, from an executor that lost it."""
+"""An executor without a lease may still write into the journal for so long after the trajectory was stored."""
 
 
 @dataclass(frozen=True)

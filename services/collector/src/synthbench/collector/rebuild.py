@@ -84,7 +84,7 @@ class CatalogueRebuild:
             self._rows[table] += count
 
     async def _trajectory(self, trajectory: UnreadTrajectory) -> str:
-        """Restore its words, the artifacts that it names, and its hot steps; return why it cannot be read, or ""."""
+        """Restore a trajectory's words, names and hot steps; return why it cannot be read, or an empty text."""
         totals, uris = StepTotals(), {trajectory.artifact.uri}
         words, problem = "", ""
         try:

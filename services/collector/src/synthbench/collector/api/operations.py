@@ -49,7 +49,7 @@ def retention_router(database: Database, retention: Retention) -> APIRouter:
     async def api_calls(
         limit: Annotated[int, Query(ge=1, le=1000)] = 100, before: Annotated[int | None, Query(ge=1, le=2**62)] = None
     ) -> dict[str, Any]:
-        """Who changed what by this API, and what was refused for a role, newest first; `before` is an id."""
+        """Calls that changed something, or were refused for a role, newest first; `before` is the id of a call."""
         return {"calls": await ApiCalls(database).listed(limit, before)}
 
     _ = (storage, hold, release, api_calls)

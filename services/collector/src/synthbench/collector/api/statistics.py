@@ -50,12 +50,12 @@ def statistics_router(catalogue: CatalogueReader) -> APIRouter:
 
     @router.get("/stats/funnel")
     async def funnel(campaign: _Campaign = None) -> dict[str, Any]:
-        """Of each campaign: submitted, ran, stored, solved, scored, accepted, admitted."""
+        """Rollouts by campaign: submitted, ran, stored, solved, scored, accepted, admitted."""
         return {"campaigns": await catalogue.funnel(campaign)}
 
     @router.get("/stats/days")
     async def days(campaign: _Campaign = None) -> dict[str, Any]:
-        """What was stored on each day (UTC)."""
+        """Counted trajectories, tokens and costs by day (UTC)."""
         return {"days": await catalogue.days(campaign)}
 
     _ = (results, funnel, days)
