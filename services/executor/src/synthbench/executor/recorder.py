@@ -1,6 +1,8 @@
 """The steps of an attempt: each is safe, in the journal and on the bus, before the next one starts."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
@@ -123,8 +125,17 @@ class StepRecorder:
         return step
 
     async def _announce(self, step: Step) -> None:
-        event = StepRecorded(**self._announcer.scope.fields, step=step)
-        await self._announcer.announce(event)
+        """Announce a step and count it, even when cancelled: the report names every step that was announced."""
+        announcing = asyncio.create_task(self._announce_and_count(step))
+        try:
+            await asyncio.shield(announcing)
+        except asyncio.CancelledError:
+            with suppress(Exception):  # a step that is not announced is not counted either
+                await announcing  # the bus gives up after its own time
+            raise
+
+    async def _announce_and_count(self, step: Step) -> None:
+        await self._announcer.announce(StepRecorded(**self._announcer.scope.fields, step=step))
         self.digests.append(step.digest)
         if change := WorkspaceChange.of(step):
             self.changes.append(change)
