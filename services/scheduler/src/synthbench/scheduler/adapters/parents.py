@@ -22,9 +22,9 @@ class Parents:
         self._store = store
         self._resumable = resumable
 
-    async def problems(self, wanted: TaskSubmitted, task: TaskInfo) -> list[FieldError]:
+    async def problems(self, submitted: TaskSubmitted, task: TaskInfo) -> list[FieldError]:
         """Return what is wrong with the fork that a submission asks for; nothing if it asks for none."""
-        fork = wanted.fork
+        fork = submitted.fork
         if fork is None:
             return []
         try:
@@ -33,7 +33,7 @@ class Parents:
             return [FieldError(field="fork.artifact", message=f"nothing is stored under {fork.artifact}")]
         except ArtifactCorrupt:
             return [FieldError(field="fork.artifact", message=f"{fork.artifact} is no trajectory")]
-        errors = fork_errors(wanted, fork, task, parent, await self._resumable(wanted.scaffold))
+        errors = fork_errors(submitted, fork, task, parent, await self._resumable(submitted.scaffold))
         if errors:
             return errors
         for step in parent.steps[: fork.step + 1]:

@@ -26,14 +26,14 @@ class Routes:
         self._secret = secret
         self._http = httpx.AsyncClient(timeout=_SECONDS, trust_env=False)
 
-    async def problem(self, wanted: TaskSubmitted) -> str:
+    async def problem(self, submitted: TaskSubmitted) -> str:
         """Say why a submission's route cannot be used now, in one line; empty where it can, or where nobody knows.
 
         A gateway that does not answer keeps no submission back: its attempts wait for it.
         """
-        if self._url is None or self._secret is None or not wanted.route:
+        if self._url is None or self._secret is None or not submitted.route:
             return ""
-        claims = ProbeClaims(route=wanted.route, allow_unknown_price=wanted.allow_unknown_price)
+        claims = ProbeClaims(route=submitted.route, allow_unknown_price=submitted.allow_unknown_price)
         now = datetime.now(UTC)
         payload = {**claims.to_dict(), "aud": PROBE_AUDIENCE, "iat": now, "exp": now + timedelta(minutes=1)}
         token = jwt.encode(payload, self._secret.get_secret_value(), ALGORITHM)  # pyright: ignore[reportUnknownMemberType] - PyJWT's own type is incomplete

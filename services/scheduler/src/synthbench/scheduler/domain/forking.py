@@ -9,18 +9,18 @@ from synthbench.contracts.trajectory import Trajectory
 
 
 def fork_errors(
-    wanted: TaskSubmitted, fork: ForkPoint, task: TaskInfo, parent: Trajectory, resumable: Collection[str]
+    submitted: TaskSubmitted, fork: ForkPoint, task: TaskInfo, parent: Trajectory, resumable: Collection[str]
 ) -> list[FieldError]:
     """Return what is wrong with a fork; nothing if it can be made.
 
     Args:
-        wanted: the submission.
+        submitted: the submission.
         fork: where it branches off.
         task: what the submission's task turned out to be.
         parent: the trajectory under the artifact that the fork names.
         resumable: names of the scaffolds that can go on from recorded steps.
     """
-    errors = [*_scaffold_errors(wanted, parent, resumable), *_step_errors(fork, parent)]
+    errors = [*_scaffold_errors(submitted, parent, resumable), *_step_errors(fork, parent)]
     if parent.trajectory_id != fork.trajectory_id:
         problem = f"the artifact holds trajectory {parent.trajectory_id}"
         errors.append(FieldError(field="fork.trajectory_id", message=problem))
@@ -30,15 +30,15 @@ def fork_errors(
     return errors
 
 
-def _scaffold_errors(wanted: TaskSubmitted, parent: Trajectory, resumable: Collection[str]) -> list[FieldError]:
+def _scaffold_errors(submitted: TaskSubmitted, parent: Trajectory, resumable: Collection[str]) -> list[FieldError]:
     errors: list[FieldError] = []
     made_by = parent.rollout.scaffold
-    if wanted.scaffold not in resumable:
-        problem = f"{wanted.scaffold} cannot go on from recorded steps; take {', '.join(resumable)}"
+    if submitted.scaffold not in resumable:
+        problem = f"{submitted.scaffold} cannot go on from recorded steps; take {', '.join(resumable)}"
         errors.append(FieldError(field="scaffold", message=problem))
-    elif made_by != wanted.scaffold:
+    elif made_by != submitted.scaffold:
         errors.append(FieldError(field="scaffold", message=f"the trajectory was made by {made_by}; only that forks it"))
-    if parent.rollout.simulated and not is_simulated(wanted.scaffold, wanted.route):
+    if parent.rollout.simulated and not is_simulated(submitted.scaffold, submitted.route):
         problem = "the trajectory is simulated: fork it with a sim/* model, or start a real one anew"
         errors.append(FieldError(field="route", message=problem))
     return errors

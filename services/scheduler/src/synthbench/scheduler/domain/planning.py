@@ -60,12 +60,12 @@ class Plan:
     pool: str = ""
 
 
-def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: DeploymentPolicy) -> Plan:
+def plan(submission_id: UUID, submitted: TaskSubmitted, task: TaskFacts, policy: DeploymentPolicy) -> Plan:
     """Plan a submission; the same submission always becomes the same rollouts."""
-    errors = [*_size_errors(wanted), *_scaffold_errors(wanted, policy)]
-    if max(abs(wanted.seed), abs(wanted.sampling.seed or 0)) > _LARGEST_SEED:
+    errors = [*_size_errors(submitted), *_scaffold_errors(submitted, policy)]
+    if max(abs(submitted.seed), abs(submitted.sampling.seed or 0)) > _LARGEST_SEED:
         errors.append(FieldError(field="seed", message=f"a seed is a number of at most {_LARGEST_SEED}"))
-    pool, pool_error = _choose_pool(wanted, task, policy)
+    pool, pool_error = _choose_pool(submitted, task, policy)
     if pool_error:
         errors.append(pool_error)
     if errors:
@@ -74,77 +74,79 @@ def plan(submission_id: UUID, wanted: TaskSubmitted, task: TaskFacts, policy: De
         Rollout(
             rollout_id=derived_id("rollout", submission_id, sample),
             submission_id=submission_id,
-            campaign=wanted.campaign,
+            campaign=submitted.campaign,
             task=task.info,
-            scaffold=wanted.scaffold,
-            scaffold_args=wanted.scaffold_args,
-            route=wanted.route,
+            scaffold=submitted.scaffold,
+            scaffold_args=submitted.scaffold_args,
+            route=submitted.route,
             sample=sample,
-            seed=wanted.seed + sample,
+            seed=submitted.seed + sample,
             pool=pool,
-            priority=wanted.priority,
-            limits=_limits(wanted, task),
-            allow_unknown_price=wanted.allow_unknown_price,
-            simulated=is_simulated(wanted.scaffold, wanted.route),
-            sampling=_sampling(wanted, sample),
-            forked_from=wanted.fork,
+            priority=submitted.priority,
+            limits=_limits(submitted, task),
+            allow_unknown_price=submitted.allow_unknown_price,
+            simulated=is_simulated(submitted.scaffold, submitted.route),
+            sampling=_sampling(submitted, sample),
+            forked_from=submitted.fork,
         )
-        for sample in range(wanted.samples)
+        for sample in range(submitted.samples)
     )
     return Plan(rollouts=rollouts, pool=pool)
 
 
-def _sampling(wanted: TaskSubmitted, sample: int) -> Sampling:
+def _sampling(submitted: TaskSubmitted, sample: int) -> Sampling:
     """Return the sampling parameters of one sample: each has a seed of its own, if any seed is named."""
-    seed = wanted.sampling.seed if wanted.sampling.seed is not None else wanted.seed or None
-    return wanted.sampling.model_copy(update={"seed": None if seed is None else seed + sample})
+    seed = submitted.sampling.seed if submitted.sampling.seed is not None else submitted.seed or None
+    return submitted.sampling.model_copy(update={"seed": None if seed is None else seed + sample})
 
 
-def _size_errors(wanted: TaskSubmitted) -> list[FieldError]:
-    size = len(wanted.to_json())
+def _size_errors(submitted: TaskSubmitted) -> list[FieldError]:
+    size = len(submitted.to_json())
     if size > SUBMISSION_BYTES:
         return [FieldError(field="", message=f"the submission has {size} bytes; at most {SUBMISSION_BYTES}")]
-    if size * wanted.samples > SAMPLES_BYTES:
+    if size * submitted.samples > SAMPLES_BYTES:
         most = SAMPLES_BYTES // size
-        problem = f"{wanted.samples} samples of a submission of {size} bytes are too much; at most {most} of this size"
+        problem = (
+            f"{submitted.samples} samples of a submission of {size} bytes are too much; at most {most} of this size"
+        )
         return [FieldError(field="samples", message=problem)]
     return []
 
 
-def _scaffold_errors(wanted: TaskSubmitted, policy: DeploymentPolicy) -> list[FieldError]:
-    if wanted.scaffold not in policy.scaffolds:
+def _scaffold_errors(submitted: TaskSubmitted, policy: DeploymentPolicy) -> list[FieldError]:
+    if submitted.scaffold not in policy.scaffolds:
         known = ", ".join(sorted(policy.scaffolds))
-        return [FieldError(field="scaffold", message=f"unknown scaffold {wanted.scaffold!r}; there are: {known}")]
-    if wanted.scaffold in MODEL_FREE and wanted.route:
-        return [FieldError(field="route", message=f"scaffold {wanted.scaffold!r} uses no model; leave route out")]
-    if wanted.scaffold in MODEL_FREE and wanted.sampling != Sampling():
-        return [FieldError(field="sampling", message=f"scaffold {wanted.scaffold!r} uses no model; leave it out")]
-    if wanted.scaffold not in MODEL_FREE and not wanted.route:
+        return [FieldError(field="scaffold", message=f"unknown scaffold {submitted.scaffold!r}; there are: {known}")]
+    if submitted.scaffold in MODEL_FREE and submitted.route:
+        return [FieldError(field="route", message=f"scaffold {submitted.scaffold!r} uses no model; leave route out")]
+    if submitted.scaffold in MODEL_FREE and submitted.sampling != Sampling():
+        return [FieldError(field="sampling", message=f"scaffold {submitted.scaffold!r} uses no model; leave it out")]
+    if submitted.scaffold not in MODEL_FREE and not submitted.route:
         return [FieldError(field="route", message="name a model route, such as sim/expert or openai/gpt-5")]
-    if wanted.scaffold == "native":
+    if submitted.scaffold == "native":
         try:
-            read_native(wanted.scaffold_args)
+            read_native(submitted.scaffold_args)
         except ArgumentError as error:
             return [FieldError(field=f"scaffold_args.{error.name}", message=str(error))]
     return []
 
 
-def _choose_pool(wanted: TaskSubmitted, task: TaskFacts, policy: DeploymentPolicy) -> tuple[str, FieldError | None]:
+def _choose_pool(submitted: TaskSubmitted, task: TaskFacts, policy: DeploymentPolicy) -> tuple[str, FieldError | None]:
     served = [pool for pool in policy.pools if task.runs_on(pool)]
     candidates: Sequence[str] = served
-    if wanted.engine:
-        if wanted.engine not in policy.pools:
+    if submitted.engine:
+        if submitted.engine not in policy.pools:
             served_by = ", ".join(policy.pools) or "none"
             return "", FieldError(
-                field="engine", message=f"no executor serves engine {wanted.engine!r}; served: {served_by}"
+                field="engine", message=f"no executor serves engine {submitted.engine!r}; served: {served_by}"
             )
-        candidates = [pool for pool in served if pool == wanted.engine]
+        candidates = [pool for pool in served if pool == submitted.engine]
     if not candidates:
-        needs, offered = ", ".join(task.engines), wanted.engine or ", ".join(policy.pools) or "none"
+        needs, offered = ", ".join(task.engines), submitted.engine or ", ".join(policy.pools) or "none"
         why = f" ({task.why_engines})" if task.why_engines else ""
         return "", FieldError(field="engine", message=f"{task.info.name} runs on {needs}{why}; offered: {offered}")
     pool = candidates[0]
-    trusted = task.from_library and is_simulated(wanted.scaffold, wanted.route)
+    trusted = task.from_library and is_simulated(submitted.scaffold, submitted.route)
     if pool == UNISOLATED_POOL and not trusted and not policy.allow_process:
         return "", FieldError(
             field="engine",
@@ -154,13 +156,13 @@ def _choose_pool(wanted: TaskSubmitted, task: TaskFacts, policy: DeploymentPolic
     return pool, None
 
 
-def _limits(wanted: TaskSubmitted, task: TaskFacts) -> RolloutLimits:
+def _limits(submitted: TaskSubmitted, task: TaskFacts) -> RolloutLimits:
     difficulty = task.info.difficulty
     seconds = task.max_seconds or SECONDS_BY_DIFFICULTY.get(difficulty, SECONDS_BY_DIFFICULTY["medium"])
     defaults = RolloutLimits()
     return RolloutLimits(
-        max_steps=wanted.max_steps or STEPS_BY_DIFFICULTY.get(difficulty, defaults.max_steps),
-        max_tokens=wanted.max_tokens or defaults.max_tokens,
-        max_seconds=wanted.max_seconds or seconds,
-        max_cost_microusd=wanted.max_cost_microusd,
+        max_steps=submitted.max_steps or STEPS_BY_DIFFICULTY.get(difficulty, defaults.max_steps),
+        max_tokens=submitted.max_tokens or defaults.max_tokens,
+        max_seconds=submitted.max_seconds or seconds,
+        max_cost_microusd=submitted.max_cost_microusd,
     )
