@@ -16,9 +16,11 @@ from synthbench.contracts.registry import (
     Service,
     arrives_as,
     check_clients,
+    declared_pools,
     durable,
     durables,
     sender_of,
+    spec_for_subject,
 )
 from synthbench.contracts.rpc import ClaimReply
 from synthbench.contracts.steps import Action, ModelCall, State, Step, StepOrigin, step_digest
@@ -172,3 +174,34 @@ def test_a_sealed_step_is_what_is_read_of_it_though_a_copy_was_never_checked():
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     step = Step(started_at=moment, finished_at=moment).model_copy(update={"timing": timing}).sealed()
     assert step_digest(Step.model_validate_json(step.to_json())) == step.digest
+
+
+def test_a_further_pool_has_subjects_and_durables_of_its_own():
+    pools = declared_pools(["small", "docker"])
+    assert pools == ("bubblewrap", "docker", "process", "small")
+    subjects = {one.subject for one in durables(("alice",), pools)}
+    assert {"task.ready.small.high", "verification.requested.small", "verification.requested.small.alice"} <= subjects
+    assert sender_of("verification.requested.small") == OPERATOR
+    assert sender_of("verification.requested.small.alice") == "alice"
+    assert durable(Service.EXECUTOR, "task.ready", "small.low", pools=pools).name == "executor-task-ready-small-low"
+
+
+@pytest.mark.parametrize(
+    ("subject", "event"),
+    [
+        ("task.ready.small.high", "task.ready"),
+        ("task.ready.small.urgent", None),
+        ("task.ready.small", None),
+        ("task.ready.Small.high", None),
+        ("verification.requested.small.alice", "verification.requested"),
+    ],
+)
+def test_a_subject_belongs_to_an_event_whatever_the_pool(subject: str, event: str | None):
+    spec = spec_for_subject(subject)
+    assert (spec.name if spec else None) == event
+
+
+@pytest.mark.parametrize("name", ["a.b", "Small", ">", "", "-a", "a" * 33])
+def test_a_pool_is_one_token_of_a_subject(name: str):
+    with pytest.raises(ValueError, match="cannot be a pool's name"):
+        declared_pools([name])
