@@ -108,11 +108,11 @@ class Consumer:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.wait([self._loop], timeout=1)
+        for puller in self._pullers:  # first of all, or what is given back would come to us again
+            await puller.unsubscribe()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=seconds)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=2)
-        for puller in self._pullers:
-            await puller.unsubscribe()
