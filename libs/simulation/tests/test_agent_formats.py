@@ -52,7 +52,7 @@ def test_every_agent_is_known_by_what_it_asks(request_, name):
     assert agent_format_of(request_).name == name
 
 
-def test_the_native_agent_hears_the_policy_itself():
+def test_the_native_agent_gets_the_policys_turn_unchanged():
     agent_format = agent_format_of(NATIVE)
     assert agent_format.native_tools(NATIVE) == {"bash", "read_file", "submit"}
     assert agent_format.render(EDIT, NATIVE) == EDIT
@@ -107,7 +107,7 @@ def run(folder: Path, call: tuple[str, dict[str, Any]]) -> subprocess.CompletedP
     return subprocess.run(["bash", "-c", in_shell(call)], cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_what_is_said_in_a_shell_does_what_the_tool_does(tmp_path: Path):
+def test_a_shell_command_does_what_the_native_tool_does(tmp_path: Path):
     content = 'it\'s "one"\n$HOME `x` \\ %s\nno newline at the end'
     assert run(tmp_path, ("write_file", {"path": "a/b c.py", "content": content})).returncode == 0
     assert (tmp_path / "a" / "b c.py").read_text() == content

@@ -93,7 +93,7 @@ async def test_what_a_budget_cannot_pay_a_cheaper_model_answers(routed, upstream
     assert len(upstream.seen) == 1
 
 
-async def test_a_shared_budget_is_only_said_to_be_used_up_when_no_model_fits(routed):
+async def test_a_shared_budget_is_announced_as_exhausted_only_when_no_model_fits(routed):
     shared = {"campaign_cost_microusd": 100_000, "campaign_epoch": 1}
     assert await routed.ask("openai", "thrifty", key=routed.key("thrifty", **shared)) == "ok"
     assert [said.get("budget") for said in await routed.calls()] == [None], "the campaign is not to be paused"
@@ -129,7 +129,7 @@ async def test_the_pause_that_a_provider_asks_for_is_kept_and_off_the_clock(rout
     assert _waits() == before + 1
 
 
-async def test_a_pause_beyond_the_deadline_is_said_at_once(routed, upstream):
+async def test_a_pause_beyond_the_deadline_is_refused_at_once(routed, upstream):
     upstream.faults.append("429 after 300")
     began = monotonic()
     with pytest.raises(openai.RateLimitError) as caught:
@@ -163,7 +163,7 @@ def _body(route: str) -> dict:
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
-async def test_too_many_at_once_are_told_to_come_again(start_gateway, upstream, monkeypatch, path):
+async def test_calls_beyond_max_inflight_are_refused_with_retry_after(start_gateway, upstream, monkeypatch, path):
     monkeypatch.setenv("UPSTREAM_KEY", KEY)
     upstream.delay = 0.5
     async with start_gateway(two_wires(upstream.url), max_inflight=2) as gateway, gateway.http("chat/small") as client:

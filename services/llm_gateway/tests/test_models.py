@@ -36,7 +36,7 @@ def test_attempts_are_spread_over_places_and_each_keeps_its_own():
     assert {name: BaseUrls(BASES).order(name, 99.0)[0] for name in firsts} == firsts
 
 
-def test_a_place_that_is_away_moves_its_own_attempts_alone_and_they_come_back():
+def test_a_server_that_is_away_loses_only_its_own_attempts_until_it_is_back():
     places = BaseUrls(BASES)
     firsts = {name: places.order(name, 0.0)[0] for name in map(str, range(100))}
     places.away(BASES[0], 0.0)
@@ -46,7 +46,7 @@ def test_a_place_that_is_away_moves_its_own_attempts_alone_and_they_come_back():
         assert places.order(name, 31.0)[0] == first
 
 
-async def test_calls_of_an_attempt_stay_with_one_place_and_go_on_where_another_is_not_there(
+async def test_an_attempt_stays_with_one_base_url_and_skips_those_that_are_away(
     start_gateway, upstream: Upstream, monkeypatch
 ):
     monkeypatch.setenv("UPSTREAM_KEY", KEY)

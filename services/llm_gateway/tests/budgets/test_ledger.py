@@ -142,7 +142,7 @@ async def accounts_in(database: Database) -> dict[str, tuple[int, int, int]]:
     return {row["kind"]: (row["spent"], row["leased"], row["presumed"]) for row in rows}
 
 
-async def test_what_a_silent_replica_held_counts_as_spent_until_it_says_better(open_ledger):
+async def test_slices_of_a_silent_replica_count_as_spent_until_it_settles(open_ledger):
     """It is not started, so its heart does not beat: its lease on life runs out."""
     make, database = open_ledger
     silent, other = make(lease_seconds=0.2), make(lease_seconds=30)
@@ -188,7 +188,7 @@ async def test_a_replica_that_missed_a_closing_believes_it_for_as_long_as_it_tru
     assert TRUST_SECONDS == 10, "docs/gateway.md says so"
 
 
-async def test_a_replica_whose_ear_was_cut_off_believes_nothing_that_it_knew(ledger):
+async def test_a_replica_that_lost_its_listener_trusts_no_cached_attempt(ledger):
     book, database = ledger
     key = claims()
     await book.admit(key, uuid7(), 0)
@@ -445,7 +445,7 @@ async def test_waiters_that_are_cancelled_or_refused_leave_the_line_and_no_money
     assert all(leased == 0 for _, leased, _ in (await accounts_in(database)).values())
 
 
-async def test_when_the_record_fails_those_that_asked_it_are_told_and_later_calls_are_served(ledger, monkeypatch):
+async def test_when_the_record_fails_its_waiting_calls_fail_and_later_ones_are_served(ledger, monkeypatch):
     book, _ = ledger
     key, grant = claims(), book._broker._leases.grant
 

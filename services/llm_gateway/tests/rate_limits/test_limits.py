@@ -168,7 +168,7 @@ async def test_never_more_at_once_and_both_replicas_have_their_turns(two):
     assert sum(turns.values()) > 60, "slots are used again at once"
 
 
-async def test_who_waits_in_vain_is_told_when_to_come_again(two):
+async def test_a_call_that_waits_past_its_deadline_is_refused_with_retry_after(two):
     for _ in range(RPM.most):
         await two[0].enter((RPM,), 0, 5)
     began = monotonic()

@@ -99,7 +99,7 @@ async def test_an_answer_recorded_one_way_is_replayed_every_way(start, upstream,
         assert (call["provider"], call["usage"]["input_tokens"]) == (call["route"].partition("/")[0], 1000)
 
 
-async def test_samples_stay_different_and_an_attempt_that_is_tried_again_hears_the_same(start, upstream):
+async def test_samples_stay_different_and_a_retried_attempt_gets_the_same_answers(start, upstream):
     numbers = itertools.count()
     upstream.say = lambda wire, body: Answer(f"Answer {next(numbers)}.")
     rollout, other = uuid4(), uuid4()
@@ -191,7 +191,7 @@ async def test_what_failed_is_not_recorded(start, upstream, tmp_path):
     assert json.loads(records(tmp_path)[0].read_bytes())["number"] == 0
 
 
-async def test_a_damaged_recording_is_said_and_where_it_may_made_anew(start, upstream, tmp_path):
+async def test_a_damaged_recording_is_reported_or_recorded_anew(start, upstream, tmp_path):
     async with start("on") as gateway:
         await ask_openai(gateway, "chat/small", stream=False)
     (record,) = records(tmp_path)
