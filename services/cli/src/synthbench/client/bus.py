@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from synthbench.chassis.bus import Bus
 from synthbench.chassis.errors import BusUnavailable
 from synthbench.chassis.logging import setup_logging
-from synthbench.client.contact import bus_place, require_bus, unanswered
+from synthbench.client.contact import bus_address, require_bus, unanswered
 from synthbench.client.endpoints import Endpoints
 from synthbench.client.errors import CliError
 from synthbench.contracts.registry import Service
@@ -19,8 +19,8 @@ async def connect_bus(endpoints: Endpoints, user: Service | str, password: Secre
     Raises:
         CliError: nothing answers there, or it refuses the user.
     """
-    place = bus_place(endpoints)
-    if place.elsewhere:
+    address = bus_address(endpoints)
+    if address.elsewhere:
         await require_bus(endpoints)
     log = setup_logging("cli", "ERROR")
     try:
@@ -29,6 +29,6 @@ async def connect_bus(endpoints: Endpoints, user: Service | str, password: Secre
         if "refuses user" in str(error):
             raise CliError(str(error)) from error
         reason = str(error).partition(": ")[2].rpartition("; ")[0] or "nothing answers"
-        raise unanswered(place, reason) from error
+        raise unanswered(address, reason) from error
     except ValueError as error:  # of nats-py, for what is no URL
-        raise unanswered(place, str(error)) from error
+        raise unanswered(address, str(error)) from error

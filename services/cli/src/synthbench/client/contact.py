@@ -21,7 +21,7 @@ _VARIABLES = {
 
 
 @dataclass(frozen=True)
-class Place:
+class StackAddress:
     """The address of a part of a stack, and the environment variable that names it."""
 
     service: str
@@ -31,31 +31,31 @@ class Place:
     """Whether the variable names it; else it belongs to the stack of this data folder."""
 
 
-def http_place(endpoints: Endpoints, service: str) -> Place:
+def http_address(endpoints: Endpoints, service: str) -> StackAddress:
     """Return the address of a service's HTTP API."""
     url = {
         "scheduler": endpoints.scheduler_url,
         "collector": endpoints.collector_url,
         "llm_gateway": endpoints.gateway_admin_url,
     }[service]
-    return Place(service, url.rstrip("/"), _VARIABLES[service], endpoints.elsewhere)
+    return StackAddress(service, url.rstrip("/"), _VARIABLES[service], endpoints.elsewhere)
 
 
-def bus_place(endpoints: Endpoints) -> Place:
+def bus_address(endpoints: Endpoints) -> StackAddress:
     """Return the address of the bus."""
-    return Place("bus", endpoints.nats_url, "SYNTHBENCH_NATS_URL", endpoints.elsewhere)
+    return StackAddress("bus", endpoints.nats_url, "SYNTHBENCH_NATS_URL", endpoints.elsewhere)
 
 
-def unanswered(place: Place, reason: str) -> CliError:
-    """Say that nothing answers, and what to do."""
-    where = redacted(place.url)
-    if place.elsewhere:
-        cure = f"start that stack, set {place.variable} anew, or forget it: {FORGET}"
+def unanswered(address: StackAddress, reason: str) -> CliError:
+    """Return the error of an address where nothing answers, with the cure."""
+    where = redacted(address.url)
+    if address.elsewhere:
+        cure = f"start that stack, set {address.variable} anew, or forget it: {FORGET}"
         return CliError(
-            f"the {place.service} does not answer at {where}, which {place.variable} names: {reason}; {cure}"
+            f"the {address.service} does not answer at {where}, which {address.variable} names: {reason}; {cure}"
         )
-    cure = f"see `synth-bench status` and `synth-bench logs {place.service}`"
-    return CliError(f"the {place.service} does not answer at {where}: {reason}; {cure}")
+    cure = f"see `synth-bench status` and `synth-bench logs {address.service}`"
+    return CliError(f"the {address.service} does not answer at {where}: {reason}; {cure}")
 
 
 async def require_bus(endpoints: Endpoints) -> None:
@@ -64,12 +64,12 @@ async def require_bus(endpoints: Endpoints) -> None:
     Raises:
         CliError: none of them listens.
     """
-    place = bus_place(endpoints)
+    address = bus_address(endpoints)
     reasons: list[str] = []
-    for server in place.url.split(","):
-        address = server.strip()
+    for server in address.url.split(","):
+        url = server.strip()
         try:
-            parts = urlsplit(address if "://" in address else f"nats://{address}")
+            parts = urlsplit(url if "://" in url else f"nats://{url}")
             host, port = parts.hostname or "", parts.port or _PORT
             async with asyncio.timeout(_SECONDS):
                 _, writer = await asyncio.open_connection(host, port)
@@ -82,4 +82,4 @@ async def require_bus(endpoints: Endpoints) -> None:
         else:
             writer.close()
             return
-    raise unanswered(place, "; ".join(dict.fromkeys(reasons)))
+    raise unanswered(address, "; ".join(dict.fromkeys(reasons)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from synthbench.client.contact import Place, http_place, unanswered
+from synthbench.client.contact import StackAddress, http_address, unanswered
 from synthbench.client.endpoints import Endpoints
 from synthbench.client.errors import CliError
 from synthbench.client.waiting import Say, Waiting, say_nothing
@@ -72,31 +72,31 @@ class ServicesApi:
         self._still_there = still_there or (lambda: None)
         self._met: set[str] = set()
 
-    def _place(self, service: str) -> Place:
-        place = http_place(self.endpoints, service)
-        if not place.url:
-            raise CliError(f"where the {service} is, is not known; set {place.variable}")
-        return place
+    def _address(self, service: str) -> StackAddress:
+        address = http_address(self.endpoints, service)
+        if not address.url:
+            raise CliError(f"where the {service} is, is not known; set {address.variable}")
+        return address
 
-    async def _meet(self, place: Place) -> None:
+    async def _meet(self, address: StackAddress) -> None:
         """Check that a service which the environment names answers at all, before it gets long to answer.
 
         Raises:
             CliError: it does not.
         """
-        if not place.elsewhere or place.url in self._met:
+        if not address.elsewhere or address.url in self._met:
             return
         deadline = time.monotonic() + _ELSEWHERE_SECONDS
         while True:
             left = max(0.1, deadline - time.monotonic())
             try:
-                await self._http.get(f"{place.url}/livez", timeout=left)
+                await self._http.get(f"{address.url}/livez", timeout=left)
                 break
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 if not isinstance(error, httpx.ConnectError) or time.monotonic() + _PAUSE_SECONDS > deadline:
-                    raise unanswered(place, str(error) or type(error).__name__) from error
+                    raise unanswered(address, str(error) or type(error).__name__) from error
             await asyncio.sleep(_PAUSE_SECONDS)
-        self._met.add(place.url)
+        self._met.add(address.url)
 
     async def find(
         self,
@@ -121,9 +121,9 @@ class ServicesApi:
         Raises:
             CliError: the service does not answer, or refuses.
         """
-        place = self._place(service)
-        await self._meet(place)
-        response = await self._answer(place, path, params, method, body, seconds)
+        address = self._address(service)
+        await self._meet(address)
+        response = await self._answer(address, path, params, method, body, seconds)
         if response.status_code == _NOT_FOUND:
             return None
         if response.is_error:
@@ -135,7 +135,7 @@ class ServicesApi:
 
     async def _answer(
         self,
-        place: Place,
+        address: StackAddress,
         path: str,
         params: Mapping[str, Any] | None,
         method: str,
@@ -148,12 +148,14 @@ class ServicesApi:
         waiting = Waiting(self._say)
         while True:
             try:
-                response = await self._http.request(method, place.url + path, params=given, json=body, timeout=seconds)
+                response = await self._http.request(
+                    method, address.url + path, params=given, json=body, timeout=seconds
+                )
                 problem = "it is not ready"
             except httpx.ConnectError as error:
                 response, problem = None, str(error)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise unanswered(place, str(error) or type(error).__name__) from error
+                raise unanswered(address, str(error) or type(error).__name__) from error
             pause = _PAUSE_SECONDS
             if response is not None and response.status_code == _TOO_MANY:
                 pause = float(response.headers.get("retry-after", 1))
@@ -162,8 +164,8 @@ class ServicesApi:
                 return response
             self._still_there()  # the stack may be starting
             if time.monotonic() > deadline and (response is None or response.status_code != _TOO_MANY):
-                raise unanswered(place, problem)
-            waiting(f"the {place.service}: {problem}")
+                raise unanswered(address, problem)
+            waiting(f"the {address.service}: {problem}")
             await asyncio.sleep(pause)
 
     async def lines(
@@ -174,11 +176,11 @@ class ServicesApi:
         Raises:
             CliError: the service does not answer, or refuses, or breaks off.
         """
-        place = self._place(service)
-        await self._meet(place)
+        address = self._address(service)
+        await self._meet(address)
         timeout = httpx.Timeout(_LINES_SECONDS, connect=_CONNECT_SECONDS)
         try:
-            async with self._http.stream(method, place.url + path, params=params, timeout=timeout) as response:
+            async with self._http.stream(method, address.url + path, params=params, timeout=timeout) as response:
                 if response.is_error:
                     text = (await response.aread()).decode(errors="replace")
                     raise CliError(f"the {service} refused {path}: {problem_of(response, text)}")

@@ -30,7 +30,7 @@ from synthbench.storage.schemas import installed_schemas, latest_version
 
 _FORMAT = 1
 _CHUNK = 1024 * 1024
-_TELL = 1000
+_REPORT_EVERY = 1000
 _CONNECTION = psycopg.AsyncConnection[DictRow]
 _SQL = Queries.load("synthbench.operations", "backups.sql")
 
@@ -62,13 +62,13 @@ class Backup:
         Raises:
             CliError: there is such a file, or it cannot be written.
         """
-        beside = _beside(path)
+        beside = _unfinished_path(path)
         self._folder = path.parent
         await self._connection.execute(_SQL["share_lock"], {"lock": ARTIFACTS_LOCK})
         try:
             with _opened(beside) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                tables = await self._tables_into(tar)
-                await self._bodies_into(tar)
+                tables = await self._write_tables(tar)
+                await self._write_bodies(tar)
                 _add(tar, "end.json", json.dumps({"keys": len(self._keys), "bodies": self._bodies}).encode())
                 size = tar.offset
             beside.replace(path)
@@ -78,12 +78,12 @@ class Backup:
             beside.unlink(missing_ok=True)
         return f"{tables} tables, {len(self._keys)} records, {self._bodies} artifacts; {filesize.decimal(size)}"
 
-    async def _tables_into(self, tar: tarfile.TarFile) -> int:
+    async def _write_tables(self, tar: tarfile.TarFile) -> int:
         schemas = [schema for schema, _ in installed_schemas()]
         versions = {schema: latest_version(schema) for schema in schemas}
         made = datetime.now(UTC).isoformat(timespec="seconds")
         _add(tar, "backup.json", json.dumps({"format": _FORMAT, "made": made, "schemas": versions}).encode())
-        await self._keys_into(tar)
+        await self._write_keys(tar)
         async with self._connection.transaction():
             await self._connection.execute(_SQL["one_moment"])
             tables = await (await self._connection.execute(_SQL["tables"], {"schemas": schemas})).fetchall()
@@ -91,12 +91,12 @@ class Backup:
             about = {"tables": _in_order(tables), "sequences": sequences}
             _add(tar, "tables.json", json.dumps(about).encode())
             for table in _in_order(tables):
-                await self._table_into(tar, table)
+                await self._write_table(tar, table)
         self._say(f"{len(tables)} tables written")
-        await self._keys_into(tar)
+        await self._write_keys(tar)
         return len(tables)
 
-    async def _table_into(self, tar: tarfile.TarFile, table: Mapping[str, Any]) -> None:
+    async def _write_table(self, tar: tarfile.TarFile, table: Mapping[str, Any]) -> None:
         """Write one table; rows of its partitions are among them."""
         query = sql.SQL(_SQL["copy_out"]).format(
             columns=sql.SQL(", ").join(map(sql.Identifier, table["columns"])),
@@ -109,19 +109,19 @@ class Backup:
                         packed.write(block)
             _add(tar, f"tables/{table['schema']}.{table['name']}", spool)
 
-    async def _keys_into(self, tar: tarfile.TarFile) -> None:
+    async def _write_keys(self, tar: tarfile.TarFile) -> None:
         async for key in self._store.list(""):
-            if key not in self._keys and await self._artifact_into(tar, f"keys/{key}", key_uri(key)):
+            if key not in self._keys and await self._write_artifact(tar, f"keys/{key}", key_uri(key)):
                 self._keys.add(key)
 
-    async def _bodies_into(self, tar: tarfile.TarFile) -> None:
+    async def _write_bodies(self, tar: tarfile.TarFile) -> None:
         async for body in self._store.bodies():
-            if await self._artifact_into(tar, f"bodies/{body.uri.rpartition('/')[2]}", body.uri):
+            if await self._write_artifact(tar, f"bodies/{body.uri.rpartition('/')[2]}", body.uri):
                 self._bodies += 1
-                if self._bodies % _TELL == 0:
+                if self._bodies % _REPORT_EVERY == 0:
                     self._say(f"{self._bodies} artifacts written")
 
-    async def _artifact_into(self, tar: tarfile.TarFile, name: str, uri: str) -> bool:
+    async def _write_artifact(self, tar: tarfile.TarFile, name: str, uri: str) -> bool:
         try:
             data = await self._store.get(uri)
         except ArtifactNotFound:  # it went meanwhile
@@ -155,7 +155,7 @@ class Restore:
         Raises:
             CliError: it is no backup, of another release, or cut off; or the stack holds something, or is in use.
         """
-        await self._see_that_it_is_free()
+        await self._require_empty_stack()
         try:
             with tarfile.open(path, mode="r:") as tar:
                 _check(_json(tar, tar.next(), "backup.json"))
@@ -175,7 +175,7 @@ class Restore:
             raise CliError(f"{path}: {error.strerror or error}") from error
         return f"{len(self._about['tables'])} tables, {self._keys} records, {self._bodies} artifacts"
 
-    async def _see_that_it_is_free(self) -> None:
+    async def _require_empty_stack(self) -> None:
         users = await (await self._connection.execute(_SQL["connected_services"])).fetchone()
         if users is not None:
             raise CliError(f"the database is in use by {users['name']}: stop the services first")
@@ -200,7 +200,7 @@ class Restore:
             if stored.uri != uri_of_digest(name):
                 raise CliError(f"{member.name} is not what its digest says: the tables stay as they were")
             self._bodies += 1
-            if self._bodies % _TELL == 0:
+            if self._bodies % _REPORT_EVERY == 0:
                 self._say(f"{self._bodies} artifacts read")
 
     async def _empty_tables(self) -> None:
@@ -260,7 +260,7 @@ def _check(about: Mapping[str, Any]) -> None:
         )
 
 
-def _beside(path: Path) -> Path:
+def _unfinished_path(path: Path) -> Path:
     if path.exists():
         raise CliError(f"{path} is there already")
     return path.with_name(f".{path.name}.part")

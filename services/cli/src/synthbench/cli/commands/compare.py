@@ -15,8 +15,8 @@ from synthbench.cli.commands.generate import (
     tally_of,
     use_upstream,
 )
-from synthbench.cli.following import following, telling_what_is_finished
 from synthbench.cli.installed import Engine
+from synthbench.cli.progress_display import reporting_interruption, showing_progress
 from synthbench.cli.sessions import session
 from synthbench.client.amounts import microusd
 from synthbench.client.errors import CliError
@@ -85,8 +85,8 @@ async def compare(
         ]
         names = {reference: task for task, reference in references.items()}
         tally = tally_of(submissions)
-        with telling_what_is_finished(tally, "campaign:compare", place_of_records(client)):
-            async with following(f"{len(wanted)} scaffolds, {len(named)} tasks", tally) as listener:
+        with reporting_interruption(tally, "campaign:compare", place_of_records(client)):
+            async with showing_progress(f"{len(wanted)} scaffolds, {len(named)} tasks", tally) as listener:
                 recorded, failed = await run_submissions(client, submissions, listener, names)
     if recorded:
         await _show(_report([one.trajectory for one in recorded], failed, wanted, model, samples), format, output)

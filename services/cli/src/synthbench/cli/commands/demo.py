@@ -8,7 +8,7 @@ from synthbench.cli.commands.generate import (
     submissions_of,
     tally_of,
 )
-from synthbench.cli.following import following
+from synthbench.cli.progress_display import showing_progress
 from synthbench.cli.sessions import session
 from synthbench.client.runs import FailedRun, RecordedTrajectory, run_submissions
 from synthbench.embedded.datadir import DataDir
@@ -27,7 +27,7 @@ async def demo() -> int:
         console.headline("2. The whole library with sim/expert and sim/novice")
         campaign = Campaign(name="demo", tasks=["*"], models=_MODELS, seed=1)
         submissions, names = await submissions_of(client, campaign)
-        async with following(campaign.name, tally_of(submissions)) as listener:
+        async with showing_progress(campaign.name, tally_of(submissions)) as listener:
             recorded, failed = await run_submissions(client, submissions, listener, names)
     recorded.sort(key=lambda one: (one.trajectory.rollout.route, one.trajectory.rollout.task.name))
     console.results([one.row() for one in recorded])

@@ -10,9 +10,9 @@ from cyclopts import Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from synthbench.cli import console, trajectory_view
-from synthbench.cli.following import following, telling_what_is_finished
 from synthbench.cli.installed import Engine, ScaffoldName
 from synthbench.cli.output import ReaderGone
+from synthbench.cli.progress_display import reporting_interruption, showing_progress
 from synthbench.cli.rollout_tally import RolloutTally
 from synthbench.cli.sampling import DEFAULT, Sampled
 from synthbench.cli.sessions import session
@@ -113,7 +113,7 @@ async def generate(
             shown.show(envelope)
 
     found_by = f"submission:{submission.submission_id}"
-    with telling_what_is_finished(tally, found_by, place_of_records(client)):
+    with reporting_interruption(tally, found_by, place_of_records(client)):
         return await run_submissions(client, [submission], listener, names)
 
 
@@ -283,10 +283,10 @@ async def run(
     campaign = load_campaign(file)
     async with session(options=use_upstream(base_url, api_key_env, campaign.sandbox)) as client:
         submissions, names = await submissions_of(client, campaign)
-        with telling_what_is_finished(
+        with reporting_interruption(
             tally := tally_of(submissions), f"campaign:{campaign.name}", place_of_records(client)
         ):
-            async with following(campaign.name, tally) as listener:
+            async with showing_progress(campaign.name, tally) as listener:
                 ended = await client.submit(submissions, listener)
         entries = await entries_of(client, campaign.name, {one.submission_id for one in ended})
         place = place_of_records(client)

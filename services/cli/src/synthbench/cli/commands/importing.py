@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from synthbench.cli import console
-from synthbench.cli.following import bar
+from synthbench.cli.progress_display import bar
 from synthbench.cli.sessions import session
 from synthbench.client.errors import CliError
 from synthbench.client.stack_client import StackClient

@@ -7,8 +7,8 @@ from cyclopts import App, Parameter
 
 from synthbench.cli import console
 from synthbench.cli.commands.generate import report_failures, tally_of
-from synthbench.cli.following import following
 from synthbench.cli.installed import Engine
+from synthbench.cli.progress_display import showing_progress
 from synthbench.cli.sessions import session
 from synthbench.cli.verification_reasons import reason_of
 from synthbench.client.errors import CliError
@@ -121,7 +121,7 @@ async def check(task: str, /, *, sandbox: Engine = None) -> int:
             )
             for scaffold, args in wanted
         ]
-        async with following(f"checking {package.id}", tally_of(submissions)) as listener:
+        async with showing_progress(f"checking {package.id}", tally_of(submissions)) as listener:
             recorded, failed = await run_submissions(client, submissions, listener, {reference: task})
     problems = [*failed, *(problem for one in recorded if (problem := _problem(one)))]
     rows = [[_label(one), _expected(one), f"{one.trajectory.verified_reward:g}", _seconds(one)] for one in recorded]

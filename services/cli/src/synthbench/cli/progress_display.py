@@ -19,8 +19,8 @@ _BAR_WIDTH = 12
 
 
 @asynccontextmanager
-async def following(what: str, tally: RolloutTally) -> AsyncGenerator[Callable[[Envelope], None]]:
-    """Show how far `what` is while the block runs; yields what has to see the events."""
+async def showing_progress(what: str, tally: RolloutTally) -> AsyncGenerator[Callable[[Envelope], None]]:
+    """Show how far the rollouts of `what` are while the block runs; yields the listener of their events."""
     began = time.monotonic()
 
     def text() -> str:
@@ -55,8 +55,8 @@ async def _bar(text: Callable[[], str], tally: RolloutTally) -> None:
 
 
 @contextmanager
-def telling_what_is_finished(tally: RolloutTally, found_by: str, place: str) -> Generator[None]:
-    """After Ctrl-C say what is finished, and where it is.
+def reporting_interruption(tally: RolloutTally, found_by: str, place: str) -> Generator[None]:
+    """Print after Ctrl-C how many rollouts are finished, and where their trajectories are.
 
     Args:
         tally: of the work in the block.
@@ -76,7 +76,7 @@ def telling_what_is_finished(tally: RolloutTally, found_by: str, place: str) -> 
 
 @contextmanager
 def bar(what: str, total: int) -> Generator[Callable[[int], None]]:
-    """A bar; yields what is told how much is done."""
+    """Show a bar while the block runs; yields the function that takes how much of `total` is done."""
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=err, transient=True
     ) as shown:
