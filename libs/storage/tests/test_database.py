@@ -72,6 +72,27 @@ async def test_a_session_holds_locks_and_no_transaction_until_it_ends(database: 
         assert await taken.fetchone() == {"free": True}
 
 
+async def test_a_session_of_a_process_that_stands_still_loses_its_locks(
+    postgres_server: EmbeddedPostgres, database: Database
+):
+    still = Database(postgres_server.dsn, database.schema, session_idle_seconds=0.2)
+    await still.open()
+
+    async def stands_still() -> None:
+        async with still.session() as session:
+            await session.execute("select pg_advisory_lock(hashtext(%s))", [database.schema])
+            await asyncio.sleep(0.6)
+            async with database.session() as other:
+                taken = await other.execute("select pg_try_advisory_lock(hashtext(%s)) as free", [database.schema])
+                assert await taken.fetchone() == {"free": True}
+            await session.execute("select 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        await stands_still()
+    assert await facts(still) == []
+    await still.close()
+
+
 async def test_a_session_whose_transaction_fails_leaves_a_usable_connection(database: Database):
     async def fails() -> None:
         async with database.session() as session, session.transaction():

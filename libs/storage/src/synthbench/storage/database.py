@@ -41,6 +41,7 @@ async def _configure(connection: Connection) -> None:
 async def _end_session(connection: Connection) -> None:
     """Release advisory locks; a connection that cannot is closed, so that the server releases them."""
     try:
+        await connection.execute("reset idle_session_timeout")
         await connection.execute("select pg_advisory_unlock_all()")
         await connection.set_autocommit(False)
     except BaseException:
@@ -59,6 +60,8 @@ class Database:
         wait_seconds: how long a caller waits for a free connection.
         idle_seconds: a transaction in which nothing happens for longer is rolled back by the server, so that a process
             that stands still does not keep its locks.
+        session_idle_seconds: the same for a `session`, whose connection the server closes; longer than one artifact
+            takes to be written.
 
     Raises:
         SettingsError: the DSN cannot be parsed.
@@ -74,10 +77,12 @@ class Database:
         statement_seconds: float = 30.0,
         wait_seconds: float = 10.0,
         idle_seconds: float = 60.0,
+        session_idle_seconds: float = 300.0,
     ) -> None:
         self.schema = schema
         self.place = place_of(dsn)
         self.dsn = dsn
+        self._idle_session = sql.SQL("set idle_session_timeout = {}").format(int(session_idle_seconds * 1000))
         milliseconds = int(statement_seconds * 1000)
         self._pool = AsyncConnectionPool[Connection](
             make_conninfo(
@@ -167,7 +172,8 @@ class Database:
         """Borrow a connection without a transaction: each statement commits by itself.
 
         Work that takes long (a slow artifact store) can hold a session's advisory locks, and no transaction;
-        `connection.transaction()` begins one for a part of it. The locks are released at the end.
+        `connection.transaction()` begins one for a part of it. The locks are released at the end, and by the server
+        where a process that stands still says nothing for `session_idle_seconds`.
 
         Raises:
             psycopg.DataError, DatabaseUnavailable: as `connection` does.
@@ -175,6 +181,7 @@ class Database:
         async with self.connection() as connection:
             await connection.set_autocommit(True)
             try:
+                await connection.execute(self._idle_session)
                 yield connection
             finally:
                 await _end_session(connection)
