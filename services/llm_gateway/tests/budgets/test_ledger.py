@@ -417,7 +417,8 @@ async def test_waiters_that_are_cancelled_or_refused_leave_the_line_and_no_money
     held = await book.admit(key, uuid7(), 900)
     waiting = [asyncio.create_task(book.admit(key, uuid7(), 500)) for _ in range(10)]
     last = asyncio.create_task(book.admit(key, uuid7(), 60))
-    await asyncio.sleep(0.01)
+    while len(list(book._broker._line)) <= len(waiting):
+        await asyncio.sleep(0)
     for task in waiting[1:]:
         task.cancel()
     with pytest.raises(Refusal) as tied:
