@@ -1,5 +1,5 @@
 #!/bin/sh
-# All tests: most of them side by side, then those that need Docker beside those that kill and look at the machine.
+# All tests: most of them side by side, then those that need Docker, then those that kill and look at the machine.
 # What is left out are further ends of real agents (`-m agents`: make test-agents) and long tests (make test-full).
 # In CI the Docker engine and the images of the later suites are made ready beside the parallel tests.
 # A phase that fails does not keep the later ones from running: one run shows all that is wrong.
@@ -43,17 +43,14 @@ workers=${SYNTHBENCH_TEST_WORKERS:-$(.venv/bin/python -c 'import os; print(min(8
 wait "$asking" || failed="$failed one-stack"
 cat "$work/one_stack.log"
 if wait "$waiting"; then tail -1 "$work/waits.log"; else cat "$work/waits.log"; failed="$failed waits"; fi
-# These look at the machine, and none minds the others: what has a living owner is nobody's remains.
-.venv/bin/pytest -q -n 2 --dist loadfile --durations 12 -m "alone and not agents and not long" $(marked alone) \
-    >"$work/alone.log" 2>&1 &
-alone=$!
 if [ -n "$preparing" ]; then
     wait "$preparing" || { tail -20 "$work/docker.log" >&2; die "Docker could not be made ready"; }
     # In this order: the longest single tests, compose and Harbor's package, begin first.
-    .venv/bin/pytest -q -n 2 --dist loadscope --no-loadscope-reorder --durations 12 \
+    .venv/bin/pytest -q -n "$workers" --dist loadscope --no-loadscope-reorder --durations 12 \
         -m "docker and not alone and not agents and not long" \
         tests/compose tests/e2e tests/security libs/sandbox services/executor services/cli || failed="$failed docker"
 fi
-wait "$alone" || failed="$failed alone"
-cat "$work/alone.log"
+# These look at the machine, and none minds the others: what has a living owner is nobody's remains.
+.venv/bin/pytest -q -n 2 --dist loadfile --durations 12 -m "alone and not agents and not long" $(marked alone) \
+    || failed="$failed alone"
 [ -z "$failed" ] || die "failed:$failed"
