@@ -13,11 +13,13 @@ from psycopg.rows import DictRow
 from pydantic import SecretStr
 
 from synthbench.client.errors import CliError
+from synthbench.operations import backups
 from synthbench.operations.backups import Backup, Restore
 from synthbench.operations.operator import connected
 from synthbench.storage.artifacts import FilesStore, key_uri
 from synthbench.storage.database import Database
-from synthbench.storage.migrations import migrate_all
+from synthbench.storage.migrations import migrate_all, recreate
+from synthbench.storage.schemas import latest_version
 
 Connection = psycopg.AsyncConnection[DictRow]
 OLD, NEW = "2025-03-05T10:00:00Z", "2026-11-25T10:00:00Z"
@@ -84,7 +86,7 @@ async def test_everything_comes_back(connection: Connection, store: FilesStore, 
     assert made.problems == []
     await emptied(connection, dsn)
     other = FilesStore(tmp_path / "other")
-    await Restore(connection, other).read(tmp_path / "b.tar")
+    await Restore(dsn, connection, other).read(tmp_path / "b.tar")
     assert await content(connection) == before
     assert (await other.get(uri), await other.get(key_uri("journal/a/1/0001"))) == (b"a body", b"a record")
     # The next identity is a new one, and old steps lie in their week's partition.
@@ -93,6 +95,26 @@ async def test_everything_comes_back(connection: Connection, store: FilesStore, 
     assert len({row["seq"] for row in await rows.fetchall()}) == 2
     kept = await (await connection.execute("select count(*) as n from catalogue.steps_20250303")).fetchone()
     assert kept == {"n": 1}
+
+
+async def test_a_backup_of_an_older_release_comes_back_and_is_migrated(
+    connection: Connection, store: FilesStore, dsn: SecretStr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    older = {"scheduler": latest_version("scheduler") - 1, "quality": latest_version("quality") - 1}
+    recreate(dsn, older)
+    await fill(connection, store)
+    before = await content(connection)
+    with monkeypatch.context() as patched:
+        patched.setattr(backups, "latest_version", lambda schema: older.get(schema) or latest_version(schema))
+        await Backup(connection, store).write(tmp_path / "b.tar")
+    await emptied(connection, dsn)
+    told: list[str] = []
+    await Restore(dsn, connection, store, told.append).read(tmp_path / "b.tar")
+    assert [line.split("_")[0] for line in told] == [
+        f"applied {schema}/{older[schema] + 1:04}" for schema in sorted(older)
+    ]
+    assert await content(connection) == before
+    assert migrate_all(dsn) == []
 
 
 async def test_it_is_of_one_moment(connection: Connection, store: FilesStore, dsn: SecretStr, tmp_path: Path):
@@ -115,7 +137,7 @@ async def test_it_is_of_one_moment(connection: Connection, store: FilesStore, ds
     stop.set()
     written = await writing
     await emptied(connection, dsn)
-    await Restore(connection, store).read(tmp_path / "b.tar")
+    await Restore(dsn, connection, store).read(tmp_path / "b.tar")
     query = "select (select count(*) from scheduler.outbox) as a, (select count(*) from ledger.outbox) as b"
     counts = await (await connection.execute(query.encode())).fetchone()
     assert counts is not None
@@ -136,10 +158,10 @@ async def test_what_cannot_be_read_is_named_and_the_rest_saved(
     assert uri in made.problems[0]
 
 
-async def refusal(connection: Connection, store: FilesStore, path: Path) -> str:
+async def refusal(dsn: SecretStr, connection: Connection, store: FilesStore, path: Path) -> str:
     before = await content(connection)
     with pytest.raises(CliError) as caught:
-        await Restore(connection, store).read(path)
+        await Restore(dsn, connection, store).read(path)
     assert await content(connection) == before
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
@@ -149,10 +171,10 @@ async def test_a_stack_in_use_is_left_alone(connection: Connection, store: Files
     await Backup(connection, store).write(tmp_path / "b.tar")
     database = Database(dsn, "quality")
     await database.open()
-    assert "in use by synth-bench quality" in await refusal(connection, store, tmp_path / "b.tar")
+    assert "in use by synth-bench quality" in await refusal(dsn, connection, store, tmp_path / "b.tar")
     await database.close()
     await fill(connection, store)
-    assert "has a record already (scheduler.submissions)" in await refusal(connection, store, tmp_path / "b.tar")
+    assert "has a record already (scheduler.submissions)" in await refusal(dsn, connection, store, tmp_path / "b.tar")
 
 
 def edited(source: Path, target: Path, name: str, data: bytes) -> Path:
@@ -178,7 +200,10 @@ async def test_what_is_no_sound_backup_changes_nothing(
     about = {"format": 1, "made": NEW, "schemas": {"catalogue": 1}}
     body = f"bodies/{uri.rpartition('/')[2]}"
     for name, data, said in (
-        ("backup.json", json.dumps(about).encode(), "another release"),
+        ("backup.json", json.dumps(about | {"schemas": {"catalogue": 999}}).encode(), "of a newer release"),
+        ("backup.json", json.dumps(about | {"schemas": {"reviews": 1}}).encode(), "of a newer release"),
+        ("backup.json", json.dumps(about | {"schemas": {}}).encode(), "of a newer release"),
+        ("backup.json", json.dumps(about).encode(), "does not fit its own schemas"),
         ("backup.json", b"{", "cannot be read"),
         ("backup.json", b'{"format": 2}', "format 2"),
         ("tables/catalogue.steps", b"no zstd", "cannot be read"),
@@ -186,13 +211,13 @@ async def test_what_is_no_sound_backup_changes_nothing(
         (body, b"another", "is not what its digest says"),
         ("end.json", b'{"keys": 7, "bodies": 7}', "cut off"),
     ):
-        problem = await refusal(connection, store, edited(whole, tmp_path / "edited.tar", name, data))
+        problem = await refusal(dsn, connection, store, edited(whole, tmp_path / "edited.tar", name, data))
         assert said in problem, name
     with tarfile.open(whole) as tar:
         size = tar.getmember("end.json").offset  # what follows it is padding
     for part in (0.1, 0.5, 0.9, 1.0):
         (tmp_path / "cut.tar").write_bytes(whole.read_bytes()[: int(size * part)])
-        await refusal(connection, store, tmp_path / "cut.tar")
-    assert "No such file" in await refusal(connection, store, tmp_path / "none.tar")
-    await Restore(connection, store).read(whole)
+        await refusal(dsn, connection, store, tmp_path / "cut.tar")
+    assert "No such file" in await refusal(dsn, connection, store, tmp_path / "none.tar")
+    await Restore(dsn, connection, store).read(whole)
     assert len((await content(connection))["catalogue.steps"]) == 2

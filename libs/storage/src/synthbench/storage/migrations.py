@@ -5,7 +5,7 @@
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import psycopg
 from psycopg import sql
@@ -39,6 +39,26 @@ def migrate(dsn: SecretStr, schemas: Iterable[tuple[str, str]]) -> list[str]:
             return [line for schema, package in schemas for line in _migrate_schema(connection, schema, load(package))]
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"no Postgres at {place}: {str(error).splitlines()[0]}") from error
+
+
+def recreate(dsn: SecretStr, versions: Mapping[str, int]) -> None:
+    """Drop schemas with all that they hold, and make them again at these versions: what an older release had.
+
+    Args:
+        dsn: of a role that may create schemas.
+        versions: by name of the schema, from 1 to what is installed here.
+
+    Raises:
+        DatabaseUnavailable, MigrationError, SettingsError: as `migrate` does.
+    """
+    try:
+        with psycopg.connect(dsn.get_secret_value(), connect_timeout=5) as connection:
+            for schema, package in installed_schemas():
+                if schema in versions:
+                    connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(schema)))
+                    _migrate_schema(connection, schema, load(package)[: versions[schema]])
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"no Postgres at {place_of(dsn)}: {str(error).splitlines()[0]}") from error
 
 
 def _migrate_schema(connection: psycopg.Connection, schema: str, migrations: list[Migration]) -> list[str]:

@@ -5,6 +5,7 @@ A tar: `backup.json`, `keys/…` and `bodies/…` of the artifact store, `tables
 journals.
 """
 
+import asyncio
 import io
 import json
 import tarfile
@@ -18,13 +19,16 @@ import psycopg
 import zstandard
 from psycopg import sql
 from psycopg.rows import DictRow
+from pydantic import SecretStr
 from rich import filesize
 
 from synthbench.client.errors import CliError
 from synthbench.client.waiting import Say, say_nothing
+from synthbench.contracts.loose import as_object
 from synthbench.operations.operator import ARTIFACTS_LOCK
 from synthbench.storage.artifacts import ArtifactStore, key_uri, uri_of_digest
 from synthbench.storage.errors import ArtifactCorrupt, ArtifactNotFound
+from synthbench.storage.migrations import migrate_all, recreate
 from synthbench.storage.queries import Queries
 from synthbench.storage.schemas import installed_schemas, latest_version
 
@@ -134,16 +138,18 @@ class Backup:
 
 
 class Restore:
-    """Restores a backup into an empty stack: all tables, or none.
+    """Restores a backup into an empty stack: all tables, or none. One of an older release is migrated afterwards.
 
     Args:
-        connection: to a database with every migration applied; in no transaction.
+        dsn: of a role that may create schemas.
+        connection: to the same database, with every migration applied; in no transaction.
         store: where artifacts go; what is there stays.
         say: takes how far the restoring is.
     """
 
-    def __init__(self, connection: _CONNECTION, store: ArtifactStore, say: Say = say_nothing) -> None:
+    def __init__(self, dsn: SecretStr, connection: _CONNECTION, store: ArtifactStore, say: Say = say_nothing) -> None:
         self._say = say
+        self._dsn = dsn
         self._connection = connection
         self._store = store
         self._keys = self._bodies = 0
@@ -153,27 +159,38 @@ class Restore:
         """Read the file; return in a line what was in it.
 
         Raises:
-            CliError: it is no backup, of another release, or cut off; or the stack holds something, or is in use.
+            CliError: it is no backup, of a newer release, or cut off; or the stack holds something, or is in use.
         """
         await self._require_empty_stack()
         try:
             with tarfile.open(path, mode="r:") as tar:
-                _check(_json(tar, tar.next(), "backup.json"))
-                async with self._connection.transaction():
-                    ended = False
-                    for member in tar:
-                        if member.name == "end.json":
-                            ended = _json(tar, member, "end.json") == {"keys": self._keys, "bodies": self._bodies}
-                        else:
-                            await self._take(tar, member)
-                    if not ended:
-                        raise CliError(f"{path} is cut off: the tables stay as they were")
-                    await self._set_sequences()
+                older = _older_schemas(_json(tar, tar.next(), "backup.json"))
+                await asyncio.to_thread(recreate, self._dsn, older)
+                try:
+                    async with self._connection.transaction():
+                        await self._take_all(tar, path)
+                finally:
+                    for line in await asyncio.to_thread(migrate_all, self._dsn):
+                        self._say(f"applied {line}")
         except (tarfile.TarError, EOFError) as error:
             raise CliError(f"{path} is no whole backup ({error}): the tables stay as they were") from error
         except OSError as error:
             raise CliError(f"{path}: {error.strerror or error}") from error
+        except (psycopg.DataError, psycopg.ProgrammingError, psycopg.IntegrityError) as error:
+            reason = str(error).splitlines()[0]
+            raise CliError(f"{path} does not fit its own schemas ({reason}): the tables stay as they were") from error
         return f"{len(self._about['tables'])} tables, {self._keys} records, {self._bodies} artifacts"
+
+    async def _take_all(self, tar: tarfile.TarFile, path: Path) -> None:
+        ended = False
+        for member in tar:
+            if member.name == "end.json":
+                ended = _json(tar, member, "end.json") == {"keys": self._keys, "bodies": self._bodies}
+            else:
+                await self._take(tar, member)
+        if not ended:
+            raise CliError(f"{path} is cut off: the tables stay as they were")
+        await self._set_sequences()
 
     async def _require_empty_stack(self) -> None:
         users = await (await self._connection.execute(_SQL["connected_services"])).fetchone()
@@ -249,15 +266,21 @@ def _in_order(tables: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return done
 
 
-def _check(about: Mapping[str, Any]) -> None:
+def _older_schemas(about: Mapping[str, Any]) -> dict[str, int]:
+    """Return the version of each schema that has a newer one here.
+
+    Raises:
+        CliError: the backup is of a newer release, or names no schemas.
+    """
     if about.get("format") != _FORMAT:
         raise CliError(f"the backup has format {about.get('format')}; this release reads {_FORMAT}")
+    there = as_object(about.get("schemas"))
     here = {schema: latest_version(schema) for schema, _ in installed_schemas()}
-    if about.get("schemas") != here:
+    if not there or not all(version in range(1, here.get(schema, 0) + 1) for schema, version in there.items()):
         raise CliError(
-            f"the backup is of another release (schemas {about.get('schemas')}, here {here}): "
-            "restore it with that one, then upgrade"
+            f"the backup is of a newer release (schemas {about.get('schemas')}, here {here}): restore it with that one"
         )
+    return {schema: version for schema, version in there.items() if version < here[schema]}
 
 
 def _unfinished_path(path: Path) -> Path:

@@ -39,7 +39,8 @@ async def backup(path: Path, /) -> int:
 async def restore(path: Path, /) -> None:
     """Fill an empty stack from a backup; it must not be running.
 
-    Elsewhere than in the embedded stack the migrations must have been applied, and no service may be connected.
+    A backup of an older release is migrated. Elsewhere than in the embedded stack the migrations must have been
+    applied, and no service may be connected.
     Afterwards start it; `synth-bench rebuild bus` brings back what was under way.
 
     Args:
@@ -47,7 +48,7 @@ async def restore(path: Path, /) -> None:
     """
     async with _stopped() as (dsn, store), connected(dsn) as connection:
         await store.prepare()
-        console.say(f"restored: {await Restore(connection, store, console.say).read(path)}")
+        console.say(f"restored: {await Restore(dsn, connection, store, console.say).read(path)}")
     console.say("start the stack, and bring back what was under way with: synth-bench rebuild bus")
 
 
