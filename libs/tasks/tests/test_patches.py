@@ -15,7 +15,7 @@ TEXT = st.builds(lambda lines, end: "\n".join(lines) + end, st.lists(LINE, max_s
 
 
 def diff(before: str, after: str, context: int = 3) -> str:
-    """What `diff -u` writes of a file `f` that is there before and after."""
+    """Return the output of `diff -u` for a file `f` that is there before and after."""
     old, new = ([part + "\n" for part in text.split("\n")[:-1]] + [text.split("\n")[-1]] for text in (before, after))
     lines = difflib.unified_diff(list(filter(None, old)), list(filter(None, new)), "a/f", "b/f", n=context)
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)

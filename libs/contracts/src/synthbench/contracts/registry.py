@@ -56,7 +56,7 @@ class EventSpec:
     producers: tuple[Service, ...]
     consumers: tuple[Service, ...] = ()
     tokens: tuple[Literal["pool", "priority"], ...] = ()
-    """What follows the name in its subjects, each value with a durable of its own (`task.ready.<pool>.<priority>`)."""
+    """The parts of its subjects after the name; each value has its own durable (`task.ready.<pool>.<priority>`)."""
     by_sender: bool = False
     """Whether the last token of its subject names who sent it, as the server proves it; see `arrives_as`."""
     to_sender: bool = False

@@ -22,7 +22,7 @@ class SamplingFields:
     """Sampling parameters as fields of a request."""
 
     fields: dict[str, Any] = field(default_factory=dict[str, Any])
-    """By the provider's names."""
+    """Values of the request's fields, by the provider's names."""
     dropped: list[str] = field(default_factory=list[str])
     """Names of the parameters that the provider's format has no field for."""
 

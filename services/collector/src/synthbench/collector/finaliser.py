@@ -47,7 +47,7 @@ class IncompleteAttempts:
 class _Assembled(NamedTuple):
     assembly: Assembly
     digests: Mapping[int, str]
-    """Of the steps in the tables, by index."""
+    """Digests of the steps in the tables, by index."""
     journalled: Mapping[int, Step]
     """Steps that only the journal has, by index."""
 

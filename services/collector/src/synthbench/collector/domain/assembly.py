@@ -52,9 +52,9 @@ class StepTotals:
     model: str = ""
     """The model of the last call."""
     usage: Usage = field(default_factory=Usage)
-    """Of the attempt's own steps: copied ones were paid for by the attempt that they come from."""
+    """Tokens and cost of the attempt's own steps: copied ones were paid for by the attempt that they come from."""
     timing: Timing = field(default_factory=Timing)
-    """Of the attempt's own steps."""
+    """Seconds of the attempt's own steps."""
     texts: list[str] = field(default_factory=list[str])
     """Messages and tool calls of the agent, `SEARCHED_CHARACTERS` at most."""
     _room: int = SEARCHED_CHARACTERS

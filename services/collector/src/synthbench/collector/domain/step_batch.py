@@ -33,7 +33,7 @@ class StepBatch(NamedTuple):
     """Received steps, sorted."""
 
     steps: dict[AttemptKey, dict[int, ReceivedStep]]
-    """By attempt and index; of several with the same index the first one."""
+    """The steps by attempt and index; of several with the same index the first one."""
     conflicting: list[ReceivedStep]
     """Steps whose index an earlier step of the same batch has, with another digest."""
     rejected: list[RejectedStep]

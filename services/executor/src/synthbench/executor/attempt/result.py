@@ -26,7 +26,7 @@ class AttemptResult:
     outcome: Outcome
     detail: str = ""
     permanent: Literal["", "rollout", "submission"] = ""
-    """What trying again cannot help: this rollout, or every rollout of its submission; empty where it may help."""
+    """Whether the rollout, or all of its submission, must not be tried again; empty where trying again may help."""
     out_of_money: bool = False
     verification: VerificationResult | None = None
     rewards: Rewards | None = None

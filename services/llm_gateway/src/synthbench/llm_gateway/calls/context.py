@@ -91,7 +91,7 @@ class ReceivedAnswer:
     answer: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The whole answer in the provider's format, every tool call with an id of its own; empty until it is whole."""
     usage: Usage | None = None
-    """As the provider counted it; None where it did not."""
+    """Tokens as the provider counted them; None where it did not."""
     characters: int = 0
     """Length of the answer, for an estimate of its tokens."""
     first_token: float | None = None

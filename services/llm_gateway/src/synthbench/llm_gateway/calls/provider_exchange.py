@@ -39,7 +39,7 @@ class ProviderExchange:
         self._idle = idle_seconds
         self._max_event = max_event
         self.received = ReceivedAnswer(dropped=sent.prepared.dropped)
-        """As far as the answer has come, also where the exchange failed."""
+        """The answer as far as it has come, also where the exchange failed."""
 
     async def run(self) -> bytes:
         """Send the request.

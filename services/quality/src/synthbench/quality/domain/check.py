@@ -72,7 +72,7 @@ class Check(Protocol):
     """A check, found by the entry point `synthbench.checks`."""
 
     name: str
-    """As it stands in `trajectory.scored`; no two checks share one."""
+    """Name of the check, as it stands in `trajectory.scored`; no two checks share one."""
     version: str
     """Changes whenever the same trajectory could get another score."""
 
